@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# What `make install PREFIX=` puts where: headers, libraries, programs, manual pages, and the two
+# ways by which a build finds them, pkg-config (troupe) and CMake (find_package(Troupe)).
+
+if(NOT TARGET troupe_shared)
+    return()
+endif()
+
+include(CMakePackageConfigHelpers)
+set(package_directory "${CMAKE_INSTALL_LIBDIR}/cmake/Troupe")
+
+if(EXISTS "${CMAKE_SOURCE_DIR}/include")
+    install(DIRECTORY "${CMAKE_SOURCE_DIR}/include/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+        FILES_MATCHING PATTERN "*.h")
+endif()
+install(TARGETS troupe_shared EXPORT TroupeTargets)
+install(TARGETS troupe_static)
+foreach(target troupe_testkit trouped troupe)
+    if(TARGET ${target})
+        install(TARGETS ${target})
+    endif()
+endforeach()
+if(TARGET testkit_objects)
+    install(TARGETS troupe_testkit_static)
+endif()
+
+file(GLOB pages CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/man/*.[1-8]")
+foreach(page IN LISTS pages)
+    string(REGEX MATCH "[1-8]$" section "${page}")
+    install(FILES "${page}" DESTINATION "${CMAKE_INSTALL_MANDIR}/man${section}")
+endforeach()
+
+install(EXPORT TroupeTargets NAMESPACE Troupe:: DESTINATION "${package_directory}")
+configure_package_config_file("${CMAKE_SOURCE_DIR}/cmake/TroupeConfig.cmake.in"
+    "${CMAKE_BINARY_DIR}/TroupeConfig.cmake" INSTALL_DESTINATION "${package_directory}")
+write_basic_package_version_file("${CMAKE_BINARY_DIR}/TroupeConfigVersion.cmake"
+    COMPATIBILITY SameMinorVersion)
+install(FILES "${CMAKE_BINARY_DIR}/TroupeConfig.cmake" "${CMAKE_BINARY_DIR}/TroupeConfigVersion.cmake"
+    DESTINATION "${package_directory}")
+
+# lib/pkgconfig lies two folders below the prefix, lib/x86_64-linux-gnu/pkgconfig three.
+string(REGEX REPLACE "[^/]+" ".." TROUPE_PC_PREFIX "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+configure_file("${CMAKE_SOURCE_DIR}/cmake/troupe.pc.in" "${CMAKE_BINARY_DIR}/troupe.pc" @ONLY)
+install(FILES "${CMAKE_BINARY_DIR}/troupe.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
