@@ -18,11 +18,11 @@
 #if defined(__GNUC__)
 #define TROUPE_API __attribute__((visibility("default")))
 #define TROUPE_CHECK __attribute__((warn_unused_result))
-#define TROUPE_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TROUPE_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 #else
 #define TROUPE_API
 #define TROUPE_CHECK
-#define TROUPE_PRINTF(format, first)
+#define TROUPE_PRINTF(text, first)
 #endif
 
 #ifdef __cplusplus
