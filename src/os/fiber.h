@@ -85,7 +85,6 @@ struct tp_fiber {
 };
 
 struct tp_fiber_pool {
-    const troupe_allocator *allocator;
     size_t stack_size;
     size_t page_size;
     uint32_t limit;
@@ -103,10 +102,10 @@ struct tp_fiber_pool {
 
 /*
  * [owning thread] Prepares an empty pool. `stack_size` (0: TP_FIBER_STACK_DEFAULT) is rounded up to
- * pages and includes some 3 KiB of bookkeeping and spread. `keep` idle stacks stay warm; as many
+ * pages and includes up to 2 KiB of bookkeeping and spread. `keep` idle stacks stay warm; as many
  * again stay mapped without their memory; what is beyond goes back to the system.
- * TROUPE_USAGE-kind status for a size above TP_FIBER_STACK_MAX or a limit of 0.
- * Stacks come from the system, not from the allocator, which must nevertheless outlive the pool.
+ * TROUPE_USAGE for a size above TP_FIBER_STACK_MAX or a limit of 0.
+ * Stacks with their bookkeeping come from the system; `allocator` is not asked for anything.
  *
  * On kernels before 6.13 a stack is two mappings: keep the sum of all limits of a process under a
  * third of vm.max_map_count, since the rest of the process needs mappings, too.
