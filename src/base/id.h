@@ -3,8 +3,9 @@
  * The text of an id: `type/key` or `type@partition/key`. Parsing borrows, printing writes into the
  * caller's buffer. Not the id that the runtime hashes and compares.
  *
- * Rules: type and partition are names: 1 to TP_NAME_MAX bytes of A-Z a-z 0-9 _ . - that begin with a
- * letter or digit. The key is every byte after the first slash, 1 to TP_KEY_MAX of them, any value.
+ * Rules: type and partition are names: 1 to TP_NAME_MAX bytes of A-Z a-z 0-9 _ . - that begin with
+ * a letter or digit. The key is every byte after the first slash, 1 to TP_KEY_MAX of them, any
+ * value.
  * Invariants: what parses prints back to the same bytes. Threads: pure.
  */
 #ifndef TP_BASE_ID_H
@@ -19,8 +20,8 @@ struct tp_id_text {
     char data[TP_ID_MAX + 1];
 };
 
-/* The parts borrow from `text`; the partition is empty when there is none. USAGE: `*ret_reason` (may
- * be NULL) says what is wrong, as a static text. TOO_LARGE is not used: a long name is USAGE too. */
+/* The parts borrow from `text`; the partition is empty when there is none. USAGE: `*ret_reason`
+ * (`ret_reason` may be NULL) says what is wrong, a static text. A part too long is USAGE too. */
 TROUPE_CHECK troupe_status tp_id_parse(troupe_slice text, troupe_slice *ret_type,
                                        troupe_slice *ret_partition, troupe_slice *ret_key,
                                        const char **ret_reason);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hash index: from a 64-bit hash to items that live elsewhere. Open addressing, linear probing,
- * deletion by shifting back, 16 bytes an entry. It grows a few buckets per insert, so that no insert
- * pauses. It knows no keys: the caller compares them. It never shrinks.
+ * deletion by shifting back, 16 bytes an entry. It grows a few buckets per insert, so that no
+ * insert pauses. It knows no keys: the caller compares them. It never shrinks.
  *
  * A bucket is the top bits of the mixed hash, so entries lie in the order of their hashes, and a
  * table twice as large splits each bucket in two neighbours. While it grows there are two tables,
- * and whole clusters (runs of full buckets) move, so that probing the old one needs no special case.
+ * and whole clusters (runs of full buckets) move, so that probing the old one needs no special
+ * case.
  *
  * Invariants: 1. Each table has an empty bucket, so probing ends. 2. New entries go to the newest
  * table. 3. The old table is empty before the new one is full. 4. Entries are 7/8 of the buckets at

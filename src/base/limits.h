@@ -28,7 +28,7 @@
 #define TP_POOL_LARGE_MAX (UINT64_C(1) << 40)
 #define TP_POOL_BATCH 64 /* foreign blocks that travel home together */
 
-/* Hash index: buckets are addressed by the top bits of a hash; the cursor of a scan needs the rest. */
+/* Hash index: buckets are the top bits of a hash; the cursor of a scan needs the others. */
 #define TP_INDEX_BITS_MIN 4
 #define TP_INDEX_BITS_MAX 36
 

@@ -3,8 +3,8 @@
  * Two intrusive lists: a doubly linked one (any member leaves in constant time) and a singly linked
  * first-in-first-out queue. They own nothing; whoever embeds a link does.
  *
- * Invariants: 1. A tp_list is a ring through its own head, so it must not be moved once initialised.
- * 2. A link that is in no list has next == NULL.
+ * Invariants: 1. A tp_list is a ring through its own head, so it must not be moved once
+ * initialised. 2. A link that is in no list has next == NULL.
  * Threads: one owner.
  */
 #ifndef TP_BASE_LIST_H

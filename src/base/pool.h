@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of one shard: blocks by size class, cut from 64 KiB pages, which are cut from regions of
- * the node's allocator. A block may be given back by any shard: it travels home to the pool that owns
- * it, in batches. Not a general malloc: only threads that have a pool of the same node may give, and
- * regions go back to the allocator only at the end. It has no limit of its own: NULL means that the
- * allocator refused; who must bound memory counts tp_pool_bytes.
+ * The memory of one shard: blocks by size class, cut from 64 KiB pages, which are cut from regions
+ * of the node's allocator. A block may be given back by any shard: it travels home to the pool that
+ * owns it, in batches. Not a general malloc: only threads that have a pool of the same node may
+ * give, and regions go back to the allocator only at the end. It has no limit of its own: NULL
+ * means that the allocator refused; who must bound memory counts tp_pool_bytes.
  *
  * A page begins with its header: one line that stays as it is while blocks are out (any thread may
- * read it) and one that the owner writes. Headers of neighbouring pages begin at different lines, or
- * they would all compete for one set of the cache. Blocks larger than TP_POOL_SMALL_MAX have an
+ * read it) and one that the owner writes. Headers of neighbouring pages begin at different lines,
+ * or they would all compete for one set of the cache. Blocks larger than TP_POOL_SMALL_MAX have an
  * allocation each, with a page header before them, so that giving needs no size.
  *
  * Direct mode, for hostile tests: every block is an allocation of its own, so that failing
@@ -43,10 +43,12 @@
 #define TP_POOL_UNCHECKED __attribute__((no_sanitize("address"), noinline))
 #define TP_POOL_HIDE(block, size) ASAN_POISON_MEMORY_REGION(block, size)
 #define TP_POOL_SHOW(block, size) ASAN_UNPOISON_MEMORY_REGION(block, size)
+#define TP_POOL_IS_OUT(block) (!__asan_address_is_poisoned(block))
 #else
 #define TP_POOL_UNCHECKED
 #define TP_POOL_HIDE(block, size) ((void)(block), (void)(size))
 #define TP_POOL_SHOW(block, size) ((void)(block), (void)(size))
+#define TP_POOL_IS_OUT(block) true
 #endif
 
 #define TP_POOL_CLASS_LARGE TP_POOL_CLASSES
@@ -108,8 +110,8 @@ typedef struct tp_pool {
     _Atomic uint64_t direct_given; /* direct mode: bytes released by others */
 } tp_pool;
 
-/* `owner` of `owners` is the number of the shard. NO_MEMORY: nothing was done. The pool is not moved
- * afterwards. */
+/* `owner` of `owners` is the number of the shard. NO_MEMORY: nothing was done. The pool must not
+ * be moved afterwards. */
 TROUPE_CHECK troupe_status tp_pool_init(tp_pool *pool, const troupe_allocator *allocator,
                                         uint16_t owner, uint16_t owners, bool direct);
 
@@ -125,7 +127,7 @@ void tp_pool_flush(tp_pool *mine);
 /* [owner] Takes back what came home. Call now and then; tp_pool_take does so when it runs short. */
 void tp_pool_collect(tp_pool *pool);
 
-/* [any thread] Bytes of the blocks out or on their way home, each counted by the size of its class. */
+/* [any thread] Bytes of the blocks out or on their way home, by the sizes of their classes. */
 size_t tp_pool_bytes(const tp_pool *pool);
 
 /* [any thread] Bytes asked of the allocator and not released. */
@@ -194,6 +196,7 @@ static inline void tp_pool_give(tp_pool *mine, void *block)
         tp_pool_give_directly(mine, block);
         return;
     }
+    TP_ASSERT(TP_POOL_IS_OUT(block)); /* given twice? */
     tp_pool_page *page = tp_pool_page_of(block);
     if (TP_UNLIKELY(page->owner != mine->owner)) {
         tp_pool_give_abroad(mine, block, page);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hierarchical timing wheel (Varghese and Lauck, 1987): setting, cancelling and expiring a timer take
- * constant time. It knows no clock: who calls tells it the time. Not for timers finer than a tick of
- * 2^20 ns, about a millisecond.
+ * Hierarchical timing wheel (Varghese and Lauck, 1987): setting, cancelling and expiring a timer
+ * take constant time. It knows no clock: who calls tells it the time. Not for timers finer than a
+ * tick of 2^20 ns, about a millisecond.
  *
  * A timer lies in the level where its due tick and the wheel's tick first differ, counted in groups
  * of 6 bits from the top; the slot is that group of the due tick. When the wheel's tick enters the
@@ -11,7 +11,8 @@
  *
  * Invariants: 1. A timer never expires early: its tick is rounded up. 2. Timers expire by due tick,
  * then in the order they were set; a timer due in the past counts as due at the wheel's tick. 3. A
- * bit of `occupied` is set exactly when its slot holds a timer. 4. An initialised wheel is not moved.
+ * bit of `occupied` is set exactly when its slot holds a timer. 4. An initialised wheel is not
+ * moved.
  * Threads: one owner.
  */
 #ifndef TP_BASE_WHEEL_H

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The system's allocator, and zeroed memory from any allocator.
+ *
+ * Invariants: malloc aligns to 16 on the platforms served. Threads: any.
+ */
+#include "base/alloc.h"
+
+#include <stdlib.h>
+
+_Static_assert(_Alignof(max_align_t) >= 16, "malloc returns 16-aligned blocks");
+
+static void *system_allocate(void *context, size_t size)
+{
+    (void)context;
+    return malloc(size);
+}
+
+static void *system_reallocate(void *context, void *block, size_t old_size, size_t new_size)
+{
+    (void)context;
+    (void)old_size;
+    return realloc(block, new_size);
+}
+
+static void system_release(void *context, void *block, size_t size)
+{
+    (void)context;
+    (void)size;
+    free(block);
+}
+
+static const troupe_allocator system_allocator = {NULL, system_allocate, system_reallocate,
+                                                  system_release};
+
+const troupe_allocator *tp_allocator_system(void)
+{
+    return &system_allocator;
+}
+
+void *tp_allocate_zeroed(const troupe_allocator *allocator, size_t size)
+{
+    if (allocator->allocate == system_allocate) {
+        return calloc(1, size != 0 ? size : 1);
+    }
+    void *block = tp_allocate(allocator, size);
+    if (block != NULL) {
+        memset(block, 0, size);
+    }
+    return block;
+}
