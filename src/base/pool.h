@@ -40,7 +40,7 @@
 
 #ifdef TP_POOL_ASAN
 #include <sanitizer/asan_interface.h>
-#define TP_POOL_UNCHECKED __attribute__((no_sanitize("address"), noinline))
+#define TP_POOL_UNCHECKED __attribute__((no_sanitize("address")))
 #define TP_POOL_HIDE(block, size) ASAN_POISON_MEMORY_REGION(block, size)
 #define TP_POOL_SHOW(block, size) ASAN_UNPOISON_MEMORY_REGION(block, size)
 #define TP_POOL_IS_OUT(block) (!__asan_address_is_poisoned(block))
