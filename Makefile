@@ -10,7 +10,8 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 GROUP ?= core
 SEED ?= 1
-CONFIGURE := cmake --preset release --log-level=WARNING
+CONFIGURE := mkdir -p build; cmake --preset release >build/configure.log 2>&1 \
+    || { cat build/configure.log; exit 1; }
 NINJA := cmake --build --preset release -j $(JOBS) --target
 
 run: deps                 ## serve the example actors on this machine (ARGS= goes to trouped)
