@@ -182,7 +182,7 @@ TROUPE_CHECK static inline void *tp_pool_take(tp_pool *pool, size_t size)
     page->free = tp_pool_link(block);
     page->live++;
     tp_cell_add(&pool->taken, page->block_size);
-    TP_POOL_SHOW(block, size);
+    TP_POOL_SHOW(block, size + (size == 0));
     return block;
 }
 
