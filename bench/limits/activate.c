@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limit of activate: the text of a new name made and hashed, looked up in vain, inserted in a bare table
- * that grows from 1,024 slots, and a zeroed record of the given bytes taken from fresh memory of the
- * system. No mailbox, no message, no hook, no statistics.
- * By hand: limit_activate [bytes per record] [records] [--no-floor].
+ * Limit of activate: the text of a new name made and hashed, looked up in vain, inserted in a bare
+ * table that grows from 1,024 slots, and a zeroed record of the given bytes taken from fresh memory
+ * of the system. No mailbox, no message, no hook, no statistics. By hand: limit_activate [bytes per
+ * record] [records] [--no-floor].
  *
  * Invariants: every name is new. Threads: one.
  */
@@ -35,12 +35,13 @@ static uint64_t populate(uint64_t bytes, uint64_t records)
 
 int main(int argc, char **argv)
 {
-    uint64_t bytes = limit_argument(argc, argv, 0, 208), records = limit_argument(argc, argv, 1, 1000000);
+    uint64_t bytes = limit_argument(argc, argv, 0, 208),
+             records = limit_argument(argc, argv, 1, 1000000);
     uint64_t spent = 0, count = 0;
 
     if (bytes < sizeof(struct limit_record) || bytes % 8 != 0) {
         fprintf(stderr, "limit_activate: bytes per record must be a multiple of 8, at least %zu\n",
-                sizeof(struct limit_record));
+            sizeof(struct limit_record));
         return 1;
     }
     limit_pin(0);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limit of ask_cross_1: two cache-line hand-offs. One pinned thread writes a request and a number into
- * a line, another, polling, reads it and writes its reply and the next number into the same line. One
- * line handed over twice was half the time of two lines with a writer each (190 ns against 400), and
- * a pause in the polling loop halves it again, because it leaves the line alone while the other writes.
- * Prints nanoseconds per round trip. No pool, no queue, no call.
+ * Limit of ask_cross_1: two cache-line hand-offs. One pinned thread writes a request and a number
+ * into a line, another, polling, reads it and writes its reply and the next number into the same
+ * line. One line handed over twice was half the time of two lines with a writer each (190 ns
+ * against 400), and a pause in the polling loop halves it again, because it leaves the line alone
+ * while the other writes. Prints nanoseconds per round trip. No pool, no queue, no call.
  *
- * Invariants: the line belongs to the asker while its number is even, to the answerer while it is odd.
- * Threads: main asks, one answers; the number publishes the payload.
+ * Invariants: the line belongs to the asker while its number is even, to the answerer while it is
+ * odd. Threads: main asks, one answers; the number publishes the payload.
  */
 #include "limit.h"
 #include <pthread.h>
@@ -47,7 +47,7 @@ static void *answer(void *unused)
 
 int main(int argc, char **argv)
 {
-    char payload[sizeof(line.payload)] = { 0 };
+    char payload[sizeof(line.payload)] = {0};
     uint64_t number = 0, sum = 0, start, end, trips;
     pthread_t thread;
 

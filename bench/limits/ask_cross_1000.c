@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limit of ask_cross_1000: tell_cross both ways at once. The asker keeps up to 1,000 requests in flight;
- * the answering thread takes a block of its own pool for each reply, copies 64 bytes and sends it back.
- * Each side gives the other's blocks back in batches. Prints round trips per second.
+ * Limit of ask_cross_1000: tell_cross both ways at once. The asker keeps up to 1,000 requests in
+ * flight; the answering thread takes a block of its own pool for each reply, copies 64 bytes and
+ * sends it back. Each side gives the other's blocks back in batches. Prints round trips per second.
  * By hand: limit_ask_cross_1000 [in flight] [batch] [--no-floor].
  *
  * Invariants: a block is in its owner's pool, in a ring, or with its receiver.
@@ -13,7 +13,8 @@
 
 enum { AHEAD = 8, BLOCKS = 1024 };
 
-/* One side: where its messages go, where they come from, its pool, and the pool of the other side. */
+/* One side: where its messages go, where they come from, its pool, and the pool of the other side.
+ */
 struct side {
     struct limit_ring *out, *in, *own_blocks, *other_blocks;
 };
@@ -60,7 +61,7 @@ static void publish(struct side *side)
 /* Every ring holds more than all the blocks there are, so only the own pool can be short. */
 static void *answer(void *argument)
 {
-    struct side side = { &replies, &requests, &answerer_blocks, &asker_blocks };
+    struct side side = {&replies, &requests, &answerer_blocks, &asker_blocks};
     limit_method *run = on_message;
     LIMIT_OPAQUE(run);
     limit_pin(1);
@@ -83,9 +84,10 @@ static void *answer(void *argument)
 }
 
 /* Takes what replies there are and asks anew for each; returns how many replies came. */
-static uint64_t ask_round(struct side *side, void *to, limit_method *run, uint64_t *asked, uint64_t *flight)
+static uint64_t ask_round(
+    struct side *side, void *to, limit_method *run, uint64_t *asked, uint64_t *flight)
 {
-    char payload[LIMIT_PAYLOAD] = { 0 };
+    char payload[LIMIT_PAYLOAD] = {0};
     uint64_t count = limit_ring_waiting(side->in, batch);
     uint64_t fresh = *flight < batch ? *flight : batch;
     count = count < batch ? count : batch;
@@ -109,7 +111,8 @@ static uint64_t ask_round(struct side *side, void *to, limit_method *run, uint64
     return count;
 }
 
-/* Waits for the replies still under way, so that what was asked and what was answered can be compared. */
+/* Waits for the replies still under way, so that what was asked and what was answered can be
+ * compared. */
 static uint64_t finish(struct side *side, uint64_t missing)
 {
     for (uint64_t left = missing; left > 0;) {
@@ -126,8 +129,8 @@ static uint64_t finish(struct side *side, uint64_t missing)
 
 int main(int argc, char **argv)
 {
-    struct side side = { &requests, &replies, &asker_blocks, &answerer_blocks };
-    struct limit_actor asker = { 0 }, answerer = { 0 };
+    struct side side = {&requests, &replies, &asker_blocks, &answerer_blocks};
+    struct limit_actor asker = {0}, answerer = {0};
     uint64_t asked = 0, flight = limit_argument(argc, argv, 0, 1000), answered = 0, start, end;
     limit_method *run = on_message;
     pthread_t thread;
@@ -152,6 +155,6 @@ int main(int argc, char **argv)
     pthread_join(thread, NULL);
     if (asker.received != asked || answerer.received != asked || asker.sum != answerer.sum)
         return 1;
-    return limit_report(argc, argv, "ask_cross_1000", (double)answered * 1e9 / (double)(end - start), "ops/s",
-                        13.5e6);
+    return limit_report(argc, argv, "ask_cross_1000",
+        (double)answered * 1e9 / (double)(end - start), "ops/s", 13.5e6);
 }

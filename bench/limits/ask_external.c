@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limit of ask_external: a thread outside puts requests of 64 bytes into a queue behind a mutex and a
- * condition variable, a worker takes one, calls, and puts the reply into a second such queue. Before a
- * side sleeps it polls for the spin budget, as ours does. One request in flight prints nanoseconds per
- * round trip, more print round trips per second.
- * By hand: limit_ask_external [in flight] [spin budget in ns] [--no-floor].
+ * Limit of ask_external: a thread outside puts requests of 64 bytes into a queue behind a mutex and
+ * a condition variable, a worker takes one, calls, and puts the reply into a second such queue.
+ * Before a side sleeps it polls for the spin budget, as ours does. One request in flight prints
+ * nanoseconds per round trip, more print round trips per second. By hand: limit_ask_external [in
+ * flight] [spin budget in ns] [--no-floor].
  *
  * Invariants: a message is in the free list of the asker, in a queue, or with one side.
- * Threads: main asks, one answers; `count` may be read without the mutex, as a hint to stop polling.
+ * Threads: main asks, one answers; `count` may be read without the mutex, as a hint to stop
+ * polling.
  */
 #include "limit.h"
 #include <pthread.h>
@@ -97,9 +98,10 @@ static void *answer(void *unused)
     }
 }
 
-static void ask(struct limit_message *message, struct limit_actor *to, limit_method *run, uint64_t *asked)
+static void ask(
+    struct limit_message *message, struct limit_actor *to, limit_method *run, uint64_t *asked)
 {
-    char payload[LIMIT_PAYLOAD] = { 0 };
+    char payload[LIMIT_PAYLOAD] = {0};
     memcpy(payload, asked, sizeof(*asked));
     ++*asked;
     message->run = run;
@@ -112,7 +114,7 @@ static void ask(struct limit_message *message, struct limit_actor *to, limit_met
 int main(int argc, char **argv)
 {
     uint64_t flight = limit_argument(argc, argv, 0, 1), asked = 0, answered = 0, start, end;
-    struct limit_actor actor = { 0 };
+    struct limit_actor actor = {0};
     struct limit_pool pool;
     limit_method *run = on_message;
     pthread_t thread;
@@ -141,6 +143,8 @@ int main(int argc, char **argv)
     if (actor.received != asked - 1 || answered + flight != asked - 1)
         return 1;
     if (flight == 1)
-        return limit_report(argc, argv, "ask_external", (double)(end - start) / (double)answered, "ns", 0);
-    return limit_report(argc, argv, "ask_external", (double)answered * 1e9 / (double)(end - start), "ops/s", 0);
+        return limit_report(
+            argc, argv, "ask_external", (double)(end - start) / (double)answered, "ns", 0);
+    return limit_report(
+        argc, argv, "ask_external", (double)answered * 1e9 / (double)(end - start), "ops/s", 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limit of ask_shard: ping-pong of two actors on one thread. The asker runs on a fiber; per round it
- * sends a request (pool, 64-byte copy, push), switches to the loop, which pops it and calls the
+ * Limit of ask_shard: ping-pong of two actors on one thread. The asker runs on a fiber; per round
+ * it sends a request (pool, 64-byte copy, push), switches to the loop, which pops it and calls the
  * answering method, which sends a reply the same way; the loop pops the reply and switches back.
  * That is tell_shard twice plus two switches. No ask table, no deadline, no correlation.
  *
@@ -14,8 +14,8 @@ struct shard {
     struct limit_message *head;
     struct limit_message **tail;
     struct limit_pool pool;
-    void *loop;   /* stack pointer of the loop while the asker runs */
-    void *asker;  /* of the asker while the loop runs */
+    void *loop;  /* stack pointer of the loop while the asker runs */
+    void *asker; /* of the asker while the loop runs */
     struct limit_message *answer;
     limit_method *request_method;
     uint64_t rounds, sum;
@@ -54,7 +54,7 @@ static void on_request(void *self, struct limit_message *message)
 static void ask_forever(void)
 {
     static uint64_t answering_actor;
-    char payload[LIMIT_PAYLOAD] = { 0 };
+    char payload[LIMIT_PAYLOAD] = {0};
     for (;;) {
         uint64_t back;
         memcpy(payload, &shard.rounds, sizeof(shard.rounds));
@@ -96,5 +96,6 @@ int main(int argc, char **argv)
     } while (end - start < LIMIT_RUN_NS);
     if (shard.sum != shard.rounds * (shard.rounds - 1) / 2)
         return 1;
-    return limit_report(argc, argv, "ask_shard", (double)shard.rounds * 1e9 / (double)(end - start), "ops/s", 40e6);
+    return limit_report(
+        argc, argv, "ask_shard", (double)shard.rounds * 1e9 / (double)(end - start), "ops/s", 40e6);
 }

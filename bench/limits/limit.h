@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every raw limit needs and none should write twice: the clock, two cores, arguments, a block
- * pool, and the one line that a limit prints. A limit is a whole program that does the physical part
- * of a job and nothing else; it knows nothing of Troupe. Included by each bench/limits program.
+ * pool, and the one line that a limit prints. A limit is a whole program that does the physical
+ * part of a job and nothing else; it knows nothing of Troupe. Included by each bench/limits
+ * program.
  *
  * Invariants
  *   1. A limit prints exactly one JSON line on stdout, and nothing else there.
- *   2. Exit 0: measured. 2: measured, but under 0.7 of its orientation (a broken limit would flatter
- *      us; --no-floor leaves that judgement to the caller, who has the median). 77: this machine
- *      cannot run it.
+ *   2. Exit 0: measured. 2: measured, but under 0.7 of its orientation (a broken limit would
+ *      flatter us; --no-floor leaves that judgement to the caller, who has the median). 77: this
+ *      machine cannot run it.
  * Threads
  *   A pool belongs to the thread that takes from it.
  */
@@ -30,7 +31,8 @@
 
 enum { LIMIT_LOW = 2, LIMIT_SKIPPED = 77, LIMIT_PAYLOAD = 64 };
 
-/* Each measurement aims at this long: well above the scheduler's tick, nine of them stay bearable. */
+/* Each measurement aims at this long: well above the scheduler's tick, nine of them stay bearable.
+ */
 #define LIMIT_RUN_NS 300000000ull
 
 static inline uint64_t limit_now_ns(void)
@@ -79,7 +81,8 @@ static inline void limit_pin(unsigned n)
     exit(LIMIT_SKIPPED);
 }
 
-/* Two threads need two cores, else the figure is the scheduler's. Asked before any thread is pinned. */
+/* Two threads need two cores, else the figure is the scheduler's. Asked before any thread is
+ * pinned. */
 static inline void limit_need_cores(int count)
 {
     cpu_set_t allowed;
@@ -110,25 +113,27 @@ static inline void *limit_map(size_t bytes)
     return memory;
 }
 
-/* Prints the line and returns the exit code. Orientation 0: none was ever noted. Unit "ns": less is better. */
-static inline int limit_report(int argc, char **argv, const char *name, double value,
-                               const char *unit, double orientation)
+/* Prints the line and returns the exit code. Orientation 0: none was ever noted. Unit "ns": less is
+ * better. */
+static inline int limit_report(
+    int argc, char **argv, const char *name, double value, const char *unit, double orientation)
 {
     bool floor = orientation > 0;
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--no-floor") == 0)
             floor = false;
-    printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"orientation\":%.6g}\n", name, value, unit,
-           orientation);
+    printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"orientation\":%.6g}\n", name, value,
+        unit, orientation);
     double share = strcmp(unit, "ns") == 0 ? orientation / value : value / orientation;
     if (!floor || share >= 0.7)
         return 0;
     fprintf(stderr, "limit %s: %.4g %s is only %.2f of its orientation %.4g\n", name, value, unit,
-            share, orientation);
+        share, orientation);
     return LIMIT_LOW;
 }
 
-/* A message as a shard would hold it: link, receiver and method resolved once, one 64-byte payload. */
+/* A message as a shard would hold it: link, receiver and method resolved once, one 64-byte payload.
+ */
 struct limit_message;
 typedef void limit_method(void *actor, struct limit_message *message);
 struct limit_message {
@@ -139,7 +144,8 @@ struct limit_message {
     char payload[LIMIT_PAYLOAD];
 };
 
-/* What every receiving method does: its actor counts, and reads the first and the last word of the payload. */
+/* What every receiving method does: its actor counts, and reads the first and the last word of the
+ * payload. */
 struct limit_actor {
     uint64_t received;
     uint64_t sum;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A bounded queue of pointers from one thread to one other, for the raw limits that cross cores.
- * Each side works on private indices and publishes them per batch, so the shared lines move once per
- * batch and not once per message. A pool across cores is such a ring too: the receiver gives blocks
- * back through it in batches, the owner takes its blocks out of it.
+ * Each side works on private indices and publishes them per batch, so the shared lines move once
+ * per batch and not once per message. A pool across cores is such a ring too: the receiver gives
+ * blocks back through it in batches, the owner takes its blocks out of it.
  *
  * Invariants
  *   1. head <= tail <= head + LIMIT_RING; slots [head, tail) belong to the reader.
  * Threads
- *   The writer alone writes tail and slots; the reader alone writes head. `tail` publishes the slots
- *   and what they point at to the reader; `head` publishes free slots to the writer.
+ *   The writer alone writes tail and slots; the reader alone writes head. `tail` publishes the
+ * slots and what they point at to the reader; `head` publishes free slots to the writer.
  */
 #ifndef BENCH_RING_H
 #define BENCH_RING_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The smallest fiber switch: callee-saved registers to the old stack, stack pointers exchanged. It
- * jumps through a register, because a `ret` to another stack is always mispredicted. No guard pages,
- * no unwind information, no sanitizers. For the raw limits only.
+ * jumps through a register, because a `ret` to another stack is always mispredicted. No guard
+ * pages, no unwind information, no sanitizers. For the raw limits only.
  *
  * Invariants: an entry function never returns. Threads: a fiber stays on the thread that made it.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bare table of records by name for the raw limits: linear probing over slots of 8 bytes (half of the
- * hash, number of the record), records in one array. No deletion, no eviction, no second type.
+ * A bare table of records by name for the raw limits: linear probing over slots of 8 bytes (half of
+ * the hash, number of the record), records in one array. No deletion, no eviction, no second type.
  *
  * Invariants
  *   1. At most three of four slots are used; a slot of 0 is free (record numbers begin at 1).
@@ -56,7 +56,8 @@ static inline struct limit_record *limit_record(const struct limit_table *table,
     return (struct limit_record *)(void *)(table->records + number * table->stride);
 }
 
-static inline void limit_table_init(struct limit_table *table, uint64_t slots, uint64_t stride, uint64_t records)
+static inline void limit_table_init(
+    struct limit_table *table, uint64_t slots, uint64_t stride, uint64_t records)
 {
     table->slots = limit_map(slots * sizeof(uint64_t));
     table->mask = slots - 1;
@@ -97,8 +98,8 @@ static inline uint64_t limit_table_home(uint64_t hash)
 }
 
 /* The record of a name, or NULL. */
-static inline struct limit_record *limit_table_find(const struct limit_table *table, const char *key, size_t size,
-                                                    uint64_t hash)
+static inline struct limit_record *limit_table_find(
+    const struct limit_table *table, const char *key, size_t size, uint64_t hash)
 {
     for (uint64_t at = limit_table_home(hash);; at++) {
         uint64_t slot = table->slots[at & table->mask];
@@ -113,8 +114,8 @@ static inline struct limit_record *limit_table_find(const struct limit_table *ta
 }
 
 /* Adds a name that is not there. Its record is the next one of the array, zeroed by the system. */
-static inline struct limit_record *limit_table_add(struct limit_table *table, const char *key, size_t size,
-                                                   uint64_t hash)
+static inline struct limit_record *limit_table_add(
+    struct limit_table *table, const char *key, size_t size, uint64_t hash)
 {
     if ((table->count + 1) * 4 > (table->mask + 1) * 3)
         limit_table_grow(table);

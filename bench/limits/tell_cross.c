@@ -55,7 +55,7 @@ static void *receive(void *unused)
 
 static void send_batch(struct limit_actor *to, limit_method *run, uint64_t *sent)
 {
-    char payload[LIMIT_PAYLOAD] = { 0 };
+    char payload[LIMIT_PAYLOAD] = {0};
     while (limit_ring_waiting(&blocks, batch) < batch || limit_ring_room(&messages, batch) < batch)
         limit_pause();
     for (uint64_t i = 0; i < batch; i++) {
@@ -78,7 +78,7 @@ static void send_batch(struct limit_actor *to, limit_method *run, uint64_t *sent
 int main(int argc, char **argv)
 {
     uint64_t sent = 0, start, end;
-    struct limit_actor actor = { 0 };
+    struct limit_actor actor = {0};
     limit_method *run = on_message;
     pthread_t thread;
 
@@ -100,5 +100,6 @@ int main(int argc, char **argv)
     end = limit_now_ns();
     if (actor.received != sent || actor.sum != sent * (sent - 1) / 2)
         return 1;
-    return limit_report(argc, argv, "tell_cross", (double)sent * 1e9 / (double)(end - start), "ops/s", 27e6);
+    return limit_report(
+        argc, argv, "tell_cross", (double)sent * 1e9 / (double)(end - start), "ops/s", 27e6);
 }

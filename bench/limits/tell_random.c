@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limit of tell_random_100k, _1m, _10m: names drawn at random, each one's text made, hashed and looked
- * up in a bare table, one line of the found record touched. A batch of names is taken through three
- * passes, so that the slots and then the records of all of them are fetched at once.
+ * Limit of tell_random_100k, _1m, _10m: names drawn at random, each one's text made, hashed and
+ * looked up in a bare table, one line of the found record touched. A batch of names is taken
+ * through three passes, so that the slots and then the records of all of them are fetched at once.
  * By hand: limit_tell_random [records] [--no-floor].
  *
  * Invariants: every name exists. Threads: one.
@@ -23,7 +23,7 @@ static double orientation(uint64_t records)
 
 static void fill(struct limit_table *table, uint64_t records)
 {
-    struct name name = { .size = LIMIT_KEY };
+    struct name name = {.size = LIMIT_KEY};
     LIMIT_OPAQUE(name.size);
     for (uint64_t i = 0; i < records; i++) {
         limit_key(i, name.key);
@@ -31,7 +31,8 @@ static void fill(struct limit_table *table, uint64_t records)
     }
 }
 
-static void draw(const struct limit_table *table, struct name *names, uint64_t records, uint64_t *random)
+static void draw(
+    const struct limit_table *table, struct name *names, uint64_t records, uint64_t *random)
 {
     uint64_t size = LIMIT_KEY;
     LIMIT_OPAQUE(size);
@@ -58,7 +59,8 @@ static bool touch(const struct limit_table *table, const struct name *names)
 {
     bool all = true;
     for (int i = 0; i < BATCH; i++) {
-        struct limit_record *record = limit_table_find(table, names[i].key, names[i].size, names[i].hash);
+        struct limit_record *record =
+            limit_table_find(table, names[i].key, names[i].size, names[i].hash);
         if (record != NULL)
             record->received++;
         all = all && record != NULL;
@@ -89,6 +91,6 @@ int main(int argc, char **argv)
         count += 1024 * BATCH;
         end = limit_now_ns();
     } while (end - start < LIMIT_RUN_NS);
-    return limit_report(argc, argv, "tell_random", (double)count * 1e9 / (double)(end - start), "ops/s",
-                        orientation(records));
+    return limit_report(argc, argv, "tell_random", (double)count * 1e9 / (double)(end - start),
+        "ops/s", orientation(records));
 }

@@ -19,8 +19,8 @@ static void on_message(void *self, struct limit_message *message)
     limit_receive(self, message->payload);
 }
 
-static void send(struct queue *queue, struct limit_pool *pool, struct limit_actor *to, limit_method *run,
-                 const char *payload)
+static void send(struct queue *queue, struct limit_pool *pool, struct limit_actor *to,
+    limit_method *run, const char *payload)
 {
     struct limit_message *message = limit_pool_take(pool);
     message->next = NULL;
@@ -48,10 +48,10 @@ int main(int argc, char **argv)
 {
     uint64_t depth = limit_argument(argc, argv, 0, 16);
     struct limit_pool pool;
-    struct queue queue = { .head = NULL };
-    struct limit_actor actor = { 0 };
+    struct queue queue = {.head = NULL};
+    struct limit_actor actor = {0};
     limit_method *run = on_message;
-    char payload[LIMIT_PAYLOAD] = { 0 };
+    char payload[LIMIT_PAYLOAD] = {0};
     uint64_t sent = 0, start, end;
 
     limit_pin(0);
@@ -72,5 +72,6 @@ int main(int argc, char **argv)
     } while (end - start < LIMIT_RUN_NS);
     if (actor.received != sent || actor.sum != sent * (sent - 1) / 2)
         return 1;
-    return limit_report(argc, argv, "tell_shard", (double)sent * 1e9 / (double)(end - start), "ops/s", 100e6);
+    return limit_report(
+        argc, argv, "tell_shard", (double)sent * 1e9 / (double)(end - start), "ops/s", 100e6);
 }
