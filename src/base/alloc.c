@@ -38,6 +38,11 @@ const troupe_allocator *tp_allocator_system(void)
     return &system_allocator;
 }
 
+bool tp_allocator_cuts_in_place(const troupe_allocator *allocator)
+{
+    return allocator->reallocate == system_reallocate;
+}
+
 void *tp_allocate_zeroed(const troupe_allocator *allocator, size_t size)
 {
     if (allocator->allocate == system_allocate) {

@@ -14,6 +14,9 @@
 /* malloc and its family. */
 const troupe_allocator *tp_allocator_system(void);
 
+/* Does reallocation to a smaller size cost no copy? Known of the system's only. */
+bool tp_allocator_cuts_in_place(const troupe_allocator *allocator);
+
 /* Zeroed block, NULL on failure. The system's allocator hands out lazily zeroed pages, so a huge
  * table costs nothing until it is touched; any other allocator pays for a memset. */
 TROUPE_CHECK void *tp_allocate_zeroed(const troupe_allocator *allocator, size_t size);

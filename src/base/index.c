@@ -17,6 +17,9 @@
  * and halves the time in which a find may look twice. */
 #define MOVE_STEP 16
 
+/* Buckets at the end of the old table that are given back together: 256 KiB. */
+#define CUT_STEP 16384
+
 static size_t table_bytes(uint32_t bits)
 {
     return sizeof(tp_index_entry) << bits;
@@ -39,6 +42,7 @@ static bool table_create(tp_index_table *table, const troupe_allocator *allocato
     }
     table->entries = entries;
     table->bits = bits;
+    table->limit = (size_t)1 << bits;
     table->count = 0;
     return true;
 }
@@ -46,7 +50,7 @@ static bool table_create(tp_index_table *table, const troupe_allocator *allocato
 static void table_destroy(tp_index_table *table, const troupe_allocator *allocator)
 {
     if (table->entries != NULL) {
-        tp_release(allocator, table->entries, table_bytes(table->bits));
+        tp_release(allocator, table->entries, table->limit * sizeof(tp_index_entry));
     }
     memset(table, 0, sizeof(*table));
 }
@@ -87,6 +91,23 @@ static bool table_remove(tp_index_table *table, uint64_t hash, const void *item)
     return true;
 }
 
+/* Gives back what lies above the bucket to move next, which is empty and ends every probe. */
+static void cut_off(tp_index *index)
+{
+    tp_index_table *old = &index->old;
+    size_t limit = index->old_next + 1;
+    if (limit + CUT_STEP > old->limit || !tp_allocator_cuts_in_place(index->allocator)) {
+        return;
+    }
+    tp_index_entry *entries =
+        tp_reallocate(index->allocator, old->entries, old->limit * sizeof(tp_index_entry),
+                      limit * sizeof(tp_index_entry));
+    if (entries != NULL) {
+        old->entries = entries;
+        old->limit = limit;
+    }
+}
+
 /* Moves at least `buckets` of the old table, and goes on to the end of a cluster. */
 static void move_some(tp_index *index, size_t buckets)
 {
@@ -99,9 +120,10 @@ static void move_some(tp_index *index, size_t buckets)
             entry->item = NULL;
             old->count--;
         } else if (buckets == 0) {
+            cut_off(index);
             return;
         }
-        index->old_next = (index->old_next + 1) & mask;
+        index->old_next = (index->old_next - 1) & mask;
         index->old_left--;
         buckets -= buckets > 0;
     }
@@ -118,7 +140,8 @@ static bool grow(tp_index *index)
     }
     index->old = index->newest;
     index->newest = larger;
-    /* From an empty bucket on, so that no cluster is cut in two. */
+    /* Down from the first empty bucket, so that no cluster is cut in two. The cluster that may wrap
+     * round the end moves first: no later stop finds it half moved, and then the end can be cut. */
     size_t start = 0;
     while (index->old.entries[start].item != NULL) {
         start++;
@@ -177,7 +200,7 @@ bool tp_index_remove(tp_index *index, uint64_t hash, const void *item)
         move_some(index, MOVE_STEP);
     }
     return table_remove(&index->newest, hash, item) ||
-           (index->old.entries != NULL && table_remove(&index->old, hash, item));
+           (tp_index_table_reaches(&index->old, hash) && table_remove(&index->old, hash, item));
 }
 
 /*
@@ -230,11 +253,11 @@ static uint64_t count_home(const tp_index *index, const tp_index_table *table, s
                            uint64_t stop, void **ret_item)
 {
     uint64_t count = 0;
-    if (table->entries == NULL) {
+    size_t i = bucket >> (index->newest.bits - table->bits);
+    if (table->entries == NULL || i >= table->limit) {
         return 0;
     }
     size_t mask = tp_index_mask(table);
-    size_t i = bucket >> (index->newest.bits - table->bits);
     for (; table->entries[i].item != NULL && count < stop; i = (i + 1) & mask) {
         if (tp_index_bucket(&index->newest, table->entries[i].hash) == bucket) {
             count++;

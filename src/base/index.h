@@ -7,7 +7,8 @@
  * A bucket is the top bits of the mixed hash, so entries lie in the order of their hashes, and a
  * table twice as large splits each bucket in two neighbours. While it grows there are two tables,
  * and whole clusters (runs of full buckets) move, so that probing the old one needs no special
- * case.
+ * case. They move from the top down, and the old table is cut off behind them: giving back a
+ * hundred megabytes at once would be a pause of ten milliseconds.
  *
  * Invariants: 1. Each table has an empty bucket, so probing ends. 2. New entries go to the newest
  * table. 3. The old table is empty before the new one is full. 4. Entries are 7/8 of the buckets at
@@ -30,13 +31,14 @@ typedef struct tp_index_entry {
 typedef struct tp_index_table {
     tp_index_entry *entries; /* NULL: there is no such table */
     uint32_t bits;           /* 2^bits buckets */
+    size_t limit;            /* buckets that are still in memory: the first so many */
     size_t count;
 } tp_index_table;
 
 typedef struct tp_index {
     tp_index_table newest;
     tp_index_table old; /* being moved into newest, or absent */
-    size_t old_next;    /* the bucket to move next */
+    size_t old_next;    /* the bucket to move next, downwards */
     size_t old_left;    /* buckets yet to move */
     const troupe_allocator *allocator;
 } tp_index;
@@ -73,6 +75,12 @@ static inline size_t tp_index_bucket(const tp_index_table *table, uint64_t hash)
     return (size_t)(tp_index_mix(hash) >> (64 - table->bits));
 }
 
+/* Can the table hold that hash? The absent table holds none. */
+static inline bool tp_index_table_reaches(const tp_index_table *table, uint64_t hash)
+{
+    return table->entries != NULL && tp_index_bucket(table, hash) < table->limit;
+}
+
 static inline size_t tp_index_mask(const tp_index_table *table)
 {
     return ((size_t)1 << table->bits) - 1;
@@ -101,7 +109,7 @@ tp_index_find(const tp_index *index, uint64_t hash, bool (*same)(const void *ite
               const void *key)
 {
     void *item = tp_index_table_find(&index->newest, hash, same, key);
-    if (TP_UNLIKELY(item == NULL && index->old.entries != NULL)) {
+    if (TP_UNLIKELY(item == NULL && tp_index_table_reaches(&index->old, hash))) {
         item = tp_index_table_find(&index->old, hash, same, key);
     }
     return item;

@@ -219,6 +219,50 @@ static void survives_the_failure_of_any_allocation(void **state)
     }
 }
 
+static void nothing_is_lost_while_a_large_table_is_moved_and_cut_off(void **state)
+{
+    (void)state;
+    enum { MANY = 200000, SCANNED = 40000 };
+    static item items[MANY];
+    memset(items, 0, sizeof(items));
+    tp_prng prng;
+    tp_prng_seed(&prng, 9);
+    tp_index index;
+    assert_int_equal(tp_index_init(&index, tp_allocator_system(), 0), TROUPE_OK);
+    size_t cuts = 0;
+    uint64_t cursor = 0;
+    for (uint64_t i = 0; i < MANY; i++) {
+        items[i].key = i;
+        items[i].hash = hash_of(i, 0);
+        toggle(&index, &items[i]);
+        cuts += index.old.entries != NULL && index.old.limit < (size_t)1 << index.old.bits;
+        uint64_t n = tp_prng_below(&prng, i + 1);
+        void *found = tp_index_find(&index, items[n].hash, same, &n);
+        assert_ptr_equal(found, items[n].is_in ? &items[n] : NULL);
+        if (n > SCANNED && n % 8 == 0) {
+            toggle(&index, &items[n]);
+        }
+        if (i > SCANNED && (cursor != 0 || i == SCANNED + 1) &&
+            tp_index_each(&index, &cursor, &found)) {
+            ((item *)found)->was_seen = true;
+        }
+    }
+    assert_true(cuts > 0);
+    void *found;
+    while (cursor != 0 && tp_index_each(&index, &cursor, &found)) {
+        ((item *)found)->was_seen = true;
+    }
+    size_t count = 0;
+    for (uint64_t i = 0; i < MANY; i++) {
+        found = tp_index_find(&index, items[i].hash, same, &i);
+        assert_ptr_equal(found, items[i].is_in ? &items[i] : NULL);
+        assert_true(i > SCANNED || items[i].was_seen);
+        count += items[i].is_in;
+    }
+    assert_int_equal(tp_index_count(&index), count);
+    tp_index_deinit(&index);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +270,7 @@ int main(void)
         cmocka_unit_test(scan_sees_every_item_that_stays_while_the_index_changes),
         cmocka_unit_test(scan_of_a_resting_index_sees_every_item_once),
         cmocka_unit_test(insert_goes_on_while_there_is_room_when_memory_is_refused),
+        cmocka_unit_test(nothing_is_lost_while_a_large_table_is_moved_and_cut_off),
         cmocka_unit_test(survives_the_failure_of_any_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
