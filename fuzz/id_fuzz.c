@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes the parser of ids: what parses must print back to the same bytes and parse to the same
- * parts; what does not must have a reason and leave the outputs alone; and a JSON string of the same
+ * parts; what does not must have a reason and leave the outputs alone. A JSON string of the same
  * bytes must stay within its buffer. Seeds: fuzz/corpus/id.
  *
  * Threads: one.
