@@ -11,7 +11,7 @@
 #include "ring.h"
 #include <pthread.h>
 
-enum { AHEAD = 8, BLOCKS = 1024 };
+enum { AHEAD = 16, BLOCKS = 1024 };
 
 /* One side: where its messages go, where they come from, its pool, and the pool of the other side.
  */
@@ -29,7 +29,8 @@ static void on_message(void *self, struct limit_message *message)
 
 static void send(struct side *side, void *to, limit_method *run, const char *payload)
 {
-    struct limit_message *ahead = limit_ring_peek(side->own_blocks, AHEAD);
+    uint64_t left = limit_ring_waiting(side->own_blocks, 0);
+    struct limit_message *ahead = limit_ring_peek(side->own_blocks, left > AHEAD ? AHEAD : 0);
     struct limit_message *message = limit_ring_take(side->own_blocks);
     __builtin_prefetch(ahead, 1);
     __builtin_prefetch((char *)ahead + 64, 1);

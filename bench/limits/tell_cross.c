@@ -11,7 +11,7 @@
 #include "ring.h"
 #include <pthread.h>
 
-enum { AHEAD = 8 };
+enum { AHEAD = 16 };
 
 static struct limit_ring messages, blocks;
 static uint64_t batch;
@@ -83,8 +83,8 @@ int main(int argc, char **argv)
     pthread_t thread;
 
     limit_need_cores(2);
-    limit_ring_stock(&blocks, limit_argument(argc, argv, 0, 1024));
-    batch = limit_argument(argc, argv, 1, 32);
+    limit_ring_stock(&blocks, limit_argument(argc, argv, 0, LIMIT_RING));
+    batch = limit_argument(argc, argv, 1, 64);
     LIMIT_OPAQUE(run);
     if (pthread_create(&thread, NULL, receive, NULL) != 0)
         return LIMIT_SKIPPED;
