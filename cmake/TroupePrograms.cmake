@@ -6,12 +6,21 @@ if(NOT TARGET troupe_shared)
     return()
 endif()
 
+# What both programs share: the admin protocol as bytes, and names. Tests and fuzzers link it too.
+file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/cmd/shared/*.c")
+if(sources)
+    add_library(cmd_shared STATIC ${sources})
+    target_include_directories(cmd_shared PUBLIC
+        "${CMAKE_SOURCE_DIR}/cmd" "${CMAKE_SOURCE_DIR}/include")
+    target_link_libraries(cmd_shared PRIVATE troupe_flags PUBLIC troupe_deps)
+endif()
+
 # The daemon links libtroupe.so: its modules do too, and must find the same runtime.
 file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/cmd/trouped/*.c")
 if(sources)
     add_executable(trouped ${sources})
     target_include_directories(trouped PRIVATE "${CMAKE_SOURCE_DIR}/cmd")
-    target_link_libraries(trouped PRIVATE troupe_shared troupe_flags troupe_deps)
+    target_link_libraries(trouped PRIVATE cmd_shared troupe_shared troupe_flags troupe_deps)
 endif()
 
 # The tool holds the runtime and the simulator itself, all of it, and exports its API: a module that
@@ -21,7 +30,7 @@ if(sources)
     add_executable(troupe ${sources})
     target_include_directories(troupe PRIVATE
         "${CMAKE_SOURCE_DIR}/cmd" "${CMAKE_SOURCE_DIR}/include" "${CMAKE_SOURCE_DIR}")
-    target_link_libraries(troupe PRIVATE troupe_objects troupe_flags troupe_deps)
+    target_link_libraries(troupe PRIVATE cmd_shared troupe_objects troupe_flags troupe_deps)
     if(TARGET testkit_objects)
         target_link_libraries(troupe PRIVATE testkit_objects)
     endif()

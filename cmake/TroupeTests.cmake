@@ -11,7 +11,7 @@ if(TROUPE_FUZZ AND TARGET troupe_static)
         cmake_path(GET file STEM stem)
         string(REGEX REPLACE "_fuzz$" "" name "${stem}")
         add_executable(fuzz_${name} "${file}")
-        target_link_libraries(fuzz_${name} PRIVATE troupe_inside troupe_testkit_static)
+        target_link_libraries(fuzz_${name} PRIVATE cmd_shared troupe_inside troupe_testkit_static)
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
         set_target_properties(fuzz_${name} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
@@ -77,7 +77,7 @@ foreach(file IN LISTS test_sources test_scripts)
         # assert() in a test must stay a check in every build.
         target_compile_options(${target} PRIVATE -UNDEBUG)
         target_link_libraries(${target} PRIVATE
-            troupe_inside troupe_testkit_static PkgConfig::CMOCKA)
+            cmd_shared troupe_inside troupe_testkit_static PkgConfig::CMOCKA)
         set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}_test
             RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests/${area}")
         add_test(NAME ${area}/${name} COMMAND ${target})

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The admin protocol as bytes: cuts a stream into lines, reads a line as a request, writes answers.
+ * docs/admin-socket.md is its description. It does no input or output and knows no node; trouped
+ * feeds it from its socket, the fuzzer from anywhere.
+ *
+ * Invariants
+ * 1. Every taken line and every TOO_LONG gives rise to exactly one answer line.
+ * 2. An answer is one line of valid JSON that ends with a newline, whatever actors replied.
+ * 3. No more than ADMIN_LINE_MAX and one read is held of a stream.
+ *
+ * Threads: one owner per object.
+ */
+#ifndef CMD_SHARED_ADMIN_CODEC_H
+#define CMD_SHARED_ADMIN_CODEC_H
+
+#include "shared/bytes.h"
+
+#include <jansson.h>
+#include <troupe/inspect.h>
+
+#define ADMIN_LINE_MAX ((size_t)12 * 1024 * 1024) /* 8 MiB as base64, and words around it */
+#define ADMIN_READ_SIZE ((size_t)64 * 1024)
+#define ADMIN_ID_MAX 64 /* bytes of an id that is a string */
+#define ADMIN_METHOD_MAX 128
+#define ADMIN_CONTENT_TYPE_MAX 128
+#define ADMIN_LIST_LIMIT 100 /* default of "limit" */
+#define ADMIN_LIST_LIMIT_MAX 10000
+#define ADMIN_TIMEOUT_MS_MAX (INT64_C(1000) * 3600 * 24)
+#define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_IN_FLIGHT_MAX 256 /* requests of one connection */
+
+/* ---- lines ---- */
+
+typedef struct admin_lines {
+    char *data;
+    size_t size;
+    size_t capacity;
+    size_t begin;    /* of the next line */
+    size_t scanned;  /* no newline is between begin and here */
+    bool is_skipping; /* the rest of a line that was too long */
+} admin_lines;
+
+typedef enum admin_line {
+    ADMIN_LINE_NONE,     /* more bytes are needed */
+    ADMIN_LINE_TAKEN,
+    ADMIN_LINE_TOO_LONG, /* a line was thrown away; what follows it is taken as usual */
+} admin_line;
+
+void admin_lines_deinit(admin_lines *lines);
+/* Room for the next bytes of the stream; NULL: no memory. Lines that were taken become invalid. */
+char *admin_lines_room(admin_lines *lines, size_t size);
+/* `size` bytes were put into the room. */
+void admin_lines_add(admin_lines *lines, size_t size);
+/* The next line without its end; it is valid until the next admin_lines_room. Empty lines are left
+ * out. `is_end`: no more bytes will come, so a last line needs no newline. */
+admin_line admin_lines_take(admin_lines *lines, bool is_end, troupe_slice *ret_line);
+
+/* ---- requests ---- */
+
+enum {
+    ADMIN_HAS_ACTOR = 1 << 0,
+    ADMIN_HAS_ACTOR_BASE64 = 1 << 1,
+    ADMIN_HAS_METHOD = 1 << 2,
+    ADMIN_HAS_PAYLOAD = 1 << 3,
+    ADMIN_HAS_PAYLOAD_TEXT = 1 << 4,
+    ADMIN_HAS_PAYLOAD_BASE64 = 1 << 5,
+    ADMIN_HAS_CONTENT_TYPE = 1 << 6,
+    ADMIN_HAS_TIMEOUT_MS = 1 << 7,
+    ADMIN_HAS_TYPE = 1 << 8,
+    ADMIN_HAS_PATTERN = 1 << 9,
+    ADMIN_HAS_LIMIT = 1 << 10,
+    ADMIN_HAS_DRAIN = 1 << 11,
+};
+#define ADMIN_TAKES_ACTOR (ADMIN_HAS_ACTOR | ADMIN_HAS_ACTOR_BASE64)
+#define ADMIN_TAKES_CALL                                                                           \
+    (ADMIN_TAKES_ACTOR | ADMIN_HAS_METHOD | ADMIN_HAS_PAYLOAD | ADMIN_HAS_PAYLOAD_TEXT |           \
+     ADMIN_HAS_PAYLOAD_BASE64 | ADMIN_HAS_CONTENT_TYPE | ADMIN_HAS_TIMEOUT_MS)
+
+/* X(NAME, "name", members it takes, needs an actor) */
+#define ADMIN_VERB_MAP(X)                                                                          \
+    X(ASK, "ask", ADMIN_TAKES_CALL, true)                                                          \
+    X(TELL, "tell", ADMIN_TAKES_CALL, true)                                                        \
+    X(ACTORS, "actors", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT, false)               \
+    X(LOOKUP, "lookup", ADMIN_TAKES_ACTOR, true)                                                   \
+    X(PS, "ps", ADMIN_HAS_LIMIT, false)                                                            \
+    X(WHERE, "where", ADMIN_TAKES_ACTOR, true)                                                     \
+    X(STATS, "stats", 0, false)                                                                    \
+    X(DEACTIVATE, "deactivate", ADMIN_TAKES_ACTOR, true)                                           \
+    X(TYPES, "types", 0, false)                                                                    \
+    X(CONFIG, "config", 0, false)                                                                  \
+    X(PING, "ping", 0, false)                                                                      \
+    X(SHUTDOWN, "shutdown", ADMIN_HAS_DRAIN, false)
+
+typedef enum admin_verb {
+    ADMIN_VERB_UNKNOWN,
+#define X(name, text, members, needs_actor) ADMIN_VERB_##name,
+    ADMIN_VERB_MAP(X)
+#undef X
+} admin_verb;
+
+typedef struct admin_request {
+    char id[ADMIN_ID_MAX * 6 + 3]; /* as JSON; "null" if there was none */
+    admin_verb verb;
+    unsigned has;              /* ADMIN_HAS_… */
+    troupe_id actor;           /* borrows from the request, as all slices here */
+    const char *method;        /* ask, tell */
+    const char *content_type;  /* NULL: none */
+    troupe_slice payload;
+    uint64_t timeout;          /* ns; 0: none given */
+    troupe_slice type;
+    troupe_slice pattern;
+    size_t limit;
+    bool is_drain;
+    char error[320];           /* words, when parsing failed */
+    json_t *root;              /* owns the strings */
+    char *payload_owned;
+    char *actor_owned;
+} admin_request;
+
+/* Reads one line. Other than OK: `error` says what is wrong and `id` is set as far as it was
+ * readable. USAGE; NO_MEMORY. The request is to be deinited in either case. */
+TROUPE_CHECK troupe_status admin_request_parse(admin_request *request, troupe_slice line);
+void admin_request_deinit(admin_request *request);
+const char *admin_verb_name(admin_verb verb);
+
+/* ---- answers; admin_answer.c ---- */
+
+/* {"id":…,"ok":true   the members follow, each with its comma; admin_write_end ends it. */
+void admin_write_begin(cmd_bytes *out, const char *id);
+void admin_write_end(cmd_bytes *out);
+void admin_write_error(cmd_bytes *out, const char *id, troupe_status status,
+                       troupe_outcome outcome, troupe_slice message);
+/* The answer of an ask, good or bad. */
+void admin_write_answer(cmd_bytes *out, const char *id, const troupe_answer *answer);
+
+/* ,"name":"text" */
+void admin_write_text(cmd_bytes *out, const char *name, troupe_slice text);
+/* ,"name":number   null beyond 2^63, which is how "never" looks. */
+void admin_write_number(cmd_bytes *out, const char *name, uint64_t number);
+/* ,"name":"account/alice", or ,"name_base64":"…" when the id is no UTF-8. */
+void admin_write_id(cmd_bytes *out, const char *name, troupe_id id);
+
+/* An object that stands in an array; the comma before it is written unless it is the first. */
+void admin_write_actor(cmd_bytes *out, bool is_first, const char *node,
+                       const troupe_actor_info *info);
+/* The members of a parked turn, without braces, beginning with a comma. */
+void admin_write_parked(cmd_bytes *out, const troupe_parked_info *info);
+/* ,"uptime_ns":…  all of it. */
+void admin_write_stats(cmd_bytes *out, const troupe_stats *stats);
+/* ,"types":[…] */
+void admin_write_types(cmd_bytes *out, const troupe_type *const *types, size_t count);
+
+#endif
