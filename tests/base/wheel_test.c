@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The timing wheel against a plain model: a list searched for the least due tick, and among those for
- * the first that was set.
+ * The timing wheel against a plain model: a list searched for the least due tick, and among those
+ * for the first that was set.
  */
 #include "base/wheel.h"
 
