@@ -102,14 +102,16 @@ tp_fiber_swap:
     .cfi_endproc
     .size tp_fiber_swap, . - tp_fiber_swap
 
-/* The first return of a new fiber: x19 is the function, x20 its argument. */
+/* The first return of a new fiber: x19 is the function, x20 its argument. Unwinders look a return
+ * address up one byte before it, hence the nop. */
     .globl tp_fiber_first
     .hidden tp_fiber_first
     .type tp_fiber_first, %function
     .p2align 4
-tp_fiber_first:
     .cfi_startproc
     .cfi_undefined x30
+    nop
+tp_fiber_first:
     hint #36                        /* bti j */
     mov x0, x20
     mov x29, xzr

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the checkers (AddressSanitizer, ThreadSanitizer, Valgrind) must be told about stacks that
- * are not a thread's. Nothing but empty functions where none is built in. src/os/fiber.c includes it.
+ * are not a thread's. Nothing but empty functions where none is built in. For src/os/fiber.c.
  *
  * Invariants
  * 1. Between check_leave and check_arrive no frame of ours lives on AddressSanitizer's fake stack:
@@ -142,6 +142,15 @@ static inline void valgrind_unmap(tp_fiber *fiber)
 {
     VALGRIND_STACK_DEREGISTER(fiber->valgrind_id);
 }
+/* Around the deliberate reading of what no live variable holds. */
+static inline void valgrind_look_away(void)
+{
+    VALGRIND_DISABLE_ERROR_REPORTING;
+}
+static inline void valgrind_look_again(void)
+{
+    VALGRIND_ENABLE_ERROR_REPORTING;
+}
 #pragma GCC diagnostic pop
 #else
 static inline void valgrind_map(tp_fiber *fiber)
@@ -151,6 +160,12 @@ static inline void valgrind_map(tp_fiber *fiber)
 static inline void valgrind_unmap(tp_fiber *fiber)
 {
     (void)fiber;
+}
+static inline void valgrind_look_away(void)
+{
+}
+static inline void valgrind_look_again(void)
+{
 }
 #endif
 

@@ -80,14 +80,16 @@ tp_fiber_swap:
     .cfi_endproc
     .size tp_fiber_swap, . - tp_fiber_swap
 
-/* The first return of a new fiber: rbx is the function, r12 its argument, rsp a multiple of 16. */
+/* The first return of a new fiber: rbx is the function, r12 its argument, rsp a multiple of 16.
+ * Unwinders look a return address up one byte before it, hence the nop. */
     .globl tp_fiber_first
     .hidden tp_fiber_first
     .type tp_fiber_first, @function
     .p2align 4
-tp_fiber_first:
     .cfi_startproc
     .cfi_undefined %rip
+    nop
+tp_fiber_first:
     endbr64
     movq %r12, %rdi
     xorl %ebp, %ebp

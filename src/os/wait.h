@@ -9,9 +9,9 @@
  * 3. What was written before a signal is seen by the wait that took it.
  *
  * Threads
- * At most one waits at a time, any may signal. A wait that returned true may free the event at once,
- * even while the signaller is still about to return, if no other signal is to come: an event may
- * live on the waiter's stack.
+ * At most one waits at a time, any may signal. A wait that returned true may free the event, even
+ * while the signaller is still about to return, if no other signal is to come: an event may live
+ * on the waiter's stack.
  */
 #ifndef TP_OS_WAIT_H
 #define TP_OS_WAIT_H
@@ -27,7 +27,7 @@
 #define TP_EVENT_FOREVER UINT64_MAX
 
 typedef struct tp_event {
-    _Atomic uint32_t state; /* see wait.c; a signal publishes the signaller's writes to the waiter */
+    _Atomic uint32_t state; /* see wait.c; a signal publishes its thread's writes to the waiter */
 #ifndef __linux__
     pthread_mutex_t mutex;
     pthread_cond_t changed;
