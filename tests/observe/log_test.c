@@ -70,7 +70,7 @@ static json_t *parse(const sink *from)
     assert_int_equal(from->last[from->size - 1], '\n');
     assert_ptr_equal(memchr(from->last, '\n', from->size), from->last + from->size - 1);
     json_t *json = json_loadb(from->last, from->size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-                                JSON_REJECT_DUPLICATES, &errorerror);
+                                &error);
     if (json == NULL) {
         print_error("%s: %s\n", error.text, from->last);
     }
