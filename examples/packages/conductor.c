@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one actor that starts each step and learns when it is over: a block of closures when all its
+ * marks are acknowledged, a round of rank when all packages are done. It computes nothing itself.
+ *
+ * Invariants: 1. One step is under way at a time. 2. A round is over when every package has said
+ * done and every `go` has been answered. 3. At most GO_WINDOW of the latter are under way, so that
+ * a round begins at the pace of its packages.
+ * Threads: its shard. The state is plain bytes: it may
+ * be evicted between two messages.
+ */
+#include "actors.h"
+
+enum { GO_WINDOW = 1024 };
+
+struct conductor {
+    uint32_t blocks;  /* of closures, in all; 0: none asked for */
+    uint32_t block;   /* under way, from 1 */
+    uint32_t waiting; /* marks not acknowledged */
+    uint32_t rounds;  /* of rank, in all; 0: none asked for */
+    uint32_t round;   /* under way, from 1 */
+    uint32_t next;    /* package to send go to */
+    uint32_t going;   /* go without answer */
+    uint32_t done;    /* packages that are done */
+    bool busy;
+};
+
+const size_t conductor_state_size = sizeof(struct conductor);
+
+/* ---- closures -------------------------------------------------------------------------------- */
+
+static troupe_status begin_block(troupe_turn *turn, struct conductor *conductor)
+{
+    struct address_book *book = troupe_turn_user(turn);
+    uint32_t first = (conductor->block - 1) * MARK_SOURCES;
+    uint32_t count = book->count - first < MARK_SOURCES ? book->count - first : MARK_SOURCES;
+    conductor->waiting = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct mark_message message = {.block = conductor->block, .from = NOBODY};
+        message.sources[i / 64] = UINT64_C(1) << (i % 64);
+        TROUPE_TRY(
+            book_tell(turn, book->packages[first + i], book->mark, &message, sizeof(message)));
+    }
+    return TROUPE_OK;
+}
+
+static troupe_status closures(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    struct conductor *conductor = state;
+    struct address_book *book = troupe_turn_user(turn);
+    (void)payload;
+    *conductor = (struct conductor){
+        .blocks = (book->count + MARK_SOURCES - 1) / MARK_SOURCES, .block = 1, .busy = true};
+    return begin_block(turn, conductor);
+}
+
+static troupe_status marked(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    struct conductor *conductor = state;
+    (void)payload;
+    TROUPE_REQUIRE(turn, conductor->waiting > 0);
+    if (--conductor->waiting > 0)
+        return TROUPE_OK;
+    conductor->block++;
+    conductor->busy = conductor->block <= conductor->blocks;
+    return conductor->busy ? begin_block(turn, conductor) : TROUPE_OK;
+}
+
+/* ---- rank ------------------------------------------------------------------------------------ */
+
+static troupe_status go_on(troupe_turn *turn, struct conductor *conductor);
+
+static void answered(troupe_turn *turn, void *state, const troupe_answer *answer, void *user)
+{
+    struct conductor *conductor = state;
+    (void)user;
+    conductor->going--;
+    if (book_note(troupe_turn_user(turn), answer->status) == TROUPE_OK)
+        book_note(troupe_turn_user(turn), go_on(turn, conductor));
+}
+
+/* Sends what the window allows. Where even the first is refused it waits its turn. */
+static troupe_status send_go(troupe_turn *turn, struct conductor *conductor)
+{
+    struct address_book *book = troupe_turn_user(turn);
+    troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_MINUTES(10)};
+    while (conductor->next < book->count && conductor->going < GO_WINDOW) {
+        troupe_id id = troupe_ref_id(book->packages[conductor->next]);
+        troupe_status status =
+            troupe_ask_callback(turn, id, "go", troupe_str(NULL), &options, answered, NULL);
+        if (troupe_status_kind(status) == TROUPE_KIND_BUSY) {
+            atomic_fetch_add_explicit(&book->busy, 1, memory_order_relaxed);
+            if (conductor->going > 0)
+                return TROUPE_OK; /* the next answer brings it back here */
+            TROUPE_TRY(troupe_yield(turn));
+            continue;
+        }
+        TROUPE_TRY(status);
+        conductor->next++;
+        conductor->going++;
+    }
+    return TROUPE_OK;
+}
+
+static troupe_status go_on(troupe_turn *turn, struct conductor *conductor)
+{
+    struct address_book *book = troupe_turn_user(turn);
+    if (conductor->done == book->count && conductor->going == 0) {
+        conductor->round++;
+        conductor->done = 0;
+        conductor->next = 0;
+        conductor->busy = conductor->round <= conductor->rounds;
+    }
+    return conductor->busy ? send_go(turn, conductor) : TROUPE_OK;
+}
+
+static troupe_status rank(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    struct conductor *conductor = state;
+    struct begin_message message;
+    TROUPE_REQUIRE(turn, payload.size == sizeof(message));
+    memcpy(&message, payload.data, sizeof(message));
+    *conductor =
+        (struct conductor){.rounds = message.rounds, .round = 1, .busy = message.rounds > 0};
+    return book_note(troupe_turn_user(turn), go_on(turn, conductor));
+}
+
+static troupe_status done(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    struct conductor *conductor = state;
+    struct address_book *book = troupe_turn_user(turn);
+    (void)payload;
+    conductor->done++;
+    return conductor->done == book->count ? book_note(book, go_on(turn, conductor)) : TROUPE_OK;
+}
+
+static troupe_status progress(troupe_turn *turn, const void *state, troupe_slice payload)
+{
+    const struct conductor *conductor = state;
+    struct address_book *book = troupe_turn_user(turn);
+    struct progress_message message = {.busy = conductor->busy};
+    (void)payload;
+    if (conductor->blocks > 0) {
+        message.of = conductor->blocks;
+        message.steps = conductor->block - 1;
+    } else if (conductor->rounds > 0) {
+        message.of = (uint64_t)conductor->rounds * book->count;
+        message.steps = (uint64_t)(conductor->round - 1) * book->count + conductor->done;
+    }
+    return troupe_reply_bytes(turn, troupe_slice_of(&message, sizeof(message)));
+}
+
+const troupe_method conductor_methods[] = {
+    TROUPE_METHOD(closures),
+    TROUPE_METHOD(marked),
+    TROUPE_METHOD(rank),
+    TROUPE_METHOD(done),
+    TROUPE_READ_METHOD(progress),
+};
+const size_t conductor_method_count = sizeof(conductor_methods) / sizeof(conductor_methods[0]);

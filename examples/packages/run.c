@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens a node, loads the packages into their actors, has the conductor do its two steps while it
+ * shows how far they are, and asks every package for its figures.
+ *
+ * Invariants: 1. The book is complete before the first message. 2. All asks of a sweep have been
+ * answered when it returns, so what their callbacks point to may die. 3. A step that does not move
+ * for STALL_SECONDS fails the run.
+ * Threads: main. `struct sweep` is shared with the shards' threads
+ * under its lock.
+ */
+#include "run.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "actors.h"
+#include "progress.h"
+
+enum { SWEEP_WINDOW = 1024, STALL_SECONDS = 60 };
+
+struct run {
+    const struct run_options *options;
+    struct run_result *result;
+    struct address_book book;
+    troupe_type package_type;
+    troupe_type conductor_type;
+    troupe_node *node;
+    troupe_client *client;
+    char *error;
+    size_t error_size;
+};
+
+__attribute__((format(printf, 2, 3))) static bool fail(struct run *run, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(run->error, run->error_size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static void nap(long milliseconds)
+{
+    nanosleep(&(struct timespec){milliseconds / 1000, milliseconds % 1000 * 1000000}, NULL);
+}
+
+static uint64_t messages_now(struct run *run)
+{
+    troupe_stats stats = {.size = sizeof(stats)};
+    return troupe_node_stats(run->node, &stats) == TROUPE_OK ? run_messages(&stats) : 0;
+}
+
+/* ---- the node and the book ------------------------------------------------------------------- */
+
+static void describe_types(struct run *run)
+{
+    troupe_persist persist =
+        run->options->max_actors > 0 ? TROUPE_PERSIST_ON_DEACTIVATE : TROUPE_PERSIST_NONE;
+    uint32_t count = run->options->index->count;
+    run->package_type = (troupe_type){
+        TROUPE_TYPE("package"),
+        .state_size = package_state_size,
+        .methods = package_methods,
+        .method_size = sizeof(troupe_method),
+        .method_count = package_method_count,
+        .save = package_save,
+        .load = package_load,
+        .persist = persist,
+        .keep_on_failure = true,       /* any failure fails the run: nothing to go back to */
+        .mailbox_limit = count + 1024, /* a share of every package may wait */
+        .user = &run->book,
+    };
+    run->conductor_type = (troupe_type){
+        TROUPE_TYPE("conductor"),
+        .state_size = conductor_state_size,
+        .methods = conductor_methods,
+        .method_size = sizeof(troupe_method),
+        .method_count = conductor_method_count,
+        .persist = persist,
+        .keep_on_failure = true,
+        .mailbox_limit = 2 * count + 1024,
+        .user = &run->book,
+    };
+}
+
+static bool open_node(struct run *run)
+{
+    uint32_t count = run->options->index->count;
+    troupe_node_options options = {
+        TROUPE_NODE_OPTIONS,
+        .name = "packages",
+        .shards = run->options->shards,
+        .storage = "memory:",
+        .max_actors =
+            run->options->max_actors > 0 ? run->options->max_actors : 2 * (uint64_t)count + 1024,
+        .idle = TROUPE_HOURS(1),
+    };
+    char words[256] = "";
+    describe_types(run);
+    troupe_status status = troupe_node_open_explained(&options,
+        TROUPE_TYPES(&run->package_type, &run->conductor_type), &run->node, words, sizeof(words));
+    if (status != TROUPE_OK)
+        return fail(run, "the node does not open: %s", words);
+    status = troupe_client_open(run->node, &run->client);
+    return status == TROUPE_OK || fail(run, "no client: %s", troupe_status_text(status));
+}
+
+static troupe_status find_selectors(struct address_book *book)
+{
+    const struct {
+        const troupe_ref *ref;
+        const char *method;
+        troupe_selector *selector;
+    } wanted[] = {
+        {book->packages[0], "mark", &book->mark},
+        {book->packages[0], "ack", &book->ack},
+        {book->packages[0], "flush", &book->flush},
+        {book->packages[0], "share", &book->share},
+        {book->conductor, "marked", &book->marked},
+        {book->conductor, "done", &book->done},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        TROUPE_TRY(troupe_ref_selector(wanted[i].ref, wanted[i].method, wanted[i].selector));
+    return TROUPE_OK;
+}
+
+static bool fill_book(struct run *run)
+{
+    const struct package_index *index = run->options->index;
+    struct address_book *book = &run->book;
+    book->packages = calloc(index->count, sizeof(*book->packages));
+    if (book->packages == NULL)
+        return fail(run, "out of memory");
+    book->count = index->count;
+    troupe_status status =
+        troupe_ref_create(run->node, troupe_id_of("conductor", "1"), &book->conductor);
+    for (uint32_t i = 0; status == TROUPE_OK && i < index->count; i++)
+        status = troupe_ref_create(
+            run->node, troupe_id_of("package", index->names[i]), &book->packages[i]);
+    if (status == TROUPE_OK)
+        status = find_selectors(book);
+    return status == TROUPE_OK || fail(run, "no refs: %s", troupe_status_text(status));
+}
+
+static void close_node(struct run *run)
+{
+    for (uint32_t i = 0; i < run->book.count; i++)
+        troupe_ref_release(run->book.packages[i]);
+    troupe_ref_release(run->book.conductor);
+    free(run->book.packages);
+    if (run->client != NULL)
+        troupe_client_close(run->client);
+    troupe_node_close(run->node);
+}
+
+/* ---- sweeps: one ask to every package, SWEEP_WINDOW at a time -------------------------------- */
+
+struct sweep {
+    pthread_mutex_t lock;
+    pthread_cond_t room;
+    uint32_t under_way;
+    troupe_status status; /* first failure */
+    char words[256];
+    struct figures *figures; /* NULL: answers are empty */
+};
+
+struct slot {
+    struct sweep *sweep;
+    uint32_t package;
+};
+
+static void take_figures(struct sweep *sweep, uint32_t package, const troupe_answer *answer)
+{
+    struct figures_message message;
+    if (answer->payload.size != sizeof(message)) {
+        sweep->status = TROUPE_CORRUPT;
+        return;
+    }
+    memcpy(&message, answer->payload.data, sizeof(message));
+    sweep->figures->closures[package] = (uint32_t)message.closure;
+    sweep->figures->ranks[package] = message.rank;
+}
+
+static void answered(void *user, const troupe_answer *answer)
+{
+    struct slot *slot = user;
+    struct sweep *sweep = slot->sweep;
+    pthread_mutex_lock(&sweep->lock);
+    if (answer->status == TROUPE_OK && sweep->figures != NULL) {
+        take_figures(sweep, slot->package, answer);
+    } else if (answer->status != TROUPE_OK && sweep->status == TROUPE_OK) {
+        sweep->status = answer->status;
+        snprintf(sweep->words, sizeof(sweep->words), "%.*s", TROUPE_ARG(answer->message));
+    }
+    sweep->under_way--;
+    if (sweep->under_way == SWEEP_WINDOW / 2 || sweep->under_way == 0)
+        pthread_cond_signal(&sweep->room);
+    pthread_mutex_unlock(&sweep->lock);
+}
+
+/* Waits until at most `most` are under way; false if an ask has failed. */
+static bool wait_for_room(struct sweep *sweep, uint32_t most)
+{
+    pthread_mutex_lock(&sweep->lock);
+    while (sweep->under_way > most)
+        pthread_cond_wait(&sweep->room, &sweep->lock);
+    bool good = sweep->status == TROUPE_OK;
+    pthread_mutex_unlock(&sweep->lock);
+    return good;
+}
+
+static void count_under_way(struct sweep *sweep, bool more, troupe_status status)
+{
+    pthread_mutex_lock(&sweep->lock);
+    sweep->under_way += more ? 1 : (uint32_t)-1;
+    if (sweep->status == TROUPE_OK)
+        sweep->status = status;
+    pthread_mutex_unlock(&sweep->lock);
+}
+
+static uint32_t load_payload(
+    const struct package_index *index, uint32_t package, struct load_message *message)
+{
+    uint32_t count = index_degree(index, package);
+    message->number = package;
+    message->dependents = index->dependents[package];
+    message->count = count;
+    memcpy(message->targets, index->targets + index->begin[package], count * sizeof(uint32_t));
+    return (uint32_t)(sizeof(*message) + count * sizeof(uint32_t));
+}
+
+static troupe_status ask_one(struct run *run, struct slot *slot, struct load_message *message)
+{
+    const struct package_index *index = run->options->index;
+    bool loads = slot->sweep->figures == NULL;
+    troupe_id id = troupe_id_of("package", index->names[slot->package]);
+    troupe_slice payload = {message, loads ? load_payload(index, slot->package, message) : 0};
+    troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_MINUTES(10)};
+    for (;;) {
+        troupe_status status = troupe_client_ask_callback(
+            run->client, id, loads ? "load" : "figures", payload, &options, answered, slot);
+        if (troupe_status_kind(status) != TROUPE_KIND_BUSY)
+            return status;
+        atomic_fetch_add_explicit(&run->book.busy, 1, memory_order_relaxed);
+        nap(1);
+    }
+}
+
+/* `figures` NULL: loads; else collects into it. */
+static bool sweep_packages(
+    struct run *run, const char *step, struct figures *figures, double *ret_seconds)
+{
+    const struct package_index *index = run->options->index;
+    struct sweep sweep = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .room = PTHREAD_COND_INITIALIZER, .figures = figures};
+    struct slot *slots = calloc(index->count, sizeof(*slots));
+    struct load_message *message = malloc(sizeof(*message) + index->count * sizeof(uint32_t));
+    struct progress progress;
+    progress_begin(&progress, step, messages_now(run));
+    bool good = slots != NULL && message != NULL;
+    for (uint32_t i = 0; good && i < index->count; i++) {
+        good = wait_for_room(&sweep, SWEEP_WINDOW - 1);
+        if (!good)
+            break;
+        slots[i] = (struct slot){&sweep, i};
+        count_under_way(&sweep, true, TROUPE_OK);
+        troupe_status status = ask_one(run, &slots[i], message);
+        if (status != TROUPE_OK)
+            count_under_way(&sweep, false, status);
+        if (i % 4096 == 0)
+            progress_show(&progress, i, index->count, messages_now(run));
+    }
+    good = wait_for_room(&sweep, 0) && good;
+    *ret_seconds = progress_end(&progress, messages_now(run));
+    if (!good)
+        fail(run, "%s: %s %s", step, troupe_status_name(sweep.status), sweep.words);
+    free(message);
+    free(slots);
+    return good;
+}
+
+/* ---- steps: the conductor works, this waits -------------------------------------------------- */
+
+static bool ask_progress(struct run *run, struct progress_message *ret_message)
+{
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    troupe_call_options options = {
+        TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(STALL_SECONDS), .retry = {.attempts = 1000}};
+    troupe_status status = troupe_client_ask(run->client, troupe_id_of("conductor", "1"),
+        "progress", troupe_str(NULL), &options, &answer);
+    bool good = status == TROUPE_OK && answer.payload.size == sizeof(*ret_message);
+    if (good)
+        memcpy(ret_message, answer.payload.data, sizeof(*ret_message));
+    else
+        fail(run, "the conductor does not say how far it is: %.*s", TROUPE_ARG(answer.message));
+    troupe_answer_release(&answer);
+    return good;
+}
+
+static bool run_step(
+    struct run *run, const char *method, struct begin_message begin, double *ret_seconds)
+{
+    struct progress progress;
+    progress_begin(&progress, method, messages_now(run));
+    troupe_status status = troupe_client_tell(run->client, troupe_id_of("conductor", "1"), method,
+        troupe_slice_of(&begin, sizeof(begin)), NULL);
+    if (status != TROUPE_OK)
+        return fail(run, "%s: %s", method, troupe_status_text(status));
+
+    struct progress_message last = {0}, now = {.busy = true};
+    double moved = plain_clock();
+    while (now.busy) {
+        nap(last.of == 0 ? 1 : 50);
+        if (!ask_progress(run, &now))
+            return false;
+        if (now.steps != last.steps)
+            moved = plain_clock();
+        last = now;
+        progress_show(&progress, now.steps, now.of, messages_now(run));
+        int trouble = atomic_load(&run->book.trouble);
+        if (trouble != TROUPE_OK)
+            return fail(run, "%s: a turn failed: %s", method, troupe_status_text(trouble));
+        if (plain_clock() - moved > STALL_SECONDS)
+            return fail(run, "%s stands still at %llu of %llu", method,
+                (unsigned long long)now.steps, (unsigned long long)now.of);
+    }
+    *ret_seconds = progress_end(&progress, messages_now(run));
+    return true;
+}
+
+static bool run_steps(struct run *run)
+{
+    struct run_result *result = run->result;
+    struct begin_message begin = {.rounds = run->options->rounds};
+    if (!open_node(run) || !fill_book(run) ||
+        !sweep_packages(run, "load", NULL, &result->load_seconds) ||
+        !run_step(run, "closures", begin, &result->closure_seconds) ||
+        !run_step(run, "rank", begin, &result->rank_seconds) ||
+        !sweep_packages(run, "collect", &result->figures, &result->collect_seconds))
+        return false;
+    result->stats.size = sizeof(result->stats);
+    result->resent = atomic_load(&run->book.busy);
+    return troupe_node_stats(run->node, &result->stats) == TROUPE_OK || fail(run, "no statistics");
+}
+
+bool run_all(
+    const struct run_options *options, struct run_result *result, char *error, size_t error_size)
+{
+    struct run run = {
+        .options = options, .result = result, .error = error, .error_size = error_size};
+    *result = (struct run_result){0};
+    bool good =
+        figures_init(&result->figures, options->index->count) || fail(&run, "out of memory");
+    good = good && run_steps(&run);
+    close_node(&run);
+    if (!good)
+        figures_deinit(&result->figures);
+    return good;
+}
