@@ -22,7 +22,9 @@ enum { MARK_WORDS = 8, MARK_SOURCES = MARK_WORDS * 64 };
 /* Where everybody lives; the `user` pointer of both types. */
 struct address_book {
     uint32_t count;
-    troupe_ref **packages; /* [count] */
+    uint32_t block_sources; /* sources of one block, at most MARK_SOURCES */
+    uint32_t go_window;     /* packages that a round is begun with at a time */
+    troupe_ref **packages;  /* [count] */
     troupe_ref *conductor;
     troupe_selector mark, ack, flush, share; /* of a package */
     troupe_selector marked, done;            /* of the conductor */
@@ -41,6 +43,7 @@ struct load_message {
 /* To a package: these sources of this block depend on you. */
 struct mark_message {
     uint32_t block; /* from 1 */
+    uint32_t first; /* source of bit 0 */
     uint32_t from;  /* who gets the ack: a package, or NOBODY */
     uint64_t sources[MARK_WORDS];
 };

@@ -4,14 +4,11 @@
  * marks are acknowledged, a round of rank when all packages are done. It computes nothing itself.
  *
  * Invariants: 1. One step is under way at a time. 2. A round is over when every package has said
- * done and every `go` has been answered. 3. At most GO_WINDOW of the latter are under way, so that
+ * done and every `go` has been answered. 3. At most go_window of the latter are under way, so that
  * a round begins at the pace of its packages.
- * Threads: its shard. The state is plain bytes: it may
- * be evicted between two messages.
+ * Threads: its shard. The state is plain bytes: it may be evicted between two messages.
  */
 #include "actors.h"
-
-enum { GO_WINDOW = 1024 };
 
 struct conductor {
     uint32_t blocks;  /* of closures, in all; 0: none asked for */
@@ -27,19 +24,20 @@ struct conductor {
 
 const size_t conductor_state_size = sizeof(struct conductor);
 
-/* ---- closures -------------------------------------------------------------------------------- */
+/* ---- closures ------------------------------------------------------------------------------- */
 
 static troupe_status begin_block(troupe_turn *turn, struct conductor *conductor)
 {
     struct address_book *book = troupe_turn_user(turn);
-    uint32_t first = (conductor->block - 1) * MARK_SOURCES;
-    uint32_t count = book->count - first < MARK_SOURCES ? book->count - first : MARK_SOURCES;
+    uint32_t first = (conductor->block - 1) * book->block_sources;
+    uint32_t rest = book->count - first;
+    uint32_t count = rest < book->block_sources ? rest : book->block_sources;
     conductor->waiting = count;
     for (uint32_t i = 0; i < count; i++) {
-        struct mark_message message = {.block = conductor->block, .from = NOBODY};
+        struct mark_message message = {.block = conductor->block, .first = first, .from = NOBODY};
+        const troupe_ref *source = book->packages[first + i];
         message.sources[i / 64] = UINT64_C(1) << (i % 64);
-        TROUPE_TRY(
-            book_tell(turn, book->packages[first + i], book->mark, &message, sizeof(message)));
+        TROUPE_TRY(book_tell(turn, source, book->mark, &message, sizeof(message)));
     }
     return TROUPE_OK;
 }
@@ -50,7 +48,10 @@ static troupe_status closures(troupe_turn *turn, void *state, troupe_slice paylo
     struct address_book *book = troupe_turn_user(turn);
     (void)payload;
     *conductor = (struct conductor){
-        .blocks = (book->count + MARK_SOURCES - 1) / MARK_SOURCES, .block = 1, .busy = true};
+        .blocks = (book->count + book->block_sources - 1) / book->block_sources,
+        .block = 1,
+        .busy = true,
+    };
     return begin_block(turn, conductor);
 }
 
@@ -66,42 +67,27 @@ static troupe_status marked(troupe_turn *turn, void *state, troupe_slice payload
     return conductor->busy ? begin_block(turn, conductor) : TROUPE_OK;
 }
 
-/* ---- rank ------------------------------------------------------------------------------------ */
+/* ---- rank ----------------------------------------------------------------------------------- */
 
-static troupe_status go_on(troupe_turn *turn, struct conductor *conductor);
+static troupe_turn_done answered;
 
-static void answered(troupe_turn *turn, void *state, const troupe_answer *answer, void *user)
-{
-    struct conductor *conductor = state;
-    (void)user;
-    conductor->going--;
-    if (book_note(troupe_turn_user(turn), answer->status) == TROUPE_OK)
-        book_note(troupe_turn_user(turn), go_on(turn, conductor));
-}
-
-/* Sends what the window allows. Where even the first is refused it waits its turn. */
-static troupe_status send_go(troupe_turn *turn, struct conductor *conductor)
+/* Asks one package to go, and again after a yield as long as that is refused. */
+static troupe_status send_go(troupe_turn *turn, uint32_t package)
 {
     struct address_book *book = troupe_turn_user(turn);
-    troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_MINUTES(10)};
-    while (conductor->next < book->count && conductor->going < GO_WINDOW) {
-        troupe_id id = troupe_ref_id(book->packages[conductor->next]);
-        troupe_status status =
-            troupe_ask_callback(turn, id, "go", troupe_str(NULL), &options, answered, NULL);
-        if (troupe_status_kind(status) == TROUPE_KIND_BUSY) {
-            atomic_fetch_add_explicit(&book->busy, 1, memory_order_relaxed);
-            if (conductor->going > 0)
-                return TROUPE_OK; /* the next answer brings it back here */
-            TROUPE_TRY(troupe_yield(turn));
-            continue;
-        }
-        TROUPE_TRY(status);
-        conductor->next++;
-        conductor->going++;
+    const troupe_id id = troupe_ref_id(book->packages[package]);
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_MINUTES(10)};
+    for (;;) {
+        troupe_status status = troupe_ask_callback(
+            turn, id, "go", troupe_str(NULL), &options, answered, (void *)(uintptr_t)package);
+        if (troupe_status_kind(status) != TROUPE_KIND_BUSY)
+            return book_note(book, status);
+        atomic_fetch_add_explicit(&book->busy, 1, memory_order_relaxed);
+        TROUPE_TRY(book_note(book, troupe_yield(turn)));
     }
-    return TROUPE_OK;
 }
 
+/* Begins the next round if this one is over, and sends what the window allows. */
 static troupe_status go_on(troupe_turn *turn, struct conductor *conductor)
 {
     struct address_book *book = troupe_turn_user(turn);
@@ -111,7 +97,26 @@ static troupe_status go_on(troupe_turn *turn, struct conductor *conductor)
         conductor->next = 0;
         conductor->busy = conductor->round <= conductor->rounds;
     }
-    return conductor->busy ? send_go(turn, conductor) : TROUPE_OK;
+    while (conductor->busy && conductor->next < book->count && conductor->going < book->go_window) {
+        conductor->going++;
+        TROUPE_TRY(send_go(turn, conductor->next++));
+    }
+    return TROUPE_OK;
+}
+
+static void answered(troupe_turn *turn, void *state, const troupe_answer *answer, void *user)
+{
+    struct conductor *conductor = state;
+    struct address_book *book = troupe_turn_user(turn);
+    if (troupe_status_kind(answer->status) == TROUPE_KIND_BUSY) { /* accepted, and then refused */
+        atomic_fetch_add_explicit(&book->busy, 1, memory_order_relaxed);
+        if (book_note(book, troupe_yield(turn)) == TROUPE_OK)
+            (void)send_go(turn, (uint32_t)(uintptr_t)user);
+        return;
+    }
+    conductor->going--;
+    if (book_note(book, answer->status) == TROUPE_OK)
+        (void)go_on(turn, conductor);
 }
 
 static troupe_status rank(troupe_turn *turn, void *state, troupe_slice payload)
@@ -122,7 +127,7 @@ static troupe_status rank(troupe_turn *turn, void *state, troupe_slice payload)
     memcpy(&message, payload.data, sizeof(message));
     *conductor =
         (struct conductor){.rounds = message.rounds, .round = 1, .busy = message.rounds > 0};
-    return book_note(troupe_turn_user(turn), go_on(turn, conductor));
+    return go_on(turn, conductor);
 }
 
 static troupe_status done(troupe_turn *turn, void *state, troupe_slice payload)
@@ -131,8 +136,10 @@ static troupe_status done(troupe_turn *turn, void *state, troupe_slice payload)
     struct address_book *book = troupe_turn_user(turn);
     (void)payload;
     conductor->done++;
-    return conductor->done == book->count ? book_note(book, go_on(turn, conductor)) : TROUPE_OK;
+    return conductor->done == book->count ? go_on(turn, conductor) : TROUPE_OK;
 }
+
+/* ---- how far it is -------------------------------------------------------------------------- */
 
 static troupe_status progress(troupe_turn *turn, const void *state, troupe_slice payload)
 {

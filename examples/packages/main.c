@@ -14,7 +14,7 @@
 
 #include "table.h"
 
-enum { QUICK_PACKAGES = 3000, SHOWN_DIFFERENCES = 5, ROUNDS_MAX = 1000 };
+enum { QUICK_PACKAGES = 3000, SHOWN_DIFFERENCES = 5, ROUNDS_MAX = 1000, LEAST_ACTORS = 64 };
 
 struct choices {
     const char *index;
@@ -162,7 +162,7 @@ static bool do_all(const struct choices *choices, const struct package_index *in
         .plain = &plain,
         .titles = {"all actors active",
             "a tenth of the actors active, the others in the memory store"},
-        .max_actors = {0, index->count / 10 + 1},
+        .max_actors = {0, index->count / 10 > LEAST_ACTORS ? index->count / 10 : LEAST_ACTORS},
         .rounds = choices->rounds,
     };
     bool good = figures_init(&plain, index->count) && plain_compute(index, choices->rounds, &plain);

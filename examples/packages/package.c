@@ -2,8 +2,8 @@
 /*
  * The actor of one package.
  *
- * Closures. The conductor takes the packages in blocks of MARK_SOURCES and gives each of a block a
- * mark with its own bit. A package passes bits that are new to it on to all it depends on, so in
+ * Closures. The conductor takes the packages in blocks and gives each of a block a mark with a
+ * bit of its own. A package passes bits that are new to it on to all it depends on, so in
  * the end it has seen the bits of exactly the packages that depend on it, directly or not, and
  * counts them. Marks that wait in the mailbox together are passed on as one: the `flush` that a
  * package sends to itself comes after them.
@@ -34,6 +34,7 @@ struct package {
     bool flushing; /* a flush is on its way */
     bool went;
     uint32_t block;
+    uint32_t first; /* source of bit 0 in this block */
     uint32_t parent;
     uint32_t owed;    /* marks sent and not acknowledged */
     uint32_t arrived; /* shares */
@@ -119,8 +120,10 @@ static troupe_status acknowledge(troupe_turn *turn, uint32_t to)
 static bool take_sources(struct package *package, const struct mark_message *message)
 {
     uint64_t any = 0;
+    uint32_t own = package->number - message->first; /* its own bit, if it is in the block */
     if (message->block != package->block) {
         package->block = message->block;
+        package->first = message->first;
         memset(package->seen, 0, sizeof(package->seen));
     }
     for (uint32_t i = 0; i < MARK_WORDS; i++) {
@@ -130,9 +133,8 @@ static bool take_sources(struct package *package, const struct mark_message *mes
         package->closure += (uint64_t)__builtin_popcountll(new);
         any |= new;
         /* Its own mark is passed on, but nobody depends on itself. */
-        if (package->number / MARK_SOURCES == message->block - 1 &&
-            package->number % MARK_SOURCES / 64 == i)
-            package->closure -= new >> (package->number % 64) & 1;
+        if (own < MARK_SOURCES && own / 64 == i)
+            package->closure -= new >> (own % 64) & 1;
     }
     return any != 0;
 }
@@ -163,7 +165,8 @@ static troupe_status flush(troupe_turn *turn, void *state, troupe_slice payload)
 {
     struct package *package = state;
     struct address_book *book = book_of(turn);
-    struct mark_message message = {.block = package->block, .from = package->number};
+    struct mark_message message = {
+        .block = package->block, .first = package->first, .from = package->number};
     (void)payload;
     memcpy(message.sources, package->fresh, sizeof(message.sources));
     memset(package->fresh, 0, sizeof(package->fresh));

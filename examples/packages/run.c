@@ -3,15 +3,13 @@
  * Opens a node, loads the packages into their actors, has the conductor do its two steps while it
  * shows how far they are, and asks every package for its figures.
  *
- * Invariants: 1. The book is complete before the first message. 2. All asks of a sweep have been
- * answered when it returns, so what their callbacks point to may die. 3. A step that does not move
- * for STALL_SECONDS fails the run.
- * Threads: main. `struct sweep` is shared with the shards' threads
- * under its lock.
+ * Invariants: 1. The book is complete before the first message.
+ * 2. A step that does not move for STALL_SECONDS fails the run. 3. What is begun at a time stays
+ * far below max_actors: actors that wait to send cannot be evicted, and if all did none could go
+ * on. Threads: main; answers come on the threads of the shards, see sweep.c.
  */
 #include "run.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +17,9 @@
 
 #include "actors.h"
 #include "progress.h"
+#include "sweep.h"
 
-enum { SWEEP_WINDOW = 1024, STALL_SECONDS = 60 };
+enum { SWEEP_WINDOW = 1024, GO_WINDOW = 1024, STALL_SECONDS = 60 };
 
 struct run {
     const struct run_options *options;
@@ -128,6 +127,15 @@ static troupe_status find_selectors(struct address_book *book)
     return TROUPE_OK;
 }
 
+/* How much may be begun at a time, so that a part of max_actors is enough for what comes of it. */
+static uint32_t at_once(const struct run *run, uint32_t most, uint32_t part)
+{
+    uint32_t limit = run->options->max_actors;
+    if (limit == 0 || limit / part >= most)
+        return most;
+    return limit / part > 0 ? limit / part : 1;
+}
+
 static bool fill_book(struct run *run)
 {
     const struct package_index *index = run->options->index;
@@ -136,6 +144,8 @@ static bool fill_book(struct run *run)
     if (book->packages == NULL)
         return fail(run, "out of memory");
     book->count = index->count;
+    book->block_sources = at_once(run, MARK_SOURCES, 8);
+    book->go_window = at_once(run, GO_WINDOW, 16);
     troupe_status status =
         troupe_ref_create(run->node, troupe_id_of("conductor", "1"), &book->conductor);
     for (uint32_t i = 0; status == TROUPE_OK && i < index->count; i++)
@@ -157,130 +167,39 @@ static void close_node(struct run *run)
     troupe_node_close(run->node);
 }
 
-/* ---- sweeps: one ask to every package, SWEEP_WINDOW at a time -------------------------------- */
+/* ---- sweeps --------------------------------------------------------------------------------- */
 
-struct sweep {
-    pthread_mutex_t lock;
-    pthread_cond_t room;
-    uint32_t under_way;
-    troupe_status status; /* first failure */
-    char words[256];
-    struct figures *figures; /* NULL: answers are empty */
+struct sweep_progress {
+    struct run *run;
+    struct progress progress;
 };
 
-struct slot {
-    struct sweep *sweep;
-    uint32_t package;
-};
-
-static void take_figures(struct sweep *sweep, uint32_t package, const troupe_answer *answer)
+static void show_sweep(void *user, uint32_t asked)
 {
-    struct figures_message message;
-    if (answer->payload.size != sizeof(message)) {
-        sweep->status = TROUPE_CORRUPT;
-        return;
-    }
-    memcpy(&message, answer->payload.data, sizeof(message));
-    sweep->figures->closures[package] = (uint32_t)message.closure;
-    sweep->figures->ranks[package] = message.rank;
-}
-
-static void answered(void *user, const troupe_answer *answer)
-{
-    struct slot *slot = user;
-    struct sweep *sweep = slot->sweep;
-    pthread_mutex_lock(&sweep->lock);
-    if (answer->status == TROUPE_OK && sweep->figures != NULL) {
-        take_figures(sweep, slot->package, answer);
-    } else if (answer->status != TROUPE_OK && sweep->status == TROUPE_OK) {
-        sweep->status = answer->status;
-        snprintf(sweep->words, sizeof(sweep->words), "%.*s", TROUPE_ARG(answer->message));
-    }
-    sweep->under_way--;
-    if (sweep->under_way == SWEEP_WINDOW / 2 || sweep->under_way == 0)
-        pthread_cond_signal(&sweep->room);
-    pthread_mutex_unlock(&sweep->lock);
-}
-
-/* Waits until at most `most` are under way; false if an ask has failed. */
-static bool wait_for_room(struct sweep *sweep, uint32_t most)
-{
-    pthread_mutex_lock(&sweep->lock);
-    while (sweep->under_way > most)
-        pthread_cond_wait(&sweep->room, &sweep->lock);
-    bool good = sweep->status == TROUPE_OK;
-    pthread_mutex_unlock(&sweep->lock);
-    return good;
-}
-
-static void count_under_way(struct sweep *sweep, bool more, troupe_status status)
-{
-    pthread_mutex_lock(&sweep->lock);
-    sweep->under_way += more ? 1 : (uint32_t)-1;
-    if (sweep->status == TROUPE_OK)
-        sweep->status = status;
-    pthread_mutex_unlock(&sweep->lock);
-}
-
-static uint32_t load_payload(
-    const struct package_index *index, uint32_t package, struct load_message *message)
-{
-    uint32_t count = index_degree(index, package);
-    message->number = package;
-    message->dependents = index->dependents[package];
-    message->count = count;
-    memcpy(message->targets, index->targets + index->begin[package], count * sizeof(uint32_t));
-    return (uint32_t)(sizeof(*message) + count * sizeof(uint32_t));
-}
-
-static troupe_status ask_one(struct run *run, struct slot *slot, struct load_message *message)
-{
-    const struct package_index *index = run->options->index;
-    bool loads = slot->sweep->figures == NULL;
-    troupe_id id = troupe_id_of("package", index->names[slot->package]);
-    troupe_slice payload = {message, loads ? load_payload(index, slot->package, message) : 0};
-    troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_MINUTES(10)};
-    for (;;) {
-        troupe_status status = troupe_client_ask_callback(
-            run->client, id, loads ? "load" : "figures", payload, &options, answered, slot);
-        if (troupe_status_kind(status) != TROUPE_KIND_BUSY)
-            return status;
-        atomic_fetch_add_explicit(&run->book.busy, 1, memory_order_relaxed);
-        nap(1);
-    }
+    struct sweep_progress *shown = user;
+    uint32_t count = shown->run->options->index->count;
+    uint32_t done = asked < count ? asked : count;
+    progress_show(&shown->progress, done, count, messages_now(shown->run));
 }
 
 /* `figures` NULL: loads; else collects into it. */
-static bool sweep_packages(
-    struct run *run, const char *step, struct figures *figures, double *ret_seconds)
+static bool sweep(struct run *run, const char *step, struct figures *figures, double *ret_seconds)
 {
-    const struct package_index *index = run->options->index;
-    struct sweep sweep = {
-        .lock = PTHREAD_MUTEX_INITIALIZER, .room = PTHREAD_COND_INITIALIZER, .figures = figures};
-    struct slot *slots = calloc(index->count, sizeof(*slots));
-    struct load_message *message = malloc(sizeof(*message) + index->count * sizeof(uint32_t));
-    struct progress progress;
-    progress_begin(&progress, step, messages_now(run));
-    bool good = slots != NULL && message != NULL;
-    for (uint32_t i = 0; good && i < index->count; i++) {
-        good = wait_for_room(&sweep, SWEEP_WINDOW - 1);
-        if (!good)
-            break;
-        slots[i] = (struct slot){&sweep, i};
-        count_under_way(&sweep, true, TROUPE_OK);
-        troupe_status status = ask_one(run, &slots[i], message);
-        if (status != TROUPE_OK)
-            count_under_way(&sweep, false, status);
-        if (i % 4096 == 0)
-            progress_show(&progress, i, index->count, messages_now(run));
-    }
-    good = wait_for_room(&sweep, 0) && good;
-    *ret_seconds = progress_end(&progress, messages_now(run));
-    if (!good)
-        fail(run, "%s: %s %s", step, troupe_status_name(sweep.status), sweep.words);
-    free(message);
-    free(slots);
-    return good;
+    struct sweep_progress shown = {.run = run};
+    struct sweep_options options = {
+        .client = run->client,
+        .book = &run->book,
+        .index = run->options->index,
+        .window = at_once(run, SWEEP_WINDOW, 16),
+        .figures = figures,
+        .on_progress = show_sweep,
+        .user = &shown,
+    };
+    char words[256] = "";
+    progress_begin(&shown.progress, step, messages_now(run));
+    troupe_status status = sweep_packages(&options, words, sizeof(words));
+    *ret_seconds = progress_end(&shown.progress, messages_now(run));
+    return status == TROUPE_OK || fail(run, "%s: %s %s", step, troupe_status_name(status), words);
 }
 
 /* ---- steps: the conductor works, this waits -------------------------------------------------- */
@@ -336,11 +255,10 @@ static bool run_steps(struct run *run)
 {
     struct run_result *result = run->result;
     struct begin_message begin = {.rounds = run->options->rounds};
-    if (!open_node(run) || !fill_book(run) ||
-        !sweep_packages(run, "load", NULL, &result->load_seconds) ||
+    if (!open_node(run) || !fill_book(run) || !sweep(run, "load", NULL, &result->load_seconds) ||
         !run_step(run, "closures", begin, &result->closure_seconds) ||
         !run_step(run, "rank", begin, &result->rank_seconds) ||
-        !sweep_packages(run, "collect", &result->figures, &result->collect_seconds))
+        !sweep(run, "collect", &result->figures, &result->collect_seconds))
         return false;
     result->stats.size = sizeof(result->stats);
     result->resent = atomic_load(&run->book.busy);
