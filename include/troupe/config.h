@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options of a node by name and in text: what command line flags, environment variables and
+ * configuration files are read with. Programs that fill in troupe_node_options in C do not need it.
+ * One table is behind all of it; `troupe config --defaults` prints that table.
+ *
+ * Values. Text: as it is. Yes or no: true, false, yes, no, on, off. Counts: 10000, 10_000.
+ * Durations: 250us, 10ms, 1m30s, 2h, 7d, never (where the option allows it). Bytes: 4096, 64KiB,
+ * 4MiB, 2GiB, 1TiB, or decimal: 64kB, 4MB, 2GB, 1TB.
+ *
+ * Threads: all of it is pure [any thread].
+ */
+#ifndef TROUPE_CONFIG_H
+#define TROUPE_CONFIG_H
+
+#include "troupe.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum troupe_option_kind {
+    TROUPE_OPTION_TEXT = 1,
+    TROUPE_OPTION_BOOL,
+    TROUPE_OPTION_COUNT,
+    TROUPE_OPTION_DURATION,
+    TROUPE_OPTION_BYTES,
+} troupe_option_kind;
+
+/* "text", "bool", "count", "duration", "bytes" */
+TROUPE_API const char *troupe_option_kind_name(troupe_option_kind kind);
+
+typedef struct troupe_option_info {
+    const char *name;
+    troupe_option_kind kind;
+    const char *standard; /* the default, as it would be written */
+    const char *least;    /* NULL: text, bool */
+    const char *most;
+    const char *help;     /* what it means, one sentence */
+} troupe_option_info;
+
+/* Every option in the order of troupe_node_options. What `info` points at lives for ever. */
+typedef void troupe_option_visit(void *user, const troupe_option_info *info);
+TROUPE_API void troupe_options_each(troupe_option_visit *visit, void *user);
+
+/* Sets one option; `-` in the name stands for `_`. The pointer of a text is kept: `value` must live
+ * as long as the options are used (troupe_node_open copies). USAGE: `error` names the option, the
+ * value, the limits, and the nearest name if there is no such option; the options are as before. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_options_set(troupe_node_options *options,
+                                                         const char *name, const char *value,
+                                                         char *error, size_t error_size);
+
+/* Writes the value of one option, or its default where it is not set, as it would be written in a
+ * file. Like snprintf: returns the length, cuts at `size`; 0 if there is no such option. */
+TROUPE_API size_t troupe_options_get(const troupe_node_options *options, const char *name,
+                                     char *out, size_t size);
+
+/* The name that was probably meant; NULL: none is near. For keys that are not options of a node. */
+TROUPE_API const char *troupe_nearest_name(const char *name, const char *const *names,
+                                           size_t count);
+
+/* The same among the options of a node. */
+TROUPE_API const char *troupe_options_nearest(const char *name);
+
+/* ---- configuration files ---------------------------------------------------------------------
+ * YAML, of which as much as a configuration needs: maps, nested at will, scalars, and lists of
+ * scalars. Nested keys come joined by dots:
+ *
+ *     max_actors: 1_000_000        max_actors           1_000_000
+ *     modules: [a.so, b.so]        modules (twice)      a.so, b.so
+ *     types:
+ *       account:
+ *         idle: 5m                 types.account.idle   5m
+ *
+ * A key that comes twice, anchors, aliases, tags and several documents are refused.
+ */
+typedef struct troupe_config_entry {
+    const char *key;   /* borrowed during the call, as all of it */
+    const char *value; /* "" where there is none */
+    uint32_t line;     /* of the value, from 1 */
+    uint32_t column;
+    uint32_t key_line; /* of the last part of the key */
+    uint32_t key_column;
+    bool is_item;      /* one of a list */
+    bool is_quoted;
+} troupe_config_entry;
+
+/* Another status than OK ends the parse with it; words in `error` get line and column in front. */
+typedef troupe_status troupe_config_visit(void *user, const troupe_config_entry *entry,
+                                          char *error, size_t error_size);
+
+/* USAGE: no such YAML; `error` says where and what. TOO_LARGE: over 1 MiB, 1,024 keys, 8 levels, or
+ * 256 bytes of key. NO_MEMORY. Entries before the faulty one have been visited. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_config_parse(troupe_slice yaml,
+                                                          troupe_config_visit *visit, void *user,
+                                                          char *error, size_t error_size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

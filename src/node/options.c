@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of node options (options.def) at work: set and get by name, defaults, ranges. It asks
+ * nothing of the machine. node.c, the daemon and the command line tool call it.
+ *
+ * Invariants: the static asserts: a row's kind fits its field's size; shards fit TP_SHARDS_MAX.
+ * Threads: pure.
+ */
+#include "node/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "observe/log.h"
+
+#define SIZE_TEXT sizeof(const char *)
+#define SIZE_BOOL sizeof(bool)
+#define SIZE_COUNT32 sizeof(uint32_t)
+#define SIZE_COUNT sizeof(uint64_t)
+#define SIZE_DURATION sizeof(uint64_t)
+#define SIZE_BYTES sizeof(uint64_t)
+#define TP_OPTION(field, kind, ...)                                                                \
+    _Static_assert(sizeof(((troupe_node_options *)0)->field) == SIZE_##kind, #field);
+#include "node/options.def"
+#undef TP_OPTION
+_Static_assert(TP_SHARDS_MAX == 256, "the most of `shards` in options.def");
+
+#define PUBLIC_TEXT TROUPE_OPTION_TEXT
+#define PUBLIC_BOOL TROUPE_OPTION_BOOL
+#define PUBLIC_COUNT32 TROUPE_OPTION_COUNT
+#define PUBLIC_COUNT TROUPE_OPTION_COUNT
+#define PUBLIC_DURATION TROUPE_OPTION_DURATION
+#define PUBLIC_BYTES TROUPE_OPTION_BYTES
+
+static const tp_option options_table[] = {
+#define TP_OPTION(field, kind, standard, least, most, help)                                        \
+    {{#field, PUBLIC_##kind, standard, least, most, help},                                         \
+     TP_OPTION_##kind,                                                                             \
+     offsetof(troupe_node_options, field)},
+#include "node/options.def"
+#undef TP_OPTION
+};
+
+static const char *const option_names[] = {
+#define TP_OPTION(field, ...) #field,
+#include "node/options.def"
+#undef TP_OPTION
+};
+
+static const char *const placements[] = {"prefer-local", "round-robin", "random",
+                                         "consistent-hash", "least-loaded"};
+
+#define OPTION_COUNT (sizeof(options_table) / sizeof(options_table[0]))
+#define VALUE_BYTES 48
+
+const char *troupe_option_kind_name(troupe_option_kind kind)
+{
+    switch (kind) {
+    case TROUPE_OPTION_TEXT: return "text";
+    case TROUPE_OPTION_BOOL: return "bool";
+    case TROUPE_OPTION_COUNT: return "count";
+    case TROUPE_OPTION_DURATION: return "duration";
+    case TROUPE_OPTION_BYTES: return "bytes";
+    }
+    return "?";
+}
+
+void troupe_options_each(troupe_option_visit *visit, void *user)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        visit(user, &options_table[i].info);
+    }
+}
+
+static bool is_name(const char *given, const char *name)
+{
+    while (*given != '\0' && (*given == *name || (*given == '-' && *name == '_'))) {
+        given++;
+        name++;
+    }
+    return *given == '\0' && *name == '\0';
+}
+
+const tp_option *tp_option_find(const char *name)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (is_name(name, options_table[i].info.name)) {
+            return &options_table[i];
+        }
+    }
+    return NULL;
+}
+
+const char *troupe_options_nearest(const char *name)
+{
+    return troupe_nearest_name(name, option_names, OPTION_COUNT);
+}
+
+/* ---- fields ---------------------------------------------------------------------------------- */
+
+static const char *text_of(const troupe_node_options *options, const tp_option *option)
+{
+    const char *text;
+    memcpy(&text, (const char *)options + option->offset, sizeof(text));
+    return text;
+}
+
+static void set_text(troupe_node_options *options, const tp_option *option, const char *text)
+{
+    memcpy((char *)options + option->offset, &text, sizeof(text));
+}
+
+static uint64_t number_of(const troupe_node_options *options, const tp_option *option)
+{
+    const char *at = (const char *)options + option->offset;
+    uint32_t half;
+    uint64_t whole;
+    bool truth;
+    switch (option->type) {
+    case TP_OPTION_BOOL: memcpy(&truth, at, sizeof(truth)); return truth;
+    case TP_OPTION_COUNT32: memcpy(&half, at, sizeof(half)); return half;
+    default: memcpy(&whole, at, sizeof(whole)); return whole;
+    }
+}
+
+/* The value is in range, so it fits. */
+static void set_number(troupe_node_options *options, const tp_option *option, uint64_t value)
+{
+    char *at = (char *)options + option->offset;
+    uint32_t half = (uint32_t)value;
+    bool truth = value != 0;
+    switch (option->type) {
+    case TP_OPTION_BOOL: memcpy(at, &truth, sizeof(truth)); break;
+    case TP_OPTION_COUNT32: memcpy(at, &half, sizeof(half)); break;
+    default: memcpy(at, &value, sizeof(value)); break;
+    }
+}
+
+/* A value out of the table itself. */
+static uint64_t table_value(const tp_option *option, const char *text)
+{
+    uint64_t value = 0;
+    bool is_value = tp_value_parse(option->type, text, &value);
+    TP_ASSERT(is_value);
+    return value;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static bool is_plain_name(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 1 && size <= TP_NAME_MAX &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") ==
+               size;
+}
+
+static bool is_placement(const char *text)
+{
+    for (size_t i = 0; i < sizeof(placements) / sizeof(placements[0]); i++) {
+        if (strcmp(text, placements[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static troupe_status check_text(const tp_option *option, const char *text, char *error,
+                                size_t error_size)
+{
+    troupe_log_level level;
+    bool is_text;
+    bool is_good = text[0] != '\0';
+    if (strcmp(option->info.name, "name") == 0) {
+        is_good = is_plain_name(text);
+    } else if (strcmp(option->info.name, "log") == 0) {
+        is_good = tp_log_parse(text, &level, &is_text);
+    } else if (strcmp(option->info.name, "placement") == 0) {
+        is_good = is_placement(text);
+    }
+    if (is_good) {
+        return TROUPE_OK;
+    }
+    (void)snprintf(error, error_size, "%s: \"%.100s\" is no value for it. It means: %s",
+                   option->info.name, text, option->info.help);
+    return TROUPE_USAGE;
+}
+
+static troupe_status check_number(const tp_option *option, uint64_t value, char *error,
+                                  size_t error_size)
+{
+    if (option->type == TP_OPTION_BOOL) {
+        return TROUPE_OK;
+    }
+    bool is_small = value < table_value(option, option->info.least);
+    if (!is_small && value <= table_value(option, option->info.most)) {
+        return TROUPE_OK;
+    }
+    char text[VALUE_BYTES];
+    (void)tp_value_print(option->type, value, text, sizeof(text));
+    (void)snprintf(error, error_size,
+                   "%s: %s is too %s: choose from %s to %s, or leave it out for %s",
+                   option->info.name, text, is_small ? "small" : "large", option->info.least,
+                   option->info.most, option->info.standard);
+    return TROUPE_USAGE;
+}
+
+/* ---- by name --------------------------------------------------------------------------------- */
+
+static troupe_status fail_unknown(const char *name, char *error, size_t error_size)
+{
+    const char *nearest = troupe_options_nearest(name);
+    if (nearest != NULL) {
+        (void)snprintf(error, error_size, "%.100s: no such option; did you mean %s?", name,
+                       nearest);
+    } else {
+        (void)snprintf(error, error_size,
+                       "%.100s: no such option; `troupe config --defaults` lists them", name);
+    }
+    return TROUPE_USAGE;
+}
+
+static bool has_field(const troupe_node_options *options, const tp_option *option)
+{
+    return option->offset < options->size;
+}
+
+troupe_status troupe_options_set(troupe_node_options *options, const char *name, const char *value,
+                                 char *error, size_t error_size)
+{
+    const tp_option *option = tp_option_find(name);
+    if (option == NULL) {
+        return fail_unknown(name, error, error_size);
+    }
+    if (!has_field(options, option)) {
+        (void)snprintf(error, error_size,
+                       "%s: the options have size %zu, without this one: begin their initializer "
+                       "with TROUPE_NODE_OPTIONS",
+                       option->info.name, options->size);
+        return TROUPE_USAGE;
+    }
+    if (option->type == TP_OPTION_TEXT) {
+        troupe_status status = check_text(option, value, error, error_size);
+        if (status == TROUPE_OK) {
+            set_text(options, option, value);
+        }
+        return status;
+    }
+    uint64_t number = 0;
+    if (!tp_value_parse(option->type, value, &number)) {
+        (void)snprintf(error, error_size, "%s: \"%.100s\" is not %s", option->info.name, value,
+                       tp_value_form(option->type));
+        return TROUPE_USAGE;
+    }
+    troupe_status status = check_number(option, number, error, error_size);
+    if (status == TROUPE_OK) {
+        set_number(options, option, number);
+    }
+    return status;
+}
+
+size_t troupe_options_get(const troupe_node_options *options, const char *name, char *out,
+                          size_t size)
+{
+    const tp_option *option = tp_option_find(name);
+    if (option == NULL) {
+        return 0;
+    }
+    bool is_there = has_field(options, option);
+    if (option->type == TP_OPTION_TEXT) {
+        const char *text = is_there ? text_of(options, option) : NULL;
+        return (size_t)snprintf(out, size, "%s", text != NULL ? text : option->info.standard);
+    }
+    uint64_t value = is_there ? number_of(options, option) : 0;
+    return tp_value_print(option->type,
+                          value != 0 ? value : table_value(option, option->info.standard), out,
+                          size);
+}
+
+/* ---- resolve --------------------------------------------------------------------------------- */
+
+/* As much of `given` as this library knows; the rest must be zero. */
+static troupe_status copy_known(const troupe_node_options *given, troupe_node_options *ret_copy,
+                                char *error, size_t error_size)
+{
+    memset(ret_copy, 0, sizeof(*ret_copy));
+    if (given == NULL) {
+        return TROUPE_OK;
+    }
+    if (given->size < sizeof(given->size)) {
+        (void)snprintf(error, error_size,
+                       "the options have size %zu: begin their initializer with "
+                       "TROUPE_NODE_OPTIONS",
+                       given->size);
+        return TROUPE_USAGE;
+    }
+    for (size_t i = sizeof(*given); i < given->size; i++) {
+        if (((const char *)given)[i] != 0) {
+            (void)snprintf(error, error_size,
+                           "the options set a field that this library (%s) does not know: run "
+                           "with the version that the program was built for",
+                           TROUPE_VERSION);
+            return TROUPE_USAGE;
+        }
+    }
+    memcpy(ret_copy, given, given->size < sizeof(*given) ? given->size : sizeof(*given));
+    return TROUPE_OK;
+}
+
+static troupe_status resolve_one(troupe_node_options *options, const tp_option *option,
+                                 char *error, size_t error_size)
+{
+    if (option->type == TP_OPTION_TEXT) {
+        if (text_of(options, option) == NULL) {
+            set_text(options, option, option->info.standard);
+        }
+        return check_text(option, text_of(options, option), error, error_size);
+    }
+    if (number_of(options, option) == 0) {
+        set_number(options, option, table_value(option, option->info.standard));
+    }
+    return check_number(option, number_of(options, option), error, error_size);
+}
+
+/* What options say about each other. */
+static troupe_status resolve_together(troupe_node_options *options, bool has_max_message,
+                                      char *error, size_t error_size)
+{
+    if (options->driven && options->shards > 1) {
+        (void)snprintf(error, error_size,
+                       "shards: %u, but a driven node has one: leave out shards or driven",
+                       options->shards);
+        return TROUPE_USAGE;
+    }
+    if (options->driven) {
+        options->shards = 1;
+    }
+    if (options->max_message <= options->mailbox_bytes) {
+        return TROUPE_OK;
+    }
+    if (!has_max_message) {
+        options->max_message = options->mailbox_bytes;
+        return TROUPE_OK;
+    }
+    char largest[VALUE_BYTES];
+    char room[VALUE_BYTES];
+    (void)tp_value_print(TP_OPTION_BYTES, options->max_message, largest, sizeof(largest));
+    (void)tp_value_print(TP_OPTION_BYTES, options->mailbox_bytes, room, sizeof(room));
+    (void)snprintf(error, error_size,
+                   "max_message: %s never fits into a mailbox of %s: lower max_message or raise "
+                   "mailbox_bytes",
+                   largest, room);
+    return TROUPE_USAGE;
+}
+
+troupe_status tp_options_resolve(const troupe_node_options *given, troupe_node_options *ret_options,
+                                 char *error, size_t error_size)
+{
+    troupe_node_options options;
+    troupe_status status = copy_known(given, &options, error, error_size);
+    bool has_max_message = options.max_message != 0;
+    for (size_t i = 0; i < OPTION_COUNT && status == TROUPE_OK; i++) {
+        status = resolve_one(&options, &options_table[i], error, error_size);
+    }
+    if (status == TROUPE_OK) {
+        status = resolve_together(&options, has_max_message, error, error_size);
+    }
+    if (status == TROUPE_OK) {
+        options.size = sizeof(options);
+        *ret_options = options;
+    }
+    return status;
+}
