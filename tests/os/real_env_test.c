@@ -113,6 +113,54 @@ static void no_wake_of_two_outside_threads_is_lost(void **state)
     env->destroy(env);
 }
 
+/* Publishes the next arrival right behind its n-th look that finds nothing, as if another thread
+ * did just then: one of the n falls between the last look of the spinning and the sleep. */
+typedef struct late {
+    counter base;
+    uint64_t n;
+    uint64_t looks;
+} late;
+
+static bool late_has_arrivals(tp_runner *runner)
+{
+    late *self = (late *)(void *)runner;
+    bool has = counter_has_arrivals(runner);
+    if (!has && self->base.taken > 0 && ++self->looks == self->n) {
+        counter_send(&self->base);
+    }
+    return has;
+}
+
+static void arrival_behind_the_last_look_before_sleep_is_seen(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n <= 40; n++) {
+        tp_env *env = open_env(false);
+        late self = {.n = n};
+        tp_waiter waiter;
+        counter_init(&self.base, env, 0);
+        self.base.runner.has_arrivals = late_has_arrivals;
+        self.base.target = 2; /* the first from here, the second from the look */
+        self.base.waiter = &waiter;
+        assert_int_equal(env->wait_begin(env, &waiter), TROUPE_OK);
+        assert_int_equal(env->runner_start(env, &self.base.runner), TROUPE_OK);
+        counter_send(&self.base);
+        bool came = env->wait(env, &waiter, env->now(env) + SECOND / 2);
+        /* It slept before the n-th look: then the arrival comes from here, for all n that large. */
+        if (!came) {
+            assert_true(atomic_load(&self.base.arrived) == 1 && n > 16);
+            counter_send(&self.base);
+            assert_true(env->wait(env, &waiter, env->now(env) + 60 * SECOND));
+        }
+        env->wait_end(env, &waiter);
+        counter_end(&self.base);
+        env->destroy(env);
+        if (!came) {
+            return; /* more looks than there are before a sleep */
+        }
+    }
+}
+
 /* ---- sleeping -------------------------------------------------------------------------------- */
 
 /* How often the env's threads went to sleep by themselves: a sanitizer has threads of its own. */
@@ -572,6 +620,7 @@ int main(void)
         cmocka_unit_test(no_wake_is_lost_when_runners_sleep_at_once),
         cmocka_unit_test(no_wake_is_lost_when_runners_spin_a_little),
         cmocka_unit_test(no_wake_of_two_outside_threads_is_lost),
+        cmocka_unit_test(arrival_behind_the_last_look_before_sleep_is_seen),
         cmocka_unit_test(node_with_nothing_to_do_wakes_nobody),
         cmocka_unit_test(step_is_not_called_before_it_is_due),
         cmocka_unit_test(turn_that_does_not_end_is_reported_once),
