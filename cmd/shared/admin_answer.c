@@ -82,10 +82,28 @@ static bool is_json(troupe_slice content_type)
            (content_type.size == size || data[size] == ';' || data[size] == ' ');
 }
 
+static bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
+static troupe_slice trim(troupe_slice text)
+{
+    const char *data = text.data;
+    size_t size = text.size;
+    while (size > 0 && is_space(data[size - 1])) size--;
+    while (size > 0 && is_space(*data)) {
+        data++;
+        size--;
+    }
+    return troupe_slice_of(data, size);
+}
+
 /* Adds the payload as it is, if a reader of the line can read it there: in an array it must be
  * the one element, so that nothing can break out of its place. False: nothing was added. */
 static bool add_raw_json(cmd_bytes *out, troupe_slice payload)
 {
+    payload = trim(payload);
     size_t begin = out->size;
     if (memchr(payload.data, 0, payload.size) != NULL) return false;
     cmd_bytes_text(out, ",\"payload\":");

@@ -4,7 +4,8 @@
  * admin_answer.c. Invariants and threads: admin_codec.h.
  */
 #include "shared/admin_codec.h"
-#include "shared/names.h"
+
+#include <troupe/config.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -219,12 +220,12 @@ static troupe_status read_verb(admin_request *request, size_t *ret_index)
         *ret_index = i;
         return TROUPE_OK;
     }
-    cmd_nearest nearest;
-    cmd_nearest_init(&nearest, name);
-    for (size_t i = 0; i < VERB_COUNT; i++) cmd_nearest_offer(&nearest, verbs[i].name);
-    if (nearest.best != NULL) {
+    const char *names[VERB_COUNT];
+    for (size_t i = 0; i < VERB_COUNT; i++) names[i] = verbs[i].name;
+    const char *nearest = troupe_nearest_name(name, names, VERB_COUNT);
+    if (nearest != NULL) {
         return refuse(request, "\"do\" does not know \"%s\": did you mean \"%s\"?",
-                      shown(name, word), nearest.best);
+                      shown(name, word), nearest);
     }
     return refuse(request, "\"do\" does not know \"%s\"", shown(name, word));
 }
@@ -239,17 +240,16 @@ static troupe_status check_member(admin_request *request, size_t verb, const cha
         if ((verbs[verb].members & members[i].bit) != 0) return TROUPE_OK;
         return refuse(request, "\"%s\" takes no \"%s\"", verbs[verb].name, name);
     }
-    cmd_nearest nearest;
-    cmd_nearest_init(&nearest, name);
+    const char *names[MEMBER_COUNT];
+    size_t count = 0;
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
         unsigned bit = members[i].bit;
-        if (bit == 0 || (verbs[verb].members & bit) != 0) {
-            cmd_nearest_offer(&nearest, members[i].name);
-        }
+        if (bit == 0 || (verbs[verb].members & bit) != 0) names[count++] = members[i].name;
     }
-    if (nearest.best != NULL) {
+    const char *nearest = troupe_nearest_name(name, names, count);
+    if (nearest != NULL) {
         return refuse(request, "\"%s\" takes no \"%s\": did you mean \"%s\"?", verbs[verb].name,
-                      shown(name, word), nearest.best);
+                      shown(name, word), nearest);
     }
     return refuse(request, "\"%s\" takes no \"%s\"", verbs[verb].name, shown(name, word));
 }

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two lists that the command line tool is made of: its options and its commands. Dispatch,
+ * `troupe help`, the manual page, docs/cli.md and the completion all read them.
+ *
+ * Invariants: 1. An option that a command does not name is refused there. 2. Exit codes are those
+ * of cli_exit, everywhere.
+ * Threads: one.
+ */
+#ifndef TROUPE_COMMANDS_H
+#define TROUPE_COMMANDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1,  /* the call failed: status, outcome and words are on standard error */
+    CLI_USAGE = 2,
+    CLI_NO_NODE = 3, /* nobody answers at the socket */
+} cli_exit;
+
+/* X(NAME, "name", "VALUE" or NULL, "what it does") */
+#define CLI_OPTION_MAP(X)                                                                          \
+    X(SOCKET, "socket", "PATH", "the node's socket; else $TROUPE_SOCKET, else the usual place")    \
+    X(JSON, "json", NULL, "print JSON, for programs")                                              \
+    X(TIMEOUT, "timeout", "DURATION", "how long to wait: 250ms, 5s, 1m; else the node's default")  \
+    X(CONTENT_TYPE, "content-type", "TYPE", "of the payload; else JSON if it is JSON, else text")  \
+    X(TYPE, "type", "NAME", "only actors of this type")                                            \
+    X(LIMIT, "limit", "N", "at most so many, up to 10000; else 100")                               \
+    X(DEFAULTS, "defaults", NULL, "every option of a node: its default, its limits, its meaning")  \
+    X(EXPLAIN, "explain", "KEY", "one option of a node in full")                                   \
+    X(NOW, "now", NULL, "cancel what is under way instead of waiting for it")                      \
+    X(MAN, "man", NULL, "print the manual page, as troff")                                         \
+    X(MARKDOWN, "markdown", NULL, "print the same as Markdown")                                    \
+    X(HELP, "help", NULL, "explain the command")
+
+typedef enum cli_option {
+#define X(name, text, value, meaning) CLI_OPTION_##name,
+    CLI_OPTION_MAP(X)
+#undef X
+    CLI_OPTION_COUNT
+} cli_option;
+
+#define CLI_TAKES(name) (1u << CLI_OPTION_##name)
+#define CLI_TAKES_NODE (CLI_TAKES(SOCKET) | CLI_TAKES(JSON))
+/* Arguments and options go on as they are: the command is another program's. */
+#define CLI_TAKES_ALL (1u << 31)
+
+/* X(name, "arguments", fewest, most, options, "summary", "details", "examples")
+ * The details are whole paragraphs; each line of the examples is a command or its output. */
+#define CLI_COMMAND_MAP(X)                                                                         \
+    X(ask, "ID METHOD [PAYLOAD|-]", 2, 3,                                                          \
+      CLI_TAKES_NODE | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE),                               \
+      "ask an actor and print its answer",                                                         \
+      "An id is type/key, or type@partition/key. The actor is activated if it is not. A payload "  \
+      "that is JSON is sent as JSON, any other as text; - reads it from standard input.",          \
+      "$ troupe ask account/alice deposit '{\"cents\": 500}'\n"                                    \
+      "{\"balance\":500}\n"                                                                        \
+      "$ troupe ask account/alice show --timeout 250ms\n"                                          \
+      "$ troupe ask image/42 put - --content-type image/png < 42.png")                             \
+    X(tell, "ID METHOD [PAYLOAD|-]", 2, 3,                                                         \
+      CLI_TAKES_NODE | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE),                               \
+      "send to an actor and do not wait for it",                                                   \
+      "Success means that the node took the message, not that the actor has run. A timeout is "    \
+      "the time until which it must have started.",                                                \
+      "$ troupe tell account/alice deposit '{\"cents\": 500}'")                                    \
+    X(actors, "[PATTERN]", 0, 1, CLI_TAKES_NODE | CLI_TAKES(TYPE) | CLI_TAKES(LIMIT),              \
+      "list active actors",                                                                        \
+      "PATTERN is matched with keys, or with type and key if it has a slash; * stands for any "    \
+      "bytes, ? for one. Nothing is activated.",                                                   \
+      "$ troupe actors\n"                                                                          \
+      "$ troupe actors 'account/a*' --limit 10\n"                                                  \
+      "$ troupe actors --type account --json")                                                     \
+    X(lookup, "ID", 1, 1, CLI_TAKES_NODE,                                                          \
+      "say where an actor is and how it fares",                                                    \
+      "It fails with NOT_FOUND if the actor is not active, and does not activate it.",             \
+      "$ troupe lookup account/alice\n"                                                            \
+      "account/alice  node-1/0  active  age 12.0 s  last 0.4 s ago  received 3  errors 0")         \
+    X(ps, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(LIMIT),                                             \
+      "list parked turns: what waits for what, and how long",                                      \
+      "A turn parks when it asks another actor, sleeps, or waits for a job.",                      \
+      "$ troupe ps\n"                                                                              \
+      "ACTOR          METHOD    WAITS  FOR\n"                                                      \
+      "account/alice  transfer  1.2 s  account/bob deposit")                                       \
+    X(where, "ID", 1, 1, CLI_TAKES_NODE,                                                           \
+      "say what an actor waits for, and its stack",                                                \
+      "It follows the asks from actor to actor, so that one sees who is at the end of the queue.", \
+      "$ troupe where account/alice\n"                                                             \
+      "parked 1.2 s in transfer, waiting for account/bob deposit, which sleeps\n"                  \
+      "    transfer+0x5f (libbank.so+0x14ef)")                                                     \
+    X(stats, "", 0, 0, CLI_TAKES_NODE,                                                             \
+      "print what the node has counted and measured",                                              \
+      "Counters are since the start of the node; times are sampled.",                              \
+      "$ troupe stats\n"                                                                           \
+      "$ troupe stats --json | jq .counters.turns")                                                \
+    X(types, "", 0, 0, CLI_TAKES_NODE,                                                             \
+      "list the actor types of the node and their methods",                                        \
+      "",                                                                                          \
+      "$ troupe types\n"                                                                           \
+      "account  deposit withdraw show transfer")                                                   \
+    X(deactivate, "ID", 1, 1, CLI_TAKES_NODE,                                                      \
+      "deactivate an actor as soon as it is idle",                                                 \
+      "The next message activates it again. A state that is not persistent is lost.",              \
+      "$ troupe deactivate account/alice")                                                         \
+    X(config, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(DEFAULTS) | CLI_TAKES(EXPLAIN),                 \
+      "print the options of the running node, or explain them",                                    \
+      "With --defaults or --explain no node is needed.",                                           \
+      "$ troupe config\n"                                                                          \
+      "$ troupe config --defaults\n"                                                               \
+      "$ troupe config --explain max_actors")                                                      \
+    X(ping, "", 0, 0, CLI_TAKES_NODE,                                                              \
+      "see whether a node answers",                                                                \
+      "",                                                                                          \
+      "$ troupe ping\n"                                                                            \
+      "node-1 0.1.0, pid 4711")                                                                    \
+    X(shutdown, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(NOW),                                         \
+      "stop the node",                                                                             \
+      "It ends what it has accepted and refuses what is new. With --now asks under way are "       \
+      "cancelled.",                                                                                \
+      "$ troupe shutdown")                                                                         \
+    X(sim, "[OPTIONS]", 0, 0, CLI_TAKES_ALL,                                                       \
+      "run the simulator: many random schedules, each repeatable from its seed",                   \
+      "Its options are explained by troupe sim --help.",                                           \
+      "$ troupe sim --seeds 1000\n"                                                                \
+      "$ troupe sim --seed 4711")                                                                  \
+    X(bench, "[GROUP]", 0, 0, CLI_TAKES_ALL,                                                       \
+      "measure this machine (group core)",                                                         \
+      "It runs the program bench_GROUP of the same build; further options go to it.",              \
+      "$ troupe bench\n"                                                                           \
+      "$ troupe bench core")                                                                       \
+    X(demo, "[OPTIONS]", 0, 0, CLI_TAKES_ALL,                                                      \
+      "do a real job: rank this machine's packages, one actor each",                               \
+      "It runs the program example_packages of the same build; further options go to it.",         \
+      "$ troupe demo")                                                                             \
+    X(completion, "", 0, 0, 0,                                                                     \
+      "print the completion for bash (zsh: after bashcompinit)",                                   \
+      "",                                                                                          \
+      "$ source <(troupe completion)")                                                             \
+    X(version, "", 0, 0, CLI_TAKES(JSON),                                                          \
+      "print the version",                                                                         \
+      "",                                                                                          \
+      "$ troupe version")                                                                          \
+    X(help, "[COMMAND]", 0, 1, CLI_TAKES(MAN) | CLI_TAKES(MARKDOWN),                               \
+      "explain everything, or one command",                                                        \
+      "",                                                                                          \
+      "$ troupe help ask")
+
+typedef struct cli_context cli_context;
+
+typedef struct cli_command {
+    const char *name;
+    cli_exit (*run)(const cli_context *context);
+    const char *arguments;
+    int fewest;
+    int most;
+    unsigned options;
+    const char *summary;
+    const char *details;
+    const char *examples;
+} cli_command;
+
+struct cli_context {
+    const cli_command *command;
+    const char *arguments[4];
+    int argument_count;
+    const char *values[CLI_OPTION_COUNT]; /* "" for a given option without value; NULL: not given */
+    char **rest;                          /* of CLI_TAKES_ALL: from the command's name, NULL ends */
+    uint64_t timeout;                     /* ns; 0: none given */
+};
+
+extern const cli_command cli_commands[];
+extern const int cli_command_count;
+
+const cli_command *cli_command_find(const char *name);
+const char *cli_option_name(cli_option option);
+const char *cli_option_value(cli_option option);   /* NULL: it takes none */
+const char *cli_option_meaning(cli_option option);
+
+static inline bool cli_has(const cli_context *context, cli_option option)
+{
+    return context->values[option] != NULL;
+}
+
+#define X(name, arguments, fewest, most, options, summary, details, examples) \
+    cli_exit cli_run_##name(const cli_context *context);
+CLI_COMMAND_MAP(X)
+#undef X
+
+/* "troupe: …" on standard error, and the exit code. */
+cli_exit cli_fail(cli_exit code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

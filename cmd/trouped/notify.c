@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* systemd's notify protocol, sd_notify(3): see notify.h, also for invariants and threads. */
+#include "trouped/notify.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+void notify_manager(const char *state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = getenv("NOTIFY_SOCKET");
+    if (path == NULL || (path[0] != '/' && path[0] != '@')) return;
+    size_t length = strlen(path);
+    if (length < 2 || length >= sizeof(address.sun_path)) return;
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@') address.sun_path[0] = 0; /* the abstract name space of Linux */
+
+    int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor < 0) return;
+    size_t size = offsetof(struct sockaddr_un, sun_path) + length;
+    ssize_t ignored = sendto(descriptor, state, strlen(state), MSG_NOSIGNAL,
+                             (const struct sockaddr *)&address, (socklen_t)size);
+    (void)ignored;
+    close(descriptor);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How trouped was asked to run: flags, environment and configuration file, put together. Flags go
+ * before the environment, the environment before the file. Not the options of a node themselves,
+ * which are <troupe/config.h>.
+ *
+ * Invariants: 1. What the file says is applied first and flags last, so that the last word counts.
+ * 2. All texts live until daemon_options_deinit.
+ * Threads: one.
+ */
+#ifndef TROUPED_OPTIONS_H
+#define TROUPED_OPTIONS_H
+
+#include "shared/names.h"
+#include "trouped/modules.h"
+
+#include <troupe/config.h>
+
+#define OPTIONS_MAX 64
+#define OVERRIDES_MAX 256
+
+/* Of an actor type, from the file: `types: { account: { idle: 5m } }`. */
+typedef struct type_override {
+    const char *type;
+    const char *name;
+    const char *value;
+    uint32_t line;
+} type_override;
+
+typedef struct daemon_options {
+    troupe_node_options node;
+    const char *config; /* NULL: none */
+    const char *socket;
+    const char *loads[MODULES_MAX];
+    size_t load_count;
+    bool is_help;
+    bool is_version;
+    type_override overrides[OVERRIDES_MAX];
+    size_t override_count;
+    struct {
+        const char *name;
+        const char *from; /* "file", "environment", "flag" */
+    } origins[OPTIONS_MAX];
+    size_t origin_count;
+    char usual_socket[CMD_SOCKET_PATH_MAX];
+    troupe_type *types; /* copies with overrides; NULL: none */
+    char **texts;
+    size_t text_count;
+} daemon_options;
+
+/* False: `error` says what is wrong and what to do. */
+bool daemon_options_read(daemon_options *options, int argc, char **argv, char *error,
+                         size_t error_size);
+void daemon_options_deinit(daemon_options *options);
+
+/* Puts the file's settings of types over what the modules say. */
+bool daemon_options_apply(daemon_options *options, daemon_modules *modules, char *error,
+                          size_t error_size);
+
+/* "default", "file", "environment" or "flag". */
+const char *daemon_options_origin(const daemon_options *options, const char *name);
+void daemon_options_print_help(void);
+
+#endif
