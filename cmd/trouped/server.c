@@ -430,6 +430,9 @@ void server_close_clients(daemon_server *server)
     for (daemon_connection *c = server->connections; c != NULL; c = c->next) {
         if (c->client != NULL) troupe_client_close(c->client);
         c->client = NULL;
+        /* Calls that closing the node will end still name it, and it cannot outlive the node. The
+         * process is about to end: better left than freed too early. */
+        c->cancel = NULL;
     }
 }
 
