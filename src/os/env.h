@@ -70,6 +70,7 @@ struct tp_env {
      * Simulated: advanced by the world with its clock. */
     const _Atomic uint32_t *pulse;
     uint32_t cores;
+    uint64_t memory; /* bytes of the machine */
 
     /* ---- runners [the thread that opens or closes the node] */
     troupe_status (*runner_start)(tp_env *env, tp_runner *runner); /* UNAVAILABLE: no thread; NO_MEMORY */

@@ -240,6 +240,7 @@ static void fill(tp_real_env *env)
         .entropy = real_entropy,
         .pulse = &env->pulse,
         .cores = uv_available_parallelism(),
+        .memory = uv_get_total_memory(),
         .runner_start = tp_threaded_start,
         .runner_join = tp_threaded_join,
         .runner_wake = tp_runner_wake,

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking into a node from outside: visits each shard on its own thread, one after the other, and puts together what they say
+ * (<troupe/inspect.h>). What the visitor of the user sees is copied first where his code runs: on the calling thread.
+ *
+ * Threads: any that is not the node's. A shard that does not come to a visit within VISIT_WAIT (a stuck turn) is given up; the
+ * visit is then void, whoever comes later.
+ */
+#include "node/node.h"
+
+#include "base/alloc.h"
+
+#define VISIT_WAIT TROUPE_SECONDS(10)
+
+enum { VISIT_PENDING, VISIT_TAKEN, VISIT_VOID };
+
+typedef struct visit {
+    tp_inbound inbound;
+    tp_shared *shared;
+    tp_shard_visit *run;
+    void *user;
+    tp_waiter waiter;
+    _Atomic uint32_t state;   /* who wins: the shard takes it, or the caller voids it */
+    _Atomic uint32_t holders;
+} visit;
+
+static void let_go(visit *self)
+{
+    if (atomic_fetch_sub_explicit(&self->holders, 1, memory_order_acq_rel) == 1)
+        tp_release(self->shared->allocator, self, sizeof *self);
+}
+
+static void arrive(tp_shard *shard, tp_inbound *inbound)
+{
+    visit *self = TP_CONTAINER(inbound, visit, inbound);
+    uint32_t pending = VISIT_PENDING;
+    if (atomic_compare_exchange_strong(&self->state, &pending, VISIT_TAKEN)) {
+        self->run(shard, self->user);
+        shard->env->signal(shard->env, &self->waiter);
+    }
+    let_go(self);
+}
+
+static troupe_status visit_one(troupe_node *node, uint32_t number, tp_shard_visit *run, void *user)
+{
+    tp_shared *shared = &node->shared;
+    tp_env *env = node->env;
+    visit *self = tp_allocate_zeroed(shared->allocator, sizeof *self);
+    if (self == NULL) return TROUPE_NO_MEMORY;
+    self->inbound.arrive = arrive;
+    self->shared = shared;
+    self->run = run;
+    self->user = user;
+    atomic_store_explicit(&self->holders, 2, memory_order_relaxed);
+    troupe_status status = env->wait_begin(env, &self->waiter);
+    if (status != TROUPE_OK) {
+        tp_release(shared->allocator, self, sizeof *self);
+        return status;
+    }
+    tp_inbox_push(shared->shards[number], &self->inbound);
+    if (!env->wait(env, &self->waiter, tp_time_after(env->now(env), VISIT_WAIT))) {
+        uint32_t pending = VISIT_PENDING;
+        if (atomic_compare_exchange_strong(&self->state, &pending, VISIT_VOID)) {
+            status = TROUPE_UNAVAILABLE;
+        } else {
+            env->wait(env, &self->waiter, TP_NEVER); /* it has just begun */
+        }
+    }
+    env->wait_end(env, &self->waiter);
+    let_go(self);
+    return status;
+}
+
+troupe_status tp_node_visit(troupe_node *node, uint32_t first, uint32_t count, tp_shard_visit *run, void *user)
+{
+    if (node->env->is_runner(node->env)) return TROUPE_USAGE;
+    for (uint32_t i = first; i < first + count; i++) TROUPE_TRY(visit_one(node, i, run, user));
+    return TROUPE_OK;
+}
+
+/* ---- statistics ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct summing {
+    troupe_stats *stats;
+    tp_histogram *times;
+} summing;
+
+static void sum(tp_shard *shard, void *user)
+{
+    summing *self = user;
+    tp_inspect_stats(shard, self->stats);
+    tp_inspect_times(shard, self->times);
+}
+
+static troupe_distribution distribution(const tp_histogram *histogram)
+{
+    return (troupe_distribution){tp_histogram_count(histogram), tp_histogram_quantile(histogram, 0.5),
+                                 tp_histogram_quantile(histogram, 0.99), tp_histogram_quantile(histogram, 0.999),
+                                 tp_histogram_max(histogram)};
+}
+
+troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
+{
+    if (ret_stats->size != sizeof *ret_stats) return TROUPE_USAGE;
+    tp_shared *shared = &node->shared;
+    tp_histogram *times = tp_allocate_zeroed(shared->allocator, 3 * sizeof *times);
+    if (times == NULL) return TROUPE_NO_MEMORY;
+    troupe_stats stats = {.size = sizeof stats, .shards = shared->shard_count};
+    stats.uptime = node->env->now(node->env) - shared->started;
+    summing self = {&stats, times};
+    troupe_status status = tp_node_visit(node, 0, shared->shard_count, sum, &self);
+    if (status == TROUPE_OK) {
+        stats.busy_inbox += atomic_load_explicit(&node->outside_busy, memory_order_relaxed);
+        stats.no_memory += atomic_load_explicit(&node->outside_no_memory, memory_order_relaxed);
+        stats.too_large += atomic_load_explicit(&node->outside_too_large, memory_order_relaxed);
+        stats.turn_time = distribution(&times[0]);
+        stats.ask_time = distribution(&times[1]);
+        stats.queue_time = distribution(&times[2]);
+        *ret_stats = stats;
+    }
+    tp_release(shared->allocator, times, 3 * sizeof *times);
+    return status;
+}
+
+/* ---- copies of what shards show ------------------------------------------------------------------------------------------------ */
+
+/* Things with slices, copied on the shard's thread and shown on the caller's. */
+typedef struct gallery {
+    const troupe_allocator *allocator;
+    char *data;
+    size_t size, capacity;
+    bool failed;
+    size_t limit, seen;
+    troupe_slice type, pattern;
+    const troupe_id *id;
+} gallery;
+
+static size_t hang(gallery *self, const void *data, size_t size)
+{
+    size_t at = (self->size + 15) & ~(size_t)15;
+    if (self->capacity < at + size) {
+        size_t capacity = (at + size) * 2 + 1024;
+        char *grown = self->data != NULL ? tp_reallocate(self->allocator, self->data, self->capacity, capacity)
+                                         : tp_allocate(self->allocator, capacity);
+        if (grown == NULL) {
+            self->failed = true;
+            return 0;
+        }
+        self->data = grown;
+        self->capacity = capacity;
+    }
+    if (size != 0) memcpy(self->data + at, data, size);
+    self->size = at + size;
+    return at;
+}
+
+/* Slices become offsets while the gallery may move, and pointers when it is shown. */
+static void hang_slice(gallery *self, troupe_slice *slice)
+{
+    size_t at = hang(self, slice->data, slice->size);
+    slice->data = (const void *)(uintptr_t)at;
+}
+
+static void show_slice(const gallery *self, troupe_slice *slice)
+{
+    slice->data = self->data + (uintptr_t)slice->data;
+}
+
+static void hang_id(gallery *self, troupe_id *id)
+{
+    hang_slice(self, &id->type);
+    hang_slice(self, &id->partition);
+    hang_slice(self, &id->key);
+}
+
+static void show_id(const gallery *self, troupe_id *id)
+{
+    show_slice(self, &id->type);
+    show_slice(self, &id->partition);
+    show_slice(self, &id->key);
+}
+
+static void close_gallery(gallery *self)
+{
+    tp_release(self->allocator, self->data, self->capacity);
+}
+
+static void hang_actor(void *user, const troupe_actor_info *info)
+{
+    gallery *self = user;
+    size_t at = hang(self, info, sizeof *info);
+    if (self->failed) return;
+    troupe_actor_info copy = *info;
+    hang_id(self, &copy.id);
+    if (self->failed) return;
+    memcpy(self->data + at, &copy, sizeof copy);
+    self->seen++;
+}
+
+static void show_actors(gallery *self, troupe_actor_visit *show, void *user)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < self->seen; i++) {
+        at = (at + 15) & ~(size_t)15;
+        troupe_actor_info info;
+        memcpy(&info, self->data + at, sizeof info);
+        at = (size_t)(uintptr_t)info.id.key.data + info.id.key.size;
+        show_id(self, &info.id);
+        show(user, &info);
+    }
+}
+
+static void visit_actors(tp_shard *shard, void *user)
+{
+    gallery *self = user;
+    if (self->seen < self->limit)
+        tp_inspect_actors(shard, self->type, self->pattern, self->limit - self->seen, hang_actor, self);
+}
+
+troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type, troupe_slice pattern, size_t limit,
+                                     troupe_actor_visit *show, void *user)
+{
+    gallery self = {.allocator = node->shared.allocator, .limit = limit, .type = type, .pattern = pattern};
+    troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_actors, &self);
+    if (status == TROUPE_OK && self.failed) status = TROUPE_NO_MEMORY;
+    if (status == TROUPE_OK) show_actors(&self, show, user);
+    close_gallery(&self);
+    return status;
+}
+
+/* ---- one actor ----------------------------------------------------------------------------------------------------------------- */
+
+typedef struct one {
+    const tp_type *type;
+    troupe_id id;
+    uint64_t hash;
+    gallery gallery;
+    bool found;
+} one;
+
+static troupe_status find_one(troupe_node *node, troupe_id id, one *ret)
+{
+    ret->type = tp_types_find(&node->shared.types, id.type);
+    if (ret->type == NULL) return TROUPE_NO_TYPE;
+    ret->id = id;
+    ret->hash = tp_type_hash(&node->shared.types, ret->type, id.partition, id.key);
+    ret->gallery = (gallery){.allocator = node->shared.allocator};
+    return TROUPE_OK;
+}
+
+static void visit_actor(tp_shard *shard, void *user)
+{
+    one *self = user;
+    self->found = tp_inspect_actor(shard, self->type, self->id, self->hash, hang_actor, &self->gallery);
+}
+
+troupe_status troupe_node_lookup(troupe_node *node, troupe_id id, troupe_actor_visit *show, void *user)
+{
+    one self = {0};
+    TROUPE_TRY(find_one(node, id, &self));
+    uint32_t shard = tp_hash_shard(self.hash, node->shared.shard_count);
+    troupe_status status = tp_node_visit(node, shard, 1, visit_actor, &self);
+    if (status == TROUPE_OK && !self.found) status = TROUPE_NOT_FOUND;
+    if (status == TROUPE_OK && self.gallery.failed) status = TROUPE_NO_MEMORY;
+    if (status == TROUPE_OK && show != NULL) show_actors(&self.gallery, show, user);
+    close_gallery(&self.gallery);
+    return status;
+}
+
+static void visit_deactivate(tp_shard *shard, void *user)
+{
+    one *self = user;
+    tp_activation *actor = tp_activation_find(shard, self->type, self->hash, self->id.partition, self->id.key);
+    self->found = actor != NULL;
+    if (actor == NULL) return;
+    actor->flags |= TP_LEAVE;
+    tp_settle(shard, actor);
+}
+
+troupe_status troupe_node_deactivate(troupe_node *node, troupe_id id)
+{
+    one self = {0};
+    TROUPE_TRY(find_one(node, id, &self));
+    uint32_t shard = tp_hash_shard(self.hash, node->shared.shard_count);
+    TROUPE_TRY(tp_node_visit(node, shard, 1, visit_deactivate, &self));
+    return self.found ? TROUPE_OK : TROUPE_NOT_FOUND;
+}
+
+/* ---- parked turns ---------------------------------------------------------------------------------------------------------------- */
+
+static void hang_parked(void *user, const troupe_parked_info *info)
+{
+    gallery *self = user;
+    size_t at = hang(self, info, sizeof *info);
+    if (self->failed) return;
+    troupe_parked_info copy = *info;
+    hang_id(self, &copy.id);
+    hang_id(self, &copy.target);
+    hang_slice(self, &copy.method);
+    hang_slice(self, &copy.target_method);
+    copy.frames = (void *const *)(uintptr_t)hang(self, info->frames, (size_t)info->frame_count * sizeof(void *));
+    if (self->failed) return;
+    memcpy(self->data + at, &copy, sizeof copy);
+    self->seen++;
+}
+
+static void visit_parked(tp_shard *shard, void *user)
+{
+    gallery *self = user;
+    tp_inspect_parked(shard, self->id, hang_parked, self);
+}
+
+troupe_status troupe_node_each_parked(troupe_node *node, const troupe_id *id, troupe_parked_visit *show, void *user)
+{
+    gallery self = {.allocator = node->shared.allocator, .id = id};
+    troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_parked, &self);
+    if (status == TROUPE_OK && self.failed) status = TROUPE_NO_MEMORY;
+    size_t at = 0;
+    for (size_t i = 0; status == TROUPE_OK && i < self.seen; i++) {
+        at = (at + 15) & ~(size_t)15;
+        troupe_parked_info info;
+        memcpy(&info, self.data + at, sizeof info);
+        at = (size_t)(uintptr_t)info.frames + (size_t)info.frame_count * sizeof(void *);
+        show_id(&self, &info.id);
+        show_id(&self, &info.target);
+        show_slice(&self, &info.method);
+        show_slice(&self, &info.target_method);
+        info.frames = (void *const *)(void *)(self.data + (uintptr_t)info.frames);
+        show(user, &info);
+    }
+    close_gallery(&self);
+    return status;
+}
+
+/* ---- lifecycle events ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct subscribing {
+    tp_subscription subscription;
+    bool full;
+} subscribing;
+
+static void visit_subscribe(tp_shard *shard, void *user)
+{
+    subscribing *self = user;
+    if (shard->subscription_count == TP_SUBSCRIPTIONS) {
+        self->full = true;
+        return;
+    }
+    shard->subscriptions[shard->subscription_count++] = self->subscription;
+}
+
+static void visit_unsubscribe(tp_shard *shard, void *user)
+{
+    const uint64_t *number = user;
+    for (uint32_t i = 0; i < shard->subscription_count; i++) {
+        if (shard->subscriptions[i].number != *number) continue;
+        shard->subscription_count--;
+        memmove(&shard->subscriptions[i], &shard->subscriptions[i + 1],
+                (shard->subscription_count - i) * sizeof(tp_subscription));
+        return;
+    }
+}
+
+troupe_status troupe_node_subscribe(troupe_node *node, troupe_lifecycle_visit *visit_event, void *user, uint64_t *ret_subscription)
+{
+    subscribing self = {.subscription = {.visit = visit_event, .user = user}};
+    self.subscription.number = 1 + atomic_fetch_add_explicit(&node->next_subscription, 1, memory_order_relaxed);
+    TROUPE_TRY(tp_node_visit(node, 0, node->shared.shard_count, visit_subscribe, &self));
+    if (self.full) {
+        TROUPE_TRY(troupe_node_unsubscribe(node, self.subscription.number));
+        return TROUPE_BUSY;
+    }
+    *ret_subscription = self.subscription.number;
+    return TROUPE_OK;
+}
+
+troupe_status troupe_node_unsubscribe(troupe_node *node, uint64_t subscription)
+{
+    return tp_node_visit(node, 0, node->shared.shard_count, visit_unsubscribe, &subscription);
+}

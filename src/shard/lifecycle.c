@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What activations live through: new -> activating -> active -> deactivating -> gone, or new again if messages came meanwhile.
+ * Why they leave: idle age, max_actors, memory, being asked to, supervision, closing.
+ *
+ * Invariants
+ * 1. A record is not freed while it has turns, messages, or asks with callback pending.
+ * 2. on_deactivate runs exactly once for each activation whose on_activate succeeded, unless that ends by failure or
+ *    INTERRUPTED.
+ * 3. A persistent state is saved before its record goes; a save that fails keeps the record, and is tried again.
+ * 4. Hooks run as turns: nothing here runs user code by itself.
+ */
+#include "shard/shard.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+
+#define SAVE_AGAIN TROUPE_SECONDS(1)
+#define EVICTION_LOOK 32 /* records that one attempt looks at */
+
+void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event)
+{
+    for (uint32_t i = 0; i < shard->subscription_count; i++)
+        shard->subscriptions[i].visit(shard->subscriptions[i].user, event);
+}
+
+static void tell(tp_shard *shard, const tp_activation *actor, troupe_lifecycle_kind kind, troupe_reason reason,
+                 troupe_status status)
+{
+    if (TP_LIKELY(shard->subscription_count == 0)) return;
+    troupe_lifecycle event = {.kind = kind, .id = tp_activation_id(actor), .shard = shard->number, .reason = reason,
+                              .status = status};
+    tp_lifecycle_tell(shard, &event);
+}
+
+/* ---- idling ------------------------------------------------------------------------------------------------------------ */
+
+static void idle_due(tp_shard *shard, tp_alarm *alarm)
+{
+    tp_activation *actor = TP_CONTAINER(alarm, tp_activation, idle);
+    uint64_t age = actor->type->is.idle;
+    if (actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) && shard->now - actor->last_used >= age) {
+        TP_MARK(shard, "idle age reached");
+        tp_leave(shard, actor, TROUPE_REASON_IDLE);
+        return;
+    }
+    tp_idle_watch(shard, actor);
+}
+
+void tp_idle_watch(tp_shard *shard, tp_activation *actor)
+{
+    uint64_t age = actor->type->is.idle;
+    if (age == TROUPE_NEVER) return;
+    uint64_t due = tp_time_after(actor->last_used, age);
+    if (due <= shard->now) due = tp_time_after(shard->now, age); /* busy at the moment */
+    if (due == TP_NEVER) return;
+    /* On a grid, so that many idle actors cost few wake-ups. */
+    uint64_t grid = age / 64 < TROUPE_SECONDS(1) ? age / 64 : TROUPE_SECONDS(1);
+    if (grid > TROUPE_MILLISECONDS(1)) due += grid - due % grid;
+    tp_alarm_set(shard, &actor->idle, due, idle_due);
+}
+
+/* ---- activation ---------------------------------------------------------------------------------------------------------- */
+
+static void activated(tp_shard *shard, tp_activation *actor)
+{
+    actor->phase = TP_ACTIVE;
+    actor->flags |= TP_LIVE;
+    actor->activated_at = shard->now;
+    tp_count(&shard->counters.activations);
+    tp_idle_watch(shard, actor);
+    tell(shard, actor, TROUPE_LIFECYCLE_ACTIVATED, (troupe_reason)0, TROUPE_OK);
+    if (tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
+}
+
+typedef struct storing {
+    tp_store_op op;
+    tp_inbound inbound;
+    troupe_turn *turn;
+    tp_alarm delay;
+    bool is_inline; /* submit has not returned yet */
+    bool is_done;
+} storing;
+
+static void storing_over(tp_shard *shard, tp_inbound *inbound)
+{
+    (void)shard;
+    storing *self = TP_CONTAINER(inbound, storing, inbound);
+    tp_unpark(self->turn, TROUPE_OK);
+}
+
+static void storing_delayed(tp_shard *shard, tp_alarm *alarm)
+{
+    (void)shard;
+    tp_unpark(TP_CONTAINER(alarm, storing, delay)->turn, TROUPE_OK);
+}
+
+static void storing_done(tp_store_op *op)
+{
+    storing *self = TP_CONTAINER(op, storing, op);
+    if (self->is_inline) {
+        self->is_done = true;
+        return;
+    }
+    tp_inbox_push(self->turn->shard, &self->inbound);
+}
+
+/* Hands an operation to the store and waits for it. */
+static troupe_status store(troupe_turn *turn, storing *self)
+{
+    tp_shard *shard = turn->shard;
+    tp_activation *actor = turn->actor;
+    self->turn = turn;
+    self->inbound.arrive = storing_over;
+    self->op.shard = shard->number;
+    self->op.hash = actor->hash;
+    self->op.id = tp_activation_id(actor);
+    self->op.allocator = shard->shared->allocator;
+    self->op.done = storing_done;
+    troupe_status status = tp_park_reserve(turn);
+    if (status != TROUPE_OK) return status;
+    self->is_inline = true;
+    shard->shared->store->submit(shard->shared->store, &self->op);
+    self->is_inline = false;
+    if (self->is_done && (shard->env->choose == NULL || shard->env->choose(shard->env, 4) != 0)) return self->op.status;
+    if (self->is_done) { /* a simulated store takes its time */
+        uint64_t delay = TROUPE_MICROSECONDS(1 + shard->env->choose(shard->env, 5000));
+        tp_alarm_set(shard, &self->delay, shard->now + delay, storing_delayed);
+    }
+    TP_MARK(shard, "store takes its time");
+    tp_park(turn, TP_WAIT_STORAGE);
+    return self->op.status;
+}
+
+static troupe_status load(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    const troupe_type *is = &actor->type->is;
+    if (is->persist == TROUPE_PERSIST_NONE) return TROUPE_OK;
+    tp_extras *extras = tp_activation_extras(turn->shard, actor);
+    if (extras == NULL) return TROUPE_NO_MEMORY;
+    storing self = {.op = {.kind = TP_STORE_LOAD}};
+    troupe_status status = store(turn, &self);
+    if (status != TROUPE_OK) return status;
+    extras->version = self.op.version;
+    if (self.op.data.data == NULL) return TROUPE_OK;
+    if (is->load != NULL) {
+        status = is->load(turn, tp_activation_state(actor), self.op.data);
+    } else if (self.op.data.size == is->state_size) {
+        memcpy(tp_activation_state(actor), self.op.data.data, is->state_size);
+    } else {
+        status = TROUPE_CORRUPT;
+    }
+    tp_release(self.op.allocator, (void *)(uintptr_t)self.op.data.data, self.op.data.size);
+    return status;
+}
+
+void tp_activate_body(troupe_turn *turn)
+{
+    tp_shard *shard = turn->shard;
+    tp_activation *actor = turn->actor;
+    troupe_status status = load(turn);
+    if (status == TROUPE_OK && actor->type->is.on_activate != NULL)
+        status = actor->type->is.on_activate(turn, tp_activation_state(actor));
+    tp_turn_end(turn, status);
+    (void)shard;
+}
+
+static void begin_hook(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
+{
+    troupe_turn turn;
+    tp_turn_init(&turn, shard, actor, NULL, kind);
+    /* What the activation's first message waits for bounds the hook, so that a chain of activations cannot outlive its asker. */
+    if (kind == TP_TURN_ACTIVATE && !tp_fifo_is_empty(&actor->mailbox)) {
+        const tp_message *first = tp_message_of(actor->mailbox.head);
+        turn.chain = first->chain != 0 ? first->chain : turn.chain;
+    }
+    tp_turn_body(&turn);
+}
+
+void tp_activate(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->phase == TP_DEACTIVATING) {
+        if (actor->turns == NULL) begin_hook(shard, actor, TP_TURN_DEACTIVATE);
+        return;
+    }
+    if (actor->phase != TP_NEW) return;
+    if (actor->type->activates_alone) {
+        activated(shard, actor);
+        return;
+    }
+    actor->phase = TP_ACTIVATING;
+    begin_hook(shard, actor, TP_TURN_ACTIVATE);
+}
+
+/* The turn of on_activate has ended. */
+void tp_activation_over(tp_shard *shard, tp_activation *actor, troupe_status status)
+{
+    if (status == TROUPE_OK) {
+        activated(shard, actor);
+        return;
+    }
+    TP_MARK(shard, "activation failed");
+    tell(shard, actor, TROUPE_LIFECYCLE_FAILED, (troupe_reason)0, status);
+    TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "activation_failed",
+           TP_FIELDS(tp_field_text("type", actor->type->name), tp_field_text("key", tp_activation_key(actor)),
+                     tp_field_string("status", troupe_status_name(status))),
+           "on_activate or the load failed; the messages that waited end with this status");
+    char words[160];
+    snprintf(words, sizeof words, "its activation failed: %s", troupe_status_text(status));
+    tp_activation_reset(shard, actor);
+    tp_mailbox_fail_all(shard, actor, status, words);
+    actor->flags |= TP_STOPPING;
+    tp_settle(shard, actor);
+}
+
+/* ---- deactivation ---------------------------------------------------------------------------------------------------------- */
+
+static void gone(tp_shard *shard, tp_activation *actor, troupe_reason reason)
+{
+    TP_TRACE(shard, TP_TRACE_LEAVE, actor->hash ^ (uint64_t)reason);
+    if (actor->flags & TP_LIVE) {
+        tp_count(&shard->counters.deactivations);
+        if (reason == TROUPE_REASON_EVICTED) tp_count(&shard->counters.evictions);
+        bool loses = reason == TROUPE_REASON_EVICTED || reason == TROUPE_REASON_IDLE;
+        if (loses && actor->type->is.state_size != 0 && actor->type->is.persist == TROUPE_PERSIST_NONE &&
+            (actor->flags & TP_DIRTY)) {
+            tp_count(&shard->counters.lost_states);
+            TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "state_lost",
+                   TP_FIELDS(tp_field_text("type", actor->type->name), tp_field_text("key", tp_activation_key(actor)),
+                             tp_field_string("reason", troupe_reason_name(reason))),
+                   "an actor with state that is not persistent was deactivated; make the type persistent, or raise "
+                   "idle, max_actors or memory_limit");
+        }
+        tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, reason, TROUPE_OK);
+    }
+    /* The memory that the state owns goes with it; on_deactivate has seen it, discard frees what is left. */
+    if (actor->type->is.discard != NULL) actor->type->is.discard(tp_activation_state(actor));
+    tp_activation_free(shard, actor);
+}
+
+void tp_leave(tp_shard *shard, tp_activation *actor, troupe_reason reason)
+{
+    TP_DEBUG_ASSERT(tp_activation_is_idle(actor));
+    actor->flags &= (uint8_t)~TP_LEAVE;
+    if (actor->type->ends_alone || !(actor->flags & TP_LIVE)) {
+        gone(shard, actor, reason);
+        return;
+    }
+    tp_extras *extras = tp_activation_extras(shard, actor);
+    if (extras == NULL) return; /* no memory: it stays, and is asked again */
+    extras->reason = reason;
+    actor->phase = TP_DEACTIVATING;
+    shard->leaving++;
+    tp_schedule(shard, actor);
+}
+
+struct troupe_writer {
+    const troupe_allocator *allocator;
+    char *data;
+    size_t size, capacity;
+    bool failed;
+};
+
+troupe_status troupe_write(troupe_writer *writer, const void *data, size_t size)
+{
+    if (writer->failed) return TROUPE_NO_MEMORY;
+    if (writer->capacity - writer->size < size) {
+        size_t capacity = (writer->size + size) * 2 + 64;
+        char *grown = writer->data == NULL
+                          ? tp_allocate(writer->allocator, capacity)
+                          : tp_reallocate(writer->allocator, writer->data, writer->capacity, capacity);
+        if (grown == NULL) {
+            writer->failed = true;
+            return TROUPE_NO_MEMORY;
+        }
+        writer->data = grown;
+        writer->capacity = capacity;
+    }
+    if (size != 0) memcpy(writer->data + writer->size, data, size);
+    writer->size += size;
+    return TROUPE_OK;
+}
+
+static troupe_status save(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    const troupe_type *is = &actor->type->is;
+    if (is->persist == TROUPE_PERSIST_NONE || !(actor->flags & TP_DIRTY)) return TROUPE_OK;
+    if (TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE)) return TROUPE_OK;
+    troupe_writer writer = {.allocator = turn->shard->shared->allocator};
+    troupe_status status = TROUPE_OK;
+    storing self = {.op = {.kind = TP_STORE_SAVE, .version = actor->extras->version}};
+    self.op.data = (troupe_slice){tp_activation_state(actor), is->state_size};
+    if (is->save != NULL) {
+        status = is->save(turn, tp_activation_state(actor), &writer);
+        if (status == TROUPE_OK && writer.failed) status = TROUPE_NO_MEMORY;
+        self.op.data = (troupe_slice){writer.data != NULL ? writer.data : "", writer.size};
+    }
+    if (status == TROUPE_OK) status = store(turn, &self);
+    if (status == TROUPE_OK) {
+        actor->extras->version = self.op.version + 1;
+        actor->flags &= (uint8_t)~TP_DIRTY;
+    }
+    tp_release(writer.allocator, writer.data, writer.capacity);
+    return status;
+}
+
+void tp_deactivate_body(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    tp_extras *extras = actor->extras;
+    /* A second attempt, after a save that failed, only saves. */
+    if (actor->type->is.on_deactivate != NULL && (actor->flags & TP_LIVE))
+        actor->type->is.on_deactivate(turn, tp_activation_state(actor), extras->reason);
+    tp_turn_end(turn, save(turn));
+}
+
+/* The turn of on_deactivate and the save has ended. */
+void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status status)
+{
+    tp_extras *extras = actor->extras;
+    shard->leaving--;
+    if (status != TROUPE_OK && status != TROUPE_PANIC && status != TROUPE_INTERRUPTED) {
+        tp_count(&shard->counters.save_failures);
+        TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "save_failed",
+               TP_FIELDS(tp_field_text("type", actor->type->name), tp_field_text("key", tp_activation_key(actor)),
+                         tp_field_string("status", troupe_status_name(status))),
+               "the state could not be saved; the actor stays active and is saved later");
+        actor->phase = TP_ACTIVE;
+        actor->last_used = shard->now; /* it is not the next one to be tried */
+        tp_alarm_set(shard, &actor->idle, shard->now + SAVE_AGAIN, idle_due);
+        tp_settle(shard, actor);
+        return;
+    }
+    if (tp_fifo_is_empty(&actor->mailbox) && extras->callbacks == 0) {
+        gone(shard, actor, extras->reason);
+        return;
+    }
+    /* Messages came meanwhile: this record becomes the next activation. */
+    TP_MARK(shard, "messages during deactivation");
+    if (TP_MUTANT(shard, TP_MUTANT_FREE_EARLY)) tp_mailbox_fail_all(shard, actor, TROUPE_UNAVAILABLE, "lost");
+    tp_count(&shard->counters.deactivations);
+    tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, extras->reason, TROUPE_OK);
+    tp_activation_reset(shard, actor);
+    extras->reason = (troupe_reason)0;
+    if (tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
+}
+
+/* ---- limits ------------------------------------------------------------------------------------------------------------------ */
+
+/* The clock algorithm over the recency list: a record used since the hand last passed goes to the back once. False: none found. */
+static bool evict_one(tp_shard *shard)
+{
+    for (uint32_t looked = 0; looked < EVICTION_LOOK && !tp_list_is_empty(&shard->recency); looked++) {
+        tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
+        bool goes = actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) && !(actor->flags & TP_USED);
+        bool may_go = actor->phase == TP_ACTIVE && tp_activation_is_idle(actor);
+        actor->flags &= (uint8_t)~TP_USED;
+        tp_list_remove(&actor->recency);
+        tp_list_push_back(&shard->recency, &actor->recency);
+        if (!goes && !(may_go && looked >= EVICTION_LOOK / 2)) continue;
+        TP_MARK(shard, "evicted");
+        tp_leave(shard, actor, TROUPE_REASON_EVICTED);
+        return true;
+    }
+    return false;
+}
+
+static bool is_crowded(tp_shard *shard, bool crowded)
+{
+    if (shard->was_crowded != crowded) {
+        shard->was_crowded = crowded;
+        atomic_store_explicit(&shard->crowded, crowded, memory_order_relaxed);
+    }
+    return crowded;
+}
+
+bool tp_make_room(tp_shard *shard)
+{
+    if (TP_LIKELY(shard->active - shard->leaving < shard->max_active)) return true;
+    if (evict_one(shard)) {
+        is_crowded(shard, shard->leaving > 64 + shard->max_active / 8); /* hooks and saves are behind */
+        return true;
+    }
+    /* Actors that are parked may be waiting for the one to be made: they do not count, max_fibers bounds them. */
+    if (shard->active - shard->leaving < shard->max_active + shard->parked_count) return true;
+    TP_MARK(shard, "crowded");
+    is_crowded(shard, true);
+    return false;
+}
+
+void tp_keep_memory(tp_shard *shard)
+{
+    bool over = tp_pool_bytes(&shard->pool) > shard->memory_limit;
+    for (int i = 0; over && i < 64; i++) {
+        if (!evict_one(shard)) break;
+        over = tp_pool_bytes(&shard->pool) > shard->memory_limit;
+    }
+    if (TP_LIKELY(!shard->was_crowded) || over) return;
+    bool behind = shard->leaving > 64 + shard->max_active / 8;
+    bool full = shard->active - shard->leaving >= shard->max_active + shard->parked_count;
+    if (!behind && (!full || evict_one(shard))) is_crowded(shard, false);
+}
+
+void tp_leave_all(tp_shard *shard)
+{
+    bool hurries = atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_HURRYING;
+    TP_LIST_EACH(&shard->parked, link)
+    {
+        troupe_turn *turn = TP_CONTAINER(link, troupe_turn, parked);
+        if (!hurries || turn->interrupted || turn->wait == TP_WAIT_BLOCKING || turn->wait == TP_WAIT_STORAGE) continue;
+        turn->interrupted = true;
+        TP_MARK(shard, "interrupted by closing");
+        if (turn->wait == TP_WAIT_ASK) {
+            static const char words[] = "the node closes and drain_timeout is over; it may have run";
+            tp_ask_end(shard, turn->wait_call, TROUPE_INTERRUPTED, TROUPE_UNKNOWN_OUTCOME,
+                       (troupe_slice){words, sizeof words - 1});
+        } else {
+            tp_alarm_cancel(shard, &turn->alarm);
+            tp_unpark(turn, TROUPE_INTERRUPTED);
+        }
+    }
+    if (hurries) return;
+    uint64_t count = shard->active;
+    for (uint64_t i = 0; i < count && !tp_list_is_empty(&shard->recency); i++) {
+        tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
+        tp_list_remove(&actor->recency);
+        tp_list_push_back(&shard->recency, &actor->recency);
+        if ((actor->phase == TP_ACTIVE || actor->phase == TP_WAITING) && tp_activation_is_idle(actor))
+            tp_leave(shard, actor, TROUPE_REASON_CLOSING);
+    }
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages arrive at actors, and which of those that wait may run next.
+ *
+ * Invariants
+ * 1. Order (P4): messages of one sender to one actor run in the order in which they arrived. A message that comes in while a turn
+ *    is parked (read-only, call chain) never passes an earlier one of the same sender.
+ * 2. While look-ups of arrivals are pending, no request of this shard goes to a mailbox by another way.
+ * 3. Limits are soft for tells that were accepted elsewhere: they are queued, and the mark goes back to the senders.
+ */
+#include "shard/shard.h"
+
+void tp_schedule(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->flags & TP_QUEUED) return;
+    actor->flags |= TP_QUEUED;
+    tp_fifo_push_back(&shard->run_queue, &actor->run_node);
+}
+
+static void tell_full(tp_shard *shard, tp_activation *actor, uint32_t to, tp_message_kind kind)
+{
+    tp_message_parts none = {0};
+    tp_message *control = tp_message_make(&shard->pool, &none);
+    if (control == NULL) return; /* a hint: the next arrival says it again */
+    control->kind = (uint8_t)kind;
+    control->hash = actor->hash;
+    tp_send_control(shard, to, control);
+}
+
+static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    uint32_t to = message->flags & TP_MESSAGE_LINK ? message->from_shard : shard->number;
+    if (actor->queued % 64 != 0 && (actor->flags & TP_FULL_TOLD)) return;
+    actor->flags |= TP_FULL_TOLD;
+    TP_MARK(shard, "mailbox full told");
+    tell_full(shard, actor, to, TP_FULL);
+}
+
+static void push_clear(tp_shard *shard, tp_activation *actor)
+{
+    actor->flags &= (uint8_t)~TP_FULL_TOLD;
+    for (uint32_t to = 0; to < shard->shared->shard_count; to++) tell_full(shard, actor, to, TP_CLEAR);
+}
+
+static bool is_over(const tp_shard *shard, const tp_activation *actor, const tp_message *message)
+{
+    return actor->queued >= actor->type->is.mailbox_limit ||
+           actor->queued_bytes + tp_message_bytes(message) > shard->shared->options.mailbox_bytes;
+}
+
+/* May anything of the mailbox run now, as far as can be said without looking at it? */
+bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor)
+{
+    (void)shard;
+    if (tp_fifo_is_empty(&actor->mailbox)) return false;
+    if (actor->phase == TP_NEW) return true;
+    if (actor->phase != TP_ACTIVE) return false;
+    return actor->turns == NULL || actor->type->interleaves || TP_MUTANT(shard, TP_MUTANT_DOUBLE_TURN);
+}
+
+void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    if (TP_UNLIKELY(is_over(shard, actor, message)) && message->kind <= TP_ASK) {
+        push_full(shard, actor, message);
+        if (message->kind == TP_ASK || TP_MUTANT(shard, TP_MUTANT_DROP_FULL)) {
+            tp_count(&shard->counters.busy_mailbox);
+            TP_MARK(shard, "ask refused by a full mailbox");
+            if (message->kind == TP_TELL) {
+                tp_pool_give(&shard->pool, message);
+                return;
+            }
+            tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE, "%u messages wait already; try again later",
+                              actor->queued);
+            return;
+        }
+    }
+    tp_fifo_push_back(&actor->mailbox, &message->node);
+    actor->queued++;
+    actor->received++;
+    actor->queued_bytes += (uint32_t)tp_message_bytes(message);
+    shard->queued++;
+    tp_activation_touch(shard, actor);
+    if (tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
+    if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK) tp_deadlock_watch(shard, actor);
+}
+
+static tp_activation *create_for(tp_shard *shard, tp_message *message)
+{
+    if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) >= TP_ENDING) {
+        tp_message_answer(shard, message, TROUPE_CLOSED, TROUPE_NOT_DONE, "the node closes");
+        return NULL;
+    }
+    if (!tp_make_room(shard) && message->kind == TP_ASK) {
+        tp_count(&shard->counters.busy_actors);
+        tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
+                          "max_actors are active and none is idle; try again later, or raise it");
+        return NULL;
+    }
+    tp_activation *actor = tp_activation_create(shard, message->type, message->hash, tp_message_partition(message),
+                                                tp_message_key(message));
+    if (actor == NULL) {
+        tp_count(&shard->counters.no_memory);
+        tp_message_answer(shard, message, TROUPE_NO_MEMORY, TROUPE_NOT_DONE, "no memory for an activation");
+    }
+    return actor;
+}
+
+void tp_accept(tp_shard *shard, tp_message *message)
+{
+    TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
+    tp_activation *actor = tp_activation_find(shard, message->type, message->hash, tp_message_partition(message),
+                                              tp_message_key(message));
+    if (actor == NULL) actor = create_for(shard, message);
+    if (actor != NULL) tp_accept_at(shard, actor, message);
+}
+
+void tp_arrivals_push(tp_shard *shard, tp_message *message)
+{
+    tp_index_prefetch(&shard->table, message->hash);
+    shard->arrivals[shard->arrival_count++] = message;
+    if (shard->arrival_count == TP_ARRIVALS) tp_arrivals_flush(shard);
+}
+
+void tp_arrivals_flush(tp_shard *shard)
+{
+    uint32_t count = shard->arrival_count;
+    if (count == 0) return;
+    if (count > 2) {
+        for (uint32_t i = 0; i < count; i++) {
+            const char *record = tp_index_peek(&shard->table, shard->arrivals[i]->hash);
+            if (record == NULL) continue;
+            __builtin_prefetch(record, 1);
+            __builtin_prefetch(record + 64, 1);
+            __builtin_prefetch(record + 128, 1);
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) tp_accept(shard, shard->arrivals[i]);
+    shard->arrival_count = 0;
+}
+
+static tp_message *taken(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    actor->queued--;
+    actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
+    shard->queued--;
+    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) && actor->queued <= actor->type->is.mailbox_limit / 2)
+        push_clear(shard, actor);
+    return message;
+}
+
+static bool is_read_only(const tp_message *message)
+{
+    return message->kind <= TP_TICK && message->method != TP_METHOD_OTHER &&
+           message->type->methods[message->method].read != NULL;
+}
+
+static bool is_of_chain(const tp_activation *actor, const tp_message *message)
+{
+    for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
+        if (turn->chain == message->chain) return true;
+    return false;
+}
+
+static bool same_sender(const tp_message *left, const tp_message *right)
+{
+    troupe_id a = tp_message_caller(left), b = tp_message_caller(right);
+    return left->caller_type == right->caller_type && troupe_slice_equal(a.key, b.key) &&
+           troupe_slice_equal(a.partition, b.partition);
+}
+
+static bool passes_its_sender(const tp_activation *actor, const tp_message *message)
+{
+    for (tp_fifo_node *node = actor->mailbox.head; node != &message->node; node = node->next)
+        if (same_sender(tp_message_of(node), message)) return true;
+    return false;
+}
+
+/* The first message of a chain that has a parked turn here, unless an earlier one of its sender waits (invariant 1). */
+static tp_message *next_of_chain(tp_shard *shard, tp_activation *actor)
+{
+    tp_message *before = NULL;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
+        tp_message *message = tp_message_of(node);
+        if (is_of_chain(actor, message) && !passes_its_sender(actor, message)) {
+            TP_MARK(shard, "call chain comes in");
+            tp_mailbox_remove(shard, actor, before, message);
+            return message;
+        }
+        before = message;
+    }
+    return NULL;
+}
+
+tp_message *tp_mailbox_next(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->phase != TP_ACTIVE || tp_fifo_is_empty(&actor->mailbox)) return NULL;
+    tp_message *head = tp_message_of(actor->mailbox.head);
+    if (TP_UNLIKELY(actor->turns != NULL)) {
+        troupe_reentrancy reentrancy = actor->type->is.reentrancy;
+        bool comes_in = reentrancy == TROUPE_REENTRANCY_ALWAYS || is_read_only(head);
+        if (!comes_in && !TP_MUTANT(shard, TP_MUTANT_DOUBLE_TURN))
+            return reentrancy == TROUPE_REENTRANCY_CALL_CHAIN ? next_of_chain(shard, actor) : NULL;
+        TP_MARK(shard, "comes in while parked");
+    }
+    tp_fifo_pop_front(&actor->mailbox);
+    return taken(shard, actor, head);
+}
+
+void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    tp_fifo_push_front(&actor->mailbox, &message->node);
+    actor->queued++;
+    actor->queued_bytes += (uint32_t)tp_message_bytes(message);
+    shard->queued++;
+}
+
+void tp_mailbox_remove(tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message)
+{
+    if (before == NULL) {
+        tp_fifo_pop_front(&actor->mailbox);
+    } else {
+        before->node.next = message->node.next;
+        if (actor->mailbox.tail == &message->node) actor->mailbox.tail = &before->node;
+    }
+    taken(shard, actor, message);
+}
+
+void tp_mailbox_fail_all(tp_shard *shard, tp_activation *actor, troupe_status status, const char *text)
+{
+    while (!tp_fifo_is_empty(&actor->mailbox)) {
+        tp_message *message = taken(shard, actor, tp_message_of(tp_fifo_pop_front(&actor->mailbox)));
+        tp_message_answer(shard, message, status, TROUPE_NOT_DONE, "%s", text);
+    }
+}

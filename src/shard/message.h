@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A message: one block out of the pool of the shard that made it, with everything that travels: header, names, payload. Sent
+ * inside the node by pointer; never encoded. Also the form of replies, and of what shards say to each other.
+ *
+ * The tail holds, each part only if the message has it: caller's key and partition, target's key and partition, method
+ * name (catch-all only), content type, and at a multiple of 16 the payload.
+ *
+ * Invariants
+ * 1. A message is in exactly one place: a mailbox, a ring, a waiting list, or in the hands of a turn.
+ * 2. `from` names the asker's slot while kind is TP_ASK, and that slot is answered exactly once.
+ *
+ * Threads: written by the shard that holds it; a ring hands it over.
+ */
+#ifndef TP_SHARD_MESSAGE_H
+#define TP_SHARD_MESSAGE_H
+
+#include "base/list.h"
+#include "base/pool.h"
+#include "shard/type.h"
+
+struct tp_activation;
+
+typedef enum tp_message_kind {
+    TP_TELL,
+    TP_ASK,
+    TP_TICK,   /* a timer of the actor */
+    TP_ANSWER, /* the answer of an ask with callback, as a turn of the asker */
+    TP_REPLY,  /* to an ask's slot */
+    TP_CANCEL, /* the asker gave up: `from` */
+    TP_PROBE,  /* looks for a cycle (deadlock.c) */
+    TP_VICTIM, /* fails an ask as part of a cycle */
+    TP_FULL,   /* the mailbox of `hash` is full */
+    TP_CLEAR,  /* it is no more */
+} tp_message_kind;
+
+enum {
+    TP_MESSAGE_PROBED = 1,    /* a probe went out for it */
+    TP_MESSAGE_TIMED = 2,     /* `arrived` was read from the clock: for the histogram */
+    TP_MESSAGE_CANCELLED = 4, /* its caller gave up */
+    TP_MESSAGE_LINK = 8,      /* came over a ring */
+};
+
+typedef enum tp_content { TP_CONTENT_BYTES, TP_CONTENT_TEXT, TP_CONTENT_JSON, TP_CONTENT_OWN = 255 } tp_content;
+
+/* Names a pending ask: a slot in the table of a shard, and which use of it. */
+typedef struct tp_call {
+    uint32_t slot;
+    uint32_t generation;
+} tp_call;
+
+typedef struct tp_message {
+    tp_fifo_node node;
+    uint64_t hash;             /* of the target; of a reply: unused */
+    const tp_type *type;       /* of the target */
+    uint64_t deadline;         /* node's clock; TP_NEVER */
+    tp_call from;
+    uint64_t chain;            /* the call chain that it belongs to */
+    const tp_type *caller_type; /* NULL: from outside */
+    uint64_t arrived;
+
+    uint32_t payload_size;
+    uint16_t method;
+    uint16_t from_shard;
+    uint8_t kind;
+    uint8_t flags;
+    uint8_t content;
+    uint8_t deliveries;        /* turns that it has killed */
+    troupe_status status;      /* of a reply */
+    uint8_t outcome;           /* of a reply */
+    uint8_t content_size;
+    uint8_t method_size;
+    uint8_t caller_partition_size;
+    uint16_t caller_key_size;
+    uint16_t key_size;
+    uint8_t partition_size;
+    uint8_t spare;
+    uint16_t payload_at;       /* offset from the message's begin */
+    void *extra;               /* TP_ANSWER: its slot's callback; TP_TICK: the timer */
+} tp_message;
+
+static inline tp_message *tp_message_of(tp_fifo_node *node)
+{
+    return TP_CONTAINER(node, tp_message, node);
+}
+
+static inline char *tp_message_tail(const tp_message *message)
+{
+    return (char *)(uintptr_t)message + sizeof(tp_message);
+}
+
+static inline troupe_slice tp_message_payload(const tp_message *message)
+{
+    return (troupe_slice){(const char *)message + message->payload_at, message->payload_size};
+}
+
+static inline size_t tp_message_key_at(const tp_message *message)
+{
+    return (size_t)message->caller_key_size + message->caller_partition_size;
+}
+
+static inline troupe_slice tp_message_key(const tp_message *message)
+{
+    return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message), message->key_size};
+}
+
+static inline troupe_slice tp_message_partition(const tp_message *message)
+{
+    return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) + message->key_size,
+                          message->partition_size};
+}
+
+static inline troupe_slice tp_message_method_name(const tp_message *message)
+{
+    if (message->method != TP_METHOD_OTHER) return message->type->methods[message->method].name;
+    return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) + message->key_size +
+                              message->partition_size,
+                          message->method_size};
+}
+
+static inline troupe_id tp_message_caller(const tp_message *message)
+{
+    if (message->caller_type == NULL) return (troupe_id){{0, 0}, {0, 0}, {0, 0}};
+    const char *tail = tp_message_tail(message);
+    return (troupe_id){message->caller_type->name,
+                       {tail + message->caller_key_size, message->caller_partition_size},
+                       {tail, message->caller_key_size}};
+}
+
+troupe_slice tp_message_content_type(const tp_message *message);
+
+/* What a message is made of. Empty slices leave their part out. */
+typedef struct tp_message_parts {
+    troupe_slice caller_key, caller_partition;
+    troupe_slice key, partition;
+    troupe_slice method; /* its name, for TP_METHOD_OTHER only */
+    const char *content_type;
+    troupe_slice payload;
+} tp_message_parts;
+
+/* A message with its parts copied; the other fields are zero. NULL: no memory. */
+TROUPE_CHECK tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts);
+
+static inline size_t tp_message_bytes(const tp_message *message)
+{
+    return (size_t)message->payload_at + message->payload_size;
+}
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Turns on fibers, at no cost until they wait. The loop itself runs on a fiber and calls methods directly. A turn that parks
+ * keeps the stack it is on, and the loop goes on on another: a *spare*, which is a loop fiber that waits where it resumed
+ * somebody, or a fresh one. When the wait is over, a loop fiber switches to the parked one, and becomes a spare.
+ *
+ * Invariants
+ * 1. `shard->loop` is the fiber that runs, or that the next step will enter.
+ * 2. A spare's stack holds frames of the loop only, nothing that is owned: any spare may be given back.
+ * 3. Whoever lands after a switch gives back the fiber that was abandoned.
+ */
+#include "shard/shard.h"
+
+#include "base/alloc.h"
+
+#define SPARES_KEPT 64
+
+typedef struct spare {
+    tp_fifo_node node;
+    tp_fiber *fiber;
+} spare;
+
+static void land(tp_shard *shard)
+{
+    tp_fiber *abandoned = shard->abandoned;
+    if (TP_LIKELY(abandoned == NULL)) return;
+    shard->abandoned = NULL;
+    tp_fiber_give(&shard->fibers, abandoned);
+}
+
+static void loop_entry(void *argument)
+{
+    tp_shard *shard = argument;
+    for (;;) {
+        land(shard);
+        tp_loop_turns(shard);
+        tp_fiber_switch(shard->loop, shard->host);
+    }
+}
+
+troupe_status tp_fibers_init(tp_shard *shard)
+{
+    const troupe_node_options *options = &shard->shared->options;
+    /* Two more than may park: the loop's own, and the reserve. */
+    return tp_fiber_pool_init(&shard->fibers, shard->shared->allocator, options->stack_size, options->max_fibers + 2,
+                              SPARES_KEPT);
+}
+
+static bool reserve_fiber(tp_shard *shard)
+{
+    if (shard->reserve == NULL) shard->reserve = tp_fiber_take(&shard->fibers, 0, loop_entry, shard);
+    return shard->reserve != NULL;
+}
+
+void tp_fibers_enter(tp_shard *shard)
+{
+    shard->host = tp_fiber_adopt(&shard->fibers);
+    if (shard->loop == NULL) {
+        if (!reserve_fiber(shard)) return; /* no stack to be had: the step comes again */
+        shard->loop = shard->reserve;
+        shard->reserve = NULL;
+    }
+    tp_fiber_switch(shard->host, shard->loop);
+    land(shard);
+}
+
+/* The fiber on which the loop goes on; NULL: none. */
+static tp_fiber *next_loop(tp_shard *shard)
+{
+    tp_fifo_node *node = tp_fifo_pop_front(&shard->spares);
+    if (node != NULL) {
+        shard->spare_count--;
+        return TP_CONTAINER(node, spare, node)->fiber;
+    }
+    tp_fiber *fresh = shard->reserve;
+    shard->reserve = NULL;
+    return fresh;
+}
+
+troupe_status tp_park_reserve(troupe_turn *turn)
+{
+    tp_shard *shard = turn->shard;
+    if (TP_UNLIKELY(turn->interrupted || atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_HURRYING))
+        return TROUPE_INTERRUPTED;
+    if (TP_UNLIKELY(turn->cancelled)) return TROUPE_CANCELLED;
+    if (TP_LIKELY(shard->spare_count != 0 && shard->parked_count < shard->shared->options.max_fibers)) return TROUPE_OK;
+    if (shard->parked_count < shard->shared->options.max_fibers && reserve_fiber(shard)) return TROUPE_OK;
+    tp_count(&shard->counters.busy_fibers);
+    TP_MARK(shard, "no fiber to park on");
+    return TROUPE_BUSY;
+}
+
+troupe_status tp_park(troupe_turn *turn, tp_wait wait)
+{
+    tp_shard *shard = turn->shard;
+    TP_TRACE(shard, TP_TRACE_PARK, turn->actor->hash ^ (uint64_t)wait);
+    turn->wait = wait;
+    turn->wait_status = TROUPE_OK;
+    turn->parked_once = true;
+    turn->parked_at = shard->now;
+    turn->fiber = shard->loop;
+    tp_list_push_back(&shard->parked, &turn->parked);
+    shard->parked_count++;
+    tp_count(&shard->counters.parks);
+    shard->running = NULL;
+    atomic_store_explicit(&shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
+    tp_activation *actor = turn->actor;
+    if (actor->type->interleaves && tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
+    if (TP_UNLIKELY(actor->queued != 0)) tp_deadlock_watch(shard, actor);
+    shard->loop = next_loop(shard);
+    tp_fiber_switch(turn->fiber, shard->loop);
+    land(shard);
+    shard->running = turn;
+    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
+    atomic_store_explicit(&shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
+    if (actor->type->interleaves) tp_turn_commit(turn);
+    return turn->wait_status;
+}
+
+void tp_unpark(troupe_turn *turn, troupe_status status)
+{
+    if (turn->wait == TP_WAIT_NONE) return;
+    turn->wait = TP_WAIT_NONE;
+    turn->wait_status = status;
+    tp_fifo_push_back(&turn->shard->ready, &turn->ready);
+}
+
+/* The running loop fiber becomes a spare and switches to `to`. */
+static void hand_over(tp_shard *shard, tp_fiber *to)
+{
+    spare self = {.fiber = shard->loop};
+    tp_fifo_push_front(&shard->spares, &self.node);
+    shard->spare_count++;
+    shard->loop = to;
+    tp_fiber_switch(self.fiber, to);
+    land(shard);
+}
+
+static void trim_spares(tp_shard *shard)
+{
+    if (TP_LIKELY(shard->spare_count <= SPARES_KEPT)) return;
+    tp_fifo_node *node = tp_fifo_pop_front(&shard->spares);
+    shard->spare_count--;
+    tp_fiber_give(&shard->fibers, TP_CONTAINER(node, spare, node)->fiber);
+}
+
+void tp_resume(tp_shard *shard, troupe_turn *turn)
+{
+    TP_TRACE(shard, TP_TRACE_RESUME, turn->actor->hash);
+    tp_list_remove(&turn->parked);
+    shard->parked_count--;
+    trim_spares(shard);
+    hand_over(shard, turn->fiber);
+}
+
+/* ---- turns whose type asks for a stack size ------------------------------------------------------------------------ */
+
+typedef struct own_turn {
+    tp_shard *shard;
+    tp_activation *actor;
+    tp_message *message;
+} own_turn;
+
+static void own_entry(void *argument)
+{
+    own_turn given = *(own_turn *)argument;
+    land(given.shard);
+    troupe_turn turn;
+    tp_turn_init(&turn, given.shard, given.actor, given.message, TP_TURN_METHOD);
+    turn.own_fiber = true;
+    turn.parked_once = true; /* its frame is not the caller's, so the end settles the actor */
+    tp_turn_body(&turn);
+    tp_fiber_abandon(given.shard);
+}
+
+void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    own_turn given = {shard, actor, message};
+    tp_fiber *fiber = tp_fiber_take(&shard->fibers, actor->type->is.stack_size, own_entry, &given);
+    if (fiber == NULL) {
+        tp_count(&shard->counters.busy_fibers);
+        tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
+                          "no stack of %zu bytes is to be had; try again later, or raise max_fibers",
+                          actor->type->is.stack_size);
+        tp_settle(shard, actor);
+        return;
+    }
+    hand_over(shard, fiber);
+}
+
+void tp_fiber_abandon(tp_shard *shard)
+{
+    shard->abandoned = shard->loop;
+    tp_fiber *from = shard->loop;
+    shard->loop = next_loop(shard);
+    /* Without a spare or a reserve the host makes a new loop fiber, out of the stack that this frees. */
+    tp_fiber_switch(from, shard->loop != NULL ? shard->loop : shard->host);
+    __builtin_unreachable();
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a method answers and fails, and what it can learn about its turn. Replies are staged here and leave at the end of
+ * the turn (turn.c).
+ */
+#include "shard/shard.h"
+
+#include "base/text.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+
+#define WORDS_MAX 4096
+
+/* One reply per ask, none after a failure. A second one makes the whole call USAGE. */
+static troupe_status may_reply(troupe_turn *turn)
+{
+    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK) return TROUPE_OK;
+    if (TP_LIKELY(turn->reply == NULL && !turn->failed)) return TROUPE_OK;
+    turn->failed = true;
+    TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "reply_misused",
+           TP_FIELDS(tp_field_text("type", turn->actor->type->name), tp_field_text("key", tp_activation_key(turn->actor)),
+                     tp_field_text("method", troupe_turn_method(turn))),
+           "the method replied twice, or after failing; its caller gets USAGE");
+    return TROUPE_USAGE;
+}
+
+static troupe_status stage(troupe_turn *turn, troupe_status status, const char *content_type, troupe_slice payload)
+{
+    if (turn->message == NULL || turn->message->kind != TP_ASK) return status;
+    tp_shard *shard = turn->shard;
+    if (TP_UNLIKELY(payload.size > shard->shared->options.max_message)) {
+        tp_count(&shard->counters.too_large);
+        return TROUPE_TOO_LARGE;
+    }
+    tp_message_parts parts = {.content_type = content_type, .payload = payload};
+    tp_message *reply = tp_message_make(&shard->pool, &parts);
+    if (TP_UNLIKELY(reply == NULL)) {
+        tp_count(&shard->counters.no_memory);
+        return status == TROUPE_OK ? TROUPE_NO_MEMORY : status;
+    }
+    reply->kind = TP_REPLY;
+    reply->status = status;
+    turn->reply = reply;
+    return status;
+}
+
+troupe_status troupe_reply_typed(troupe_turn *turn, const char *content_type, troupe_slice payload)
+{
+    TROUPE_TRY(may_reply(turn));
+    return stage(turn, TROUPE_OK, content_type, payload);
+}
+
+troupe_status troupe_reply_bytes(troupe_turn *turn, troupe_slice payload)
+{
+    return troupe_reply_typed(turn, TROUPE_BYTES, payload);
+}
+
+troupe_status troupe_reply_format(troupe_turn *turn, const char *format, ...)
+{
+    char words[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    if (size < 0) return TROUPE_USAGE;
+    if ((size_t)size < sizeof words) return troupe_reply_typed(turn, TROUPE_TEXT, (troupe_slice){words, (size_t)size});
+    char *longer = troupe_turn_alloc(turn, (size_t)size + 1);
+    va_start(arguments, format);
+    vsnprintf(longer, (size_t)size + 1, format, arguments);
+    va_end(arguments);
+    return troupe_reply_typed(turn, TROUPE_TEXT, (troupe_slice){longer, (size_t)size});
+}
+
+troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...)
+{
+    va_list arguments;
+    va_start(arguments, pack);
+    json_error_t error;
+    json_t *value = json_vpack_ex(&error, 0, pack, arguments);
+    va_end(arguments);
+    if (value == NULL) return troupe_fail(turn, TROUPE_USAGE, "the JSON pack '%s' is wrong: %s", pack, error.text);
+    size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = size != 0 ? troupe_turn_alloc(turn, size) : NULL;
+    if (text != NULL) size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(value);
+    if (text == NULL) return troupe_fail(turn, TROUPE_NO_MEMORY, "no memory for a JSON reply");
+    return troupe_reply_typed(turn, TROUPE_JSON, (troupe_slice){text, size});
+}
+
+troupe_status troupe_reply_take(troupe_turn *turn, troupe_answer *answer)
+{
+    troupe_status status = may_reply(turn);
+    if (status != TROUPE_OK) {
+        troupe_answer_release(answer);
+        return status;
+    }
+    tp_message *reply = answer->owner;
+    bool is_ask = turn->message != NULL && turn->message->kind == TP_ASK;
+    if (reply != NULL && is_ask) { /* the block itself goes on */
+        turn->reply = reply;
+        status = answer->status;
+        if (status != TROUPE_OK) turn->failed = true;
+        *answer = (troupe_answer)TROUPE_ANSWER_INIT;
+        return status;
+    }
+    status = answer->status;
+    if (status != TROUPE_OK) turn->failed = true;
+    status = stage(turn, status, TROUPE_BYTES, status == TROUPE_OK ? answer->payload : answer->message);
+    troupe_answer_release(answer);
+    return status;
+}
+
+static void stage_failure(troupe_turn *turn, troupe_status status, const char *format, va_list arguments)
+{
+    char words[WORDS_MAX];
+    tp_text text;
+    tp_text_init(&text, words, sizeof words);
+    char id[TP_ID_MAX + 1];
+    troupe_id_print(tp_activation_id(turn->actor), id, sizeof id);
+    tp_text_printf(&text, "%s %.*s: ", id, TROUPE_ARG(troupe_turn_method(turn)));
+    tp_text_vprintf(&text, format, arguments);
+    stage(turn, status, TROUPE_TEXT, tp_text_slice(&text));
+}
+
+troupe_status troupe_fail(troupe_turn *turn, troupe_status status, const char *format, ...)
+{
+    if (status == TROUPE_OK) status = TROUPE_USAGE;
+    if (may_reply(turn) != TROUPE_OK) return TROUPE_USAGE;
+    turn->failed = true;
+    va_list arguments;
+    va_start(arguments, format);
+    stage_failure(turn, status, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+void troupe_panic(troupe_turn *turn, const char *format, ...)
+{
+    tp_shard *shard = turn->shard;
+    TP_ASSERT(shard->running == turn);
+    tp_count(&shard->counters.panics);
+    TP_MARK(shard, "panic");
+    char words[WORDS_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "turn_panicked",
+           TP_FIELDS(tp_field_text("type", turn->actor->type->name), tp_field_text("key", tp_activation_key(turn->actor)),
+                     tp_field_text("method", troupe_turn_method(turn))),
+           "%s", words);
+    if (turn->reply != NULL) tp_pool_give(&shard->pool, turn->reply);
+    turn->reply = NULL;
+    turn->failed = false;
+    va_start(arguments, format);
+    stage_failure(turn, TROUPE_PANIC, format, arguments);
+    va_end(arguments);
+    turn->failed = true;
+    turn->parked_once = true; /* the frame below is never returned to */
+    tp_turn_end(turn, TROUPE_PANIC);
+    tp_fiber_abandon(shard);
+}
+
+/* ---- about the turn ---------------------------------------------------------------------------------------------------- */
+
+troupe_id troupe_turn_self(const troupe_turn *turn) { return tp_activation_id(turn->actor); }
+
+troupe_id troupe_turn_caller(const troupe_turn *turn)
+{
+    if (turn->message == NULL) return (troupe_id){{0, 0}, {0, 0}, {0, 0}};
+    return tp_message_caller(turn->message);
+}
+
+troupe_slice troupe_turn_method(const troupe_turn *turn)
+{
+    if (turn->kind == TP_TURN_ACTIVATE) return troupe_str("on_activate");
+    if (turn->kind == TP_TURN_DEACTIVATE) return troupe_str("on_deactivate");
+    if (turn->message == NULL) return troupe_str("(ended)");
+    if (turn->kind == TP_TURN_CALLBACK) return troupe_str("(answer)");
+    return tp_message_method_name(turn->message);
+}
+
+troupe_slice troupe_turn_content_type(const troupe_turn *turn)
+{
+    return turn->message != NULL ? tp_message_content_type(turn->message) : troupe_str("");
+}
+
+bool troupe_turn_is_ask(const troupe_turn *turn) { return turn->message != NULL && turn->message->kind == TP_ASK; }
+
+uint64_t troupe_turn_remaining(const troupe_turn *turn)
+{
+    if (turn->deadline == TP_NEVER) return TROUPE_NEVER;
+    uint64_t now = tp_clock(turn->shard);
+    return turn->deadline > now ? turn->deadline - now : 0;
+}
+
+bool troupe_turn_is_cancelled(const troupe_turn *turn)
+{
+    return turn->cancelled || turn->interrupted || (turn->deadline != TP_NEVER && turn->deadline <= tp_clock(turn->shard));
+}
+
+void *troupe_turn_user(const troupe_turn *turn) { return turn->actor->type->is.user; }
+troupe_node *troupe_turn_node(const troupe_turn *turn) { return turn->shard->shared->node; }
+uint32_t troupe_turn_shard(const troupe_turn *turn) { return turn->shard->number; }
+uint64_t troupe_now(const troupe_turn *turn) { return tp_clock_read(turn->shard); }
+uint64_t troupe_wall(const troupe_turn *turn) { return turn->shard->env->wall(turn->shard->env); }
+uint64_t troupe_random(troupe_turn *turn) { return tp_prng_next(&turn->shard->prng); }
+
+void troupe_deactivate(troupe_turn *turn)
+{
+    turn->actor->flags |= TP_LEAVE;
+}
+
+troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), void *argument)
+{
+    tp_defer *defer = tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, SIZE_MAX, sizeof *defer);
+    if (defer == NULL) return TROUPE_NO_MEMORY;
+    *defer = (tp_defer){turn->defers, cleanup, argument};
+    turn->defers = defer;
+    return TROUPE_OK;
+}
+
+void *troupe_turn_alloc(troupe_turn *turn, size_t size)
+{
+    size_t limit = turn->actor->type->is.arena_limit;
+    void *block = tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, limit, size);
+    if (block == NULL)
+        troupe_panic(turn, "the turn's arena is exhausted: %zu bytes more than arena_limit (%zu), or no memory", size, limit);
+    return block;
+}
+
+void *troupe_actor_alloc(troupe_turn *turn, size_t size)
+{
+    size_t limit = turn->actor->type->is.arena_limit;
+    tp_extras *extras = tp_activation_extras(turn->shard, turn->actor);
+    void *block = extras != NULL ? tp_arena_take(turn->shard, &extras->arena, &extras->arena_bytes, limit, size) : NULL;
+    if (block == NULL)
+        troupe_panic(turn, "the activation's arena is exhausted: %zu bytes more than arena_limit (%zu), or no memory", size,
+                     limit);
+    return block;
+}

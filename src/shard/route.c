@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the shards of a node: one ring per ordered pair, written in batches. Three quarters of a ring are for
+ * requests; the rest, and behind it an intrusive list, is for replies and control, which are never refused: they are bounded by the asks
+ * that were accepted.
+ *
+ * Invariants
+ * 1. What one shard sends another arrives in that order.
+ * 2. A request is refused (BUSY) before it is made, or it arrives.
+ * 3. Reading a link never waits for writing one.
+ */
+#include "shard/shard.h"
+
+#define DRAIN_MAX 1024 /* per link and pass */
+
+static void put(tp_shard *shard, tp_link_out *link, tp_message *message)
+{
+    shard->sent++;
+    if (TP_LIKELY(tp_fifo_is_empty(&link->waiting)) && tp_spsc_put(link->ring, message)) {
+        link->staged = true;
+        return;
+    }
+    TP_MARK(shard, "reply waits for room in a ring");
+    tp_fifo_push_back(&link->waiting, &message->node);
+}
+
+void tp_send_control(tp_shard *shard, uint32_t to, tp_message *message)
+{
+    if (to == shard->number) {
+        tp_dispatch(shard, message);
+        return;
+    }
+    put(shard, &shard->links[to], message);
+}
+
+static bool is_marked(const tp_shard *shard, uint64_t hash)
+{
+    for (uint32_t i = 0, seen = 0; i < TP_MARKS && seen < shard->mark_count; i++) {
+        if (shard->marks[i] == 0) continue;
+        if (shard->marks[i] == hash) return true;
+        seen++;
+    }
+    return false;
+}
+
+static void mark_full(tp_shard *shard, uint64_t hash)
+{
+    if (hash == 0 || is_marked(shard, hash)) return;
+    for (uint32_t i = 0; i < TP_MARKS; i++) {
+        if (shard->marks[i] != 0) continue;
+        shard->marks[i] = hash;
+        shard->mark_count++;
+        return;
+    }
+    shard->marks[tp_prng_below(&shard->prng, TP_MARKS)] = hash; /* the forgotten one is told again by its next message */
+}
+
+static void mark_clear(tp_shard *shard, uint64_t hash)
+{
+    if (shard->mark_count == 0) return;
+    for (uint32_t i = 0; i < TP_MARKS; i++) {
+        if (shard->marks[i] != hash || hash == 0) continue;
+        shard->marks[i] = 0;
+        shard->mark_count--;
+        return;
+    }
+}
+
+troupe_status tp_send_room(tp_shard *shard, uint32_t to, uint64_t hash, bool is_tell)
+{
+    if (TP_UNLIKELY(shard->mark_count != 0) && is_marked(shard, hash)) {
+        tp_count(&shard->counters.busy_mailbox);
+        return TROUPE_BUSY;
+    }
+    tp_shard *other = shard->shared->shards[to];
+    if (is_tell && TP_UNLIKELY(atomic_load_explicit(&other->crowded, memory_order_relaxed))) {
+        tp_count(&shard->counters.busy_actors);
+        return TROUPE_BUSY;
+    }
+    if (to == shard->number) return TROUPE_OK;
+    tp_link_out *link = &shard->links[to];
+    if (TP_LIKELY(tp_fifo_is_empty(&link->waiting)) && tp_spsc_room(link->ring) > (link->ring->producer_mask + 1) / 4) return TROUPE_OK;
+    tp_count(&shard->counters.busy_link);
+    TP_MARK(shard, "link is full");
+    return TROUPE_BUSY;
+}
+
+void tp_send_request(tp_shard *shard, uint32_t to, tp_message *message)
+{
+    if (to == shard->number) {
+        tp_arrivals_push(shard, message);
+        return;
+    }
+    message->flags |= TP_MESSAGE_LINK;
+    put(shard, &shard->links[to], message);
+}
+
+void tp_reply_send(tp_shard *shard, uint32_t to, tp_message *reply)
+{
+    TP_TRACE(shard, TP_TRACE_REPLY, reply->from.slot);
+    if (TP_MUTANT(shard, TP_MUTANT_LOST_REPLY) && tp_prng_chance(&shard->prng, 1, 64)) {
+        tp_pool_give(&shard->pool, reply);
+        return;
+    }
+    if (to == shard->number) {
+        tp_ask_reply(shard, reply);
+    } else {
+        put(shard, &shard->links[to], reply);
+    }
+}
+
+void tp_links_flush(tp_shard *shard)
+{
+    tp_shared *shared = shard->shared;
+    for (uint32_t to = 0; to < shared->shard_count; to++) {
+        tp_link_out *link = &shard->links[to];
+        while (TP_UNLIKELY(!tp_fifo_is_empty(&link->waiting)) && tp_spsc_room(link->ring) != 0 &&
+               !TP_MUTANT(shard, TP_MUTANT_FORGET_WAITING)) {
+            tp_message *message = tp_message_of(tp_fifo_pop_front(&link->waiting));
+            if (!tp_spsc_put(link->ring, message)) TP_ASSERT(!"a ring with room takes");
+            link->staged = true;
+        }
+        if (!link->staged) continue;
+        link->staged = false;
+        tp_spsc_publish(link->ring);
+        shared->env->runner_wake(shared->env, &shared->shards[to]->runner);
+    }
+}
+
+bool tp_links_wait(const tp_shard *shard)
+{
+    for (uint32_t to = 0; to < shard->shared->shard_count; to++)
+        if (!tp_fifo_is_empty(&shard->links[to].waiting)) return true;
+    return false;
+}
+
+void tp_dispatch(tp_shard *shard, tp_message *message)
+{
+    switch (message->kind) {
+    case TP_TELL:
+    case TP_ASK:
+        tp_arrivals_push(shard, message);
+        return;
+    case TP_REPLY:
+        tp_ask_reply(shard, message);
+        return;
+    case TP_CANCEL:
+        tp_arrivals_flush(shard); /* what it withdraws came before it */
+        tp_cancel_arrived(shard, message);
+        return;
+    case TP_PROBE:
+        tp_arrivals_flush(shard);
+        tp_probe_arrived(shard, message);
+        return;
+    case TP_VICTIM:
+        tp_victim_arrived(shard, message);
+        return;
+    case TP_FULL:
+        mark_full(shard, message->hash);
+        break;
+    case TP_CLEAR:
+        mark_clear(shard, message->hash);
+        break;
+    default:
+        TP_ASSERT(!"ticks and answers do not travel");
+    }
+    tp_pool_give(&shard->pool, message);
+}
+
+static bool drain(tp_shard *shard, tp_spsc *ring)
+{
+    void *batch[32];
+    uint32_t total = 0;
+    for (;;) {
+        uint32_t count = tp_spsc_take(ring, batch, 32);
+        if (count == 0) return false;
+        for (uint32_t i = 0; i < count; i++) {
+            __builtin_prefetch(batch[i]);
+            __builtin_prefetch((char *)batch[i] + 64);
+        }
+        for (uint32_t i = 0; i < count; i++) tp_dispatch(shard, batch[i]);
+        shard->received += count;
+        total += count;
+        if (total >= DRAIN_MAX) return true;
+    }
+}
+
+bool tp_links_drain(tp_shard *shard)
+{
+    bool more = false;
+    for (uint32_t from = 0; from < shard->shared->shard_count; from++)
+        if (shard->incoming[from] != NULL) more |= drain(shard, shard->incoming[from]);
+    return more;
+}

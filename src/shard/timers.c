@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is due: alarms of the shard, and the timers of actors, whose ticks are messages to their own mailbox.
+ *
+ * Invariants
+ * 1. Nothing fires early. 2. A timer has at most one tick in the mailbox: one that finds it there is left out, so that a slow
+ * actor is not buried. 3. A closing node starts no ticks.
+ */
+#include "shard/shard.h"
+
+typedef struct actor_timer {
+    tp_alarm alarm;
+    tp_link link; /* in the extras of its actor */
+    tp_activation *actor;
+    uint64_t number;
+    uint64_t period;
+    tp_message *tick;  /* not in the mailbox: ready for the next one; NULL while it waits there or runs */
+    uint16_t method;
+    troupe_slice name; /* of the method, for the catch-all; behind the struct */
+    size_t payload_size;
+    /* name, payload */
+} actor_timer;
+
+void tp_alarm_set(tp_shard *shard, tp_alarm *alarm, uint64_t due, void (*fire)(tp_shard *, tp_alarm *))
+{
+    alarm->fire = fire;
+    tp_wheel_set(&shard->wheel, &alarm->timer, due);
+}
+
+void tp_alarms_fire(tp_shard *shard)
+{
+    tp_timer *timer;
+    while ((timer = tp_wheel_expire(&shard->wheel, shard->now)) != NULL) {
+        tp_alarm *alarm = TP_CONTAINER(timer, tp_alarm, timer);
+        TP_TRACE(shard, TP_TRACE_ALARM, timer->due);
+        alarm->fire(shard, alarm);
+    }
+}
+
+static tp_message *make_tick(tp_shard *shard, actor_timer *timer)
+{
+    const char *tail = (const char *)(timer + 1);
+    tp_message_parts parts = {.method = timer->name, .payload = {tail + timer->name.size, timer->payload_size}};
+    tp_message *tick = tp_message_make(&shard->pool, &parts);
+    if (tick == NULL) return NULL;
+    tick->kind = TP_TICK;
+    tick->type = timer->actor->type;
+    tick->hash = timer->actor->hash;
+    tick->method = timer->method;
+    tick->deadline = TP_NEVER;
+    tick->extra = timer;
+    return tick;
+}
+
+static void free_timer(tp_shard *shard, actor_timer *timer)
+{
+    tp_alarm_cancel(shard, &timer->alarm);
+    if (timer->tick != NULL) tp_pool_give(&shard->pool, timer->tick);
+    tp_pool_give(&shard->pool, timer);
+}
+
+static void unlist(actor_timer *timer)
+{
+    tp_list_remove(&timer->link);
+    timer->actor->extras->timer_count--;
+}
+
+static void fire(tp_shard *shard, tp_alarm *alarm)
+{
+    actor_timer *timer = TP_CONTAINER(alarm, actor_timer, alarm);
+    if (timer->period != 0) {
+        /* On the grid of its period, however late this is: no drift, no burst. */
+        uint64_t due = alarm->timer.due + timer->period;
+        if (due <= shard->now) due += (shard->now - due) / timer->period * timer->period + timer->period;
+        tp_alarm_set(shard, alarm, due, fire);
+    }
+    tp_message *tick = timer->tick;
+    if (tick == NULL || atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) != TP_OPEN) {
+        TP_MARK(shard, "tick left out");
+        return;
+    }
+    timer->tick = NULL;
+    tp_accept_at(shard, timer->actor, tick);
+}
+
+/* The tick leaves the mailbox: the timer may tick again, with a fresh message; a timer that is over goes. */
+void tp_tick_taken(tp_shard *shard, tp_message *message)
+{
+    actor_timer *timer = message->extra;
+    message->extra = NULL;
+    if (timer->period != 0) {
+        timer->tick = make_tick(shard, timer);
+        if (timer->tick != NULL) return;
+        tp_count(&shard->counters.no_memory);
+    }
+    unlist(timer);
+    free_timer(shard, timer);
+}
+
+static void drop_tick(tp_shard *shard, actor_timer *timer)
+{
+    if (timer->tick != NULL) return;
+    tp_activation *actor = timer->actor; /* it waits in the mailbox */
+    tp_message *before = NULL;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
+        tp_message *message = tp_message_of(node);
+        if (message->kind == TP_TICK && message->extra == timer) {
+            tp_mailbox_remove(shard, actor, before, message);
+            timer->tick = message;
+            return;
+        }
+        before = message;
+    }
+}
+
+void tp_timers_stop(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->extras == NULL) return;
+    TP_LIST_EACH(&actor->extras->timers, link)
+    {
+        actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
+        drop_tick(shard, timer);
+        unlist(timer);
+        free_timer(shard, timer);
+    }
+}
+
+troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_slice payload, uint64_t first, uint64_t period,
+                                 troupe_timer *ret_timer)
+{
+    tp_shard *shard = turn->shard;
+    tp_activation *actor = turn->actor;
+    int32_t number = tp_type_method(actor->type, troupe_str(method));
+    if (number < 0) return TROUPE_NO_METHOD;
+    if (payload.size > 1024) return TROUPE_TOO_LARGE;
+    tp_extras *extras = tp_activation_extras(shard, actor);
+    if (extras == NULL) return TROUPE_NO_MEMORY;
+    if (extras->timer_count >= TP_TIMERS_MAX) return TROUPE_BUSY;
+    troupe_slice name = number == TP_METHOD_OTHER ? troupe_str(method) : (troupe_slice){0, 0};
+    actor_timer *timer = tp_pool_take(&shard->pool, sizeof *timer + name.size + payload.size);
+    if (timer == NULL) return TROUPE_NO_MEMORY;
+    memset(timer, 0, sizeof *timer);
+    char *tail = (char *)(timer + 1);
+    if (name.size != 0) memcpy(tail, name.data, name.size);
+    if (payload.size != 0) memcpy(tail + name.size, payload.data, payload.size);
+    timer->name = (troupe_slice){tail, name.size};
+    timer->actor = actor;
+    timer->method = (uint16_t)number;
+    timer->period = period;
+    timer->payload_size = payload.size;
+    timer->tick = make_tick(shard, timer);
+    if (timer->tick == NULL) {
+        tp_pool_give(&shard->pool, timer);
+        return TROUPE_NO_MEMORY;
+    }
+    timer->number = ++extras->timer_numbers;
+    extras->timer_count++;
+    tp_list_push_back(&extras->timers, &timer->link);
+    tp_alarm_set(shard, &timer->alarm, tp_time_after(tp_clock(shard), first), fire);
+    ret_timer->number = timer->number;
+    return TROUPE_OK;
+}
+
+bool troupe_timer_stop(troupe_turn *turn, troupe_timer wanted)
+{
+    tp_shard *shard = turn->shard;
+    if (turn->actor->extras == NULL) return false;
+    TP_LIST_EACH(&turn->actor->extras->timers, link)
+    {
+        actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
+        if (timer->number != wanted.number) continue;
+        drop_tick(shard, timer);
+        unlist(timer);
+        free_timer(shard, timer);
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A turn from its begin to its end, and what the end means: commit or restore, reply, clean-ups, statistics. Parking is in
+ * park.c, what follows failures in supervise.c, the calls that methods make in calls.c and reply.c.
+ *
+ * Invariants
+ * 1. A failing turn leaves the state's bytes of its last commit point: its begin, or the end of its last park where others may
+ *    have run meanwhile (types that restore).
+ * 2. An ask is answered exactly once: here, or when its message is failed unstarted (tp_message_answer).
+ * 3. Clean-ups run last registered first, before the reply leaves.
+ */
+#include "shard/shard.h"
+
+#include "base/text.h"
+
+#include <stdarg.h>
+
+void tp_turn_commit(troupe_turn *turn)
+{
+    if (turn->before != NULL)
+        memcpy(turn->before, tp_activation_state(turn->actor), turn->actor->type->is.state_size);
+}
+
+static bool keep_state(troupe_turn *turn)
+{
+    const tp_type *type = turn->actor->type;
+    if (!type->restores || turn->read_only) return true;
+    turn->before = turn->snapshot;
+    if (TP_UNLIKELY(type->is.state_size > TP_SNAPSHOT)) {
+        turn->before = tp_pool_take(&turn->shard->pool, type->is.state_size);
+        if (turn->before == NULL) return false;
+    }
+    tp_turn_commit(turn);
+    return true;
+}
+
+static void restore_state(troupe_turn *turn)
+{
+    if (turn->before == NULL || TP_MUTANT(turn->shard, TP_MUTANT_NO_RESTORE)) return;
+    memcpy(tp_activation_state(turn->actor), turn->before, turn->actor->type->is.state_size);
+}
+
+void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message, tp_turn_kind kind)
+{
+    memset(turn, 0, offsetof(troupe_turn, snapshot));
+    turn->shard = shard;
+    turn->actor = actor;
+    turn->message = message;
+    turn->kind = (uint8_t)kind;
+    turn->deadline = TP_NEVER;
+    if (message != NULL) {
+        turn->deadline = message->deadline;
+        turn->chain = message->chain;
+        turn->read_only = kind == TP_TURN_METHOD && message->method != TP_METHOD_OTHER &&
+                          message->type->methods[message->method].read != NULL;
+    }
+    if (turn->chain == 0) turn->chain = ((uint64_t)shard->number << 48) | ++shard->chains;
+    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !shard->shared->options.no_metrics) {
+        turn->timed = true;
+        tp_clock_read(shard);
+    }
+    turn->began = shard->now;
+}
+
+static troupe_status call_method(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    const tp_message *message = turn->message;
+    void *state = tp_activation_state(actor);
+    troupe_slice payload = tp_message_payload(message);
+    if (message->method == TP_METHOD_OTHER) return actor->type->is.otherwise(turn, state, payload);
+    const tp_method *method = &actor->type->methods[message->method];
+    return method->read != NULL ? method->read(turn, state, payload) : method->run(turn, state, payload);
+}
+
+static troupe_status call_back(troupe_turn *turn)
+{
+    tp_callback *callback = turn->message->extra;
+    tp_message *message = turn->message;
+    troupe_answer answer = {.status = message->status, .outcome = (troupe_outcome)message->outcome};
+    if (message->status == TROUPE_OK) {
+        answer.payload = tp_message_payload(message);
+        answer.content_type = tp_message_content_type(message);
+    } else {
+        answer.message = tp_message_payload(message);
+    }
+    callback->done(turn, tp_activation_state(turn->actor), &answer, callback->user);
+    return TROUPE_OK;
+}
+
+void tp_turn_body(troupe_turn *turn)
+{
+    tp_shard *shard = turn->shard;
+    tp_activation *actor = turn->actor;
+    shard->running = turn;
+    turn->next = actor->turns;
+    actor->turns = turn;
+    actor->turn_count++;
+    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
+    atomic_store_explicit(&shard->runner.turns_begun,
+                          atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    TP_TRACE(shard, TP_TRACE_TURN, actor->hash ^ (turn->message != NULL ? turn->message->method : turn->kind));
+    if (TP_UNLIKELY(turn->kind == TP_TURN_ACTIVATE)) {
+        tp_activate_body(turn);
+        return;
+    }
+    if (TP_UNLIKELY(turn->kind == TP_TURN_DEACTIVATE)) {
+        tp_deactivate_body(turn);
+        return;
+    }
+    troupe_status status = TROUPE_NO_MEMORY;
+    if (TP_LIKELY(keep_state(turn))) {
+        status = turn->message->kind == TP_ANSWER ? call_back(turn) : call_method(turn);
+    } else {
+        tp_count(&shard->counters.no_memory);
+    }
+    tp_turn_end(turn, status);
+}
+
+bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    if (TP_UNLIKELY(message->deadline != TP_NEVER) && message->deadline <= tp_clock(shard) &&
+        !TP_MUTANT(shard, TP_MUTANT_START_EXPIRED)) {
+        tp_count(&shard->counters.expired);
+        TP_MARK(shard, "expired before its turn");
+        if (message->kind == TP_TICK) tp_tick_taken(shard, message);
+        tp_message_answer(shard, message, TROUPE_EXPIRED, TROUPE_NOT_DONE, "its deadline passed before it started");
+        return true;
+    }
+    if (TP_UNLIKELY(message->flags & TP_MESSAGE_TIMED))
+        tp_histogram_record(&shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
+    if (TP_UNLIKELY(message->kind == TP_TICK)) {
+        tp_count(&shard->counters.timers);
+        tp_tick_taken(shard, message);
+    }
+    if (TP_UNLIKELY(actor->type->is.stack_size != 0)) {
+        tp_turn_on_own_fiber(shard, actor, message);
+        return false;
+    }
+    troupe_turn turn;
+    tp_turn_init(&turn, shard, actor, message, message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
+    tp_turn_body(&turn);
+    return !turn.parked_once;
+}
+
+/* ---- the end --------------------------------------------------------------------------------------------------------- */
+
+static void log_long(troupe_turn *turn, uint32_t pulses)
+{
+    tp_shard *shard = turn->shard;
+    tp_count(&shard->counters.long_turns);
+    TP_MARK(shard, "long turn");
+    char actor[TP_ID_MAX + 1];
+    troupe_id_print(tp_activation_id(turn->actor), actor, sizeof actor);
+    TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "turn_long",
+                 TP_FIELDS(tp_field_text("actor", troupe_str(actor)), tp_field_text("method", troupe_turn_method(turn)),
+                           tp_field_number("ms", (uint64_t)pulses * 10)),
+                 "a turn ran long without a park; others of its shard waited");
+}
+
+static void watch_time(troupe_turn *turn)
+{
+    tp_shard *shard = turn->shard;
+    uint32_t pulses = atomic_load_explicit(shard->env->pulse, memory_order_relaxed) - turn->pulse;
+    if (TP_UNLIKELY(pulses != 0) && (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= shard->shared->options.long_turn)
+        log_long(turn, pulses);
+    if (TP_UNLIKELY(turn->timed) && !turn->parked_once) {
+        uint64_t began = turn->began;
+        tp_histogram_record(&shard->turn_time, tp_clock_read(shard) - began);
+    }
+}
+
+static void unlink_turn(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    troupe_turn **at = &actor->turns;
+    while (*at != turn) at = &(*at)->next;
+    *at = turn->next;
+    actor->turn_count--;
+}
+
+/* The answer of an ask that ends with this status. The staged reply is used if it says so. */
+static void answer(troupe_turn *turn, troupe_status status)
+{
+    tp_shard *shard = turn->shard;
+    tp_message *message = turn->message;
+    tp_message *reply = turn->reply;
+    turn->reply = NULL;
+    if (reply != NULL && reply->status != status) {
+        tp_pool_give(&shard->pool, reply);
+        reply = NULL;
+    }
+    turn->message = NULL;
+    if (message->kind != TP_ASK) {
+        if (reply != NULL) tp_pool_give(&shard->pool, reply);
+        if (message->kind == TP_ANSWER) {
+            tp_callback *callback = message->extra;
+            tp_pool_give(&shard->pool, callback);
+        }
+        tp_pool_give(&shard->pool, message);
+        return;
+    }
+    if (reply != NULL) {
+        reply->outcome = (uint8_t)(status == TROUPE_OK ? TROUPE_DONE : turn->parked_once ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE);
+        reply->from = message->from;
+        uint32_t to = message->from_shard;
+        tp_pool_give(&shard->pool, message);
+        tp_reply_send(shard, to, reply);
+        return;
+    }
+    troupe_outcome outcome = turn->parked_once ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
+    tp_message_answer(shard, message, status, outcome, "%s",
+                      status == TROUPE_USAGE ? "the method returned OK without a reply, replied twice, or replied after failing"
+                                             : troupe_status_text(status));
+}
+
+static void run_defers(troupe_turn *turn)
+{
+    while (turn->defers != NULL) {
+        tp_defer *defer = turn->defers;
+        turn->defers = defer->next;
+        defer->cleanup(defer->argument);
+    }
+}
+
+/* What the method made of its call: OK only with exactly one reply if one was expected. */
+static troupe_status judge(troupe_turn *turn, troupe_status status)
+{
+    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK) return status;
+    if (turn->failed && status == TROUPE_OK) return TROUPE_USAGE;
+    if (status == TROUPE_OK && turn->reply == NULL) return TROUPE_USAGE;
+    return status;
+}
+
+void tp_turn_end(troupe_turn *turn, troupe_status status)
+{
+    tp_shard *shard = turn->shard;
+    tp_activation *actor = turn->actor;
+    bool panicked = status == TROUPE_PANIC;
+    status = judge(turn, status);
+    if (TP_UNLIKELY(status != TROUPE_OK)) restore_state(turn);
+    run_defers(turn);
+    watch_time(turn);
+    TP_TRACE(shard, TP_TRACE_END, actor->hash ^ (uint32_t)status);
+    unlink_turn(turn);
+    shard->running = NULL;
+    atomic_store_explicit(&shard->runner.turns_begun,
+                          atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    tp_count(&shard->counters.turns);
+    actor->processed++;
+    actor->last_used = shard->now;
+    if (!turn->read_only) actor->flags |= TP_DIRTY;
+    if (TP_UNLIKELY(turn->before != NULL && turn->before != turn->snapshot)) tp_pool_give(&shard->pool, turn->before);
+    if (TP_UNLIKELY(turn->arena != NULL)) tp_arena_drop(shard, &turn->arena, &turn->arena_bytes);
+    if (TP_UNLIKELY(status != TROUPE_OK)) {
+        tp_count(&shard->counters.failures);
+        actor->errors++;
+        tp_supervise(shard, turn, status, panicked); /* may take the message for another delivery */
+    } else if (actor->extras != NULL) {
+        actor->extras->failures = 0;
+    }
+    if (TP_UNLIKELY(turn->message == NULL)) {
+        if (turn->kind == TP_TURN_ACTIVATE) {
+            tp_activation_over(shard, actor, status);
+            return;
+        }
+        if (turn->kind == TP_TURN_DEACTIVATE) {
+            tp_deactivation_over(shard, actor, status);
+            return;
+        }
+    } else {
+        answer(turn, status);
+    }
+    if (turn->parked_once) tp_settle(shard, actor);
+}
+
+/* ---- failing what never ran --------------------------------------------------------------------------------------------- */
+
+static void dead_letter(tp_shard *shard, tp_message *message, const char *why)
+{
+    tp_count(&shard->counters.dead_letters);
+    TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
+                 TP_FIELDS(tp_field_text("type", message->type->name), tp_field_text("method", tp_message_method_name(message))),
+                 "a tell found nobody: %s", why);
+    tp_pool_give(&shard->pool, message);
+}
+
+void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status, troupe_outcome outcome,
+                       const char *format, ...)
+{
+    char words[TP_ID_MAX + 2560]; /* the path of a cycle is the longest text */
+    tp_text text;
+    tp_text_init(&text, words, sizeof words);
+    if (message->type != NULL)
+        tp_text_printf(&text, "%.*s%s%.*s %.*s: ", TROUPE_ARG(message->type->name), message->key_size ? "/" : "",
+                       TROUPE_ARG(tp_message_key(message)), TROUPE_ARG(tp_message_method_name(message)));
+    va_list arguments;
+    va_start(arguments, format);
+    tp_text_vprintf(&text, format, arguments);
+    va_end(arguments);
+    if (message->kind == TP_ANSWER) { /* its actor is gone */
+        tp_pool_give(&shard->pool, message->extra);
+        tp_pool_give(&shard->pool, message);
+        return;
+    }
+    if (message->kind != TP_ASK) {
+        if (message->kind == TP_TELL) {
+            dead_letter(shard, message, words);
+        } else {
+            tp_pool_give(&shard->pool, message);
+        }
+        return;
+    }
+    tp_message_parts parts = {.content_type = TROUPE_TEXT, .payload = tp_text_slice(&text)};
+    tp_message *reply = tp_message_make(&shard->pool, &parts);
+    if (reply == NULL) { /* replies are never refused: the message itself carries the status home, without words */
+        reply = message;
+        reply->payload_size = 0;
+        reply->content = TP_CONTENT_BYTES;
+    }
+    uint32_t to = message->from_shard;
+    reply->kind = TP_REPLY;
+    reply->from = message->from;
+    reply->status = status;
+    reply->outcome = (uint8_t)outcome;
+    if (reply != message) tp_pool_give(&shard->pool, message);
+    tp_reply_send(shard, to, reply);
+}
+
+/* ---- arenas ----------------------------------------------------------------------------------------------------------------- */
+
+typedef struct arena_block {
+    struct arena_block *next;
+    uint32_t used, capacity; /* of what follows */
+} arena_block;
+
+#define ARENA_BLOCK 1024
+
+void *tp_arena_take(tp_shard *shard, void **arena, size_t *bytes, size_t limit, size_t size)
+{
+    size = (size + 15) & ~(size_t)15;
+    arena_block *block = *arena;
+    if (size > limit || *bytes > limit - size) return NULL;
+    if (block == NULL || block->capacity - block->used < size) {
+        size_t capacity = size > ARENA_BLOCK - sizeof *block ? size : ARENA_BLOCK - sizeof *block;
+        block = tp_pool_take(&shard->pool, sizeof *block + capacity);
+        if (block == NULL) return NULL;
+        *block = (arena_block){*arena, 0, (uint32_t)capacity};
+        *arena = block;
+    }
+    void *taken = (char *)(block + 1) + block->used;
+    block->used += (uint32_t)size;
+    *bytes += size;
+    return taken;
+}
+
+void tp_arena_drop(tp_shard *shard, void **arena, size_t *bytes)
+{
+    arena_block *block = *arena;
+    while (block != NULL) {
+        arena_block *next = block->next;
+        tp_pool_give(&shard->pool, block);
+        block = next;
+    }
+    *arena = NULL;
+    *bytes = 0;
+}
