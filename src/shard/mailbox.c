@@ -48,14 +48,58 @@ static bool is_over(const tp_shard *shard, const tp_activation *actor, const tp_
            actor->queued_bytes + tp_message_bytes(message) > shard->shared->options.mailbox_bytes;
 }
 
-/* May anything of the mailbox run now, as far as can be said without looking at it? */
+static bool is_read_only(const tp_message *message)
+{
+    return message->kind <= TP_TICK && message->method != TP_METHOD_OTHER &&
+           message->type->methods[message->method].read != NULL;
+}
+
+static bool is_of_chain(const tp_activation *actor, const tp_message *message)
+{
+    for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
+        if (turn->chain == message->chain) return true;
+    return false;
+}
+
+static bool same_sender(const tp_message *left, const tp_message *right)
+{
+    troupe_id a = tp_message_caller(left), b = tp_message_caller(right);
+    return left->caller_type == right->caller_type && troupe_slice_equal(a.key, b.key) &&
+           troupe_slice_equal(a.partition, b.partition);
+}
+
+static bool passes_its_sender(const tp_activation *actor, const tp_message *message)
+{
+    for (tp_fifo_node *node = actor->mailbox.head; node != &message->node; node = node->next)
+        if (same_sender(tp_message_of(node), message)) return true;
+    return false;
+}
+
+/* What may run while a turn is parked: the first message, if the type lets anything or readers in; or the first of a call
+ * chain that has a turn here, unless an earlier message of its sender waits (invariant 1). `ret_before` precedes it. */
+static tp_message *find_beside(tp_shard *shard, tp_activation *actor, tp_message **ret_before)
+{
+    tp_message *head = tp_message_of(actor->mailbox.head);
+    troupe_reentrancy reentrancy = actor->type->is.reentrancy;
+    *ret_before = NULL;
+    if (reentrancy == TROUPE_REENTRANCY_ALWAYS || is_read_only(head)) return head;
+    if (TP_MUTANT(shard, TP_MUTANT_DOUBLE_TURN)) return head;
+    if (reentrancy != TROUPE_REENTRANCY_CALL_CHAIN) return NULL;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
+        tp_message *message = tp_message_of(node);
+        if (is_of_chain(actor, message) && !passes_its_sender(actor, message)) return message;
+        *ret_before = message;
+    }
+    return NULL;
+}
+
+/* May anything of the mailbox run now? */
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor)
 {
-    (void)shard;
     if (tp_fifo_is_empty(&actor->mailbox)) return false;
-    if (actor->phase == TP_NEW) return true;
-    if (actor->phase != TP_ACTIVE) return false;
-    return actor->turns == NULL || actor->type->interleaves || TP_MUTANT(shard, TP_MUTANT_DOUBLE_TURN);
+    if (TP_UNLIKELY(actor->phase != TP_ACTIVE)) return actor->phase == TP_NEW;
+    tp_message *before;
+    return actor->turns == NULL || find_beside(shard, actor, &before) != NULL;
 }
 
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
@@ -148,62 +192,18 @@ static tp_message *taken(tp_shard *shard, tp_activation *actor, tp_message *mess
     return message;
 }
 
-static bool is_read_only(const tp_message *message)
-{
-    return message->kind <= TP_TICK && message->method != TP_METHOD_OTHER &&
-           message->type->methods[message->method].read != NULL;
-}
-
-static bool is_of_chain(const tp_activation *actor, const tp_message *message)
-{
-    for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
-        if (turn->chain == message->chain) return true;
-    return false;
-}
-
-static bool same_sender(const tp_message *left, const tp_message *right)
-{
-    troupe_id a = tp_message_caller(left), b = tp_message_caller(right);
-    return left->caller_type == right->caller_type && troupe_slice_equal(a.key, b.key) &&
-           troupe_slice_equal(a.partition, b.partition);
-}
-
-static bool passes_its_sender(const tp_activation *actor, const tp_message *message)
-{
-    for (tp_fifo_node *node = actor->mailbox.head; node != &message->node; node = node->next)
-        if (same_sender(tp_message_of(node), message)) return true;
-    return false;
-}
-
-/* The first message of a chain that has a parked turn here, unless an earlier one of its sender waits (invariant 1). */
-static tp_message *next_of_chain(tp_shard *shard, tp_activation *actor)
-{
-    tp_message *before = NULL;
-    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
-        tp_message *message = tp_message_of(node);
-        if (is_of_chain(actor, message) && !passes_its_sender(actor, message)) {
-            TP_MARK(shard, "call chain comes in");
-            tp_mailbox_remove(shard, actor, before, message);
-            return message;
-        }
-        before = message;
-    }
-    return NULL;
-}
-
 tp_message *tp_mailbox_next(tp_shard *shard, tp_activation *actor)
 {
     if (actor->phase != TP_ACTIVE || tp_fifo_is_empty(&actor->mailbox)) return NULL;
-    tp_message *head = tp_message_of(actor->mailbox.head);
     if (TP_UNLIKELY(actor->turns != NULL)) {
-        troupe_reentrancy reentrancy = actor->type->is.reentrancy;
-        bool comes_in = reentrancy == TROUPE_REENTRANCY_ALWAYS || is_read_only(head);
-        if (!comes_in && !TP_MUTANT(shard, TP_MUTANT_DOUBLE_TURN))
-            return reentrancy == TROUPE_REENTRANCY_CALL_CHAIN ? next_of_chain(shard, actor) : NULL;
-        TP_MARK(shard, "comes in while parked");
+        tp_message *before;
+        tp_message *message = find_beside(shard, actor, &before);
+        if (message == NULL) return NULL;
+        TP_MARK(shard, before == NULL ? "comes in while parked" : "call chain passes others");
+        tp_mailbox_remove(shard, actor, before, message);
+        return message;
     }
-    tp_fifo_pop_front(&actor->mailbox);
-    return taken(shard, actor, head);
+    return taken(shard, actor, tp_message_of(tp_fifo_pop_front(&actor->mailbox)));
 }
 
 void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message)
