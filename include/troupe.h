@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Troupe: virtual actors in C. This header is the manual of everything that a program needs to host and call
- * actors in its own process. What looks into a running node is in <troupe/inspect.h>, what logs in
- * <troupe/log.h>, modules for the daemon in <troupe/module.h>, simulated worlds in <troupe/sim.h>.
+ * Troupe: virtual actors in C. This header is the manual of everything that a program needs to host
+ * and call actors in its own process. What looks into a running node is in <troupe/inspect.h>, what
+ * logs in <troupe/log.h>, modules for the daemon in <troupe/module.h>, simulated worlds in
+ * <troupe/sim.h>.
  *
- * Words. A *node* hosts actors on its *shards*, one thread each. An actor is named by an *id* (type, key, optional
- * partition) and always exists: its first message *activates* it. One run of a method is a *turn*; at most one step of
- * an activation runs at a time, always on the thread of its shard. An *ask* expects an answer, a *tell* does not.
+ * Words. A *node* hosts actors on its *shards*, one thread each. An actor is named by an *id*
+ * (type, key, optional partition) and always exists: its first message *activates* it. One run of a
+ * method is a *turn*; at most one step of an activation runs at a time, always on the thread of its
+ * shard. An *ask* expects an answer, a *tell* does not.
  *
- * Threads. Each function says where it may be called: [any thread], [turn] (inside a method or hook, with the turn that
- * was handed in, on the thread that runs it), [before start].
+ * Threads. Each function says where it may be called: [any thread], [turn] (inside a method or
+ * hook, with the turn that was handed in, on the thread that runs it), [before start].
  *
- * Ownership. A troupe_slice borrows; the callee copies what it keeps. A troupe_answer owns until released.
+ * Ownership. A troupe_slice borrows; the callee copies what it keeps. A troupe_answer owns until
+ * released.
  *
- * Units. All durations are nanoseconds in uint64_t; write TROUPE_MILLISECONDS(5). Zero in options means the default.
+ * Units. All durations are nanoseconds in uint64_t; write TROUPE_MILLISECONDS(5). Zero in options
+ * means the default.
  *
- * Errors. Every status has a kind (what to do), and an outcome: NOT_DONE (nothing happened, asking again is safe) or
- * UNKNOWN (it may have run). See <troupe/status.h>.
+ * Errors. Every status has a kind (what to do), and an outcome: NOT_DONE (nothing happened, asking
+ * again is safe) or UNKNOWN (it may have run). See <troupe/status.h>.
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -34,7 +38,8 @@ extern "C" {
 #endif
 
 #define TROUPE_VERSION "0.1.0"
-/* Number of the programming interface; modules and programs compiled against another one are refused. */
+/* Number of the programming interface; modules and programs compiled against another one are
+ * refused. */
 #define TROUPE_API_NUMBER 1
 
 typedef struct troupe_node troupe_node;
@@ -51,12 +56,13 @@ typedef struct troupe_cancel troupe_cancel;
 #define TROUPE_NORETURN _Noreturn
 #endif
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * Ids
  */
 
-/* Names an actor. Borrows its strings; for calls. `type` and `partition` are names of 1 to 128 bytes out of
- * [A-Za-z0-9_.-]; `key` is 1 to 1,024 bytes of anything. The same key in two partitions is two actors. */
+/* Names an actor. Borrows its strings; for calls. `type` and `partition` are names of 1 to 128
+ * bytes out of [A-Za-z0-9_.-]; `key` is 1 to 1,024 bytes of anything. The same key in two
+ * partitions is two actors. */
 typedef struct troupe_id {
     troupe_slice type;
     troupe_slice partition; /* empty: none */
@@ -78,23 +84,26 @@ static inline troupe_id troupe_id_in(const char *type, const char *partition, co
 
 /* [any thread] Reads `type/key` or `type@partition/key`. The result borrows from `text`.
  * USAGE: not an id; `*ret_reason` (may be NULL) says in words what is wrong. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_id_parse(troupe_slice text, troupe_id *ret_id, const char **ret_reason);
+TROUPE_API TROUPE_CHECK troupe_status troupe_id_parse(
+    troupe_slice text, troupe_id *ret_id, const char **ret_reason);
 
-/* [any thread] Writes the text form like snprintf: returns the length, cuts at `size`, ends with NUL. */
+/* [any thread] Writes the text form like snprintf: returns the length, cuts at `size`, ends with
+ * NUL. */
 TROUPE_API size_t troupe_id_print(troupe_id id, char *out, size_t size);
 
 TROUPE_API bool troupe_id_equal(troupe_id left, troupe_id right);
 
-/* ------------------------------------------------------------------------------------------------------------------
- * Refs: an id that owns its strings and is resolved once. For state, and for calls on hot paths. Never dangles, never
- * activates anything by being made. Travels in messages in its id's text form.
+/* ------------------------------------------------------------------------------------------
+ * Refs: an id that owns its strings and is resolved once. For state, and for calls on hot paths.
+ * Never dangles, never activates anything by being made. Travels in messages in its id's text form.
  */
 
 /* [any thread] USAGE: malformed id. NO_TYPE: the node has no such type. NO_MEMORY. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_ref_create(troupe_node *node, troupe_id id, troupe_ref **ret_ref);
-TROUPE_API troupe_ref *troupe_ref_retain(troupe_ref *ref);    /* [any thread] */
-TROUPE_API void troupe_ref_release(troupe_ref *ref);          /* [any thread] NULL is a no-op */
-TROUPE_API troupe_id troupe_ref_id(const troupe_ref *ref);    /* borrows from the ref */
+TROUPE_API TROUPE_CHECK troupe_status troupe_ref_create(
+    troupe_node *node, troupe_id id, troupe_ref **ret_ref);
+TROUPE_API troupe_ref *troupe_ref_retain(troupe_ref *ref); /* [any thread] */
+TROUPE_API void troupe_ref_release(troupe_ref *ref);       /* [any thread] NULL is a no-op */
+TROUPE_API troupe_id troupe_ref_id(const troupe_ref *ref); /* borrows from the ref */
 TROUPE_API bool troupe_ref_equal(const troupe_ref *left, const troupe_ref *right);
 
 /* A method resolved once, for calls by ref. */
@@ -103,17 +112,17 @@ typedef struct troupe_selector {
 } troupe_selector;
 
 /* [any thread] NO_METHOD: the type of the ref has neither this method nor a catch-all. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_ref_selector(const troupe_ref *ref, const char *method,
-                                                          troupe_selector *ret_selector);
+TROUPE_API TROUPE_CHECK troupe_status troupe_ref_selector(
+    const troupe_ref *ref, const char *method, troupe_selector *ret_selector);
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * Content types. Payloads are bytes; a content type goes along. Empty means TROUPE_BYTES.
  */
 #define TROUPE_BYTES "application/octet-stream"
-#define TROUPE_TEXT "text/plain; charset=utf-8"
-#define TROUPE_JSON "application/json"
+#define TROUPE_TEXT  "text/plain; charset=utf-8"
+#define TROUPE_JSON  "application/json"
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * Answers
  */
 typedef struct troupe_answer {
@@ -126,19 +135,23 @@ typedef struct troupe_answer {
     void *home;                /* private */
 } troupe_answer;
 
-#define TROUPE_ANSWER_INIT {TROUPE_OK, TROUPE_DONE, {0, 0}, {0, 0}, {0, 0}, 0, 0}
+#define TROUPE_ANSWER_INIT                                   \
+    {                                                        \
+        TROUPE_OK, TROUPE_DONE, {0, 0}, {0, 0}, {0, 0}, 0, 0 \
+    }
 
-/* [where the answer was received] Gives its memory back and empties it. Also for answers of failed calls (they own their
- * message). A released or never filled answer is a no-op. Answers of a turn belong to that turn's shard, and must be
- * released in a turn of the same actor. */
+/* [where the answer was received] Gives its memory back and empties it. Also for answers of failed
+ * calls (they own their message). A released or never filled answer is a no-op. Answers of a turn
+ * belong to that turn's shard, and must be released in a turn of the same actor. */
 TROUPE_API void troupe_answer_release(troupe_answer *answer);
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * Calls: options
  */
 
-/* Calls that end NOT_DONE with kind BUSY or UNAVAILABLE are sent again, after `backoff`, twice that, … up to
- * `backoff_cap`, each shortened at random by up to `jitter` per cent. Waiting forms only. */
+/* Calls that end NOT_DONE with kind BUSY or UNAVAILABLE are sent again, after `backoff`, twice
+ * that, … up to `backoff_cap`, each shortened at random by up to `jitter` per cent. Waiting forms
+ * only. */
 typedef struct troupe_retry {
     uint32_t attempts;    /* in all; 0 and 1: no retry */
     uint32_t jitter;      /* per cent, 0 to 100; 0: 50 */
@@ -147,55 +160,72 @@ typedef struct troupe_retry {
 } troupe_retry;
 
 typedef struct troupe_call_options {
-    size_t size;             /* set by TROUPE_CALL_OPTIONS */
-    uint64_t timeout;        /* of an ask; 0: the node's ask_timeout. A turn's own deadline is never exceeded. For a tell:
-                                the time until which it must have started, 0: no limit */
+    size_t size; /* set by TROUPE_CALL_OPTIONS */
+    /* Of an ask; 0: the node's ask_timeout. A turn's own deadline is never exceeded. Of a tell: the
+     * time until which it must have started; 0: no limit. */
+    uint64_t timeout;
     const char *content_type; /* NULL: TROUPE_BYTES */
-    troupe_cancel *cancel;   /* NULL: none. Must live until the call has ended */
+    troupe_cancel *cancel;    /* NULL: none. Must live until the call has ended */
     troupe_retry retry;
 } troupe_call_options;
 
 /* `&(troupe_call_options){ TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(1) }` */
 #define TROUPE_CALL_OPTIONS .size = sizeof(troupe_call_options)
 
-/* [any thread] A cancellation: fired once, ends every ask that names it, and those that name it later, with WITHDRAWN (it had
- * not started) or CANCELLED (it may have). The turn that serves such an ask sees troupe_turn_is_cancelled, and what it
- * itself waits for is cancelled too. NO_MEMORY. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_cancel_create(troupe_node *node, troupe_cancel **ret_cancel);
+/* [any thread] A cancellation: fired once, ends every ask that names it, and those that name it
+ * later, with WITHDRAWN (it had not started) or CANCELLED (it may have). The turn that serves such
+ * an ask sees troupe_turn_is_cancelled, and what it itself waits for is cancelled too. NO_MEMORY.
+ */
+TROUPE_API TROUPE_CHECK troupe_status troupe_cancel_create(
+    troupe_node *node, troupe_cancel **ret_cancel);
 TROUPE_API void troupe_cancel_fire(troupe_cancel *cancel);
 TROUPE_API void troupe_cancel_destroy(troupe_cancel *cancel);
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * Actor types
  */
 
-/* A method. `payload` is borrowed until the turn ends. The return value ends the call: TROUPE_OK after a reply, else the
- * failure; use troupe_fail to give words. A failing turn leaves the state bytes as they were at the last commit
- * point: the turn's begin, or its last park. An ask whose method returns OK without a reply ends with USAGE. */
+/* A method. `payload` is borrowed until the turn ends. The return value ends the call: TROUPE_OK
+ * after a reply, else the failure; use troupe_fail to give words. A failing turn leaves the state
+ * bytes as they were at the last commit point: the turn's begin, or its last park. An ask whose
+ * method returns OK without a reply ends with USAGE. */
 typedef troupe_status troupe_method_run(troupe_turn *turn, void *state, troupe_slice payload);
 /* A read-only method: may come in while another turn of the actor is parked. */
-typedef troupe_status troupe_method_read(troupe_turn *turn, const void *state, troupe_slice payload);
+typedef troupe_status troupe_method_read(
+    troupe_turn *turn, const void *state, troupe_slice payload);
 
 typedef struct troupe_method {
     const char *name;
-    troupe_method_run *run;   /* one of run, read */
+    troupe_method_run *run; /* one of run, read */
     troupe_method_read *read;
     void *reserved;
 } troupe_method;
 
-#define TROUPE_METHOD(function) {#function, function, NULL, NULL}
-#define TROUPE_READ_METHOD(function) {#function, NULL, function, NULL}
+#define TROUPE_METHOD(function)         \
+    {                                   \
+#function, function, NULL, NULL \
+    }
+#define TROUPE_READ_METHOD(function)    \
+    {                                   \
+#function, NULL, function, NULL \
+    }
 /* A method under another name than its function's. */
-#define TROUPE_METHOD_NAMED(name, function) {name, function, NULL, NULL}
-#define TROUPE_READ_METHOD_NAMED(name, function) {name, NULL, function, NULL}
+#define TROUPE_METHOD_NAMED(name, function) \
+    {                                       \
+        name, function, NULL, NULL          \
+    }
+#define TROUPE_READ_METHOD_NAMED(name, function) \
+    {                                            \
+        name, NULL, function, NULL               \
+    }
 
 /* Why an activation ends. */
 typedef enum troupe_reason {
-    TROUPE_REASON_IDLE = 1,  /* not called for its type's idle age */
-    TROUPE_REASON_EVICTED,   /* max_actors or memory_limit reached; it was the least recently used */
-    TROUPE_REASON_ASKED,     /* troupe_deactivate, or from outside */
-    TROUPE_REASON_FAILED,    /* supervision: restart or stop */
-    TROUPE_REASON_CLOSING,   /* the node closes */
+    TROUPE_REASON_IDLE = 1, /* not called for its type's idle age */
+    TROUPE_REASON_EVICTED,  /* max_actors or memory_limit reached; it was the least recently used */
+    TROUPE_REASON_ASKED,    /* troupe_deactivate, or from outside */
+    TROUPE_REASON_FAILED,   /* supervision: restart or stop */
+    TROUPE_REASON_CLOSING,  /* the node closes */
 } troupe_reason;
 
 TROUPE_API const char *troupe_reason_name(troupe_reason reason);
@@ -213,279 +243,326 @@ typedef enum troupe_persist {
 
 typedef enum troupe_supervise {
     TROUPE_SUPERVISE_RESUME = 0, /* keep the activation, with the state of its last commit point */
-    TROUPE_SUPERVISE_RESTART,    /* a fresh activation, now or after the back-off; queued messages wait for it */
-    TROUPE_SUPERVISE_STOP,       /* deactivate; queued asks end UNAVAILABLE; a later message activates anew */
+    TROUPE_SUPERVISE_RESTART, /* a fresh activation, now or after the back-off; queued messages wait
+                                 for it */
+    TROUPE_SUPERVISE_STOP,    /* deactivate; queued asks end UNAVAILABLE; a later message activates
+                                 anew */
 } troupe_supervise;
 
-/* What follows a failed turn, which is: a panic (always supervised, and RESUME then means RESTART when the state was being
- * changed by a turn that had no snapshot), or a method that returned another status than an application code. */
+/* What follows a failed turn, which is: a panic (always supervised, and RESUME then means RESTART
+ * when the state was being changed by a turn that had no snapshot), or a method that returned
+ * another status than an application code. */
 typedef struct troupe_supervision {
-    troupe_supervise on_panic;   /* 0, RESUME: the default */
-    troupe_supervise on_error;   /* 0, RESUME */
-    uint64_t backoff;            /* before a restart; doubles with each failure in a row; 0: 10 ms */
-    uint64_t backoff_cap;        /* 0: 30 s */
-    uint32_t jitter;             /* per cent of the back-off taken off at random; 0: 20 */
-    uint32_t poison_after;       /* a message whose turns panicked so often is set aside: 0: 3. Counts deliveries of the same
-                                    message: a panicking ask or tell is delivered again only if `redeliver` */
-    uint32_t max_failures;       /* failures in a row after which the actor is stopped, whatever the policy; 0: no such limit */
-    bool redeliver;              /* a message whose turn panicked is delivered again after the restart */
+    troupe_supervise on_panic; /* 0, RESUME: the default */
+    troupe_supervise on_error; /* 0, RESUME */
+    uint64_t backoff;          /* before a restart; doubles with each failure in a row; 0: 10 ms */
+    uint64_t backoff_cap;      /* 0: 30 s */
+    uint32_t jitter;           /* per cent of the back-off taken off at random; 0: 20 */
+    /* A message whose turns panicked so often is set aside; 0: 3. It is delivered again only if
+     * `redeliver`. */
+    uint32_t poison_after;
+    uint32_t max_failures;     /* failures in a row after which the actor is stopped, whatever the
+                                  policy; 0: no such limit */
+    bool redeliver; /* a message whose turn panicked is delivered again after the restart */
 } troupe_supervision;
 
 /* Collects the bytes of a save hook. */
 typedef struct troupe_writer troupe_writer;
-TROUPE_API TROUPE_CHECK troupe_status troupe_write(troupe_writer *writer, const void *data, size_t size);
+TROUPE_API TROUPE_CHECK troupe_status troupe_write(
+    troupe_writer *writer, const void *data, size_t size);
 
 typedef struct troupe_type {
     size_t size; /* set by TROUPE_TYPE */
     const char *name;
-    size_t state_size;             /* bytes of state, zeroed at activation; 0: none */
-    const troupe_method *methods;  /* set by TROUPE_METHODS */
+    size_t state_size;            /* bytes of state, zeroed at activation; 0: none */
+    const troupe_method *methods; /* set by TROUPE_METHODS */
     size_t method_size;
     size_t method_count;
-    troupe_method_run *otherwise;  /* catch-all for other method names: troupe_turn_method tells which */
+    troupe_method_run
+        *otherwise; /* catch-all for other method names: troupe_turn_method tells which */
     troupe_status (*on_activate)(troupe_turn *turn, void *state);
     void (*on_deactivate)(troupe_turn *turn, void *state, troupe_reason reason);
-    troupe_status (*save)(troupe_turn *turn, const void *state, troupe_writer *writer); /* NULL: the state's bytes */
-    troupe_status (*load)(troupe_turn *turn, void *state, troupe_slice saved);          /* goes with save */
-    void (*discard)(void *state);  /* frees what the state owns, when it is dropped by failure without on_deactivate */
+    troupe_status (*save)(
+        troupe_turn *turn, const void *state, troupe_writer *writer); /* NULL: the state's bytes */
+    troupe_status (*load)(troupe_turn *turn, void *state, troupe_slice saved); /* goes with save */
+    void (*discard)(void *state); /* frees what the state owns, when it is dropped by failure
+                                     without on_deactivate */
     troupe_persist persist;
     troupe_reentrancy reentrancy;
-    bool keep_on_failure;          /* a failing turn does not restore the state's bytes; for states that own memory */
-    uint64_t idle;                 /* 0: the node's; TROUPE_NEVER */
-    uint32_t mailbox_limit;        /* messages; 0: the node's */
-    uint32_t batch;                /* turns in a row before others get their turn; 0: the node's turn_batch */
-    size_t stack_size;             /* 0: the node's; else turns of this type start on a fiber of their own */
-    size_t arena_limit;            /* bytes a turn and an activation may take from their arenas; 0: the node's */
+    bool keep_on_failure; /* a failing turn does not restore the state's bytes; for states that own
+                             memory */
+    uint64_t idle;        /* 0: the node's; TROUPE_NEVER */
+    uint32_t mailbox_limit; /* messages; 0: the node's */
+    uint32_t batch;    /* turns in a row before others get their turn; 0: the node's turn_batch */
+    size_t stack_size; /* 0: the node's; else turns of this type start on a fiber of their own */
+    size_t
+        arena_limit; /* bytes a turn and an activation may take from their arenas; 0: the node's */
     troupe_supervision supervision;
-    void *user;                    /* troupe_turn_user */
+    void *user; /* troupe_turn_user */
 } troupe_type;
 
 #define TROUPE_TYPE(type_name) .size = sizeof(troupe_type), .name = (type_name)
-#define TROUPE_METHODS(array)                                                                               \
-    .methods = (array), .method_size = sizeof((array)[0]), .method_count = sizeof(array) / sizeof((array)[0])
+#define TROUPE_METHODS(array)                              \
+    .methods = (array), .method_size = sizeof((array)[0]), \
+    .method_count = sizeof(array) / sizeof((array)[0])
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * Nodes
  */
 struct troupe_log_line;
 struct troupe_lifecycle;
 
-/* Every field has a default; `troupe config --defaults` prints the table with limits and meaning. */
+/* Every field has a default; `troupe config --defaults` prints the table with limits and meaning.
+ */
 typedef struct troupe_node_options {
-    size_t size;      /* set by TROUPE_NODE_OPTIONS */
-    const char *name; /* "node-1" */
-    bool driven;      /* no threads: one shard, run by troupe_node_poll */
-    uint32_t shards;  /* 0: one per core */
+    size_t size;                       /* set by TROUPE_NODE_OPTIONS */
+    const char *name;                  /* "node-1" */
+    bool driven;                       /* no threads: one shard, run by troupe_node_poll */
+    uint32_t shards;                   /* 0: one per core */
     const troupe_allocator *allocator; /* NULL: malloc; must outlive the node */
     const char *storage;               /* "memory:" */
-    uint64_t max_actors;     /* active at once; the least recently used idle ones go first */
-    uint64_t memory_limit;   /* bytes of activations, messages and state; as above */
-    uint64_t idle;           /* age at which an idle actor is deactivated */
+    uint64_t max_actors;   /* active at once; the least recently used idle ones go first */
+    uint64_t memory_limit; /* bytes of activations, messages and state; as above */
+    uint64_t idle;         /* age at which an idle actor is deactivated */
     uint64_t ask_timeout;
-    uint32_t mailbox_limit;  /* messages waiting for one actor */
-    uint64_t mailbox_bytes;  /* bytes waiting for one actor */
-    uint32_t link_limit;     /* messages under way from one shard to another */
-    uint32_t inbox_limit;    /* messages under way from outside threads to one shard */
-    uint32_t max_asks;       /* pending asks per shard */
-    uint32_t max_fibers;     /* parked turns per shard */
-    uint64_t max_message;    /* bytes of one payload */
-    uint64_t stack_size;     /* bytes of a fiber's stack */
+    uint32_t mailbox_limit; /* messages waiting for one actor */
+    uint64_t mailbox_bytes; /* bytes waiting for one actor */
+    uint32_t link_limit;    /* messages under way from one shard to another */
+    uint32_t inbox_limit;   /* messages under way from outside threads to one shard */
+    uint32_t max_asks;      /* pending asks per shard */
+    uint32_t max_fibers;    /* parked turns per shard */
+    uint64_t max_message;   /* bytes of one payload */
+    uint64_t stack_size;    /* bytes of a fiber's stack */
     uint64_t arena_limit;
     uint32_t turn_batch;
-    uint64_t spin;           /* an idle shard polls so long before it sleeps */
-    uint64_t long_turn;      /* turns without a park that take longer are logged */
-    uint64_t stuck_turn;     /* turns that still run after this are reported while they run */
-    uint64_t deadlock_wait;  /* an ask that waits so long behind a parked turn looks for a cycle; TROUPE_NEVER: off */
-    uint64_t drain_timeout;  /* troupe_node_close waits so long for turns to end */
+    uint64_t spin;          /* an idle shard polls so long before it sleeps */
+    uint64_t long_turn;     /* turns without a park that take longer are logged */
+    uint64_t stuck_turn;    /* turns that still run after this are reported while they run */
+    uint64_t deadlock_wait; /* an ask that waits so long behind a parked turn looks for a cycle;
+                               TROUPE_NEVER: off */
+    uint64_t drain_timeout; /* troupe_node_close waits so long for turns to end */
     uint32_t blocking_threads;
-    uint32_t blocking_limit; /* jobs waiting for a thread */
-    uint32_t cache_size;             /* entries of the location cache; matters between nodes */
-    const char *placement;           /* policy; matters between nodes */
-    uint64_t health_check_interval;  /* of peers; matters between nodes */
-    const char *log;                 /* "warn": off, error, warn, info, debug; with ",text" as text instead of JSON lines */
-    void (*on_log)(void *user, const struct troupe_log_line *line); /* [any thread] instead of standard error */
+    uint32_t blocking_limit;        /* jobs waiting for a thread */
+    uint32_t cache_size;            /* entries of the location cache; matters between nodes */
+    const char *placement;          /* policy; matters between nodes */
+    uint64_t health_check_interval; /* of peers; matters between nodes */
+    const char *
+        log; /* "warn": off, error, warn, info, debug; with ",text" as text instead of JSON lines */
+    void (*on_log)(void *user,
+        const struct troupe_log_line *line); /* [any thread] instead of standard error */
     void *on_log_user;
-    bool no_metrics;                 /* leaves out sampled times; for measuring what they cost */
+    bool no_metrics; /* leaves out sampled times; for measuring what they cost */
 } troupe_node_options;
 
 #define TROUPE_NODE_OPTIONS .size = sizeof(troupe_node_options)
 #ifdef __cplusplus
 }
 /* C++ has no compound literals that live long enough; a braced list does the same. */
-template <unsigned long N> struct troupe_types_of { const troupe_type *list[N]; };
-#define TROUPE_TYPES(...) \
-    (troupe_types_of<sizeof((const troupe_type *[]){__VA_ARGS__}) / sizeof(void *)>{{__VA_ARGS__}}.list), \
+template <unsigned long N> struct troupe_types_of {
+    const troupe_type *list[N];
+};
+#define TROUPE_TYPES(...)                                                                          \
+    (troupe_types_of<sizeof((const troupe_type *[]){__VA_ARGS__}) / sizeof(void *)>{{__VA_ARGS__}} \
+            .list),                                                                                \
         (sizeof((const troupe_type *[]){__VA_ARGS__}) / sizeof(void *))
 extern "C" {
 #else
-#define TROUPE_TYPES(...)                      \
+#define TROUPE_TYPES(...)                        \
     ((const troupe_type *const[]){__VA_ARGS__}), \
         (sizeof((const troupe_type *const[]){__VA_ARGS__}) / sizeof(const troupe_type *))
 #endif
 
-/* [any thread] Starts a node with these actor types. `options` may be NULL. The types and what they point to must outlive
- * the node. USAGE: an option or a type is wrong; the log line and troupe_node_open_error say which and why. NO_MEMORY.
- * UNAVAILABLE: threads, or the storage. */
+/* [any thread] Starts a node with these actor types. `options` may be NULL. The types and what they
+ * point to must outlive the node. USAGE: an option or a type is wrong; the log line and
+ * troupe_node_open_error say which and why. NO_MEMORY. UNAVAILABLE: threads, or the storage. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_open(const troupe_node_options *options,
-                                                       const troupe_type *const *types, size_t type_count,
-                                                       troupe_node **ret_node);
+    const troupe_type *const *types, size_t type_count, troupe_node **ret_node);
 /* As troupe_node_open, and on failure writes into `error` what is wrong and what to do. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_open_explained(const troupe_node_options *options,
-                                                                 const troupe_type *const *types, size_t type_count,
-                                                                 troupe_node **ret_node, char *error, size_t error_size);
+    const troupe_type *const *types, size_t type_count, troupe_node **ret_node, char *error,
+    size_t error_size);
 
-/* [any thread but the node's own] Refuses new outside calls (CLOSED), ends what was accepted, deactivates all actors (state is
- * saved), stops the threads and frees the node. Turns that have not ended after drain_timeout end with INTERRUPTED.
- * No outside call may be under way in other threads' hands afterwards. NULL is a no-op. */
+/* [any thread but the node's own] Refuses new outside calls (CLOSED), ends what was accepted,
+ * deactivates all actors (state is saved), stops the threads and frees the node. Turns that have
+ * not ended after drain_timeout end with INTERRUPTED. No outside call may be under way in other
+ * threads' hands afterwards. NULL is a no-op. */
 TROUPE_API void troupe_node_close(troupe_node *node);
 
 /* Driven nodes: the host's loop runs the node. One thread at a time.
- * troupe_node_poll works for at most about `budget` (0: one pass) and returns how long nothing is due: 0 call again at once,
- * TROUPE_NEVER nothing is due until the descriptor becomes readable. */
+ * troupe_node_poll works for at most about `budget` (0: one pass) and returns how long nothing is
+ * due: 0 call again at once, TROUPE_NEVER nothing is due until the descriptor becomes readable. */
 TROUPE_API uint64_t troupe_node_poll(troupe_node *node, uint64_t budget);
-TROUPE_API int troupe_node_descriptor(troupe_node *node); /* readable when there is work from outside; -1: none */
+TROUPE_API int troupe_node_descriptor(
+    troupe_node *node); /* readable when there is work from outside; -1: none */
 
-/* Asks an actor from outside and blocks the calling thread; on a driven node it polls the node meanwhile.
- * Uses the node's own client. [any thread that is not the node's; in a turn or a callback: USAGE]
- * The answer is filled whatever the status; release it. Statuses: NO_TYPE, NO_METHOD, USAGE (malformed id), TOO_LARGE,
- * BUSY and NO_MEMORY (try again later), TIMEOUT, EXPIRED, CANCELLED, WITHDRAWN, DEADLOCK, UNAVAILABLE, PANIC, POISONED,
- * INTERRUPTED, CLOSED, or what the method returned. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_node_ask(troupe_node *node, troupe_id id, const char *method,
-                                                      troupe_slice payload, const troupe_call_options *options,
-                                                      troupe_answer *ret_answer);
-/* Statuses: as far as this side knows them at once: NO_TYPE, NO_METHOD, USAGE, TOO_LARGE, BUSY, NO_MEMORY, CLOSED. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_node_tell(troupe_node *node, troupe_id id, const char *method,
-                                                       troupe_slice payload, const troupe_call_options *options);
+/* Asks an actor from outside and blocks the calling thread; on a driven node it polls the node
+ * meanwhile. Uses the node's own client. [any thread that is not the node's; in a turn or a
+ * callback: USAGE] The answer is filled whatever the status; release it. Statuses: NO_TYPE,
+ * NO_METHOD, USAGE (malformed id), TOO_LARGE, BUSY and NO_MEMORY (try again later), TIMEOUT,
+ * EXPIRED, CANCELLED, WITHDRAWN, DEADLOCK, UNAVAILABLE, PANIC, POISONED, INTERRUPTED, CLOSED, or
+ * what the method returned. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_ask(troupe_node *node, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *ret_answer);
+/* Statuses: as far as this side knows them at once: NO_TYPE, NO_METHOD, USAGE, TOO_LARGE, BUSY,
+ * NO_MEMORY, CLOSED. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_tell(troupe_node *node, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options);
 
-/* A client is a sender: what one client tells one actor arrives in the order of the calls. [any thread; calls of one client from
- * several threads have no order among them] Clients are closed before their node. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_client_open(troupe_node *node, troupe_client **ret_client);
+/* A client is a sender: what one client tells one actor arrives in the order of the calls. [any
+ * thread; calls of one client from several threads have no order among them] Clients are closed
+ * before their node. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_client_open(
+    troupe_node *node, troupe_client **ret_client);
 TROUPE_API void troupe_client_close(troupe_client *client);
-TROUPE_API TROUPE_CHECK troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char *method,
-                                                        troupe_slice payload, const troupe_call_options *options,
-                                                        troupe_answer *ret_answer);
-/* The callback runs exactly once if the call was accepted (OK), never otherwise: on the shard's thread, which it must not
- * block; the answer is valid during the callback only. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_client_ask(troupe_client *client, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *ret_answer);
+/* The callback runs exactly once if the call was accepted (OK), never otherwise: on the shard's
+ * thread, which it must not block; the answer is valid during the callback only. */
 typedef void troupe_client_done(void *user, const troupe_answer *answer);
-TROUPE_API TROUPE_CHECK troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, const char *method,
-                                                                 troupe_slice payload, const troupe_call_options *options,
-                                                                 troupe_client_done *done, void *user);
-TROUPE_API TROUPE_CHECK troupe_status troupe_client_tell(troupe_client *client, troupe_id id, const char *method,
-                                                         troupe_slice payload, const troupe_call_options *options);
+TROUPE_API TROUPE_CHECK troupe_status troupe_client_ask_callback(troupe_client *client,
+    troupe_id id, const char *method, troupe_slice payload, const troupe_call_options *options,
+    troupe_client_done *done, void *user);
+TROUPE_API TROUPE_CHECK troupe_status troupe_client_tell(troupe_client *client, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options);
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * In a turn: answering
  */
 
-/* [turn] Replies to the ask; copies. The reply leaves when the turn ends well. For a tell: no-op. USAGE: replied already. */
+/* [turn] Replies to the ask; copies. The reply leaves when the turn ends well. For a tell: no-op.
+ * USAGE: replied already. */
 TROUPE_API troupe_status troupe_reply_bytes(troupe_turn *turn, troupe_slice payload);
-TROUPE_API troupe_status troupe_reply_typed(troupe_turn *turn, const char *content_type, troupe_slice payload);
+TROUPE_API troupe_status troupe_reply_typed(
+    troupe_turn *turn, const char *content_type, troupe_slice payload);
 /* As TROUPE_TEXT. */
-TROUPE_API troupe_status troupe_reply_format(troupe_turn *turn, const char *format, ...) TROUPE_PRINTF(2, 3);
-/* As TROUPE_JSON, by jansson's pack format: troupe_reply_json(turn, "{s:I}", "balance", (json_int_t)5). */
+TROUPE_API troupe_status troupe_reply_format(troupe_turn *turn, const char *format, ...)
+    TROUPE_PRINTF(2, 3);
+/* As TROUPE_JSON, by jansson's pack format: troupe_reply_json(turn, "{s:I}", "balance",
+ * (json_int_t)5). */
 TROUPE_API troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...);
-/* Passes an answer on as one's own, also a failed one; takes it (moves) in any case. Returns its status. */
+/* Passes an answer on as one's own, also a failed one; takes it (moves) in any case. Returns its
+ * status. */
 TROUPE_API troupe_status troupe_reply_take(troupe_turn *turn, troupe_answer *answer);
 
-/* [turn] Fails the call with words; returns `status`, for `return troupe_fail(…)`. Application codes are TROUPE_APPLICATION and
- * above. USAGE: replied already. */
-TROUPE_API troupe_status troupe_fail(troupe_turn *turn, troupe_status status, const char *format, ...) TROUPE_PRINTF(3, 4);
-/* [turn] Ends this turn as a bug: abandons its stack (deferred clean-ups run), asks the supervision what to do. The caller gets
- * PANIC. Never returns. What the stack owned without troupe_defer is lost. */
-TROUPE_API TROUPE_NORETURN void troupe_panic(troupe_turn *turn, const char *format, ...) TROUPE_PRINTF(2, 3);
-#define TROUPE_REQUIRE(turn, condition)                                                        \
-    do {                                                                                       \
-        if (!(condition)) troupe_panic((turn), "%s:%d: %s does not hold", __FILE__, __LINE__, #condition); \
+/* [turn] Fails the call with words; returns `status`, for `return troupe_fail(…)`. Application
+ * codes are TROUPE_APPLICATION and above. USAGE: replied already. */
+TROUPE_API troupe_status troupe_fail(
+    troupe_turn *turn, troupe_status status, const char *format, ...) TROUPE_PRINTF(3, 4);
+/* [turn] Ends this turn as a bug: abandons its stack (deferred clean-ups run), asks the supervision
+ * what to do. The caller gets PANIC. Never returns. What the stack owned without troupe_defer is
+ * lost. */
+TROUPE_NORETURN TROUPE_API void troupe_panic(troupe_turn *turn, const char *format, ...)
+    TROUPE_PRINTF(2, 3);
+#define TROUPE_REQUIRE(turn, condition)                                                      \
+    do {                                                                                     \
+        if (!(condition))                                                                    \
+            troupe_panic((turn), "%s:%d: %s does not hold", __FILE__, __LINE__, #condition); \
     } while (0)
 /* Returns the status from the surrounding method unless it is OK. */
-#define TROUPE_TRY(expression)                                  \
-    do {                                                        \
-        troupe_status troupe_try_ = (expression);               \
-        if (troupe_try_ != TROUPE_OK) return troupe_try_;       \
+#define TROUPE_TRY(expression)                    \
+    do {                                          \
+        troupe_status troupe_try_ = (expression); \
+        if (troupe_try_ != TROUPE_OK)             \
+            return troupe_try_;                   \
     } while (0)
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * In a turn: calling
  */
 
-/* [turn] Asks and waits: parks this fiber, not the thread. Statuses as troupe_node_ask; DEADLOCK names the cycle in the message.
- * A park is a commit point, and in types with reentrancy or read-only methods others may run meanwhile. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *method, troupe_slice payload,
-                                                 const troupe_call_options *options, troupe_answer *ret_answer);
-TROUPE_API TROUPE_CHECK troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method,
-                                                     troupe_slice payload, const troupe_call_options *options,
-                                                     troupe_answer *ret_answer);
-/* [turn] Asks and goes on. The answer comes as a turn of this actor of its own: exactly once if this returned OK, unless the
- * activation ends before by failure. The answer is released by the runtime. An actor with such asks pending is not idle. */
-typedef void troupe_turn_done(troupe_turn *turn, void *state, const troupe_answer *answer, void *user);
-TROUPE_API TROUPE_CHECK troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *method,
-                                                          troupe_slice payload, const troupe_call_options *options,
-                                                          troupe_turn_done *done, void *user);
-/* [turn] Statuses: NO_TYPE, NO_METHOD, USAGE, TOO_LARGE, NO_MEMORY, and BUSY: the link to the other shard or the actor's mailbox is
- * full by what this shard knows; sleep or yield, then try again, or set a retry. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *method, troupe_slice payload,
-                                                  const troupe_call_options *options);
-TROUPE_API TROUPE_CHECK troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method,
-                                                      troupe_slice payload, const troupe_call_options *options);
+/* [turn] Asks and waits: parks this fiber, not the thread. Statuses as troupe_node_ask; DEADLOCK
+ * names the cycle in the message. A park is a commit point, and in types with reentrancy or
+ * read-only methods others may run meanwhile. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_ask(troupe_turn *turn, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *ret_answer);
+TROUPE_API TROUPE_CHECK troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref,
+    troupe_selector method, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *ret_answer);
+/* [turn] Asks and goes on. The answer comes as a turn of this actor of its own: exactly once if
+ * this returned OK, unless the activation ends before by failure. The answer is released by the
+ * runtime. An actor with such asks pending is not idle. */
+typedef void troupe_turn_done(
+    troupe_turn *turn, void *state, const troupe_answer *answer, void *user);
+TROUPE_API TROUPE_CHECK troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options,
+    troupe_turn_done *done, void *user);
+/* [turn] Statuses: NO_TYPE, NO_METHOD, USAGE, TOO_LARGE, NO_MEMORY, and BUSY: the link to the other
+ * shard or the actor's mailbox is full by what this shard knows; sleep or yield, then try again, or
+ * set a retry. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_tell(troupe_turn *turn, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options);
+TROUPE_API TROUPE_CHECK troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref,
+    troupe_selector method, troupe_slice payload, const troupe_call_options *options);
 
 /* [turn] Parks. CANCELLED: the caller gave up or the node closes. BUSY: no fiber is free. */
 TROUPE_API troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration);
 /* [turn] Parks until the others that are ready have had their turn. */
 TROUPE_API troupe_status troupe_yield(troupe_turn *turn);
-/* [turn] Runs `job` on a thread of the node's pool and parks until it has returned. It must not touch the turn or the state.
- * BUSY: blocking_limit jobs wait already. */
+/* [turn] Runs `job` on a thread of the node's pool and parks until it has returned. It must not
+ * touch the turn or the state. BUSY: blocking_limit jobs wait already. */
 typedef void troupe_job(void *argument);
-TROUPE_API TROUPE_CHECK troupe_status troupe_blocking(troupe_turn *turn, troupe_job *job, void *argument);
+TROUPE_API TROUPE_CHECK troupe_status troupe_blocking(
+    troupe_turn *turn, troupe_job *job, void *argument);
 
-/* [turn] A timer of this activation: `method` runs as a turn with `payload` (copied, at most 1 KiB) after `first`, then every `period` (0: once).
- * It ends with the activation, and does not keep it from idling. A tick that finds the last one still waiting is left out.
- * BUSY: 64 timers exist. */
+/* [turn] A timer of this activation: `method` runs as a turn with `payload` (copied, at most 1 KiB)
+ * after `first`, then every `period` (0: once). It ends with the activation, and does not keep it
+ * from idling. A tick that finds the last one still waiting is left out. BUSY: 64 timers exist. */
 typedef struct troupe_timer {
     uint64_t number; /* 0: none */
 } troupe_timer;
-TROUPE_API TROUPE_CHECK troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_slice payload,
-                                                         uint64_t first, uint64_t period, troupe_timer *ret_timer);
+TROUPE_API TROUPE_CHECK troupe_status troupe_timer_start(troupe_turn *turn, const char *method,
+    troupe_slice payload, uint64_t first, uint64_t period, troupe_timer *ret_timer);
 TROUPE_API bool troupe_timer_stop(troupe_turn *turn, troupe_timer timer); /* false: it is gone */
 
-/* [turn] `cleanup(argument)` runs when this turn ends, however it ends (last registered first). NO_MEMORY. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), void *argument);
+/* [turn] `cleanup(argument)` runs when this turn ends, however it ends (last registered first).
+ * NO_MEMORY. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_defer(
+    troupe_turn *turn, void (*cleanup)(void *argument), void *argument);
 
 /* [turn] Deactivates this actor as soon as nothing waits for it. */
 TROUPE_API void troupe_deactivate(troupe_turn *turn);
 
-/* ------------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------
  * In a turn: where am I
  */
-TROUPE_API troupe_id troupe_turn_self(const troupe_turn *turn);        /* borrowed until the turn ends */
-TROUPE_API troupe_id troupe_turn_caller(const troupe_turn *turn);      /* empty type: from outside */
+TROUPE_API troupe_id troupe_turn_self(const troupe_turn *turn);   /* borrowed until the turn ends */
+TROUPE_API troupe_id troupe_turn_caller(const troupe_turn *turn); /* empty type: from outside */
 TROUPE_API troupe_slice troupe_turn_method(const troupe_turn *turn);
 TROUPE_API troupe_slice troupe_turn_content_type(const troupe_turn *turn);
 TROUPE_API bool troupe_turn_is_ask(const troupe_turn *turn);
-TROUPE_API uint64_t troupe_turn_remaining(const troupe_turn *turn);    /* until the deadline; TROUPE_NEVER: none */
+TROUPE_API uint64_t troupe_turn_remaining(
+    const troupe_turn *turn); /* until the deadline; TROUPE_NEVER: none */
 TROUPE_API bool troupe_turn_is_cancelled(const troupe_turn *turn);
-TROUPE_API void *troupe_turn_user(const troupe_turn *turn);            /* of the type */
+TROUPE_API void *troupe_turn_user(const troupe_turn *turn); /* of the type */
 TROUPE_API troupe_node *troupe_turn_node(const troupe_turn *turn);
 TROUPE_API uint32_t troupe_turn_shard(const troupe_turn *turn);
 /* Clock and chance of the world that the node runs in: real, or simulated and repeatable. */
-TROUPE_API uint64_t troupe_now(const troupe_turn *turn);               /* monotonic */
-TROUPE_API uint64_t troupe_wall(const troupe_turn *turn);              /* since 1970 */
+TROUPE_API uint64_t troupe_now(const troupe_turn *turn);  /* monotonic */
+TROUPE_API uint64_t troupe_wall(const troupe_turn *turn); /* since 1970 */
 TROUPE_API uint64_t troupe_random(troupe_turn *turn);
 
-/* [turn] Memory that lasts as long as the turn, 16-aligned; never freed by itself. Beyond arena_limit the turn panics: returns
- * never NULL. */
+/* [turn] Memory that lasts as long as the turn, 16-aligned; never freed by itself. Beyond
+ * arena_limit the turn panics: returns never NULL. */
 TROUPE_API void *troupe_turn_alloc(troupe_turn *turn, size_t size);
 /* [turn] The same for as long as the activation. */
 TROUPE_API void *troupe_actor_alloc(troupe_turn *turn, size_t size);
 
-/* ------------------------------------------------------------------------------------------------------------------
- * JSON helpers over payloads: one member of a JSON object. NOT_FOUND: no such member. USAGE: not a JSON object, or the member has
- * another type. Strings are copied into the turn's arena and end with NUL.
+/* ------------------------------------------------------------------------------------------
+ * JSON helpers over payloads: one member of a JSON object. NOT_FOUND: no such member. USAGE: not a
+ * JSON object, or the member has another type. Strings are copied into the turn's arena and end
+ * with NUL.
  */
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_integer(troupe_slice json, const char *name, int64_t *ret_value);
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_number(troupe_slice json, const char *name, double *ret_value);
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_boolean(troupe_slice json, const char *name, bool *ret_value);
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_string(troupe_turn *turn, troupe_slice json, const char *name,
-                                                         troupe_slice *ret_value);
+TROUPE_API TROUPE_CHECK troupe_status troupe_json_integer(
+    troupe_slice json, const char *name, int64_t *ret_value);
+TROUPE_API TROUPE_CHECK troupe_status troupe_json_number(
+    troupe_slice json, const char *name, double *ret_value);
+TROUPE_API TROUPE_CHECK troupe_status troupe_json_boolean(
+    troupe_slice json, const char *name, bool *ret_value);
+TROUPE_API TROUPE_CHECK troupe_status troupe_json_string(
+    troupe_turn *turn, troupe_slice json, const char *name, troupe_slice *ret_value);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking into a running node: statistics, actors, parked turns, lifecycle events. Nothing here disturbs actors: no
- * activation, no turn. Each call visits the shards one after the other and waits for their answers, so it must not be made
- * from a turn or a callback (USAGE); on a driven node it polls the node meanwhile.
+ * Looking into a running node: statistics, actors, parked turns, lifecycle events. Nothing here
+ * disturbs actors: no activation, no turn. Each call visits the shards one after the other and
+ * waits for their answers, so it must not be made from a turn or a callback (USAGE); on a driven
+ * node it polls the node meanwhile.
  */
 #ifndef TROUPE_INSPECT_H
 #define TROUPE_INSPECT_H
@@ -13,41 +14,43 @@
 extern "C" {
 #endif
 
-/* ---- statistics -------------------------------------------------------------------------------------------------- */
+/* ---- statistics ---------------------------------------------------------------------------- */
 
 /* Counters since start, summed over the shards: X(name, what it counts). */
-#define TROUPE_COUNTER_MAP(X)                                                                    \
-    X(tells, "tells accepted")                                                                   \
-    X(asks, "asks accepted")                                                                     \
-    X(turns, "turns ended")                                                                      \
-    X(failures, "turns that ended with another status than OK")                                  \
-    X(panics, "turns that panicked")                                                             \
-    X(activations, "activations begun")                                                          \
-    X(deactivations, "activations ended")                                                        \
-    X(evictions, "activations ended because max_actors or memory_limit was reached")             \
-    X(lost_states, "activations with state ended by idling or eviction though their type is not persistent") \
-    X(restarts, "activations replaced by supervision")                                           \
-    X(poisoned, "messages set aside because they kept killing their actor")                      \
-    X(dead_letters, "accepted tells that found nobody: unknown method, failed activation, node closed, no memory") \
-    X(busy_mailbox, "refusals because a mailbox was full")                                       \
-    X(busy_link, "refusals because the link to another shard was full")                          \
-    X(busy_inbox, "refusals because an inbox was full")                                          \
-    X(busy_asks, "refusals because max_asks were pending")                                       \
-    X(busy_fibers, "refusals because max_fibers turns were parked")                              \
-    X(busy_actors, "refusals because max_actors were active and none was idle")                  \
-    X(busy_blocking, "refusals because the blocking pool's queue was full")                      \
-    X(no_memory, "refusals because the allocator had no memory")                                 \
-    X(too_large, "messages refused for their size")                                              \
-    X(timeouts, "asks that ended by their deadline")                                             \
-    X(expired, "messages not started because their deadline had passed")                         \
-    X(cancelled, "asks cancelled by their caller")                                               \
-    X(deadlocks, "asks failed as victims of a cycle")                                            \
-    X(probes, "deadlock probes sent")                                                            \
-    X(parks, "times a turn parked")                                                              \
-    X(timers, "timer turns")                                                                     \
-    X(long_turns, "turns that ran longer than long_turn without a park")                         \
-    X(save_failures, "states that could not be saved; the activation stayed")                    \
-    X(passes, "passes of shard loops")                                                           \
+#define TROUPE_COUNTER_MAP(X)                                                                     \
+    X(tells, "tells accepted")                                                                    \
+    X(asks, "asks accepted")                                                                      \
+    X(turns, "turns ended")                                                                       \
+    X(failures, "turns that ended with another status than OK")                                   \
+    X(panics, "turns that panicked")                                                              \
+    X(activations, "activations begun")                                                           \
+    X(deactivations, "activations ended")                                                         \
+    X(evictions, "activations ended because max_actors or memory_limit was reached")              \
+    X(lost_states,                                                                                \
+        "activations with state ended by idling or eviction though their type is not persistent") \
+    X(restarts, "activations replaced by supervision")                                            \
+    X(poisoned, "messages set aside because they kept killing their actor")                       \
+    X(dead_letters, "accepted tells that found nobody: unknown method, failed activation, node "  \
+                    "closed, no memory")                                                          \
+    X(busy_mailbox, "refusals because a mailbox was full")                                        \
+    X(busy_link, "refusals because the link to another shard was full")                           \
+    X(busy_inbox, "refusals because an inbox was full")                                           \
+    X(busy_asks, "refusals because max_asks were pending")                                        \
+    X(busy_fibers, "refusals because max_fibers turns were parked")                               \
+    X(busy_actors, "refusals because max_actors were active and none was idle")                   \
+    X(busy_blocking, "refusals because the blocking pool's queue was full")                       \
+    X(no_memory, "refusals because the allocator had no memory")                                  \
+    X(too_large, "messages refused for their size")                                               \
+    X(timeouts, "asks that ended by their deadline")                                              \
+    X(expired, "messages not started because their deadline had passed")                          \
+    X(cancelled, "asks cancelled by their caller")                                                \
+    X(deadlocks, "asks failed as victims of a cycle")                                             \
+    X(probes, "deadlock probes sent")                                                             \
+    X(parks, "times a turn parked")                                                               \
+    X(timers, "timer turns")                                                                      \
+    X(long_turns, "turns that ran longer than long_turn without a park")                          \
+    X(save_failures, "states that could not be saved; the activation stayed")                     \
+    X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard went to sleep")
 
 /* A sampled distribution, in nanoseconds. */
@@ -62,96 +65,100 @@ typedef struct troupe_stats {
 #define X(name, text) uint64_t name;
     TROUPE_COUNTER_MAP(X)
 #undef X
-    uint64_t active;          /* actors now */
-    uint64_t parked;          /* turns now */
-    uint64_t pending_asks;    /* now */
-    uint64_t queued;          /* messages in mailboxes now */
-    uint64_t bytes;           /* in activations, messages and states now */
-    uint64_t reserved;        /* taken from the allocator for them */
-    uint64_t fibers;          /* stacks now */
-    troupe_distribution turn_time;   /* of turns that did not park */
-    troupe_distribution ask_time;    /* from ask to answer, as the asker sees it */
-    troupe_distribution queue_time;  /* from arrival in the mailbox to the turn */
+    uint64_t active;                /* actors now */
+    uint64_t parked;                /* turns now */
+    uint64_t pending_asks;          /* now */
+    uint64_t queued;                /* messages in mailboxes now */
+    uint64_t bytes;                 /* in activations, messages and states now */
+    uint64_t reserved;              /* taken from the allocator for them */
+    uint64_t fibers;                /* stacks now */
+    troupe_distribution turn_time;  /* of turns that did not park */
+    troupe_distribution ask_time;   /* from ask to answer, as the asker sees it */
+    troupe_distribution queue_time; /* from arrival in the mailbox to the turn */
 } troupe_stats;
 
 /* [any thread but in a turn] `ret_stats->size` must be set. CLOSED, USAGE. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats);
 TROUPE_API const char *troupe_node_name(const troupe_node *node);
 
-/* ---- actors ------------------------------------------------------------------------------------------------------ */
+/* ---- actors -------------------------------------------------------------------------------- */
 
 typedef struct troupe_actor_info {
-    troupe_id id;            /* borrowed during the call */
+    troupe_id id; /* borrowed during the call */
     uint32_t shard;
-    const char *phase;       /* "activating", "active", "deactivating", "waiting" (supervision's back-off) */
-    uint64_t age;            /* since activation */
-    uint64_t idle;           /* since its last message */
+    const char
+        *phase;    /* "activating", "active", "deactivating", "waiting" (supervision's back-off) */
+    uint64_t age;  /* since activation */
+    uint64_t idle; /* since its last message */
     uint64_t received, processed, errors;
     uint32_t queued;
-    uint32_t parked;         /* turns */
-    size_t bytes;            /* of record and state */
+    uint32_t parked; /* turns */
+    size_t bytes;    /* of record and state */
 } troupe_actor_info;
 
 typedef void troupe_actor_visit(void *user, const troupe_actor_info *info);
 
 /* [any thread but in a turn] One active actor. NOT_FOUND: it is not active (or never was). */
-TROUPE_API TROUPE_CHECK troupe_status troupe_node_lookup(troupe_node *node, troupe_id id, troupe_actor_visit *visit, void *user);
-/* [any thread but in a turn] Active actors of `type` (empty: all) whose key matches `pattern` (`*` and `?`; empty: all), at most `limit`.
- * An actor active throughout is seen once. The visits come on the calling thread. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type, troupe_slice pattern,
-                                                             size_t limit, troupe_actor_visit *visit, void *user);
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_lookup(
+    troupe_node *node, troupe_id id, troupe_actor_visit *visit, void *user);
+/* [any thread but in a turn] Active actors of `type` (empty: all) whose key matches `pattern` (`*`
+ * and `?`; empty: all), at most `limit`. An actor active throughout is seen once. The visits come
+ * on the calling thread. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type,
+    troupe_slice pattern, size_t limit, troupe_actor_visit *visit, void *user);
 /* [any thread but in a turn] Deactivates an actor when it is idle. NOT_FOUND: it is not active. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_deactivate(troupe_node *node, troupe_id id);
 
-/* ---- parked turns ------------------------------------------------------------------------------------------------ */
+/* ---- parked turns -------------------------------------------------------------------------- */
 
 typedef struct troupe_parked_info {
     troupe_id id;
     troupe_slice method;
     uint32_t shard;
-    uint64_t age;               /* since the turn began */
-    uint64_t waiting;           /* since it parked */
-    const char *reason;         /* "ask", "sleep", "yield", "blocking", "storage" */
-    troupe_id target;           /* of an ask */
+    uint64_t age;       /* since the turn began */
+    uint64_t waiting;   /* since it parked */
+    const char *reason; /* "ask", "sleep", "yield", "blocking", "storage" */
+    troupe_id target;   /* of an ask */
     troupe_slice target_method;
-    void *const *frames;        /* return addresses on its stack, innermost first */
+    void *const *frames; /* return addresses on its stack, innermost first */
     int frame_count;
 } troupe_parked_info;
 
 typedef void troupe_parked_visit(void *user, const troupe_parked_info *info);
 
 /* [any thread but in a turn] Every parked turn, of one actor if `id` is not NULL. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_node_each_parked(troupe_node *node, const troupe_id *id, troupe_parked_visit *visit,
-                                                              void *user);
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_each_parked(
+    troupe_node *node, const troupe_id *id, troupe_parked_visit *visit, void *user);
 
-/* ---- lifecycle events -------------------------------------------------------------------------------------------- */
+/* ---- lifecycle events ---------------------------------------------------------------------- */
 
 typedef enum troupe_lifecycle_kind {
     TROUPE_LIFECYCLE_ACTIVATED = 1,
     TROUPE_LIFECYCLE_DEACTIVATED,
-    TROUPE_LIFECYCLE_FAILED,      /* a turn failed and supervision acted, or an activation failed */
-    TROUPE_LIFECYCLE_POISONED,    /* a message was set aside */
+    TROUPE_LIFECYCLE_FAILED,   /* a turn failed and supervision acted, or an activation failed */
+    TROUPE_LIFECYCLE_POISONED, /* a message was set aside */
 } troupe_lifecycle_kind;
 
 TROUPE_API const char *troupe_lifecycle_kind_name(troupe_lifecycle_kind kind);
 
 typedef struct troupe_lifecycle {
     troupe_lifecycle_kind kind;
-    troupe_id id;            /* borrowed during the call */
+    troupe_id id; /* borrowed during the call */
     uint32_t shard;
-    troupe_reason reason;    /* of DEACTIVATED */
-    troupe_status status;    /* of FAILED */
-    troupe_slice method;     /* of FAILED and POISONED */
+    troupe_reason reason; /* of DEACTIVATED */
+    troupe_status status; /* of FAILED */
+    troupe_slice method;  /* of FAILED and POISONED */
 } troupe_lifecycle;
 
 typedef void troupe_lifecycle_visit(void *user, const troupe_lifecycle *event);
 
-/* [any thread but in a turn] The visits come on the threads of the shards and must not block; those of one actor come in order.
- * BUSY: 16 subscriptions exist. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_node_subscribe(troupe_node *node, troupe_lifecycle_visit *visit, void *user,
-                                                            uint64_t *ret_subscription);
+/* [any thread but in a turn] The visits come on the threads of the shards and must not block; those
+ * of one actor come in order. BUSY: 16 subscriptions exist. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_subscribe(
+    troupe_node *node, troupe_lifecycle_visit *visit, void *user, uint64_t *ret_subscription);
 /* After it returns no visit is under way or comes. */
-TROUPE_API TROUPE_CHECK troupe_status troupe_node_unsubscribe(troupe_node *node, uint64_t subscription);
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_unsubscribe(
+    troupe_node *node, uint64_t subscription);
 
 #ifdef __cplusplus
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls from outside: checked here on the calling thread, then handed to the shard of the target (shard/outside.c). A blocking ask
- * waits for its shard, which keeps the deadline; should the shard not come to it (a stuck turn), the caller leaves some time after the
- * deadline with UNKNOWN.
+ * Calls from outside: checked here on the calling thread, then handed to the shard of the target
+ * (shard/outside.c). A blocking ask waits for its shard, which keeps the deadline; should the shard
+ * not come to it (a stuck turn), the caller leaves some time after the deadline with UNKNOWN.
  *
- * Threads: any that is not the node's. A client has no mutable state: the inbox keeps the order of its calls.
+ * Threads: any that is not the node's. A client has no mutable state: the inbox keeps the order of
+ * its calls.
  */
 #include "node/node.h"
 
 #include "base/alloc.h"
 #include "base/id.h"
 
-/* After its deadline a caller waits so long for the shard that keeps it, before it takes the shard for stuck. */
+/* After its deadline a caller waits so long for the shard that keeps it, before it takes the shard
+ * for stuck. */
 #define STUCK_GRACE TROUPE_SECONDS(1)
 
 struct troupe_client {
@@ -21,7 +23,8 @@ struct troupe_client {
 troupe_status troupe_client_open(troupe_node *node, troupe_client **ret_client)
 {
     troupe_client *client = tp_allocate(node->shared.allocator, sizeof *client);
-    if (client == NULL) return TROUPE_NO_MEMORY;
+    if (client == NULL)
+        return TROUPE_NO_MEMORY;
     client->node = node;
     *ret_client = client;
     return TROUPE_OK;
@@ -29,30 +32,38 @@ troupe_status troupe_client_open(troupe_node *node, troupe_client **ret_client)
 
 void troupe_client_close(troupe_client *client)
 {
-    if (client != NULL) tp_release(client->node->shared.allocator, client, sizeof *client);
+    if (client != NULL)
+        tp_release(client->node->shared.allocator, client, sizeof *client);
 }
 
-static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method, const tp_type **ret_type, uint16_t *ret_method)
+static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method,
+    const tp_type **ret_type, uint16_t *ret_method)
 {
     const tp_type *type = tp_types_find(&shared->types, id.type);
-    if (type == NULL) return TROUPE_NO_TYPE;
-    if (id.key.size - 1 >= TP_KEY_MAX || (id.partition.size != 0 && !tp_name_is_valid(id.partition))) return TROUPE_USAGE;
-    if (method == NULL) return TROUPE_USAGE;
+    if (type == NULL)
+        return TROUPE_NO_TYPE;
+    if (id.key.size - 1 >= TP_KEY_MAX ||
+        (id.partition.size != 0 && !tp_name_is_valid(id.partition)))
+        return TROUPE_USAGE;
+    if (method == NULL)
+        return TROUPE_USAGE;
     int32_t number = tp_type_method(type, troupe_str(method));
-    if (number < 0) return TROUPE_NO_METHOD;
+    if (number < 0)
+        return TROUPE_NO_METHOD;
     *ret_type = type;
     *ret_method = (uint16_t)number;
     return TROUPE_OK;
 }
 
 /* Checks, and makes the call; it has one holder. */
-static troupe_status prepare(troupe_node *node, troupe_id id, const char *method, troupe_slice payload,
-                             const troupe_call_options *options, bool is_ask, tp_outside **ret)
+static troupe_status prepare(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, bool is_ask, tp_outside **ret)
 {
     tp_shared *shared = &node->shared;
     const tp_type *type;
     uint16_t number;
-    if (atomic_load_explicit(&shared->closing, memory_order_relaxed) != TP_OPEN) return TROUPE_CLOSED;
+    if (atomic_load_explicit(&shared->closing, memory_order_relaxed) != TP_OPEN)
+        return TROUPE_CLOSED;
     TROUPE_TRY(resolve(shared, id, method, &type, &number));
     if (payload.size > shared->options.max_message) {
         atomic_fetch_add_explicit(&node->outside_too_large, 1, memory_order_relaxed);
@@ -60,21 +71,26 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
     }
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
     tp_shard *shard = shared->shards[tp_hash_shard(hash, shared->shard_count)];
-    if (atomic_load_explicit(&shard->inbox_count, memory_order_relaxed) >= shared->options.inbox_limit ||
+    if (atomic_load_explicit(&shard->inbox_count, memory_order_relaxed) >=
+            shared->options.inbox_limit ||
         (!is_ask && atomic_load_explicit(&shard->crowded, memory_order_relaxed))) {
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
         return TROUPE_BUSY;
     }
-    tp_message_parts parts = {.key = id.key, .partition = id.partition, .payload = payload,
-                              .content_type = options != NULL ? options->content_type : NULL};
-    if (number == TP_METHOD_OTHER) parts.method = troupe_str(method);
+    tp_message_parts parts = {.key = id.key,
+        .partition = id.partition,
+        .payload = payload,
+        .content_type = options != NULL ? options->content_type : NULL};
+    if (number == TP_METHOD_OTHER)
+        parts.method = troupe_str(method);
     tp_outside *outside = tp_outside_make(shared, &parts);
     if (outside == NULL) {
         atomic_fetch_add_explicit(&node->outside_no_memory, 1, memory_order_relaxed);
         return TROUPE_NO_MEMORY;
     }
     uint64_t timeout = options != NULL ? options->timeout : 0;
-    if (timeout == 0) timeout = is_ask ? shared->options.ask_timeout : TP_NEVER;
+    if (timeout == 0)
+        timeout = is_ask ? shared->options.ask_timeout : TP_NEVER;
     outside->entered = node->env->now(node->env);
     outside->deadline = tp_time_after(outside->entered, timeout);
     outside->is_ask = is_ask;
@@ -95,18 +111,20 @@ static void enter(troupe_node *node, tp_outside *outside)
 
 static troupe_status fail(troupe_answer *answer, troupe_status status)
 {
-    *answer = (troupe_answer){.status = status, .outcome = troupe_status_outcome(status),
-                              .message = troupe_str(troupe_status_text(status))};
+    *answer = (troupe_answer){.status = status,
+        .outcome = troupe_status_outcome(status),
+        .message = troupe_str(troupe_status_text(status))};
     return status;
 }
 
-static troupe_status ask_once(troupe_node *node, troupe_id id, const char *method, troupe_slice payload,
-                              const troupe_call_options *options, troupe_answer *ret_answer)
+static troupe_status ask_once(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
     tp_env *env = node->env;
     tp_outside *outside;
     troupe_status status = prepare(node, id, method, payload, options, true, &outside);
-    if (status != TROUPE_OK) return fail(ret_answer, status);
+    if (status != TROUPE_OK)
+        return fail(ret_answer, status);
     *ret_answer = (troupe_answer)TROUPE_ANSWER_INIT;
     outside->answer = ret_answer;
     status = env->wait_begin(env, &outside->waiter);
@@ -133,23 +151,28 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
 static void pause_for(tp_env *env, uint64_t duration)
 {
     tp_waiter waiter = {0};
-    if (env->wait_begin(env, &waiter) != TROUPE_OK) return;
+    if (env->wait_begin(env, &waiter) != TROUPE_OK)
+        return;
     env->wait(env, &waiter, tp_time_after(env->now(env), duration));
     env->wait_end(env, &waiter);
 }
 
-troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char *method, troupe_slice payload,
-                                const troupe_call_options *options, troupe_answer *ret_answer)
+troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
     troupe_node *node = client->node;
     tp_env *env = node->env;
-    if (env->is_runner(env)) return fail(ret_answer, TROUPE_USAGE); /* it would wait for itself */
+    if (env->is_runner(env))
+        return fail(ret_answer, TROUPE_USAGE); /* it would wait for itself */
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = ask_once(node, id, method, payload, options, ret_answer);
-        if (status == TROUPE_OK || options == NULL || attempt >= options->retry.attempts) return status;
+        if (status == TROUPE_OK || options == NULL || attempt >= options->retry.attempts)
+            return status;
         troupe_kind kind = troupe_status_kind(status);
-        bool again = ret_answer->outcome == TROUPE_NOT_DONE && (kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE);
-        if (!again) return status;
+        bool again = ret_answer->outcome == TROUPE_NOT_DONE &&
+                     (kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE);
+        if (!again)
+            return status;
         troupe_answer_release(ret_answer);
         uint64_t chance;
         env->entropy(env, &chance, sizeof chance);
@@ -157,10 +180,11 @@ troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char 
     }
 }
 
-troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, const char *method, troupe_slice payload,
-                                         const troupe_call_options *options, troupe_client_done *done, void *user)
+troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, troupe_client_done *done, void *user)
 {
-    if (done == NULL || (options != NULL && options->retry.attempts > 1)) return TROUPE_USAGE;
+    if (done == NULL || (options != NULL && options->retry.attempts > 1))
+        return TROUPE_USAGE;
     tp_outside *outside;
     TROUPE_TRY(prepare(client->node, id, method, payload, options, true, &outside));
     outside->done = done;
@@ -169,8 +193,8 @@ troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, co
     return TROUPE_OK;
 }
 
-troupe_status troupe_client_tell(troupe_client *client, troupe_id id, const char *method, troupe_slice payload,
-                                 const troupe_call_options *options)
+troupe_status troupe_client_tell(troupe_client *client, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options)
 {
     troupe_node *node = client->node;
     for (uint32_t attempt = 1;; attempt++) {
@@ -181,21 +205,23 @@ troupe_status troupe_client_tell(troupe_client *client, troupe_id id, const char
             return TROUPE_OK;
         }
         bool busy = troupe_status_kind(status) == TROUPE_KIND_BUSY;
-        if (!busy || options == NULL || attempt >= options->retry.attempts || node->env->is_runner(node->env)) return status;
+        if (!busy || options == NULL || attempt >= options->retry.attempts ||
+            node->env->is_runner(node->env))
+            return status;
         uint64_t chance;
         node->env->entropy(node->env, &chance, sizeof chance);
         pause_for(node->env, tp_retry_pause(&options->retry, attempt, chance));
     }
 }
 
-troupe_status troupe_node_ask(troupe_node *node, troupe_id id, const char *method, troupe_slice payload,
-                              const troupe_call_options *options, troupe_answer *ret_answer)
+troupe_status troupe_node_ask(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
     return troupe_client_ask(node->client, id, method, payload, options, ret_answer);
 }
 
-troupe_status troupe_node_tell(troupe_node *node, troupe_id id, const char *method, troupe_slice payload,
-                               const troupe_call_options *options)
+troupe_status troupe_node_tell(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options)
 {
     return troupe_client_tell(node->client, id, method, payload, options);
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON helpers of <troupe.h>: one member of a payload at a time, by jansson. For methods that look at a few members; who
- * reads many parses once with a library of his choice.
+ * The JSON helpers of <troupe.h>: one member of a payload at a time, by jansson. For methods that
+ * look at a few members; who reads many parses once with a library of his choice.
  */
 #include <jansson.h>
 
 #include <troupe.h>
 
 /* The member, or NULL with the status. The caller releases `*ret_root`. */
-static troupe_status find(troupe_slice json, const char *name, json_t **ret_root, json_t **ret_member)
+static troupe_status find(
+    troupe_slice json, const char *name, json_t **ret_root, json_t **ret_member)
 {
-    json_t *root = json_loadb(json.data != NULL ? json.data : "", json.size, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root =
+        json_loadb(json.data != NULL ? json.data : "", json.size, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(root)) {
         json_decref(root);
         return TROUPE_USAGE;
@@ -30,7 +32,8 @@ troupe_status troupe_json_integer(troupe_slice json, const char *name, int64_t *
     json_t *root, *member;
     TROUPE_TRY(find(json, name, &root, &member));
     troupe_status status = json_is_integer(member) ? TROUPE_OK : TROUPE_USAGE;
-    if (status == TROUPE_OK) *ret_value = (int64_t)json_integer_value(member);
+    if (status == TROUPE_OK)
+        *ret_value = (int64_t)json_integer_value(member);
     json_decref(root);
     return status;
 }
@@ -40,7 +43,8 @@ troupe_status troupe_json_number(troupe_slice json, const char *name, double *re
     json_t *root, *member;
     TROUPE_TRY(find(json, name, &root, &member));
     troupe_status status = json_is_number(member) ? TROUPE_OK : TROUPE_USAGE;
-    if (status == TROUPE_OK) *ret_value = json_number_value(member);
+    if (status == TROUPE_OK)
+        *ret_value = json_number_value(member);
     json_decref(root);
     return status;
 }
@@ -50,12 +54,14 @@ troupe_status troupe_json_boolean(troupe_slice json, const char *name, bool *ret
     json_t *root, *member;
     TROUPE_TRY(find(json, name, &root, &member));
     troupe_status status = json_is_boolean(member) ? TROUPE_OK : TROUPE_USAGE;
-    if (status == TROUPE_OK) *ret_value = json_is_true(member);
+    if (status == TROUPE_OK)
+        *ret_value = json_is_true(member);
     json_decref(root);
     return status;
 }
 
-troupe_status troupe_json_string(troupe_turn *turn, troupe_slice json, const char *name, troupe_slice *ret_value)
+troupe_status troupe_json_string(
+    troupe_turn *turn, troupe_slice json, const char *name, troupe_slice *ret_value)
 {
     json_t *root, *member;
     TROUPE_TRY(find(json, name, &root, &member));
@@ -76,7 +82,8 @@ troupe_status troupe_json_string(troupe_turn *turn, troupe_slice json, const cha
         copy = troupe_turn_alloc(turn, size + 1);
         memcpy(copy, held, size + 1);
     } else {
-        TROUPE_TRY(troupe_defer(turn, (void (*)(void *))json_delete, root)); /* it lasts as long as the turn */
+        TROUPE_TRY(troupe_defer(
+            turn, (void (*)(void *))json_delete, root)); /* it lasts as long as the turn */
         copy = (char *)(uintptr_t)json_string_value(member);
     }
     *ret_value = (troupe_slice){copy, size};

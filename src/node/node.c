@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens and closes nodes. Closing is in four steps, each a value of `closing` that all shards read at each pass:
+ * Opens and closes nodes. Closing is in four steps, each a value of `closing` that all shards read
+ * at each pass:
  *
- *   CLOSING   outside calls are refused, timers rest; what was accepted ends. Over when all shards are quiet and have received
- *             what was sent, seen twice with the same counts (Mattern's four counters, 1987), or by drain_timeout.
- *   HURRYING  parks end with INTERRUPTED, so that what still runs comes to an end.
- *   ENDING    nothing is activated any more; what is active is deactivated, and saved.
- *   ENDED     the steps return.
+ *   CLOSING   outside calls are refused, timers rest; what was accepted ends. Over when all shards
+ * are quiet and have received what was sent, seen twice with the same counts (Mattern's four
+ * counters, 1987), or by drain_timeout. HURRYING  parks end with INTERRUPTED, so that what still
+ * runs comes to an end. ENDING    nothing is activated any more; what is active is deactivated, and
+ * saved. ENDED     the steps return.
  */
 #include "node/node.h"
 
@@ -18,7 +19,7 @@
 
 #define HURRY_TIME TROUPE_SECONDS(2)
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------- */
 
 static void log_to_env(void *user, const char *text, size_t size)
 {
@@ -36,12 +37,12 @@ static troupe_status open_log(troupe_node *node)
 {
     const troupe_node_options *options = &node->shared.options;
     tp_log_options log = {.node = options->name,
-                          .level = options->log,
-                          .write = log_to_env,
-                          .wall = wall_of_env,
-                          .user = node->env,
-                          .on_log = options->on_log,
-                          .on_log_user = options->on_log_user};
+        .level = options->log,
+        .write = log_to_env,
+        .wall = wall_of_env,
+        .user = node->env,
+        .on_log = options->on_log,
+        .on_log_user = options->on_log_user};
     node->shared.log = &node->log;
     return tp_log_init(&node->log, &log);
 }
@@ -51,15 +52,18 @@ static troupe_status open_store(troupe_node *node, char *error, size_t error_siz
     tp_shared *shared = &node->shared;
     if (strcmp(shared->options.storage, "memory:") == 0)
         return tp_memory_store_create(shared->allocator, shared->shard_count, &shared->store);
-    snprintf(error, error_size, "storage '%s' is not known: this build has memory:", shared->options.storage);
+    snprintf(error, error_size,
+        "storage '%s' is not known: this build has memory:", shared->options.storage);
     return TROUPE_USAGE;
 }
 
 static troupe_status open_shards(troupe_node *node)
 {
     tp_shared *shared = &node->shared;
-    shared->shards = tp_allocate_zeroed(shared->allocator, shared->shard_count * sizeof(tp_shard *) * 2);
-    if (shared->shards == NULL) return TROUPE_NO_MEMORY;
+    shared->shards =
+        tp_allocate_zeroed(shared->allocator, shared->shard_count * sizeof(tp_shard *) * 2);
+    if (shared->shards == NULL)
+        return TROUPE_NO_MEMORY;
     tp_pool **pools = (tp_pool **)(shared->shards + shared->shard_count);
     for (uint32_t i = 0; i < shared->shard_count; i++) {
         TROUPE_TRY(tp_shard_create(shared, i, &shared->shards[i]));
@@ -80,38 +84,48 @@ static void dispose(troupe_node *node)
 {
     tp_shared *shared = &node->shared;
     atomic_store_explicit(&shared->closing, TP_ENDED, memory_order_release);
-    for (uint32_t i = 0; i < node->runners; i++) node->env->runner_wake(node->env, &shared->shards[i]->runner);
-    for (uint32_t i = 0; i < node->runners; i++) node->env->runner_join(node->env, &shared->shards[i]->runner);
-    for (uint32_t i = 0; shared->shards != NULL && i < shared->shard_count; i++) tp_shard_destroy(shared->shards[i]);
+    for (uint32_t i = 0; i < node->runners; i++)
+        node->env->runner_wake(node->env, &shared->shards[i]->runner);
+    for (uint32_t i = 0; i < node->runners; i++)
+        node->env->runner_join(node->env, &shared->shards[i]->runner);
+    for (uint32_t i = 0; shared->shards != NULL && i < shared->shard_count; i++)
+        tp_shard_destroy(shared->shards[i]);
     tp_release(shared->allocator, shared->shards, shared->shard_count * sizeof(tp_shard *) * 2);
-    if (shared->store != NULL) shared->store->destroy(shared->store);
+    if (shared->store != NULL)
+        shared->store->destroy(shared->store);
     troupe_client_close(node->client);
     tp_types_deinit(&shared->types);
-    if (shared->log != NULL) tp_log_deinit(&node->log);
-    if (node->owns_env && node->env != NULL) node->env->destroy(node->env);
+    if (shared->log != NULL)
+        tp_log_deinit(&node->log);
+    if (node->owns_env && node->env != NULL)
+        node->env->destroy(node->env);
     tp_release(shared->allocator, node, sizeof *node);
 }
 
-static troupe_status open_parts(troupe_node *node, const troupe_type *const *types, size_t type_count, char *error,
-                                size_t error_size)
+static troupe_status open_parts(troupe_node *node, const troupe_type *const *types,
+    size_t type_count, char *error, size_t error_size)
 {
     tp_shared *shared = &node->shared;
     uint64_t secret[2];
     node->env->entropy(node->env, secret, sizeof secret);
     TROUPE_TRY(open_log(node));
-    TROUPE_TRY(tp_types_init(&shared->types, shared->allocator, secret, &shared->options, types, type_count, error, error_size));
+    TROUPE_TRY(tp_types_init(&shared->types, shared->allocator, secret, &shared->options, types,
+        type_count, error, error_size));
     TROUPE_TRY(open_store(node, error, error_size));
     TROUPE_TRY(open_shards(node));
     return troupe_client_open(node, &node->client);
 }
 
-static troupe_status allocate_node(const troupe_node_options *given, troupe_node **ret_node, char *error, size_t error_size)
+static troupe_status allocate_node(
+    const troupe_node_options *given, troupe_node **ret_node, char *error, size_t error_size)
 {
     troupe_node_options options;
     TROUPE_TRY(tp_options_resolve(given, &options, error, error_size));
-    const troupe_allocator *allocator = options.allocator != NULL ? options.allocator : tp_allocator_system();
+    const troupe_allocator *allocator =
+        options.allocator != NULL ? options.allocator : tp_allocator_system();
     troupe_node *node = tp_allocate_zeroed(allocator, sizeof *node);
-    if (node == NULL) return TROUPE_NO_MEMORY;
+    if (node == NULL)
+        return TROUPE_NO_MEMORY;
     node->shared.allocator = allocator;
     node->shared.options = options;
     node->shared.node = node;
@@ -120,31 +134,37 @@ static troupe_status allocate_node(const troupe_node_options *given, troupe_node
     return TROUPE_OK;
 }
 
-static troupe_status finish_open(troupe_node *node, const troupe_type *const *types, size_t type_count, troupe_node **ret_node,
-                                 char *error, size_t error_size)
+static troupe_status finish_open(troupe_node *node, const troupe_type *const *types,
+    size_t type_count, troupe_node **ret_node, char *error, size_t error_size)
 {
     tp_shared *shared = &node->shared;
     shared->env = node->env;
     shared->shard_count = shared->options.shards != 0 ? shared->options.shards : node->env->cores;
-    if (shared->options.memory_limit == 0) shared->options.memory_limit = node->env->memory / 2;
-    if (shared->shard_count > TP_SHARDS_MAX) shared->shard_count = TP_SHARDS_MAX;
+    if (shared->options.memory_limit == 0)
+        shared->options.memory_limit = node->env->memory / 2;
+    if (shared->shard_count > TP_SHARDS_MAX)
+        shared->shard_count = TP_SHARDS_MAX;
     shared->started = node->env->now(node->env);
     troupe_status status = open_parts(node, types, type_count, error, error_size);
     if (status != TROUPE_OK) {
-        if (error_size != 0 && error[0] == 0) snprintf(error, error_size, "%s", troupe_status_text(status));
+        if (error_size != 0 && error[0] == 0)
+            snprintf(error, error_size, "%s", troupe_status_text(status));
         dispose(node);
         return status;
     }
-    shared->options.name = node->name; /* the others were the caller's, and are not needed any more */
+    shared->options.name =
+        node->name; /* the others were the caller's, and are not needed any more */
     shared->options.storage = shared->options.placement = shared->options.log = NULL;
     *ret_node = node;
     return TROUPE_OK;
 }
 
-troupe_status tp_node_open_in(tp_env *env, bool hostile, const troupe_node_options *options, const troupe_type *const *types,
-                              size_t type_count, troupe_node **ret_node, char *error, size_t error_size)
+troupe_status tp_node_open_in(tp_env *env, bool hostile, const troupe_node_options *options,
+    const troupe_type *const *types, size_t type_count, troupe_node **ret_node, char *error,
+    size_t error_size)
 {
-    if (error_size != 0) error[0] = 0;
+    if (error_size != 0)
+        error[0] = 0;
     troupe_node *node = NULL;
     TROUPE_TRY(allocate_node(options, &node, error, error_size));
     node->env = env;
@@ -152,8 +172,9 @@ troupe_status tp_node_open_in(tp_env *env, bool hostile, const troupe_node_optio
     return finish_open(node, types, type_count, ret_node, error, error_size);
 }
 
-troupe_status troupe_node_open_explained(const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
-                                         troupe_node **ret_node, char *error, size_t error_size)
+troupe_status troupe_node_open_explained(const troupe_node_options *options,
+    const troupe_type *const *types, size_t type_count, troupe_node **ret_node, char *error,
+    size_t error_size)
 {
     char local[512];
     if (error == NULL || error_size == 0) {
@@ -165,13 +186,14 @@ troupe_status troupe_node_open_explained(const troupe_node_options *options, con
     TROUPE_TRY(allocate_node(options, &node, error, error_size));
     const troupe_node_options *set = &node->shared.options;
     tp_real_options real = {.allocator = node->shared.allocator,
-                            .driven = set->driven,
-                            .blocking_threads = set->blocking_threads,
-                            .blocking_limit = set->blocking_limit,
-                            .spin = set->spin};
+        .driven = set->driven,
+        .blocking_threads = set->blocking_threads,
+        .blocking_limit = set->blocking_limit,
+        .spin = set->spin};
     troupe_status status = tp_real_env_create(&real, &node->env);
     if (status != TROUPE_OK) {
-        snprintf(error, error_size, "the event loop or its threads could not be made: %s", troupe_status_text(status));
+        snprintf(error, error_size, "the event loop or its threads could not be made: %s",
+            troupe_status_text(status));
         tp_release(node->shared.allocator, node, sizeof *node);
         return status;
     }
@@ -179,16 +201,18 @@ troupe_status troupe_node_open_explained(const troupe_node_options *options, con
     return finish_open(node, types, type_count, ret_node, error, error_size);
 }
 
-troupe_status troupe_node_open(const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
-                               troupe_node **ret_node)
+troupe_status troupe_node_open(const troupe_node_options *options, const troupe_type *const *types,
+    size_t type_count, troupe_node **ret_node)
 {
     char error[512];
-    troupe_status status = troupe_node_open_explained(options, types, type_count, ret_node, error, sizeof error);
-    if (status != TROUPE_OK) fprintf(stderr, "troupe: the node did not open: %s\n", error);
+    troupe_status status =
+        troupe_node_open_explained(options, types, type_count, ret_node, error, sizeof error);
+    if (status != TROUPE_OK)
+        fprintf(stderr, "troupe: the node did not open: %s\n", error);
     return status;
 }
 
-/* ---- closing ------------------------------------------------------------------------------------------------------------- */
+/* ---- closing ------------------------------------------------------------------------------- */
 
 typedef struct quiet {
     uint64_t sent, received, active;
@@ -201,7 +225,8 @@ static void ask_quiet(tp_shard *shard, void *user)
     sum->sent += shard->sent;
     sum->received += shard->received;
     sum->active += shard->active;
-    if (!tp_shard_is_quiet(shard)) sum->all = false;
+    if (!tp_shard_is_quiet(shard))
+        sum->all = false;
 }
 
 static bool is_settled(troupe_node *node, bool empty)
@@ -209,9 +234,12 @@ static bool is_settled(troupe_node *node, bool empty)
     quiet seen[2];
     for (int i = 0; i < 2; i++) {
         seen[i] = (quiet){.all = true};
-        if (tp_node_visit(node, 0, node->shared.shard_count, ask_quiet, &seen[i]) != TROUPE_OK) return false;
-        if (!seen[i].all || seen[i].sent != seen[i].received) return false;
-        if (empty && seen[i].active != 0) return false;
+        if (tp_node_visit(node, 0, node->shared.shard_count, ask_quiet, &seen[i]) != TROUPE_OK)
+            return false;
+        if (!seen[i].all || seen[i].sent != seen[i].received)
+            return false;
+        if (empty && seen[i].active != 0)
+            return false;
     }
     return seen[0].sent == seen[1].sent;
 }
@@ -230,33 +258,39 @@ static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, boo
     uint64_t end = tp_time_after(env->now(env), limit);
     uint64_t pause = TROUPE_MICROSECONDS(50);
     while (!is_settled(node, empty)) {
-        if (env->now(env) >= end) return false;
+        if (env->now(env) >= end)
+            return false;
         tp_waiter waiter = {0};
-        if (env->wait_begin(env, &waiter) != TROUPE_OK) return false;
+        if (env->wait_begin(env, &waiter) != TROUPE_OK)
+            return false;
         env->wait(env, &waiter, tp_time_after(env->now(env), pause));
         env->wait_end(env, &waiter);
-        if (pause < TROUPE_MILLISECONDS(10)) pause *= 2;
-        if (phase != TP_CLOSING && tp_node_visit(node, 0, node->shared.shard_count, nothing, NULL) != TROUPE_OK) return false;
+        if (pause < TROUPE_MILLISECONDS(10))
+            pause *= 2;
+        if (phase != TP_CLOSING &&
+            tp_node_visit(node, 0, node->shared.shard_count, nothing, NULL) != TROUPE_OK)
+            return false;
     }
     return true;
 }
 
 void troupe_node_close(troupe_node *node)
 {
-    if (node == NULL) return;
+    if (node == NULL)
+        return;
     uint64_t drain = node->shared.options.drain_timeout;
     if (!settle(node, TP_CLOSING, drain, false)) {
         TP_LOG(&node->log, TROUPE_LOG_WARN, "closing_hurries", TP_NO_FIELDS,
-               "turns have not ended within drain_timeout; their waits end with INTERRUPTED");
+            "turns have not ended within drain_timeout; their waits end with INTERRUPTED");
         settle(node, TP_HURRYING, HURRY_TIME, false);
     }
     if (!settle(node, TP_ENDING, drain, true))
         TP_LOG(&node->log, TROUPE_LOG_ERROR, "closing_incomplete", TP_NO_FIELDS,
-               "some actors were not deactivated; what they had not saved is lost");
+            "some actors were not deactivated; what they had not saved is lost");
     dispose(node);
 }
 
-/* ---- driven, and the rest ---------------------------------------------------------------------------------------------------- */
+/* ---- driven, and the rest ------------------------------------------------------------------ */
 
 uint64_t troupe_node_poll(troupe_node *node, uint64_t budget)
 {
@@ -268,7 +302,10 @@ int troupe_node_descriptor(troupe_node *node)
     return node->env->descriptor != NULL ? node->env->descriptor(node->env) : -1;
 }
 
-const char *troupe_node_name(const troupe_node *node) { return node->shared.options.name; }
+const char *troupe_node_name(const troupe_node *node)
+{
+    return node->shared.options.name;
+}
 
 troupe_status troupe_ref_create(troupe_node *node, troupe_id id, troupe_ref **ret_ref)
 {
@@ -286,7 +323,8 @@ troupe_status troupe_id_parse(troupe_slice text, troupe_id *ret_id, const char *
     const char *reason = NULL;
     troupe_status status = tp_id_parse(text, &id.type, &id.partition, &id.key, &reason);
     if (status != TROUPE_OK) {
-        if (ret_reason != NULL) *ret_reason = reason;
+        if (ret_reason != NULL)
+            *ret_reason = reason;
         return status;
     }
     *ret_id = id;

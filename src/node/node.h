@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node: the place where everything is put together. Private parts that node.c, client.c and sight.c share, and the way in for
- * simulated worlds.
+ * A node: the place where everything is put together. Private parts that node.c, client.c and
+ * sight.c share, and the way in for simulated worlds.
  *
  * Threads: fields are written by open and close only, but for what says [any].
  */
@@ -16,21 +16,24 @@ struct troupe_node {
     char name[TP_NAME_MAX + 1];
     tp_env *env;
     bool owns_env;
-    uint32_t runners;             /* started */
-    troupe_client *client;        /* of troupe_node_ask and _tell */
+    uint32_t runners;                   /* started */
+    troupe_client *client;              /* of troupe_node_ask and _tell */
     _Atomic uint64_t next_subscription; /* [any] */
     _Atomic uint64_t outside_busy;      /* [any] refusals before a shard saw them */
     _Atomic uint64_t outside_no_memory; /* [any] */
     _Atomic uint64_t outside_too_large; /* [any] */
 };
 
-/* Opens a node in a world. `hostile`: every block of the pools is an allocation of its own. The env outlives the node. */
-TROUPE_CHECK troupe_status tp_node_open_in(tp_env *env, bool hostile, const troupe_node_options *options,
-                                           const troupe_type *const *types, size_t type_count, troupe_node **ret_node,
-                                           char *error, size_t error_size);
+/* Opens a node in a world. `hostile`: every block of the pools is an allocation of its own. The env
+ * outlives the node. */
+TROUPE_CHECK troupe_status tp_node_open_in(tp_env *env, bool hostile,
+    const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
+    troupe_node **ret_node, char *error, size_t error_size);
 
-/* Runs `visit` on the thread of each shard, one after the other, and waits. USAGE in a turn or a callback; CLOSED. */
+/* Runs `visit` on the thread of each shard, one after the other, and waits. USAGE in a turn or a
+ * callback; CLOSED. */
 typedef void tp_shard_visit(tp_shard *shard, void *user);
-TROUPE_CHECK troupe_status tp_node_visit(troupe_node *node, uint32_t first, uint32_t count, tp_shard_visit *visit, void *user);
+TROUPE_CHECK troupe_status tp_node_visit(
+    troupe_node *node, uint32_t first, uint32_t count, tp_shard_visit *visit, void *user);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking into a node from outside: visits each shard on its own thread, one after the other, and puts together what they say
- * (<troupe/inspect.h>). What the visitor of the user sees is copied first where his code runs: on the calling thread.
+ * Looking into a node from outside: visits each shard on its own thread, one after the other, and
+ * puts together what they say
+ * (<troupe/inspect.h>). What the visitor of the user sees is copied first where his code runs: on
+ * the calling thread.
  *
- * Threads: any that is not the node's. A shard that does not come to a visit within VISIT_WAIT (a stuck turn) is given up; the
- * visit is then void, whoever comes later.
+ * Threads: any that is not the node's. A shard that does not come to a visit within VISIT_WAIT (a
+ * stuck turn) is given up; the visit is then void, whoever comes later.
  */
 #include "node/node.h"
 
@@ -20,7 +22,7 @@ typedef struct visit {
     tp_shard_visit *run;
     void *user;
     tp_waiter waiter;
-    _Atomic uint32_t state;   /* who wins: the shard takes it, or the caller voids it */
+    _Atomic uint32_t state; /* who wins: the shard takes it, or the caller voids it */
     _Atomic uint32_t holders;
 } visit;
 
@@ -46,7 +48,8 @@ static troupe_status visit_one(troupe_node *node, uint32_t number, tp_shard_visi
     tp_shared *shared = &node->shared;
     tp_env *env = node->env;
     visit *self = tp_allocate_zeroed(shared->allocator, sizeof *self);
-    if (self == NULL) return TROUPE_NO_MEMORY;
+    if (self == NULL)
+        return TROUPE_NO_MEMORY;
     self->inbound.arrive = arrive;
     self->shared = shared;
     self->run = run;
@@ -71,14 +74,17 @@ static troupe_status visit_one(troupe_node *node, uint32_t number, tp_shard_visi
     return status;
 }
 
-troupe_status tp_node_visit(troupe_node *node, uint32_t first, uint32_t count, tp_shard_visit *run, void *user)
+troupe_status tp_node_visit(
+    troupe_node *node, uint32_t first, uint32_t count, tp_shard_visit *run, void *user)
 {
-    if (node->env->is_runner(node->env)) return TROUPE_USAGE;
-    for (uint32_t i = first; i < first + count; i++) TROUPE_TRY(visit_one(node, i, run, user));
+    if (node->env->is_runner(node->env))
+        return TROUPE_USAGE;
+    for (uint32_t i = first; i < first + count; i++)
+        TROUPE_TRY(visit_one(node, i, run, user));
     return TROUPE_OK;
 }
 
-/* ---- statistics ------------------------------------------------------------------------------------------------------------ */
+/* ---- statistics ---------------------------------------------------------------------------- */
 
 typedef struct summing {
     troupe_stats *stats;
@@ -94,17 +100,19 @@ static void sum(tp_shard *shard, void *user)
 
 static troupe_distribution distribution(const tp_histogram *histogram)
 {
-    return (troupe_distribution){tp_histogram_count(histogram), tp_histogram_quantile(histogram, 0.5),
-                                 tp_histogram_quantile(histogram, 0.99), tp_histogram_quantile(histogram, 0.999),
-                                 tp_histogram_max(histogram)};
+    return (troupe_distribution){tp_histogram_count(histogram),
+        tp_histogram_quantile(histogram, 0.5), tp_histogram_quantile(histogram, 0.99),
+        tp_histogram_quantile(histogram, 0.999), tp_histogram_max(histogram)};
 }
 
 troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
 {
-    if (ret_stats->size != sizeof *ret_stats) return TROUPE_USAGE;
+    if (ret_stats->size != sizeof *ret_stats)
+        return TROUPE_USAGE;
     tp_shared *shared = &node->shared;
     tp_histogram *times = tp_allocate_zeroed(shared->allocator, 3 * sizeof *times);
-    if (times == NULL) return TROUPE_NO_MEMORY;
+    if (times == NULL)
+        return TROUPE_NO_MEMORY;
     troupe_stats stats = {.size = sizeof stats, .shards = shared->shard_count};
     stats.uptime = node->env->now(node->env) - shared->started;
     summing self = {&stats, times};
@@ -122,7 +130,7 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
     return status;
 }
 
-/* ---- copies of what shards show ------------------------------------------------------------------------------------------------ */
+/* ---- copies of what shards show ------------------------------------------------------------ */
 
 /* Things with slices, copied on the shard's thread and shown on the caller's. */
 typedef struct gallery {
@@ -140,8 +148,9 @@ static size_t hang(gallery *self, const void *data, size_t size)
     size_t at = (self->size + 15) & ~(size_t)15;
     if (self->capacity < at + size) {
         size_t capacity = (at + size) * 2 + 1024;
-        char *grown = self->data != NULL ? tp_reallocate(self->allocator, self->data, self->capacity, capacity)
-                                         : tp_allocate(self->allocator, capacity);
+        char *grown = self->data != NULL
+                          ? tp_reallocate(self->allocator, self->data, self->capacity, capacity)
+                          : tp_allocate(self->allocator, capacity);
         if (grown == NULL) {
             self->failed = true;
             return 0;
@@ -149,7 +158,8 @@ static size_t hang(gallery *self, const void *data, size_t size)
         self->data = grown;
         self->capacity = capacity;
     }
-    if (size != 0) memcpy(self->data + at, data, size);
+    if (size != 0)
+        memcpy(self->data + at, data, size);
     self->size = at + size;
     return at;
 }
@@ -189,10 +199,12 @@ static void hang_actor(void *user, const troupe_actor_info *info)
 {
     gallery *self = user;
     size_t at = hang(self, info, sizeof *info);
-    if (self->failed) return;
+    if (self->failed)
+        return;
     troupe_actor_info copy = *info;
     hang_id(self, &copy.id);
-    if (self->failed) return;
+    if (self->failed)
+        return;
     memcpy(self->data + at, &copy, sizeof copy);
     self->seen++;
 }
@@ -214,21 +226,25 @@ static void visit_actors(tp_shard *shard, void *user)
 {
     gallery *self = user;
     if (self->seen < self->limit)
-        tp_inspect_actors(shard, self->type, self->pattern, self->limit - self->seen, hang_actor, self);
+        tp_inspect_actors(
+            shard, self->type, self->pattern, self->limit - self->seen, hang_actor, self);
 }
 
-troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type, troupe_slice pattern, size_t limit,
-                                     troupe_actor_visit *show, void *user)
+troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type, troupe_slice pattern,
+    size_t limit, troupe_actor_visit *show, void *user)
 {
-    gallery self = {.allocator = node->shared.allocator, .limit = limit, .type = type, .pattern = pattern};
+    gallery self = {
+        .allocator = node->shared.allocator, .limit = limit, .type = type, .pattern = pattern};
     troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_actors, &self);
-    if (status == TROUPE_OK && self.failed) status = TROUPE_NO_MEMORY;
-    if (status == TROUPE_OK) show_actors(&self, show, user);
+    if (status == TROUPE_OK && self.failed)
+        status = TROUPE_NO_MEMORY;
+    if (status == TROUPE_OK)
+        show_actors(&self, show, user);
     close_gallery(&self);
     return status;
 }
 
-/* ---- one actor ----------------------------------------------------------------------------------------------------------------- */
+/* ---- one actor ----------------------------------------------------------------------------- */
 
 typedef struct one {
     const tp_type *type;
@@ -241,7 +257,8 @@ typedef struct one {
 static troupe_status find_one(troupe_node *node, troupe_id id, one *ret)
 {
     ret->type = tp_types_find(&node->shared.types, id.type);
-    if (ret->type == NULL) return TROUPE_NO_TYPE;
+    if (ret->type == NULL)
+        return TROUPE_NO_TYPE;
     ret->id = id;
     ret->hash = tp_type_hash(&node->shared.types, ret->type, id.partition, id.key);
     ret->gallery = (gallery){.allocator = node->shared.allocator};
@@ -251,18 +268,23 @@ static troupe_status find_one(troupe_node *node, troupe_id id, one *ret)
 static void visit_actor(tp_shard *shard, void *user)
 {
     one *self = user;
-    self->found = tp_inspect_actor(shard, self->type, self->id, self->hash, hang_actor, &self->gallery);
+    self->found =
+        tp_inspect_actor(shard, self->type, self->id, self->hash, hang_actor, &self->gallery);
 }
 
-troupe_status troupe_node_lookup(troupe_node *node, troupe_id id, troupe_actor_visit *show, void *user)
+troupe_status troupe_node_lookup(
+    troupe_node *node, troupe_id id, troupe_actor_visit *show, void *user)
 {
     one self = {0};
     TROUPE_TRY(find_one(node, id, &self));
     uint32_t shard = tp_hash_shard(self.hash, node->shared.shard_count);
     troupe_status status = tp_node_visit(node, shard, 1, visit_actor, &self);
-    if (status == TROUPE_OK && !self.found) status = TROUPE_NOT_FOUND;
-    if (status == TROUPE_OK && self.gallery.failed) status = TROUPE_NO_MEMORY;
-    if (status == TROUPE_OK && show != NULL) show_actors(&self.gallery, show, user);
+    if (status == TROUPE_OK && !self.found)
+        status = TROUPE_NOT_FOUND;
+    if (status == TROUPE_OK && self.gallery.failed)
+        status = TROUPE_NO_MEMORY;
+    if (status == TROUPE_OK && show != NULL)
+        show_actors(&self.gallery, show, user);
     close_gallery(&self.gallery);
     return status;
 }
@@ -270,9 +292,11 @@ troupe_status troupe_node_lookup(troupe_node *node, troupe_id id, troupe_actor_v
 static void visit_deactivate(tp_shard *shard, void *user)
 {
     one *self = user;
-    tp_activation *actor = tp_activation_find(shard, self->type, self->hash, self->id.partition, self->id.key);
+    tp_activation *actor =
+        tp_activation_find(shard, self->type, self->hash, self->id.partition, self->id.key);
     self->found = actor != NULL;
-    if (actor == NULL) return;
+    if (actor == NULL)
+        return;
     actor->flags |= TP_LEAVE;
     tp_settle(shard, actor);
 }
@@ -286,20 +310,23 @@ troupe_status troupe_node_deactivate(troupe_node *node, troupe_id id)
     return self.found ? TROUPE_OK : TROUPE_NOT_FOUND;
 }
 
-/* ---- parked turns ---------------------------------------------------------------------------------------------------------------- */
+/* ---- parked turns -------------------------------------------------------------------------- */
 
 static void hang_parked(void *user, const troupe_parked_info *info)
 {
     gallery *self = user;
     size_t at = hang(self, info, sizeof *info);
-    if (self->failed) return;
+    if (self->failed)
+        return;
     troupe_parked_info copy = *info;
     hang_id(self, &copy.id);
     hang_id(self, &copy.target);
     hang_slice(self, &copy.method);
     hang_slice(self, &copy.target_method);
-    copy.frames = (void *const *)(uintptr_t)hang(self, info->frames, (size_t)info->frame_count * sizeof(void *));
-    if (self->failed) return;
+    copy.frames = (void *const *)(uintptr_t)hang(
+        self, info->frames, (size_t)info->frame_count * sizeof(void *));
+    if (self->failed)
+        return;
     memcpy(self->data + at, &copy, sizeof copy);
     self->seen++;
 }
@@ -310,11 +337,13 @@ static void visit_parked(tp_shard *shard, void *user)
     tp_inspect_parked(shard, self->id, hang_parked, self);
 }
 
-troupe_status troupe_node_each_parked(troupe_node *node, const troupe_id *id, troupe_parked_visit *show, void *user)
+troupe_status troupe_node_each_parked(
+    troupe_node *node, const troupe_id *id, troupe_parked_visit *show, void *user)
 {
     gallery self = {.allocator = node->shared.allocator, .id = id};
     troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_parked, &self);
-    if (status == TROUPE_OK && self.failed) status = TROUPE_NO_MEMORY;
+    if (status == TROUPE_OK && self.failed)
+        status = TROUPE_NO_MEMORY;
     size_t at = 0;
     for (size_t i = 0; status == TROUPE_OK && i < self.seen; i++) {
         at = (at + 15) & ~(size_t)15;
@@ -332,7 +361,7 @@ troupe_status troupe_node_each_parked(troupe_node *node, const troupe_id *id, tr
     return status;
 }
 
-/* ---- lifecycle events ---------------------------------------------------------------------------------------------------------------- */
+/* ---- lifecycle events ---------------------------------------------------------------------- */
 
 typedef struct subscribing {
     tp_subscription subscription;
@@ -353,18 +382,21 @@ static void visit_unsubscribe(tp_shard *shard, void *user)
 {
     const uint64_t *number = user;
     for (uint32_t i = 0; i < shard->subscription_count; i++) {
-        if (shard->subscriptions[i].number != *number) continue;
+        if (shard->subscriptions[i].number != *number)
+            continue;
         shard->subscription_count--;
         memmove(&shard->subscriptions[i], &shard->subscriptions[i + 1],
-                (shard->subscription_count - i) * sizeof(tp_subscription));
+            (shard->subscription_count - i) * sizeof(tp_subscription));
         return;
     }
 }
 
-troupe_status troupe_node_subscribe(troupe_node *node, troupe_lifecycle_visit *visit_event, void *user, uint64_t *ret_subscription)
+troupe_status troupe_node_subscribe(
+    troupe_node *node, troupe_lifecycle_visit *visit_event, void *user, uint64_t *ret_subscription)
 {
     subscribing self = {.subscription = {.visit = visit_event, .user = user}};
-    self.subscription.number = 1 + atomic_fetch_add_explicit(&node->next_subscription, 1, memory_order_relaxed);
+    self.subscription.number =
+        1 + atomic_fetch_add_explicit(&node->next_subscription, 1, memory_order_relaxed);
     TROUPE_TRY(tp_node_visit(node, 0, node->shared.shard_count, visit_subscribe, &self));
     if (self.full) {
         TROUPE_TRY(troupe_node_unsubscribe(node, self.subscription.number));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage provider `memory:`: state that lives as long as the node. For tests, for demos, and for actors that may be
- * evicted but need not survive the process. Nothing is durable.
+ * The storage provider `memory:`: state that lives as long as the node. For tests, for demos, and
+ * for actors that may be evicted but need not survive the process. Nothing is durable.
  *
- * Threads: one partition per shard; the operations of a shard come from its thread, so there is no lock.
+ * Threads: one partition per shard; the operations of a shard come from its thread, so there is no
+ * lock.
  */
 #include "base/alloc.h"
 #include "base/index.h"
@@ -11,9 +12,9 @@
 
 typedef struct record {
     uint64_t version;
-    char *data;       /* NULL: deleted; the version stays */
+    char *data; /* NULL: deleted; the version stays */
     size_t size;
-    size_t id_size;   /* type, '/', partition, '/', key behind the struct */
+    size_t id_size; /* type, '/', partition, '/', key behind the struct */
 } record;
 
 typedef struct memory_store {
@@ -32,13 +33,16 @@ static bool same(const void *item, const void *key)
 {
     const record *self = item;
     const troupe_id *id = key;
-    if (self->id_size != id_size(*id)) return false;
+    if (self->id_size != id_size(*id))
+        return false;
     const char *at = (const char *)(self + 1);
     const troupe_slice parts[] = {id->type, id->partition, id->key};
     for (int i = 0; i < 3; i++) {
-        if (parts[i].size != 0 && memcmp(at, parts[i].data, parts[i].size) != 0) return false;
+        if (parts[i].size != 0 && memcmp(at, parts[i].data, parts[i].size) != 0)
+            return false;
         at += parts[i].size;
-        if (i < 2 && *at++ != '/') return false;
+        if (i < 2 && *at++ != '/')
+            return false;
     }
     return true;
 }
@@ -46,16 +50,20 @@ static bool same(const void *item, const void *key)
 static record *create(memory_store *self, tp_index *index, const tp_store_op *op)
 {
     record *made = tp_allocate_zeroed(self->allocator, sizeof *made + id_size(op->id));
-    if (made == NULL) return NULL;
+    if (made == NULL)
+        return NULL;
     made->id_size = id_size(op->id);
     char *at = (char *)(made + 1);
     const troupe_slice parts[] = {op->id.type, op->id.partition, op->id.key};
     for (int i = 0; i < 3; i++) {
-        if (parts[i].size != 0) memcpy(at, parts[i].data, parts[i].size);
+        if (parts[i].size != 0)
+            memcpy(at, parts[i].data, parts[i].size);
         at += parts[i].size;
-        if (i < 2) *at++ = '/';
+        if (i < 2)
+            *at++ = '/';
     }
-    if (tp_index_insert(index, op->hash, made) == TROUPE_OK) return made;
+    if (tp_index_insert(index, op->hash, made) == TROUPE_OK)
+        return made;
     tp_release(self->allocator, made, sizeof *made + made->id_size);
     return NULL;
 }
@@ -64,9 +72,11 @@ static troupe_status load(const record *found, tp_store_op *op)
 {
     op->version = found != NULL ? found->version : 0;
     op->data = (troupe_slice){NULL, 0};
-    if (found == NULL || found->data == NULL) return TROUPE_OK;
+    if (found == NULL || found->data == NULL)
+        return TROUPE_OK;
     char *copy = tp_allocate(op->allocator, found->size != 0 ? found->size : 1);
-    if (copy == NULL) return TROUPE_NO_MEMORY;
+    if (copy == NULL)
+        return TROUPE_NO_MEMORY;
     memcpy(copy, found->data, found->size);
     op->data = (troupe_slice){copy, found->size};
     return TROUPE_OK;
@@ -74,20 +84,25 @@ static troupe_status load(const record *found, tp_store_op *op)
 
 static troupe_status save(memory_store *self, tp_index *index, record *found, const tp_store_op *op)
 {
-    if ((found != NULL ? found->version : 0) != op->version) return TROUPE_CONFLICT;
+    if ((found != NULL ? found->version : 0) != op->version)
+        return TROUPE_CONFLICT;
     char *data = NULL;
     size_t room = op->data.size != 0 ? op->data.size : 1;
     if (op->kind == TP_STORE_SAVE) {
         data = tp_allocate(self->allocator, room);
-        if (data == NULL) return TROUPE_NO_MEMORY;
-        if (op->data.size != 0) memcpy(data, op->data.data, op->data.size);
+        if (data == NULL)
+            return TROUPE_NO_MEMORY;
+        if (op->data.size != 0)
+            memcpy(data, op->data.data, op->data.size);
     }
-    if (found == NULL) found = create(self, index, op);
+    if (found == NULL)
+        found = create(self, index, op);
     if (found == NULL) {
         tp_release(self->allocator, data, room);
         return TROUPE_NO_MEMORY;
     }
-    if (found->data != NULL) tp_release(self->allocator, found->data, found->size != 0 ? found->size : 1);
+    if (found->data != NULL)
+        tp_release(self->allocator, found->data, found->size != 0 ? found->size : 1);
     found->data = data;
     found->size = op->kind == TP_STORE_SAVE ? op->data.size : 0;
     found->version++;
@@ -112,7 +127,8 @@ static void destroy(tp_store *store)
         void *item;
         while (tp_index_each(&self->partitions[i], &cursor, &item)) {
             record *found = item;
-            if (found->data != NULL) tp_release(allocator, found->data, found->size != 0 ? found->size : 1);
+            if (found->data != NULL)
+                tp_release(allocator, found->data, found->size != 0 ? found->size : 1);
             tp_release(allocator, found, sizeof *found + found->id_size);
         }
         tp_index_deinit(&self->partitions[i]);
@@ -121,20 +137,24 @@ static void destroy(tp_store *store)
     tp_release(allocator, self, sizeof *self);
 }
 
-troupe_status tp_memory_store_create(const troupe_allocator *allocator, uint32_t shards, tp_store **ret_store)
+troupe_status tp_memory_store_create(
+    const troupe_allocator *allocator, uint32_t shards, tp_store **ret_store)
 {
     memory_store *self = tp_allocate_zeroed(allocator, sizeof *self);
-    if (self == NULL) return TROUPE_NO_MEMORY;
+    if (self == NULL)
+        return TROUPE_NO_MEMORY;
     self->store = (tp_store){submit, destroy};
     self->allocator = allocator;
     self->partitions = tp_allocate_zeroed(allocator, shards * sizeof *self->partitions);
     troupe_status status = self->partitions != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
     for (uint32_t i = 0; status == TROUPE_OK && i < shards; i++) {
         status = tp_index_init(&self->partitions[i], allocator, 16);
-        if (status == TROUPE_OK) self->shards = i + 1;
+        if (status == TROUPE_OK)
+            self->shards = i + 1;
     }
     if (status != TROUPE_OK) {
-        for (uint32_t i = 0; i < self->shards; i++) tp_index_deinit(&self->partitions[i]);
+        for (uint32_t i = 0; i < self->shards; i++)
+            tp_index_deinit(&self->partitions[i]);
         tp_release(allocator, self->partitions, shards * sizeof *self->partitions);
         tp_release(allocator, self, sizeof *self);
         return status;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records of activations: the table that finds them, the little cache before it, their memory. What they live through is in
- * lifecycle.c.
+ * Records of activations: the table that finds them, the little cache before it, their memory. What
+ * they live through is in lifecycle.c.
  *
- * An idle activation is this record with id and state, and nothing else: no stack, no lock, one timer link.
+ * An idle activation is this record with id and state, and nothing else: no stack, no lock, one
+ * timer link.
  */
 #include "shard/shard.h"
 
@@ -14,7 +15,8 @@ typedef struct id_parts {
 
 static inline bool same_bytes(const void *left, troupe_slice right)
 {
-    if (right.size == 16) return memcmp(left, right.data, 16) == 0;
+    if (right.size == 16)
+        return memcmp(left, right.data, 16) == 0;
     return right.size == 0 || memcmp(left, right.data, right.size) == 0;
 }
 
@@ -27,12 +29,13 @@ static inline bool same_id(const void *item, const void *key)
            same_bytes((const char *)(actor + 1) + actor->key_size, id->partition);
 }
 
-tp_activation *tp_activation_find(tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition,
-                                  troupe_slice key)
+tp_activation *tp_activation_find(
+    tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key)
 {
     id_parts id = {type, partition, key};
     tp_activation *recent = shard->recent[hash % TP_RECENT].actor;
-    if (shard->recent[hash % TP_RECENT].hash == hash && recent != NULL && same_id(recent, &id)) return recent;
+    if (shard->recent[hash % TP_RECENT].hash == hash && recent != NULL && same_id(recent, &id))
+        return recent;
     tp_activation *actor = tp_index_find(&shard->table, hash, same_id, &id);
     if (actor != NULL) {
         shard->recent[hash % TP_RECENT].hash = hash;
@@ -41,12 +44,13 @@ tp_activation *tp_activation_find(tp_shard *shard, const tp_type *type, uint64_t
     return actor;
 }
 
-tp_activation *tp_activation_create(tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition,
-                                    troupe_slice key)
+tp_activation *tp_activation_create(
+    tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key)
 {
     size_t head = (sizeof(tp_activation) + key.size + partition.size + 15) & ~(size_t)15;
     tp_activation *actor = tp_pool_take(&shard->pool, head + type->is.state_size);
-    if (actor == NULL) return NULL;
+    if (actor == NULL)
+        return NULL;
     memset(actor, 0, sizeof *actor);
     actor->hash = hash;
     actor->type = type;
@@ -55,8 +59,10 @@ tp_activation *tp_activation_create(tp_shard *shard, const tp_type *type, uint64
     actor->partition_size = (uint16_t)partition.size;
     actor->head_size = (uint16_t)head;
     memcpy(actor + 1, key.data, key.size);
-    if (partition.size != 0) memcpy((char *)(actor + 1) + key.size, partition.data, partition.size);
-    if (type->is.state_size != 0) memset(tp_activation_state(actor), 0, type->is.state_size);
+    if (partition.size != 0)
+        memcpy((char *)(actor + 1) + key.size, partition.data, partition.size);
+    if (type->is.state_size != 0)
+        memset(tp_activation_state(actor), 0, type->is.state_size);
     if (tp_index_insert(&shard->table, hash, actor) != TROUPE_OK) {
         tp_pool_give(&shard->pool, actor);
         return NULL;
@@ -72,8 +78,10 @@ tp_activation *tp_activation_create(tp_shard *shard, const tp_type *type, uint64
 
 void tp_activation_free(tp_shard *shard, tp_activation *actor)
 {
-    TP_ASSERT(actor->turns == NULL && tp_fifo_is_empty(&actor->mailbox) && !(actor->flags & TP_QUEUED));
-    if (shard->recent[actor->hash % TP_RECENT].actor == actor) shard->recent[actor->hash % TP_RECENT].actor = NULL;
+    TP_ASSERT(
+        actor->turns == NULL && tp_fifo_is_empty(&actor->mailbox) && !(actor->flags & TP_QUEUED));
+    if (shard->recent[actor->hash % TP_RECENT].actor == actor)
+        shard->recent[actor->hash % TP_RECENT].actor = NULL;
     tp_index_remove(&shard->table, actor->hash, actor);
     tp_list_remove(&actor->recency);
     tp_alarm_cancel(shard, &actor->idle);
@@ -91,9 +99,11 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
 
 tp_extras *tp_activation_extras(tp_shard *shard, tp_activation *actor)
 {
-    if (TP_LIKELY(actor->extras != NULL)) return actor->extras;
+    if (TP_LIKELY(actor->extras != NULL))
+        return actor->extras;
     tp_extras *extras = tp_pool_take(&shard->pool, sizeof *extras);
-    if (extras == NULL) return NULL;
+    if (extras == NULL)
+        return NULL;
     memset(extras, 0, sizeof *extras);
     tp_list_init(&extras->timers);
     extras->actor = actor;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pending asks: slots with generations. Each ends exactly once: by its reply, its deadline, a cycle, or because its waiter is
- * gone (P3). Replies that come later find another generation and are dropped. Cancellation: the asker's shard sends a
- * cancel after the ask; the target takes the message out of the mailbox (WITHDRAWN), or tells the turn that serves it, and what that
- * waits for in turn (CANCELLED).
+ * Pending asks: slots with generations. Each ends exactly once: by its reply, its deadline, a
+ * cycle, or because its waiter is gone (P3). Replies that come later find another generation and
+ * are dropped. Cancellation: the asker's shard sends a cancel after the ask; the target takes the
+ * message out of the mailbox (WITHDRAWN), or tells the turn that serves it, and what that waits for
+ * in turn (CANCELLED).
  *
- * Threads: slots belong to their shard. A troupe_cancel is shared: its list is under a spin lock that is held for a few
- * instructions.
+ * Threads: slots belong to their shard. A troupe_cancel is shared: its list is under a spin lock
+ * that is held for a few instructions.
  */
 #include "shard/shard.h"
 
@@ -17,12 +18,12 @@
 #define CHUNK 1024
 
 struct tp_cancel_link {
-    tp_inbound inbound;      /* travels to the shard when it is fired */
-    tp_link link;            /* in the token, under its lock */
-    troupe_cancel *token;    /* NULL: taken out */
+    tp_inbound inbound;   /* travels to the shard when it is fired */
+    tp_link link;         /* in the token, under its lock */
+    troupe_cancel *token; /* NULL: taken out */
     tp_shard *shard;
     tp_call call;
-    bool fired;              /* under the lock: the inbox has it, and frees it */
+    bool fired; /* under the lock: the inbox has it, and frees it */
 };
 
 struct troupe_cancel {
@@ -43,13 +44,17 @@ static troupe_status grow(tp_shard *shard)
     uint32_t limit = (shard->shared->options.max_asks + CHUNK - 1) / CHUNK;
     if (shard->asks == NULL) {
         shard->asks = tp_allocate_zeroed(allocator, limit * sizeof *shard->asks);
-        if (shard->asks == NULL) return TROUPE_NO_MEMORY;
+        if (shard->asks == NULL)
+            return TROUPE_NO_MEMORY;
     }
-    if (shard->ask_chunks == limit) return TROUPE_BUSY;
+    if (shard->ask_chunks == limit)
+        return TROUPE_BUSY;
     tp_ask *chunk = tp_allocate_zeroed(allocator, CHUNK * sizeof *chunk);
-    if (chunk == NULL) return TROUPE_NO_MEMORY;
+    if (chunk == NULL)
+        return TROUPE_NO_MEMORY;
     uint32_t first = shard->ask_chunks * CHUNK;
-    for (uint32_t i = 0; i < CHUNK; i++) chunk[i].next_free = i + 1 < CHUNK ? first + i + 1 : UINT32_MAX;
+    for (uint32_t i = 0; i < CHUNK; i++)
+        chunk[i].next_free = i + 1 < CHUNK ? first + i + 1 : UINT32_MAX;
     shard->asks[shard->ask_chunks++] = chunk;
     shard->ask_free = first;
     return TROUPE_OK;
@@ -59,7 +64,8 @@ void tp_asks_deinit(tp_shard *shard)
 {
     const troupe_allocator *allocator = shard->shared->allocator;
     uint32_t limit = (shard->shared->options.max_asks + CHUNK - 1) / CHUNK;
-    for (uint32_t i = 0; i < shard->ask_chunks; i++) tp_release(allocator, shard->asks[i], CHUNK * sizeof(tp_ask));
+    for (uint32_t i = 0; i < shard->ask_chunks; i++)
+        tp_release(allocator, shard->asks[i], CHUNK * sizeof(tp_ask));
     tp_release(allocator, shard->asks, limit * sizeof *shard->asks);
 }
 
@@ -78,10 +84,13 @@ static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask);
 
 tp_ask *tp_ask_find(tp_shard *shard, tp_call call)
 {
-    if (call.slot / CHUNK >= shard->ask_chunks) return NULL;
+    if (call.slot / CHUNK >= shard->ask_chunks)
+        return NULL;
     tp_ask *ask = slot_at(shard, call.slot);
-    if (ask->kind == TP_ASK_FREE) return NULL;
-    return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask : NULL;
+    if (ask->kind == TP_ASK_FREE)
+        return NULL;
+    return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask
+                                                                                        : NULL;
 }
 
 static void time_out(tp_shard *shard, tp_alarm *alarm)
@@ -91,15 +100,18 @@ static void time_out(tp_shard *shard, tp_alarm *alarm)
     tp_count(&shard->counters.timeouts);
     TP_MARK(shard, "ask timed out");
     char words[TP_NAME_MAX + 160];
-    int size = snprintf(words, sizeof words, "%.*s: no answer within the deadline; it may have run, or may run yet",
-                        TROUPE_ARG(ask->type->name));
+    int size = snprintf(words, sizeof words,
+        "%.*s: no answer within the deadline; it may have run, or may run yet",
+        TROUPE_ARG(ask->type->name));
     send_cancel(shard, call, ask);
-    tp_ask_end(shard, call, TROUPE_TIMEOUT, TROUPE_UNKNOWN_OUTCOME, (troupe_slice){words, (size_t)size});
-    if (TP_MUTANT(shard, TP_MUTANT_DOUBLE_REPLY)) slot_at(shard, call.slot)->generation--;
+    tp_ask_end(
+        shard, call, TROUPE_TIMEOUT, TROUPE_UNKNOWN_OUTCOME, (troupe_slice){words, (size_t)size});
+    if (TP_MUTANT(shard, TP_MUTANT_DOUBLE_REPLY))
+        slot_at(shard, call.slot)->generation--;
 }
 
-troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, const tp_type *type, uint64_t hash,
-                          tp_call *ret_call)
+troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, const tp_type *type,
+    uint64_t hash, tp_call *ret_call)
 {
     if (TP_UNLIKELY(shard->pending >= shard->shared->options.max_asks)) {
         tp_count(&shard->counters.busy_asks);
@@ -108,7 +120,8 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
     if (TP_UNLIKELY(shard->ask_free == UINT32_MAX)) {
         troupe_status status = grow(shard);
         if (status != TROUPE_OK) {
-            tp_count(status == TROUPE_BUSY ? &shard->counters.busy_asks : &shard->counters.no_memory);
+            tp_count(
+                status == TROUPE_BUSY ? &shard->counters.busy_asks : &shard->counters.no_memory);
             return status;
         }
     }
@@ -122,16 +135,18 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
     ask->deadline = deadline;
     ask->asked = shard->now;
     ask->started = ++shard->sample % TP_SAMPLE == 0;
-    if (TP_UNLIKELY(ask->started) && !shard->shared->options.no_metrics) ask->asked = tp_clock_read(shard);
+    if (TP_UNLIKELY(ask->started) && !shard->shared->options.no_metrics)
+        ask->asked = tp_clock_read(shard);
     ask->cancel = NULL;
-    if (deadline != TP_NEVER) tp_alarm_set(shard, &ask->alarm, deadline, time_out);
+    if (deadline != TP_NEVER)
+        tp_alarm_set(shard, &ask->alarm, deadline, time_out);
     shard->pending++;
     *ret_call = (tp_call){slot, ask->generation};
     tp_count(&shard->counters.asks);
     return TROUPE_OK;
 }
 
-/* ---- the end of an ask ----------------------------------------------------------------------------------------------- */
+/* ---- the end of an ask --------------------------------------------------------------------- */
 
 static void fill_answer(tp_shard *shard, troupe_answer *answer, tp_message *reply)
 {
@@ -151,7 +166,8 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
 {
     tp_activation *actor = callback->actor;
     actor->extras->callbacks--;
-    if (reply != callback->spare) tp_pool_give(&shard->pool, callback->spare);
+    if (reply != callback->spare)
+        tp_pool_give(&shard->pool, callback->spare);
     callback->spare = NULL;
     if (callback->generation != actor->extras->generation) {
         TP_MARK(shard, "answer for an earlier activation");
@@ -173,7 +189,8 @@ static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *re
 {
     if (TP_UNLIKELY(ask->started) && !shard->shared->options.no_metrics)
         tp_histogram_record(&shard->ask_time, tp_clock_read(shard) - ask->asked);
-    if (TP_UNLIKELY(ask->cancel != NULL)) detach_cancel(shard, ask);
+    if (TP_UNLIKELY(ask->cancel != NULL))
+        detach_cancel(shard, ask);
     tp_ask_kind kind = (tp_ask_kind)ask->kind;
     free_slot(shard, slot, ask);
     if (kind == TP_ASK_TURN) {
@@ -202,15 +219,18 @@ void tp_ask_reply(tp_shard *shard, tp_message *reply)
     end_with(shard, reply->from.slot, ask, reply);
 }
 
-void tp_ask_end(tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text)
+void tp_ask_end(
+    tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text)
 {
     tp_ask *ask = tp_ask_find(shard, call);
-    if (ask == NULL) return;
+    if (ask == NULL)
+        return;
     tp_message *reply = NULL;
     if (ask->kind == TP_ASK_CALLBACK) {
         reply = ask->waiter.callback->spare;
         size_t room = reply->payload_size;
-        if (text.size < room) reply->payload_size = (uint32_t)text.size;
+        if (text.size < room)
+            reply->payload_size = (uint32_t)text.size;
         memcpy((char *)reply + reply->payload_at, text.data, reply->payload_size);
     } else {
         tp_message_parts parts = {.content_type = TROUPE_TEXT, .payload = text};
@@ -224,7 +244,8 @@ void tp_ask_end(tp_shard *shard, tp_call call, troupe_status status, troupe_outc
         return;
     }
     /* No memory for words: the status alone. */
-    if (ask->cancel != NULL) detach_cancel(shard, ask);
+    if (ask->cancel != NULL)
+        detach_cancel(shard, ask);
     troupe_answer answer = {.status = status, .outcome = outcome};
     tp_ask_kind kind = (tp_ask_kind)ask->kind;
     free_slot(shard, call.slot, ask);
@@ -239,14 +260,17 @@ void tp_ask_end(tp_shard *shard, tp_call call, troupe_status status, troupe_outc
 void tp_ask_forget(tp_shard *shard, tp_call call)
 {
     tp_ask *ask = tp_ask_find(shard, call);
-    if (ask == NULL) return;
-    if (ask->cancel != NULL) detach_cancel(shard, ask);
+    if (ask == NULL)
+        return;
+    if (ask->cancel != NULL)
+        detach_cancel(shard, ask);
     free_slot(shard, call.slot, ask);
 }
 
 void troupe_answer_release(troupe_answer *answer)
 {
-    if (answer == NULL) return;
+    if (answer == NULL)
+        return;
     if (answer->owner != NULL) {
         if (answer->home != NULL) {
             tp_shard *shard = answer->home;
@@ -258,13 +282,14 @@ void troupe_answer_release(troupe_answer *answer)
     *answer = (troupe_answer)TROUPE_ANSWER_INIT;
 }
 
-/* ---- cancellation ------------------------------------------------------------------------------------------------------ */
+/* ---- cancellation -------------------------------------------------------------------------- */
 
 static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask)
 {
     tp_message_parts none = {0};
     tp_message *cancel = tp_message_make(&shard->pool, &none);
-    if (cancel == NULL) return; /* the deadline travels with the call: it ends all the same */
+    if (cancel == NULL)
+        return; /* the deadline travels with the call: it ends all the same */
     cancel->kind = TP_CANCEL;
     cancel->hash = ask->hash;
     cancel->type = ask->type;
@@ -275,8 +300,9 @@ static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask)
 
 static bool is_of(const tp_message *message, const tp_message *cancel)
 {
-    return message != NULL && message->kind == TP_ASK && message->from_shard == cancel->from_shard &&
-           message->from.slot == cancel->from.slot && message->from.generation == cancel->from.generation;
+    return message != NULL && message->kind == TP_ASK &&
+           message->from_shard == cancel->from_shard && message->from.slot == cancel->from.slot &&
+           message->from.generation == cancel->from.generation;
 }
 
 static bool withdraw(tp_shard *shard, tp_activation *actor, const tp_message *cancel)
@@ -286,9 +312,11 @@ static bool withdraw(tp_shard *shard, tp_activation *actor, const tp_message *ca
         tp_message *message = tp_message_of(node);
         if (is_of(message, cancel)) {
             TP_MARK(shard, "withdrawn from the mailbox");
-            if (TP_MUTANT(shard, TP_MUTANT_CANCEL_RUNS)) return true;
+            if (TP_MUTANT(shard, TP_MUTANT_CANCEL_RUNS))
+                return true;
             tp_mailbox_remove(shard, actor, before, message);
-            tp_message_answer(shard, message, TROUPE_WITHDRAWN, TROUPE_NOT_DONE, "its caller cancelled it before it started");
+            tp_message_answer(shard, message, TROUPE_WITHDRAWN, TROUPE_NOT_DONE,
+                "its caller cancelled it before it started");
             return true;
         }
         before = message;
@@ -301,10 +329,11 @@ void tp_cancel_arrived(tp_shard *shard, tp_message *cancel)
     tp_activation *actor = tp_index_peek(&shard->table, cancel->hash);
     if (actor != NULL && !withdraw(shard, actor, cancel)) {
         for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
-            if (!is_of(turn->message, cancel) || turn->cancelled) continue;
+            if (!is_of(turn->message, cancel) || turn->cancelled)
+                continue;
             TP_MARK(shard, "cancel during a park");
             tp_message_parts parts = {.content_type = TROUPE_TEXT,
-                                      .payload = troupe_str("its caller cancelled it while it ran")};
+                .payload = troupe_str("its caller cancelled it while it ran")};
             tp_message *reply = tp_message_make(&shard->pool, &parts);
             if (reply != NULL) {
                 reply->kind = TP_REPLY;
@@ -327,7 +356,8 @@ void tp_turn_cancel(troupe_turn *turn)
     turn->cancelled = true;
     if (turn->wait == TP_WAIT_ASK) {
         tp_ask *ask = tp_ask_find(shard, turn->wait_call);
-        if (ask != NULL) send_cancel(shard, turn->wait_call, ask); /* its answer resumes the turn */
+        if (ask != NULL)
+            send_cancel(shard, turn->wait_call, ask); /* its answer resumes the turn */
     } else if (turn->wait == TP_WAIT_SLEEP || turn->wait == TP_WAIT_YIELD) {
         tp_alarm_cancel(shard, &turn->alarm);
         tp_unpark(turn, TROUPE_CANCELLED);
@@ -336,7 +366,8 @@ void tp_turn_cancel(troupe_turn *turn)
 
 static void lock(troupe_cancel *token)
 {
-    while (atomic_flag_test_and_set_explicit(&token->lock, memory_order_acquire)) {}
+    while (atomic_flag_test_and_set_explicit(&token->lock, memory_order_acquire)) {
+    }
 }
 
 static void unlock(troupe_cancel *token)
@@ -359,11 +390,14 @@ static void cancel_fired(tp_shard *shard, tp_inbound *inbound)
 troupe_status tp_cancel_attach(tp_shard *shard, tp_call call, troupe_cancel *token)
 {
     tp_cancel_link *link = tp_allocate(shard->shared->allocator, sizeof *link);
-    if (link == NULL) return TROUPE_NO_MEMORY;
-    *link = (tp_cancel_link){.inbound = {.arrive = cancel_fired}, .token = token, .shard = shard, .call = call};
+    if (link == NULL)
+        return TROUPE_NO_MEMORY;
+    *link = (tp_cancel_link){
+        .inbound = {.arrive = cancel_fired}, .token = token, .shard = shard, .call = call};
     lock(token);
     bool fired = token->fired;
-    if (!fired) tp_list_push_back(&token->links, &link->link);
+    if (!fired)
+        tp_list_push_back(&token->links, &link->link);
     unlock(token);
     if (fired) {
         link->fired = true;
@@ -380,15 +414,18 @@ static void detach_cancel(tp_shard *shard, tp_ask *ask)
     ask->cancel = NULL;
     lock(link->token);
     bool fired = link->fired;
-    if (!fired) tp_list_remove(&link->link);
+    if (!fired)
+        tp_list_remove(&link->link);
     unlock(link->token);
-    if (!fired) tp_release(shard->shared->allocator, link, sizeof *link);
+    if (!fired)
+        tp_release(shard->shared->allocator, link, sizeof *link);
 }
 
 troupe_status tp_cancel_make(tp_shared *shared, troupe_cancel **ret_cancel)
 {
     troupe_cancel *token = tp_allocate_zeroed(shared->allocator, sizeof *token);
-    if (token == NULL) return TROUPE_NO_MEMORY;
+    if (token == NULL)
+        return TROUPE_NO_MEMORY;
     token->shared = shared;
     atomic_flag_clear(&token->lock);
     tp_list_init(&token->links);
@@ -398,7 +435,8 @@ troupe_status tp_cancel_make(tp_shared *shared, troupe_cancel **ret_cancel)
 
 void troupe_cancel_fire(troupe_cancel *token)
 {
-    if (token == NULL) return;
+    if (token == NULL)
+        return;
     lock(token);
     token->fired = true;
     tp_link *link;
@@ -412,6 +450,7 @@ void troupe_cancel_fire(troupe_cancel *token)
 
 void troupe_cancel_destroy(troupe_cancel *token)
 {
-    if (token == NULL) return;
+    if (token == NULL)
+        return;
     tp_release(token->shared->allocator, token, sizeof *token);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls that a turn makes: ask, tell, sleep, blocking work. Each checks its arguments and limits, then makes a message and
- * sends it on its way. Answering is in reply.c.
+ * The calls that a turn makes: ask, tell, sleep, blocking work. Each checks its arguments and
+ * limits, then makes a message and sends it on its way. Answering is in reply.c.
  */
 #include "shard/shard.h"
 
@@ -22,12 +22,16 @@ static troupe_status set_target(tp_shard *shard, troupe_id id, const char *metho
 {
     const tp_types *types = &shard->shared->types;
     ret->type = tp_types_find(types, id.type);
-    if (TP_UNLIKELY(ret->type == NULL)) return TROUPE_NO_TYPE;
-    if (TP_UNLIKELY(id.key.size - 1 >= TP_KEY_MAX)) return TROUPE_USAGE;
-    if (TP_UNLIKELY(id.partition.size != 0) && !tp_name_is_valid(id.partition)) return TROUPE_USAGE;
+    if (TP_UNLIKELY(ret->type == NULL))
+        return TROUPE_NO_TYPE;
+    if (TP_UNLIKELY(id.key.size - 1 >= TP_KEY_MAX))
+        return TROUPE_USAGE;
+    if (TP_UNLIKELY(id.partition.size != 0) && !tp_name_is_valid(id.partition))
+        return TROUPE_USAGE;
     ret->shown_method = troupe_str(method);
     int32_t number = tp_type_method(ret->type, ret->shown_method);
-    if (TP_UNLIKELY(number < 0)) return TROUPE_NO_METHOD;
+    if (TP_UNLIKELY(number < 0))
+        return TROUPE_NO_METHOD;
     ret->method = (uint16_t)number;
     ret->method_name = number == TP_METHOD_OTHER ? ret->shown_method : (troupe_slice){0, 0};
     ret->partition = id.partition;
@@ -59,38 +63,47 @@ static void set_ref_target(const troupe_ref *ref, troupe_selector method, target
     ret->shown_method = ref->type->methods[method.number].name;
 }
 
-static void make_parts(const troupe_turn *turn, const target *to, bool with_key, troupe_slice payload,
-                       const troupe_call_options *options, tp_message_parts *ret)
+static void make_parts(const troupe_turn *turn, const target *to, bool with_key,
+    troupe_slice payload, const troupe_call_options *options, tp_message_parts *ret)
 {
     const tp_activation *self = turn->actor;
-    *ret = (tp_message_parts){.caller_key = tp_activation_key(self), .caller_partition = tp_activation_partition(self),
-                              .method = to->method_name, .payload = payload};
+    *ret = (tp_message_parts){.caller_key = tp_activation_key(self),
+        .caller_partition = tp_activation_partition(self),
+        .method = to->method_name,
+        .payload = payload};
     if (with_key) {
         ret->key = to->key;
         ret->partition = to->partition;
     }
-    if (options != NULL) ret->content_type = options->content_type;
+    if (options != NULL)
+        ret->content_type = options->content_type;
 }
 
 static void sample_arrival(tp_shard *shard, tp_message *message)
 {
-    if (TP_LIKELY(++shard->sample % TP_SAMPLE != 0) || shard->shared->options.no_metrics) return;
+    if (TP_LIKELY(++shard->sample % TP_SAMPLE != 0) || shard->shared->options.no_metrics)
+        return;
     message->flags |= TP_MESSAGE_TIMED;
     message->arrived = tp_clock(shard);
 }
 
-/* An actor of this shard that is found without a miss, while no arrivals wait whom it would overtake. */
+/* An actor of this shard that is found without a miss, while no arrivals wait whom it would
+ * overtake. */
 static tp_activation *near_target(tp_shard *shard, const target *to)
 {
-    if (to->shard != shard->number) return NULL;
-    if (shard->arrival_count != 0 && !TP_MUTANT(shard, TP_MUTANT_OVERTAKE)) return NULL;
-    if (shard->recent[to->hash % TP_RECENT].hash != to->hash || shard->recent[to->hash % TP_RECENT].actor == NULL) return NULL;
+    if (to->shard != shard->number)
+        return NULL;
+    if (shard->arrival_count != 0 && !TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
+        return NULL;
+    if (shard->recent[to->hash % TP_RECENT].hash != to->hash ||
+        shard->recent[to->hash % TP_RECENT].actor == NULL)
+        return NULL;
     return tp_activation_find(shard, to->type, to->hash, to->partition, to->key);
 }
 
 /* Makes the message and sends it. `call` is not NULL for asks. */
-static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payload, const troupe_call_options *options,
-                          uint64_t deadline, const tp_call *call)
+static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payload,
+    const troupe_call_options *options, uint64_t deadline, const tp_call *call)
 {
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->shared->options.max_message)) {
@@ -105,7 +118,8 @@ static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payl
         }
     } else {
         troupe_status status = tp_send_room(shard, to->shard, to->hash, call == NULL);
-        if (TP_UNLIKELY(status != TROUPE_OK)) return status;
+        if (TP_UNLIKELY(status != TROUPE_OK))
+            return status;
     }
     tp_message_parts parts;
     make_parts(turn, to, near == NULL, payload, options, &parts);
@@ -126,6 +140,7 @@ static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payl
         message->from = *call;
     }
     sample_arrival(shard, message);
+    turn->has_sent = true;
     if (near != NULL) {
         tp_accept_at(shard, near, message);
     } else {
@@ -134,11 +149,14 @@ static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payl
     return TROUPE_OK;
 }
 
-/* ---- retry ------------------------------------------------------------------------------------------------------------- */
+/* ---- retry --------------------------------------------------------------------------------- */
 
-static bool may_retry(const troupe_call_options *options, troupe_status status, troupe_outcome outcome, uint32_t attempt)
+static bool may_retry(const troupe_call_options *options, troupe_status status,
+    troupe_outcome outcome, uint32_t attempt)
 {
-    if (options == NULL || status == TROUPE_OK || attempt >= options->retry.attempts || outcome != TROUPE_NOT_DONE) return false;
+    if (options == NULL || status == TROUPE_OK || attempt >= options->retry.attempts ||
+        outcome != TROUPE_NOT_DONE)
+        return false;
     troupe_kind kind = troupe_status_kind(status);
     return kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE;
 }
@@ -147,59 +165,67 @@ uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t ch
 {
     uint64_t pause = retry->backoff != 0 ? retry->backoff : TROUPE_MILLISECONDS(1);
     uint64_t cap = retry->backoff_cap != 0 ? retry->backoff_cap : TROUPE_SECONDS(1);
-    for (uint32_t i = 1; i < attempt && pause < cap; i++) pause *= 2;
-    if (pause > cap) pause = cap;
+    for (uint32_t i = 1; i < attempt && pause < cap; i++)
+        pause *= 2;
+    if (pause > cap)
+        pause = cap;
     uint32_t jitter = retry->jitter != 0 ? retry->jitter : 50;
     return pause - chance % (pause / 100 * jitter + 1);
 }
 
-/* ---- tell ---------------------------------------------------------------------------------------------------------------- */
+/* ---- tell ---------------------------------------------------------------------------------- */
 
-static troupe_status tell(troupe_turn *turn, const target *to, troupe_slice payload, const troupe_call_options *options)
+static troupe_status tell(
+    troupe_turn *turn, const target *to, troupe_slice payload, const troupe_call_options *options)
 {
     tp_shard *shard = turn->shard;
     uint64_t deadline = TP_NEVER;
-    if (options != NULL && options->timeout != 0) deadline = tp_time_after(tp_clock(shard), options->timeout);
+    if (options != NULL && options->timeout != 0)
+        deadline = tp_time_after(tp_clock(shard), options->timeout);
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = send(turn, to, payload, options, deadline, NULL);
         if (TP_LIKELY(status == TROUPE_OK)) {
             tp_count(&shard->counters.tells);
             return TROUPE_OK;
         }
-        if (!may_retry(options, status, TROUPE_NOT_DONE, attempt)) return status;
-        TROUPE_TRY(troupe_sleep(turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&shard->prng))));
+        if (!may_retry(options, status, TROUPE_NOT_DONE, attempt))
+            return status;
+        TROUPE_TRY(troupe_sleep(
+            turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&shard->prng))));
     }
 }
 
 troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *method, troupe_slice payload,
-                          const troupe_call_options *options)
+    const troupe_call_options *options)
 {
     target to;
     TROUPE_TRY(set_target(turn->shard, id, method, &to));
     return tell(turn, &to, payload, options);
 }
 
-troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method, troupe_slice payload,
-                              const troupe_call_options *options)
+troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method,
+    troupe_slice payload, const troupe_call_options *options)
 {
     target to;
     set_ref_target(ref, method, &to);
     return tell(turn, &to, payload, options);
 }
 
-/* ---- ask ------------------------------------------------------------------------------------------------------------------- */
+/* ---- ask ----------------------------------------------------------------------------------- */
 
 static uint64_t ask_deadline(const troupe_turn *turn, const troupe_call_options *options)
 {
     tp_shard *shard = turn->shard;
-    uint64_t timeout = options != NULL && options->timeout != 0 ? options->timeout : shard->shared->options.ask_timeout;
+    uint64_t timeout = options != NULL && options->timeout != 0
+                           ? options->timeout
+                           : shard->shared->options.ask_timeout;
     uint64_t deadline = tp_time_after(tp_clock(shard), timeout);
     return deadline < turn->deadline ? deadline : turn->deadline;
 }
 
 /* Opens a slot and sends; the slot is gone again when that fails. */
-static troupe_status begin_ask(troupe_turn *turn, const target *to, troupe_slice payload, const troupe_call_options *options,
-                               tp_ask_kind kind, void *waiter, tp_call *ret_call)
+static troupe_status begin_ask(troupe_turn *turn, const target *to, troupe_slice payload,
+    const troupe_call_options *options, tp_ask_kind kind, void *waiter, tp_call *ret_call)
 {
     tp_shard *shard = turn->shard;
     uint64_t deadline = ask_deadline(turn, options);
@@ -215,80 +241,95 @@ static troupe_status begin_ask(troupe_turn *turn, const target *to, troupe_slice
         ask->waiter.callback = waiter;
     }
     troupe_status status = TROUPE_OK;
-    if (options != NULL && TP_UNLIKELY(options->cancel != NULL)) status = tp_cancel_attach(shard, *ret_call, options->cancel);
-    if (status == TROUPE_OK) status = send(turn, to, payload, options, deadline, ret_call);
-    if (TP_UNLIKELY(status != TROUPE_OK)) tp_ask_forget(shard, *ret_call);
+    if (options != NULL && TP_UNLIKELY(options->cancel != NULL))
+        status = tp_cancel_attach(shard, *ret_call, options->cancel);
+    if (status == TROUPE_OK)
+        status = send(turn, to, payload, options, deadline, ret_call);
+    if (TP_UNLIKELY(status != TROUPE_OK))
+        tp_ask_forget(shard, *ret_call);
     return status;
 }
 
-static troupe_status fail_answer(troupe_turn *turn, const target *to, troupe_status status, troupe_answer *answer)
+static troupe_status fail_answer(
+    troupe_turn *turn, const target *to, troupe_status status, troupe_answer *answer)
 {
     (void)to;
-    *answer = (troupe_answer){.status = status, .outcome = TROUPE_NOT_DONE,
-                              .message = troupe_str(troupe_status_text(status))};
+    *answer = (troupe_answer){.status = status,
+        .outcome = TROUPE_NOT_DONE,
+        .message = troupe_str(troupe_status_text(status))};
     (void)turn;
     return status;
 }
 
-static troupe_status ask_once(troupe_turn *turn, const target *to, troupe_slice payload, const troupe_call_options *options,
-                              troupe_answer *answer)
+static troupe_status ask_once(troupe_turn *turn, const target *to, troupe_slice payload,
+    const troupe_call_options *options, troupe_answer *answer)
 {
     tp_shard *shard = turn->shard;
     troupe_status status = tp_park_reserve(turn);
-    if (status != TROUPE_OK) return fail_answer(turn, to, status, answer);
+    if (status != TROUPE_OK)
+        return fail_answer(turn, to, status, answer);
     *answer = (troupe_answer)TROUPE_ANSWER_INIT;
     turn->wait_answer = answer;
     status = begin_ask(turn, to, payload, options, TP_ASK_TURN, turn, &turn->wait_call);
-    if (status != TROUPE_OK) return fail_answer(turn, to, status, answer);
+    if (status != TROUPE_OK)
+        return fail_answer(turn, to, status, answer);
     turn->wait_id = (troupe_id){to->type->name, to->partition, to->key};
     turn->wait_method = to->shown_method;
-    if (tp_ask_find(shard, turn->wait_call) == NULL) return answer->status; /* refused on the way, at once */
+    if (tp_ask_find(shard, turn->wait_call) == NULL)
+        return answer->status; /* refused on the way, at once */
     status = tp_park(turn, TP_WAIT_ASK);
     return answer->status == TROUPE_OK ? status : answer->status;
 }
 
-static troupe_status ask(troupe_turn *turn, const target *to, troupe_slice payload, const troupe_call_options *options,
-                         troupe_answer *answer)
+static troupe_status ask(troupe_turn *turn, const target *to, troupe_slice payload,
+    const troupe_call_options *options, troupe_answer *answer)
 {
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = ask_once(turn, to, payload, options, answer);
-        if (!may_retry(options, status, answer->outcome, attempt)) return status;
+        if (!may_retry(options, status, answer->outcome, attempt))
+            return status;
         troupe_answer_release(answer);
-        status = troupe_sleep(turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&turn->shard->prng)));
-        if (status != TROUPE_OK) return fail_answer(turn, to, status, answer);
+        status = troupe_sleep(
+            turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&turn->shard->prng)));
+        if (status != TROUPE_OK)
+            return fail_answer(turn, to, status, answer);
     }
 }
 
 troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *method, troupe_slice payload,
-                         const troupe_call_options *options, troupe_answer *ret_answer)
+    const troupe_call_options *options, troupe_answer *ret_answer)
 {
     target to;
     troupe_status status = set_target(turn->shard, id, method, &to);
-    if (TP_UNLIKELY(status != TROUPE_OK)) return fail_answer(turn, &to, status, ret_answer);
+    if (TP_UNLIKELY(status != TROUPE_OK))
+        return fail_answer(turn, &to, status, ret_answer);
     return ask(turn, &to, payload, options, ret_answer);
 }
 
-troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method, troupe_slice payload,
-                             const troupe_call_options *options, troupe_answer *ret_answer)
+troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
     target to;
     set_ref_target(ref, method, &to);
     return ask(turn, &to, payload, options, ret_answer);
 }
 
-troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *method, troupe_slice payload,
-                                  const troupe_call_options *options, troupe_turn_done *done, void *user)
+troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, troupe_turn_done *done, void *user)
 {
     tp_shard *shard = turn->shard;
-    if (options != NULL && options->retry.attempts > 1) return TROUPE_USAGE; /* retries need the waiting form */
+    if (options != NULL && options->retry.attempts > 1)
+        return TROUPE_USAGE; /* retries need the waiting form */
     target to;
     TROUPE_TRY(set_target(shard, id, method, &to));
     tp_extras *extras = tp_activation_extras(shard, turn->actor);
     tp_callback *callback = extras != NULL ? tp_pool_take(&shard->pool, sizeof *callback) : NULL;
-    if (callback == NULL) return TROUPE_NO_MEMORY;
+    if (callback == NULL)
+        return TROUPE_NO_MEMORY;
     static const char room[512] = {0};
     tp_message_parts parts = {.content_type = TROUPE_TEXT, .payload = {room, sizeof room}};
-    *callback = (tp_callback){done, user, turn->actor, tp_message_make(&shard->pool, &parts), extras->generation};
+    *callback = (tp_callback){
+        done, user, turn->actor, tp_message_make(&shard->pool, &parts), extras->generation};
     if (callback->spare == NULL) {
         tp_pool_give(&shard->pool, callback);
         return TROUPE_NO_MEMORY;
@@ -304,7 +345,7 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *m
     return status;
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------------------------- */
 
 static void slept(tp_shard *shard, tp_alarm *alarm)
 {
@@ -314,7 +355,8 @@ static void slept(tp_shard *shard, tp_alarm *alarm)
 
 troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration)
 {
-    if (duration == 0) return troupe_yield(turn);
+    if (duration == 0)
+        return troupe_yield(turn);
     TROUPE_TRY(tp_park_reserve(turn));
     tp_alarm_set(turn->shard, &turn->alarm, tp_time_after(tp_clock(turn->shard), duration), slept);
     return tp_park(turn, TP_WAIT_SLEEP);
@@ -358,62 +400,80 @@ troupe_status troupe_blocking(troupe_turn *turn, troupe_job *job, void *argument
 {
     tp_shard *shard = turn->shard;
     TROUPE_TRY(tp_park_reserve(turn));
-    blocking self = {.job = {.run = blocking_run, .done = blocking_done}, .inbound = {.arrive = blocking_over},
-                     .turn = turn, .run = job, .argument = argument};
+    blocking self = {.job = {.run = blocking_run, .done = blocking_done},
+        .inbound = {.arrive = blocking_over},
+        .turn = turn,
+        .run = job,
+        .argument = argument};
     troupe_status status = shard->env->job_start(shard->env, &self.job);
-    if (status == TROUPE_BUSY) tp_count(&shard->counters.busy_blocking);
-    if (status != TROUPE_OK) return status;
+    if (status == TROUPE_BUSY)
+        tp_count(&shard->counters.busy_blocking);
+    if (status != TROUPE_OK)
+        return status;
     return tp_park(turn, TP_WAIT_BLOCKING);
 }
 
-/* ---- refs -------------------------------------------------------------------------------------------------------------------- */
+/* ---- refs ---------------------------------------------------------------------------------- */
 
 troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
 {
     const tp_type *type = tp_types_find(&shared->types, id.type);
-    if (type == NULL) return TROUPE_NO_TYPE;
-    if (id.key.size - 1 >= TP_KEY_MAX || (id.partition.size != 0 && !tp_name_is_valid(id.partition))) return TROUPE_USAGE;
-    troupe_ref *ref = shared->allocator->allocate(shared->allocator->context,
-                                                  sizeof *ref + id.key.size + id.partition.size);
-    if (ref == NULL) return TROUPE_NO_MEMORY;
-    *ref = (troupe_ref){.holders = 1, .shared = shared, .type = type, .key_size = (uint16_t)id.key.size,
-                        .partition_size = (uint16_t)id.partition.size};
+    if (type == NULL)
+        return TROUPE_NO_TYPE;
+    if (id.key.size - 1 >= TP_KEY_MAX ||
+        (id.partition.size != 0 && !tp_name_is_valid(id.partition)))
+        return TROUPE_USAGE;
+    troupe_ref *ref = shared->allocator->allocate(
+        shared->allocator->context, sizeof *ref + id.key.size + id.partition.size);
+    if (ref == NULL)
+        return TROUPE_NO_MEMORY;
+    *ref = (troupe_ref){.holders = 1,
+        .shared = shared,
+        .type = type,
+        .key_size = (uint16_t)id.key.size,
+        .partition_size = (uint16_t)id.partition.size};
     ref->hash = tp_type_hash(&shared->types, type, id.partition, id.key);
     ref->shard = tp_hash_shard(ref->hash, shared->shard_count);
     memcpy(ref + 1, id.key.data, id.key.size);
-    if (id.partition.size != 0) memcpy((char *)(ref + 1) + id.key.size, id.partition.data, id.partition.size);
+    if (id.partition.size != 0)
+        memcpy((char *)(ref + 1) + id.key.size, id.partition.data, id.partition.size);
     *ret_ref = ref;
     return TROUPE_OK;
 }
 
 troupe_ref *troupe_ref_retain(troupe_ref *ref)
 {
-    if (ref != NULL) atomic_fetch_add_explicit(&ref->holders, 1, memory_order_relaxed);
+    if (ref != NULL)
+        atomic_fetch_add_explicit(&ref->holders, 1, memory_order_relaxed);
     return ref;
 }
 
 void troupe_ref_release(troupe_ref *ref)
 {
-    if (ref == NULL || atomic_fetch_sub_explicit(&ref->holders, 1, memory_order_acq_rel) != 1) return;
+    if (ref == NULL || atomic_fetch_sub_explicit(&ref->holders, 1, memory_order_acq_rel) != 1)
+        return;
     const troupe_allocator *allocator = ref->shared->allocator;
     allocator->release(allocator->context, ref, sizeof *ref + ref->key_size + ref->partition_size);
 }
 
 troupe_id troupe_ref_id(const troupe_ref *ref)
 {
-    return (troupe_id){ref->type->name, {(const char *)(ref + 1) + ref->key_size, ref->partition_size},
-                       {ref + 1, ref->key_size}};
+    return (troupe_id){ref->type->name,
+        {(const char *)(ref + 1) + ref->key_size, ref->partition_size}, {ref + 1, ref->key_size}};
 }
 
 bool troupe_ref_equal(const troupe_ref *left, const troupe_ref *right)
 {
-    return left == right || (left->hash == right->hash && troupe_id_equal(troupe_ref_id(left), troupe_ref_id(right)));
+    return left == right || (left->hash == right->hash &&
+                                troupe_id_equal(troupe_ref_id(left), troupe_ref_id(right)));
 }
 
-troupe_status troupe_ref_selector(const troupe_ref *ref, const char *method, troupe_selector *ret_selector)
+troupe_status troupe_ref_selector(
+    const troupe_ref *ref, const char *method, troupe_selector *ret_selector)
 {
     int32_t number = tp_type_method(ref->type, troupe_str(method));
-    if (number < 0 || number == TP_METHOD_OTHER) return TROUPE_NO_METHOD; /* a catch-all needs the name in each call */
+    if (number < 0 || number == TP_METHOD_OTHER)
+        return TROUPE_NO_METHOD; /* a catch-all needs the name in each call */
     ret_selector->number = (uint32_t)number;
     return TROUPE_OK;
 }

@@ -1,41 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deadlocks across independent callers and shards (P10): probes that follow waits, in the manner of Chandy, Misra and Haas (1983) for
- * the AND model, with a second round.
+ * Deadlocks across independent callers and shards (P10): probes that follow waits, in the manner of
+ * Chandy, Misra and Haas (1983) for the AND model, with a second round.
  *
- * An ask that waits behind a parked turn for `deadlock_wait` sends a probe along: to what that turn waits for, and so on. When
- * the probe comes to a turn that waits for the very ask it began with, the cycle is closed. Then it goes round once more, along
- * the asks it found. An edge seen in both rounds, with the same generation of its slot, was there all the time between; so
- * after the second round all edges stood together at one moment, and the cycle is real. The youngest ask in it that still waits in
- * a mailbox fails, and only that: every probe of the same cycle chooses the same. It is taken out of the mailbox, so it is NOT_DONE.
+ * An ask that waits behind a parked turn for `deadlock_wait` sends a probe along: to what that turn
+ * waits for, and so on. When the probe comes to a turn that waits for the very ask it began with,
+ * the cycle is closed. Then it goes round once more, along the asks it found. An edge seen in both
+ * rounds, with the same generation of its slot, was there all the time between; so after the second
+ * round all edges stood together at one moment, and the cycle is real. The youngest ask in it that
+ * still waits in a mailbox fails, and only that: every probe of the same cycle chooses the same. It
+ * is taken out of the mailbox, so it is NOT_DONE.
  *
  * Invariants
  * 1. A hop whose wait is over, or that waits for something else than an ask, ends the probe.
- * 2. Each ask is probed once: the last edge of a cycle to form is an ask that comes to wait behind a turn in progress, and its own
- *    probe finds all others in place. One that waits behind a turn that parks later is probed from then.
+ * 2. Each ask is probed once: the last edge of a cycle to form is an ask that comes to wait behind
+ * a turn in progress, and its own probe finds all others in place. One that waits behind a turn
+ * that parks later is probed from then.
  * 3. Waits through foreign threads are not seen.
  */
 #include "shard/shard.h"
 
 #include "base/text.h"
 
-#define HOPS_MAX 64
+#define HOPS_MAX       64
 #define PATH_MAX_BYTES 2048
 #define PROBED_AT_ONCE 64
 
 typedef struct edge {
-    tp_call call;     /* the ask: a slot of `shard` */
-    uint64_t asked;   /* when, for youth */
-    uint64_t hash;    /* of its target */
+    tp_call call;   /* the ask: a slot of `shard` */
+    uint64_t asked; /* when, for youth */
+    uint64_t hash;  /* of its target */
     uint32_t shard;
-    uint32_t queued;  /* it waits in the mailbox; else a turn serves it */
+    uint32_t queued; /* it waits in the mailbox; else a turn serves it */
 } edge;
 
 /* The payload of a TP_PROBE. */
 typedef struct probe {
-    uint32_t round;   /* 1: searches, 2: confirms */
-    uint32_t hops;    /* edges found; edges[0] is the ask that it began with */
-    uint32_t at;      /* the edge whose target is visited */
+    uint32_t round; /* 1: searches, 2: confirms */
+    uint32_t hops;  /* edges found; edges[0] is the ask that it began with */
+    uint32_t at;    /* the edge whose target is visited */
     uint32_t path_size;
     edge edges[HOPS_MAX];
     char path[PATH_MAX_BYTES];
@@ -43,12 +46,14 @@ typedef struct probe {
 
 static bool same_call(const edge *left, uint32_t shard, tp_call call)
 {
-    return left->shard == shard && left->call.slot == call.slot && left->call.generation == call.generation;
+    return left->shard == shard && left->call.slot == call.slot &&
+           left->call.generation == call.generation;
 }
 
 static bool is_asked_by(const tp_message *message, const edge *ask)
 {
-    return message != NULL && message->kind == TP_ASK && same_call(ask, message->from_shard, message->from);
+    return message != NULL && message->kind == TP_ASK &&
+           same_call(ask, message->from_shard, message->from);
 }
 
 static void send_probe(tp_shard *shard, const probe *from)
@@ -56,10 +61,12 @@ static void send_probe(tp_shard *shard, const probe *from)
     size_t size = offsetof(probe, path) + PATH_MAX_BYTES;
     tp_message_parts parts = {.payload = {from, size}};
     tp_message *message = tp_message_make(&shard->pool, &parts);
-    if (message == NULL) return; /* deadlines end the cycle */
+    if (message == NULL)
+        return; /* deadlines end the cycle */
     message->kind = TP_PROBE;
     tp_count(&shard->counters.probes);
-    tp_send_control(shard, tp_hash_shard(from->edges[from->at].hash, shard->shared->shard_count), message);
+    tp_send_control(
+        shard, tp_hash_shard(from->edges[from->at].hash, shard->shared->shard_count), message);
 }
 
 static void add_path(probe *self, const tp_activation *actor, const troupe_turn *turn)
@@ -69,14 +76,17 @@ static void add_path(probe *self, const tp_activation *actor, const troupe_turn 
     text.size = self->path_size;
     char id[TP_ID_MAX + 1];
     troupe_id_print(tp_activation_id(actor), id, sizeof id);
-    tp_text_printf(&text, "%s%s %.*s", self->path_size ? " -> " : "", id, TROUPE_ARG(troupe_turn_method(turn)));
+    tp_text_printf(&text, "%s%s %.*s", self->path_size ? " -> " : "", id,
+        TROUPE_ARG(troupe_turn_method(turn)));
     self->path_size = (uint32_t)text.size;
 }
 
 static bool is_younger(const edge *left, const edge *right)
 {
-    if (left->asked != right->asked) return left->asked > right->asked;
-    if (left->shard != right->shard) return left->shard > right->shard;
+    if (left->asked != right->asked)
+        return left->asked > right->asked;
+    if (left->shard != right->shard)
+        return left->shard > right->shard;
     return left->call.slot > right->call.slot;
 }
 
@@ -84,11 +94,14 @@ static void fail_victim(tp_shard *shard, const probe *self)
 {
     const edge *youngest = NULL;
     for (uint32_t i = 0; i < self->hops; i++)
-        if (self->edges[i].queued && (youngest == NULL || is_younger(&self->edges[i], youngest))) youngest = &self->edges[i];
-    if (youngest == NULL) return;
+        if (self->edges[i].queued && (youngest == NULL || is_younger(&self->edges[i], youngest)))
+            youngest = &self->edges[i];
+    if (youngest == NULL)
+        return;
     tp_message_parts parts = {.payload = {self->path, self->path_size}};
     tp_message *message = tp_message_make(&shard->pool, &parts);
-    if (message == NULL) return;
+    if (message == NULL)
+        return;
     message->kind = TP_VICTIM;
     message->from = youngest->call;
     message->from_shard = (uint16_t)youngest->shard;
@@ -99,12 +112,15 @@ static void fail_victim(tp_shard *shard, const probe *self)
 /* The turn of `actor` that holds up the ask at self->at waits for an ask: the next edge. */
 static void follow(tp_shard *shard, probe *self, tp_activation *actor, troupe_turn *turn)
 {
-    if (turn->wait != TP_WAIT_ASK) return;
+    if (turn->wait != TP_WAIT_ASK)
+        return;
     tp_ask *ask = tp_ask_find(shard, turn->wait_call);
-    if (ask == NULL) return;
+    if (ask == NULL)
+        return;
     if (self->round == 2) {
         uint32_t next = (self->at + 1) % self->hops;
-        if (!same_call(&self->edges[next], shard->number, turn->wait_call)) return;
+        if (!same_call(&self->edges[next], shard->number, turn->wait_call))
+            return;
         if (next == 0) {
             TP_MARK(shard, "cycle confirmed");
             fail_victim(shard, self);
@@ -128,7 +144,8 @@ static void follow(tp_shard *shard, probe *self, tp_activation *actor, troupe_tu
         send_probe(shard, self);
     } else if (self->hops < HOPS_MAX) {
         for (uint32_t i = 1; i < self->hops; i++)
-            if (same_call(&self->edges[i], shard->number, turn->wait_call)) return; /* a cycle without us: its own probes find it */
+            if (same_call(&self->edges[i], shard->number, turn->wait_call))
+                return; /* a cycle without us: its own probes find it */
         self->edges[self->hops] = (edge){turn->wait_call, ask->asked, ask->hash, shard->number, 0};
         self->at = self->hops++;
         send_probe(shard, self);
@@ -137,15 +154,18 @@ static void follow(tp_shard *shard, probe *self, tp_activation *actor, troupe_tu
     self->path_size = size_before; /* another branch begins where this one did */
 }
 
-/* Is the ask still held up here? By the turn that serves it, or, waiting in the mailbox, by every parked turn. */
+/* Is the ask still held up here? By the turn that serves it, or, waiting in the mailbox, by every
+ * parked turn. */
 static void visit(tp_shard *shard, probe *self)
 {
     edge *ask = &self->edges[self->at];
     tp_activation *actor = tp_index_peek(&shard->table, ask->hash);
-    if (actor == NULL || actor->turns == NULL) return;
+    if (actor == NULL || actor->turns == NULL)
+        return;
     uint32_t at = self->at, round = self->round;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
-        if (!is_asked_by(turn->message, ask)) continue;
+        if (!is_asked_by(turn->message, ask))
+            continue;
         ask->queued = 0;
         follow(shard, self, actor, turn);
         return;
@@ -153,7 +173,8 @@ static void visit(tp_shard *shard, probe *self)
     bool waits = false;
     for (tp_fifo_node *node = actor->mailbox.head; node != NULL && !waits; node = node->next)
         waits = is_asked_by(tp_message_of(node), ask);
-    if (!waits) return;
+    if (!waits)
+        return;
     ask->queued = 1;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
         self->at = at;
@@ -180,8 +201,9 @@ static void end_victim(tp_shard *shard, tp_activation *actor, const tp_message *
             tp_count(&shard->counters.deadlocks);
             TP_MARK(shard, "victim of a cycle");
             tp_mailbox_remove(shard, actor, before, message);
-            tp_message_answer(shard, message, TROUPE_DEADLOCK, TROUPE_NOT_DONE, "deadlock: %.*s; this ask closes the cycle",
-                              TROUPE_ARG(tp_message_payload(victim)));
+            tp_message_answer(shard, message, TROUPE_DEADLOCK, TROUPE_NOT_DONE,
+                "deadlock: %.*s; this ask closes the cycle",
+                TROUPE_ARG(tp_message_payload(victim)));
             return;
         }
         before = message;
@@ -191,7 +213,8 @@ static void end_victim(tp_shard *shard, tp_activation *actor, const tp_message *
 void tp_victim_arrived(tp_shard *shard, tp_message *message)
 {
     tp_activation *actor = tp_index_peek(&shard->table, message->hash);
-    if (actor != NULL) end_victim(shard, actor, message);
+    if (actor != NULL)
+        end_victim(shard, actor, message);
     tp_pool_give(&shard->pool, message);
 }
 
@@ -210,22 +233,28 @@ static void begin_probe(tp_shard *shard, tp_activation *actor, tp_message *messa
 static void watch_due(tp_shard *shard, tp_alarm *alarm)
 {
     tp_activation *actor = TP_CONTAINER(alarm, tp_extras, probe)->actor;
-    if (actor->turns == NULL || TP_MUTANT(shard, TP_MUTANT_NO_PROBE)) return;
+    if (actor->turns == NULL || TP_MUTANT(shard, TP_MUTANT_NO_PROBE))
+        return;
     uint32_t probed = 0;
-    for (tp_fifo_node *node = actor->mailbox.head; node != NULL && probed < PROBED_AT_ONCE; node = node->next) {
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL && probed < PROBED_AT_ONCE;
+         node = node->next) {
         tp_message *message = tp_message_of(node);
-        if (message->kind != TP_ASK || (message->flags & TP_MESSAGE_PROBED)) continue;
+        if (message->kind != TP_ASK || (message->flags & TP_MESSAGE_PROBED))
+            continue;
         begin_probe(shard, actor, message);
         probed++;
     }
-    if (probed == PROBED_AT_ONCE) tp_deadlock_watch(shard, actor);
+    if (probed == PROBED_AT_ONCE)
+        tp_deadlock_watch(shard, actor);
 }
 
 void tp_deadlock_watch(tp_shard *shard, tp_activation *actor)
 {
     uint64_t wait = shard->shared->options.deadlock_wait;
-    if (wait == TROUPE_NEVER) return;
+    if (wait == TROUPE_NEVER)
+        return;
     tp_extras *extras = tp_activation_extras(shard, actor);
-    if (extras == NULL || tp_timer_is_set(&extras->probe.timer)) return;
+    if (extras == NULL || tp_timer_is_set(&extras->probe.timer))
+        return;
     tp_alarm_set(shard, &extras->probe, tp_time_after(tp_clock(shard), wait), watch_due);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks into a shard, on its own thread between turns. Nothing here changes anything or runs user code but the visitor.
+ * Looks into a shard, on its own thread between turns. Nothing here changes anything or runs user
+ * code but the visitor.
  */
 #include "shard/shard.h"
 
@@ -44,16 +45,16 @@ static const char *phase_name(const tp_activation *actor)
 static void describe(tp_shard *shard, tp_activation *actor, troupe_actor_info *ret)
 {
     *ret = (troupe_actor_info){.id = tp_activation_id(actor),
-                               .shard = shard->number,
-                               .phase = phase_name(actor),
-                               .age = shard->now - actor->activated_at,
-                               .idle = shard->now - actor->last_used,
-                               .received = actor->received,
-                               .processed = actor->processed,
-                               .errors = actor->errors,
-                               .queued = actor->queued,
-                               .parked = actor->turn_count,
-                               .bytes = actor->head_size + actor->type->is.state_size};
+        .shard = shard->number,
+        .phase = phase_name(actor),
+        .age = shard->now - actor->activated_at,
+        .idle = shard->now - actor->last_used,
+        .received = actor->received,
+        .processed = actor->processed,
+        .errors = actor->errors,
+        .queued = actor->queued,
+        .parked = actor->turn_count,
+        .bytes = actor->head_size + actor->type->is.state_size};
 }
 
 /* `*` any run, `?` one byte; an empty pattern matches all. */
@@ -61,7 +62,8 @@ static bool matches(troupe_slice pattern, troupe_slice text)
 {
     const char *p = pattern.data, *t = text.data;
     size_t at = 0, in = 0, star = SIZE_MAX, mark = 0;
-    if (pattern.size == 0) return true;
+    if (pattern.size == 0)
+        return true;
     while (in < text.size) {
         if (at < pattern.size && p[at] == '*') {
             star = at++;
@@ -76,20 +78,24 @@ static bool matches(troupe_slice pattern, troupe_slice text)
             return false;
         }
     }
-    while (at < pattern.size && p[at] == '*') at++;
+    while (at < pattern.size && p[at] == '*')
+        at++;
     return at == pattern.size;
 }
 
-size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit, troupe_actor_visit *visit,
-                         void *user)
+size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit,
+    troupe_actor_visit *visit, void *user)
 {
     size_t seen = 0;
     TP_LIST_EACH(&shard->recency, link)
     {
-        if (seen == limit) break;
+        if (seen == limit)
+            break;
         tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
-        if (type.size != 0 && !troupe_slice_equal(actor->type->name, type)) continue;
-        if (!matches(pattern, tp_activation_key(actor))) continue;
+        if (type.size != 0 && !troupe_slice_equal(actor->type->name, type))
+            continue;
+        if (!matches(pattern, tp_activation_key(actor)))
+            continue;
         troupe_actor_info info;
         describe(shard, actor, &info);
         visit(user, &info);
@@ -98,13 +104,16 @@ size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice patter
     return seen;
 }
 
-bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64_t hash, troupe_actor_visit *visit, void *user)
+bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64_t hash,
+    troupe_actor_visit *visit, void *user)
 {
     tp_activation *actor = tp_activation_find(shard, type, hash, id.partition, id.key);
-    if (actor == NULL) return false;
+    if (actor == NULL)
+        return false;
     troupe_actor_info info;
     describe(shard, actor, &info);
-    if (visit != NULL) visit(user, &info);
+    if (visit != NULL)
+        visit(user, &info);
     return true;
 }
 
@@ -119,17 +128,18 @@ void tp_inspect_parked(tp_shard *shard, const troupe_id *id, troupe_parked_visit
     TP_LIST_EACH(&shard->parked, link)
     {
         const troupe_turn *turn = TP_CONTAINER(link, troupe_turn, parked);
-        if (id != NULL && !troupe_id_equal(*id, tp_activation_id(turn->actor))) continue;
+        if (id != NULL && !troupe_id_equal(*id, tp_activation_id(turn->actor)))
+            continue;
         void *frames[32];
         int count = tp_fiber_backtrace(turn->fiber, frames, 32);
         troupe_parked_info info = {.id = tp_activation_id(turn->actor),
-                                   .method = troupe_turn_method(turn),
-                                   .shard = shard->number,
-                                   .age = shard->now - turn->began,
-                                   .waiting = shard->now - turn->parked_at,
-                                   .reason = wait_name(turn),
-                                   .frames = frames,
-                                   .frame_count = count};
+            .method = troupe_turn_method(turn),
+            .shard = shard->number,
+            .age = shard->now - turn->began,
+            .waiting = shard->now - turn->parked_at,
+            .reason = wait_name(turn),
+            .frames = frames,
+            .frame_count = count};
         if (turn->wait == TP_WAIT_ASK) {
             info.target = turn->wait_id;
             info.target_method = turn->wait_method;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What activations live through: new -> activating -> active -> deactivating -> gone, or new again if messages came meanwhile.
- * Why they leave: idle age, max_actors, memory, being asked to, supervision, closing.
+ * What activations live through: new -> activating -> active -> deactivating -> gone, or new again
+ * if messages came meanwhile. Why they leave: idle age, max_actors, memory, being asked to,
+ * supervision, closing.
  *
  * Invariants
  * 1. A record is not freed while it has turns, messages, or asks with callback pending.
- * 2. on_deactivate runs exactly once for each activation whose on_activate succeeded, unless that ends by failure or
- *    INTERRUPTED.
- * 3. A persistent state is saved before its record goes; a save that fails keeps the record, and is tried again.
+ * 2. on_deactivate runs exactly once for each activation whose on_activate succeeded, unless that
+ * ends by failure or INTERRUPTED.
+ * 3. A persistent state is saved before its record goes; a save that fails keeps the record, and is
+ * tried again.
  * 4. Hooks run as turns: nothing here runs user code by itself.
  */
 #include "shard/shard.h"
@@ -16,8 +18,9 @@
 
 #include <stdio.h>
 
-#define SAVE_AGAIN TROUPE_SECONDS(1)
-#define EVICTION_LOOK 32 /* records that one attempt looks at */
+#define SAVE_AGAIN       TROUPE_SECONDS(1)
+#define EVICTION_LOOK    32 /* records that one attempt looks at */
+#define EVICTIONS_A_PASS 64
 
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event)
 {
@@ -25,22 +28,27 @@ void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event)
         shard->subscriptions[i].visit(shard->subscriptions[i].user, event);
 }
 
-static void tell(tp_shard *shard, const tp_activation *actor, troupe_lifecycle_kind kind, troupe_reason reason,
-                 troupe_status status)
+static void tell(tp_shard *shard, const tp_activation *actor, troupe_lifecycle_kind kind,
+    troupe_reason reason, troupe_status status)
 {
-    if (TP_LIKELY(shard->subscription_count == 0)) return;
-    troupe_lifecycle event = {.kind = kind, .id = tp_activation_id(actor), .shard = shard->number, .reason = reason,
-                              .status = status};
+    if (TP_LIKELY(shard->subscription_count == 0))
+        return;
+    troupe_lifecycle event = {.kind = kind,
+        .id = tp_activation_id(actor),
+        .shard = shard->number,
+        .reason = reason,
+        .status = status};
     tp_lifecycle_tell(shard, &event);
 }
 
-/* ---- idling ------------------------------------------------------------------------------------------------------------ */
+/* ---- idling -------------------------------------------------------------------------------- */
 
 static void idle_due(tp_shard *shard, tp_alarm *alarm)
 {
     tp_activation *actor = TP_CONTAINER(alarm, tp_activation, idle);
     uint64_t age = actor->type->is.idle;
-    if (actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) && shard->now - actor->last_used >= age) {
+    if (actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) &&
+        shard->now - actor->last_used >= age) {
         TP_MARK(shard, "idle age reached");
         tp_leave(shard, actor, TROUPE_REASON_IDLE);
         return;
@@ -51,17 +59,21 @@ static void idle_due(tp_shard *shard, tp_alarm *alarm)
 void tp_idle_watch(tp_shard *shard, tp_activation *actor)
 {
     uint64_t age = actor->type->is.idle;
-    if (age == TROUPE_NEVER) return;
+    if (age == TROUPE_NEVER)
+        return;
     uint64_t due = tp_time_after(actor->last_used, age);
-    if (due <= shard->now) due = tp_time_after(shard->now, age); /* busy at the moment */
-    if (due == TP_NEVER) return;
+    if (due <= shard->now)
+        due = tp_time_after(shard->now, age); /* busy at the moment */
+    if (due == TP_NEVER)
+        return;
     /* On a grid, so that many idle actors cost few wake-ups. */
     uint64_t grid = age / 64 < TROUPE_SECONDS(1) ? age / 64 : TROUPE_SECONDS(1);
-    if (grid > TROUPE_MILLISECONDS(1)) due += grid - due % grid;
+    if (grid > TROUPE_MILLISECONDS(1))
+        due += grid - due % grid;
     tp_alarm_set(shard, &actor->idle, due, idle_due);
 }
 
-/* ---- activation ---------------------------------------------------------------------------------------------------------- */
+/* ---- activation ---------------------------------------------------------------------------- */
 
 static void activated(tp_shard *shard, tp_activation *actor)
 {
@@ -71,7 +83,8 @@ static void activated(tp_shard *shard, tp_activation *actor)
     tp_count(&shard->counters.activations);
     tp_idle_watch(shard, actor);
     tell(shard, actor, TROUPE_LIFECYCLE_ACTIVATED, (troupe_reason)0, TROUPE_OK);
-    if (tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
+    if (tp_mailbox_may_run(shard, actor))
+        tp_schedule(shard, actor);
 }
 
 typedef struct storing {
@@ -119,11 +132,13 @@ static troupe_status store(troupe_turn *turn, storing *self)
     self->op.allocator = shard->shared->allocator;
     self->op.done = storing_done;
     troupe_status status = tp_park_reserve(turn);
-    if (status != TROUPE_OK) return status;
+    if (status != TROUPE_OK)
+        return status;
     self->is_inline = true;
     shard->shared->store->submit(shard->shared->store, &self->op);
     self->is_inline = false;
-    if (self->is_done && (shard->env->choose == NULL || shard->env->choose(shard->env, 4) != 0)) return self->op.status;
+    if (self->is_done && (shard->env->choose == NULL || shard->env->choose(shard->env, 4) != 0))
+        return self->op.status;
     if (self->is_done) { /* a simulated store takes its time */
         uint64_t delay = TROUPE_MICROSECONDS(1 + shard->env->choose(shard->env, 5000));
         tp_alarm_set(shard, &self->delay, shard->now + delay, storing_delayed);
@@ -137,14 +152,18 @@ static troupe_status load(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
     const troupe_type *is = &actor->type->is;
-    if (is->persist == TROUPE_PERSIST_NONE) return TROUPE_OK;
+    if (is->persist == TROUPE_PERSIST_NONE)
+        return TROUPE_OK;
     tp_extras *extras = tp_activation_extras(turn->shard, actor);
-    if (extras == NULL) return TROUPE_NO_MEMORY;
+    if (extras == NULL)
+        return TROUPE_NO_MEMORY;
     storing self = {.op = {.kind = TP_STORE_LOAD}};
     troupe_status status = store(turn, &self);
-    if (status != TROUPE_OK) return status;
+    if (status != TROUPE_OK)
+        return status;
     extras->version = self.op.version;
-    if (self.op.data.data == NULL) return TROUPE_OK;
+    if (self.op.data.data == NULL)
+        return TROUPE_OK;
     if (is->load != NULL) {
         status = is->load(turn, tp_activation_state(actor), self.op.data);
     } else if (self.op.data.size == is->state_size) {
@@ -171,7 +190,8 @@ static void begin_hook(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
 {
     troupe_turn turn;
     tp_turn_init(&turn, shard, actor, NULL, kind);
-    /* What the activation's first message waits for bounds the hook, so that a chain of activations cannot outlive its asker. */
+    /* What the activation's first message waits for bounds the hook, so that a chain of activations
+     * cannot outlive its asker. */
     if (kind == TP_TURN_ACTIVATE && !tp_fifo_is_empty(&actor->mailbox)) {
         const tp_message *first = tp_message_of(actor->mailbox.head);
         turn.chain = first->chain != 0 ? first->chain : turn.chain;
@@ -182,10 +202,12 @@ static void begin_hook(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
 void tp_activate(tp_shard *shard, tp_activation *actor)
 {
     if (actor->phase == TP_DEACTIVATING) {
-        if (actor->turns == NULL) begin_hook(shard, actor, TP_TURN_DEACTIVATE);
+        if (actor->turns == NULL)
+            begin_hook(shard, actor, TP_TURN_DEACTIVATE);
         return;
     }
-    if (actor->phase != TP_NEW) return;
+    if (actor->phase != TP_NEW)
+        return;
     if (actor->type->activates_alone) {
         activated(shard, actor);
         return;
@@ -204,9 +226,10 @@ void tp_activation_over(tp_shard *shard, tp_activation *actor, troupe_status sta
     TP_MARK(shard, "activation failed");
     tell(shard, actor, TROUPE_LIFECYCLE_FAILED, (troupe_reason)0, status);
     TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "activation_failed",
-           TP_FIELDS(tp_field_text("type", actor->type->name), tp_field_text("key", tp_activation_key(actor)),
-                     tp_field_string("status", troupe_status_name(status))),
-           "on_activate or the load failed; the messages that waited end with this status");
+        TP_FIELDS(tp_field_text("type", actor->type->name),
+            tp_field_text("key", tp_activation_key(actor)),
+            tp_field_string("status", troupe_status_name(status))),
+        "on_activate or the load failed; the messages that waited end with this status");
     char words[160];
     snprintf(words, sizeof words, "its activation failed: %s", troupe_status_text(status));
     tp_activation_reset(shard, actor);
@@ -215,28 +238,33 @@ void tp_activation_over(tp_shard *shard, tp_activation *actor, troupe_status sta
     tp_settle(shard, actor);
 }
 
-/* ---- deactivation ---------------------------------------------------------------------------------------------------------- */
+/* ---- deactivation -------------------------------------------------------------------------- */
 
 static void gone(tp_shard *shard, tp_activation *actor, troupe_reason reason)
 {
     TP_TRACE(shard, TP_TRACE_LEAVE, actor->hash ^ (uint64_t)reason);
     if (actor->flags & TP_LIVE) {
         tp_count(&shard->counters.deactivations);
-        if (reason == TROUPE_REASON_EVICTED) tp_count(&shard->counters.evictions);
+        if (reason == TROUPE_REASON_EVICTED)
+            tp_count(&shard->counters.evictions);
         bool loses = reason == TROUPE_REASON_EVICTED || reason == TROUPE_REASON_IDLE;
-        if (loses && actor->type->is.state_size != 0 && actor->type->is.persist == TROUPE_PERSIST_NONE &&
-            (actor->flags & TP_DIRTY)) {
+        if (loses && actor->type->is.state_size != 0 &&
+            actor->type->is.persist == TROUPE_PERSIST_NONE && (actor->flags & TP_DIRTY)) {
             tp_count(&shard->counters.lost_states);
             TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "state_lost",
-                   TP_FIELDS(tp_field_text("type", actor->type->name), tp_field_text("key", tp_activation_key(actor)),
-                             tp_field_string("reason", troupe_reason_name(reason))),
-                   "an actor with state that is not persistent was deactivated; make the type persistent, or raise "
-                   "idle, max_actors or memory_limit");
+                TP_FIELDS(tp_field_text("type", actor->type->name),
+                    tp_field_text("key", tp_activation_key(actor)),
+                    tp_field_string("reason", troupe_reason_name(reason))),
+                "an actor with state that is not persistent was deactivated; make the type "
+                "persistent, or raise "
+                "idle, max_actors or memory_limit");
         }
         tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, reason, TROUPE_OK);
     }
-    /* The memory that the state owns goes with it; on_deactivate has seen it, discard frees what is left. */
-    if (actor->type->is.discard != NULL) actor->type->is.discard(tp_activation_state(actor));
+    /* The memory that the state owns goes with it; on_deactivate has seen it, discard frees what is
+     * left. */
+    if (actor->type->is.discard != NULL)
+        actor->type->is.discard(tp_activation_state(actor));
     tp_activation_free(shard, actor);
 }
 
@@ -249,7 +277,8 @@ void tp_leave(tp_shard *shard, tp_activation *actor, troupe_reason reason)
         return;
     }
     tp_extras *extras = tp_activation_extras(shard, actor);
-    if (extras == NULL) return; /* no memory: it stays, and is asked again */
+    if (extras == NULL)
+        return; /* no memory: it stays, and is asked again */
     extras->reason = reason;
     actor->phase = TP_DEACTIVATING;
     shard->leaving++;
@@ -265,12 +294,13 @@ struct troupe_writer {
 
 troupe_status troupe_write(troupe_writer *writer, const void *data, size_t size)
 {
-    if (writer->failed) return TROUPE_NO_MEMORY;
+    if (writer->failed)
+        return TROUPE_NO_MEMORY;
     if (writer->capacity - writer->size < size) {
         size_t capacity = (writer->size + size) * 2 + 64;
-        char *grown = writer->data == NULL
-                          ? tp_allocate(writer->allocator, capacity)
-                          : tp_reallocate(writer->allocator, writer->data, writer->capacity, capacity);
+        char *grown = writer->data == NULL ? tp_allocate(writer->allocator, capacity)
+                                           : tp_reallocate(writer->allocator, writer->data,
+                                                 writer->capacity, capacity);
         if (grown == NULL) {
             writer->failed = true;
             return TROUPE_NO_MEMORY;
@@ -278,7 +308,8 @@ troupe_status troupe_write(troupe_writer *writer, const void *data, size_t size)
         writer->data = grown;
         writer->capacity = capacity;
     }
-    if (size != 0) memcpy(writer->data + writer->size, data, size);
+    if (size != 0)
+        memcpy(writer->data + writer->size, data, size);
     writer->size += size;
     return TROUPE_OK;
 }
@@ -287,18 +318,22 @@ static troupe_status save(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
     const troupe_type *is = &actor->type->is;
-    if (is->persist == TROUPE_PERSIST_NONE || !(actor->flags & TP_DIRTY)) return TROUPE_OK;
-    if (TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE)) return TROUPE_OK;
+    if (is->persist == TROUPE_PERSIST_NONE || !(actor->flags & TP_DIRTY))
+        return TROUPE_OK;
+    if (TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE))
+        return TROUPE_OK;
     troupe_writer writer = {.allocator = turn->shard->shared->allocator};
     troupe_status status = TROUPE_OK;
     storing self = {.op = {.kind = TP_STORE_SAVE, .version = actor->extras->version}};
     self.op.data = (troupe_slice){tp_activation_state(actor), is->state_size};
     if (is->save != NULL) {
         status = is->save(turn, tp_activation_state(actor), &writer);
-        if (status == TROUPE_OK && writer.failed) status = TROUPE_NO_MEMORY;
+        if (status == TROUPE_OK && writer.failed)
+            status = TROUPE_NO_MEMORY;
         self.op.data = (troupe_slice){writer.data != NULL ? writer.data : "", writer.size};
     }
-    if (status == TROUPE_OK) status = store(turn, &self);
+    if (status == TROUPE_OK)
+        status = store(turn, &self);
     if (status == TROUPE_OK) {
         actor->extras->version = self.op.version + 1;
         actor->flags &= (uint8_t)~TP_DIRTY;
@@ -325,9 +360,10 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
     if (status != TROUPE_OK && status != TROUPE_PANIC && status != TROUPE_INTERRUPTED) {
         tp_count(&shard->counters.save_failures);
         TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "save_failed",
-               TP_FIELDS(tp_field_text("type", actor->type->name), tp_field_text("key", tp_activation_key(actor)),
-                         tp_field_string("status", troupe_status_name(status))),
-               "the state could not be saved; the actor stays active and is saved later");
+            TP_FIELDS(tp_field_text("type", actor->type->name),
+                tp_field_text("key", tp_activation_key(actor)),
+                tp_field_string("status", troupe_status_name(status))),
+            "the state could not be saved; the actor stays active and is saved later");
         actor->phase = TP_ACTIVE;
         actor->last_used = shard->now; /* it is not the next one to be tried */
         tp_alarm_set(shard, &actor->idle, shard->now + SAVE_AGAIN, idle_due);
@@ -340,27 +376,33 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
     }
     /* Messages came meanwhile: this record becomes the next activation. */
     TP_MARK(shard, "messages during deactivation");
-    if (TP_MUTANT(shard, TP_MUTANT_FREE_EARLY)) tp_mailbox_fail_all(shard, actor, TROUPE_UNAVAILABLE, "lost");
+    if (TP_MUTANT(shard, TP_MUTANT_FREE_EARLY))
+        tp_mailbox_fail_all(shard, actor, TROUPE_UNAVAILABLE, "lost");
     tp_count(&shard->counters.deactivations);
     tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, extras->reason, TROUPE_OK);
     tp_activation_reset(shard, actor);
     extras->reason = (troupe_reason)0;
-    if (tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
+    if (tp_mailbox_may_run(shard, actor))
+        tp_schedule(shard, actor);
 }
 
-/* ---- limits ------------------------------------------------------------------------------------------------------------------ */
+/* ---- limits -------------------------------------------------------------------------------- */
 
-/* The clock algorithm over the recency list: a record used since the hand last passed goes to the back once. False: none found. */
+/* The clock algorithm over the recency list: a record used since the hand last passed goes to the
+ * back once. False: none found. */
 static bool evict_one(tp_shard *shard)
 {
-    for (uint32_t looked = 0; looked < EVICTION_LOOK && !tp_list_is_empty(&shard->recency); looked++) {
+    for (uint32_t looked = 0; looked < EVICTION_LOOK && !tp_list_is_empty(&shard->recency);
+         looked++) {
         tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
-        bool goes = actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) && !(actor->flags & TP_USED);
+        bool goes =
+            actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) && !(actor->flags & TP_USED);
         bool may_go = actor->phase == TP_ACTIVE && tp_activation_is_idle(actor);
         actor->flags &= (uint8_t)~TP_USED;
         tp_list_remove(&actor->recency);
         tp_list_push_back(&shard->recency, &actor->recency);
-        if (!goes && !(may_go && looked >= EVICTION_LOOK / 2)) continue;
+        if (!goes && !(may_go && looked >= EVICTION_LOOK / 2))
+            continue;
         TP_MARK(shard, "evicted");
         tp_leave(shard, actor, TROUPE_REASON_EVICTED);
         return true;
@@ -379,56 +421,75 @@ static bool is_crowded(tp_shard *shard, bool crowded)
 
 bool tp_make_room(tp_shard *shard)
 {
-    if (TP_LIKELY(shard->active - shard->leaving < shard->max_active)) return true;
+    if (TP_LIKELY(shard->active - shard->leaving < shard->max_active))
+        return true;
     if (evict_one(shard)) {
-        is_crowded(shard, shard->leaving > 64 + shard->max_active / 8); /* hooks and saves are behind */
+        is_crowded(
+            shard, shard->leaving > 64 + shard->max_active / 8); /* hooks and saves are behind */
         return true;
     }
-    /* Actors that are parked may be waiting for the one to be made: they do not count, max_fibers bounds them. */
-    if (shard->active - shard->leaving < shard->max_active + shard->parked_count) return true;
+    /* Actors that are parked may be waiting for the one to be made: they do not count, max_fibers
+     * bounds them. */
+    if (shard->active - shard->leaving < shard->max_active + shard->parked_count)
+        return true;
     TP_MARK(shard, "crowded");
     is_crowded(shard, true);
     return false;
 }
 
-void tp_keep_memory(tp_shard *shard)
+static bool is_over(const tp_shard *shard)
 {
-    bool over = tp_pool_bytes(&shard->pool) > shard->memory_limit;
-    for (int i = 0; over && i < 64; i++) {
-        if (!evict_one(shard)) break;
-        over = tp_pool_bytes(&shard->pool) > shard->memory_limit;
+    return shard->active - shard->leaving > shard->max_active ||
+           tp_pool_bytes(&shard->pool) > shard->memory_limit;
+}
+
+void tp_keep_limits(tp_shard *shard)
+{
+    bool over = is_over(shard);
+    for (int i = 0; over && i < EVICTIONS_A_PASS; i++) {
+        if (!evict_one(shard))
+            break;
+        over = is_over(shard);
     }
-    if (TP_LIKELY(!shard->was_crowded) || over) return;
+    if (TP_LIKELY(!shard->was_crowded) || over)
+        return;
     bool behind = shard->leaving > 64 + shard->max_active / 8;
     bool full = shard->active - shard->leaving >= shard->max_active + shard->parked_count;
-    if (!behind && (!full || evict_one(shard))) is_crowded(shard, false);
+    if (!behind && (!full || evict_one(shard)))
+        is_crowded(shard, false);
 }
 
 void tp_leave_all(tp_shard *shard)
 {
-    bool hurries = atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_HURRYING;
+    bool hurries =
+        atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_HURRYING;
     TP_LIST_EACH(&shard->parked, link)
     {
         troupe_turn *turn = TP_CONTAINER(link, troupe_turn, parked);
-        if (!hurries || turn->interrupted || turn->wait == TP_WAIT_BLOCKING || turn->wait == TP_WAIT_STORAGE) continue;
+        if (!hurries || turn->interrupted || turn->wait == TP_WAIT_BLOCKING ||
+            turn->wait == TP_WAIT_STORAGE)
+            continue;
         turn->interrupted = true;
         TP_MARK(shard, "interrupted by closing");
         if (turn->wait == TP_WAIT_ASK) {
-            static const char words[] = "the node closes and drain_timeout is over; it may have run";
+            static const char words[] =
+                "the node closes and drain_timeout is over; it may have run";
             tp_ask_end(shard, turn->wait_call, TROUPE_INTERRUPTED, TROUPE_UNKNOWN_OUTCOME,
-                       (troupe_slice){words, sizeof words - 1});
+                (troupe_slice){words, sizeof words - 1});
         } else {
             tp_alarm_cancel(shard, &turn->alarm);
             tp_unpark(turn, TROUPE_INTERRUPTED);
         }
     }
-    if (hurries) return;
+    if (hurries)
+        return;
     uint64_t count = shard->active;
     for (uint64_t i = 0; i < count && !tp_list_is_empty(&shard->recency); i++) {
         tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
         tp_list_remove(&actor->recency);
         tp_list_push_back(&shard->recency, &actor->recency);
-        if ((actor->phase == TP_ACTIVE || actor->phase == TP_WAITING) && tp_activation_is_idle(actor))
+        if ((actor->phase == TP_ACTIVE || actor->phase == TP_WAITING) &&
+            tp_activation_is_idle(actor))
             tp_leave(shard, actor, TROUPE_REASON_CLOSING);
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A shard's passes. One step, on the thread's own stack: take in what arrived (inbox, links), fire what is due, then run turns
- * on the loop fiber until the pass is over, then let out what the turns sent. Arrivals and alarms only enqueue.
+ * A shard's passes. One step, on the thread's own stack: take in what arrived (inbox, links), fire
+ * what is due, then run turns on the loop fiber until the pass is over, then let out what the turns
+ * sent. Arrivals and alarms only enqueue.
  *
  * The run queue is fair: an actor runs a bounded batch, then goes to the back.
  */
@@ -17,8 +18,12 @@ void tp_settle(tp_shard *shard, tp_activation *actor)
         tp_schedule(shard, actor);
         return;
     }
-    if (!(actor->flags & (TP_LEAVE | TP_STOPPING)) || actor->phase != TP_ACTIVE || !tp_activation_is_idle(actor)) return;
-    tp_leave(shard, actor, actor->extras != NULL && actor->extras->reason ? actor->extras->reason : TROUPE_REASON_ASKED);
+    if (!(actor->flags & (TP_LEAVE | TP_STOPPING)) || actor->phase != TP_ACTIVE ||
+        !tp_activation_is_idle(actor))
+        return;
+    tp_leave(shard, actor,
+        actor->extras != NULL && actor->extras->reason ? actor->extras->reason
+                                                       : TROUPE_REASON_ASKED);
 }
 
 static void run_actor(tp_shard *shard, tp_activation *actor)
@@ -30,9 +35,12 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
     }
     for (uint32_t left = actor->type->is.batch; left != 0; left--) {
         tp_message *message = tp_mailbox_next(shard, actor);
-        if (message == NULL) break;
-        if (shard->turns_left != 0) shard->turns_left--;
-        if (!tp_turn_run(shard, actor, message)) return;
+        if (message == NULL)
+            break;
+        if (shard->turns_left != 0)
+            shard->turns_left--;
+        if (!tp_turn_run(shard, actor, message))
+            return;
     }
     tp_settle(shard, actor);
 }
@@ -40,18 +48,21 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
 void tp_loop_turns(tp_shard *shard)
 {
     for (;;) {
-        if (shard->turns_left == 0) return;
+        if (shard->turns_left == 0)
+            return;
         tp_fifo_node *node = tp_fifo_pop_front(&shard->ready);
         if (node != NULL) {
             shard->turns_left--;
             tp_resume(shard, TP_CONTAINER(node, troupe_turn, ready));
             continue;
         }
-        if (shard->arrival_count != 0 && (shard->arrival_count > TP_ARRIVALS / 2 || tp_fifo_is_empty(&shard->run_queue)))
+        if (shard->arrival_count != 0 &&
+            (shard->arrival_count > TP_ARRIVALS / 2 || tp_fifo_is_empty(&shard->run_queue)))
             tp_arrivals_flush(shard);
         node = tp_fifo_pop_front(&shard->run_queue);
         if (node == NULL) {
-            if (tp_fifo_is_empty(&shard->ready)) return;
+            if (tp_fifo_is_empty(&shard->ready))
+                return;
             continue;
         }
         run_actor(shard, TP_CONTAINER(node, tp_activation, run_node));
@@ -60,16 +71,20 @@ void tp_loop_turns(tp_shard *shard)
 
 static bool has_turns(const tp_shard *shard)
 {
-    return !tp_fifo_is_empty(&shard->ready) || !tp_fifo_is_empty(&shard->run_queue) || shard->arrival_count != 0;
+    return !tp_fifo_is_empty(&shard->ready) || !tp_fifo_is_empty(&shard->run_queue) ||
+           shard->arrival_count != 0;
 }
 
 static bool has_arrivals(tp_runner *runner)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
-    if (!tp_mpsc_is_empty(&shard->inbox)) return true;
-    if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_ENDED) return true;
+    if (!tp_mpsc_is_empty(&shard->inbox))
+        return true;
+    if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_ENDED)
+        return true;
     for (uint32_t i = 0; i < shard->shared->shard_count; i++)
-        if (shard->incoming[i] != NULL && !tp_spsc_is_empty(shard->incoming[i])) return true;
+        if (shard->incoming[i] != NULL && !tp_spsc_is_empty(shard->incoming[i]))
+            return true;
     return false;
 }
 
@@ -79,36 +94,43 @@ static uint64_t step(tp_runner *runner)
     tp_clock_read(shard);
     tp_count(&shard->counters.passes);
     uint32_t closing = atomic_load_explicit(&shard->shared->closing, memory_order_acquire);
-    if (TP_UNLIKELY(closing == TP_ENDED)) return TP_STEP_DONE;
+    if (TP_UNLIKELY(closing == TP_ENDED))
+        return TP_STEP_DONE;
     bool more = tp_inbox_drain(shard);
     more |= tp_links_drain(shard);
     tp_alarms_fire(shard);
-    if (TP_UNLIKELY(closing >= TP_HURRYING)) tp_leave_all(shard);
+    if (TP_UNLIKELY(closing >= TP_HURRYING))
+        tp_leave_all(shard);
     if (has_turns(shard)) {
-        shard->turns_left = shard->env->choose == NULL ? TURNS_PER_PASS : 1 + shard->env->choose(shard->env, 8);
+        shard->turns_left =
+            shard->env->choose == NULL ? TURNS_PER_PASS : 1 + shard->env->choose(shard->env, 8);
         tp_fibers_enter(shard);
     }
-    tp_keep_memory(shard);
+    tp_keep_limits(shard);
     tp_links_flush(shard);
-    if (has_turns(shard) || more) return 0;
+    if (has_turns(shard) || more)
+        return 0;
     tp_pool_flush(&shard->pool);
     tp_pool_collect(&shard->pool);
-    if (tp_links_wait(shard)) return shard->now + TROUPE_MICROSECONDS(20); /* the other side is busy: look again soon */
+    if (tp_links_wait(shard))
+        return shard->now + TROUPE_MICROSECONDS(20); /* the other side is busy: look again soon */
     return tp_wheel_next(&shard->wheel);
 }
 
 bool tp_shard_is_quiet(const tp_shard *shard)
 {
-    return !has_turns(shard) && shard->parked_count == 0 && shard->queued == 0 && shard->pending == 0 &&
-           shard->leaving == 0 && !tp_links_wait(shard);
+    return !has_turns(shard) && shard->parked_count == 0 && shard->queued == 0 &&
+           shard->pending == 0 && shard->leaving == 0 && !tp_links_wait(shard);
 }
 
-/* [watchdog] The turn is stuck, so its actor stays where it is while this reads; `turns_begun` tells whether that held. */
+/* [watchdog] The turn is stuck, so its actor stays where it is while this reads; `turns_begun`
+ * tells whether that held. */
 static void on_stuck(tp_runner *runner, uint64_t age)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
-    TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "turn_stuck", TP_FIELDS(tp_field_number("shard", shard->number), tp_field_number("ms", age / 1000000)),
-                 "a turn of this shard has been running without a park; its other actors wait");
+    TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "turn_stuck",
+        TP_FIELDS(tp_field_number("shard", shard->number), tp_field_number("ms", age / 1000000)),
+        "a turn of this shard has been running without a park; its other actors wait");
 }
 
 static troupe_status create_parts(tp_shard *shard)
@@ -116,18 +138,23 @@ static troupe_status create_parts(tp_shard *shard)
     tp_shared *shared = shard->shared;
     const troupe_allocator *allocator = shared->allocator;
     uint32_t count = shared->shard_count;
-    TROUPE_TRY(tp_pool_init(&shard->pool, allocator, (uint16_t)shard->number, (uint16_t)count, shared->hostile));
+    TROUPE_TRY(tp_pool_init(
+        &shard->pool, allocator, (uint16_t)shard->number, (uint16_t)count, shared->hostile));
     TROUPE_TRY(tp_index_init(&shard->table, allocator, 64));
     TROUPE_TRY(tp_fibers_init(shard));
     shard->links = tp_allocate_zeroed(allocator, count * sizeof *shard->links);
     shard->incoming = tp_allocate_zeroed(allocator, count * sizeof(tp_spsc *));
-    if (shard->links == NULL || shard->incoming == NULL) return TROUPE_NO_MEMORY;
+    if (shard->links == NULL || shard->incoming == NULL)
+        return TROUPE_NO_MEMORY;
     uint32_t capacity = 64;
-    while (capacity / 4 * 3 < shared->options.link_limit) capacity *= 2; /* a quarter is for replies */
+    while (capacity / 4 * 3 < shared->options.link_limit)
+        capacity *= 2; /* a quarter is for replies */
     for (uint32_t i = 0; i < count; i++) {
-        if (i == shard->number) continue;
+        if (i == shard->number)
+            continue;
         tp_spsc *ring = tp_allocate_zeroed(allocator, sizeof *ring);
-        if (ring == NULL) return TROUPE_NO_MEMORY;
+        if (ring == NULL)
+            return TROUPE_NO_MEMORY;
         if (tp_spsc_init(ring, allocator, capacity) != TROUPE_OK) {
             tp_release(allocator, ring, sizeof *ring);
             return TROUPE_NO_MEMORY;
@@ -143,8 +170,13 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     shard->shared = shared;
     shard->env = shared->env;
     shard->number = number;
-    shard->runner = (tp_runner){.step = step, .has_arrivals = has_arrivals, .name = "troupe-shard", .number = number,
-                                .spin = options->spin, .on_stuck = on_stuck, .stuck = options->stuck_turn};
+    shard->runner = (tp_runner){.step = step,
+        .has_arrivals = has_arrivals,
+        .name = "troupe-shard",
+        .number = number,
+        .spin = options->spin,
+        .on_stuck = on_stuck,
+        .stuck = options->stuck_turn};
     shard->ask_free = UINT32_MAX;
     shard->max_active = (options->max_actors + shared->shard_count - 1) / shared->shard_count;
     shard->memory_limit = (size_t)(options->memory_limit / shared->shard_count);
@@ -161,7 +193,8 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
 troupe_status tp_shard_create(tp_shared *shared, uint32_t number, tp_shard **ret_shard)
 {
     tp_shard *shard = tp_allocate_zeroed(shared->allocator, sizeof *shard + TP_CACHE_LINE);
-    if (shard == NULL) return TROUPE_NO_MEMORY;
+    if (shard == NULL)
+        return TROUPE_NO_MEMORY;
     set_up(shard, shared, number);
     troupe_status status = create_parts(shard);
     if (status != TROUPE_OK) {
@@ -176,20 +209,24 @@ troupe_status tp_shard_connect(tp_shard *shard)
 {
     tp_shared *shared = shard->shared;
     for (uint32_t i = 0; i < shared->shard_count; i++)
-        if (i != shard->number) shard->links[i].ring = shared->shards[i]->incoming[shard->number];
+        if (i != shard->number)
+            shard->links[i].ring = shared->shards[i]->incoming[shard->number];
     return TROUPE_OK;
 }
 
 void tp_shard_destroy(tp_shard *shard)
 {
-    if (shard == NULL) return;
+    if (shard == NULL)
+        return;
     const troupe_allocator *allocator = shard->shared->allocator;
     uint32_t count = shard->shared->shard_count;
     for (uint32_t i = 0; shard->incoming != NULL && i < count; i++) {
-        if (shard->incoming[i] == NULL) continue;
+        if (shard->incoming[i] == NULL)
+            continue;
         void *message; /* of a pool that is gone with its shard */
         while (tp_spsc_take(shard->incoming[i], &message, 1) == 1)
-            if (shard->shared->hostile) tp_pool_give(&shard->pool, message);
+            if (shard->shared->hostile)
+                tp_pool_give(&shard->pool, message);
         tp_spsc_deinit(shard->incoming[i]);
         tp_release(allocator, shard->incoming[i], sizeof(tp_spsc));
     }

@@ -3,16 +3,20 @@
  * Messages arrive at actors, and which of those that wait may run next.
  *
  * Invariants
- * 1. Order (P4): messages of one sender to one actor run in the order in which they arrived. A message that comes in while a turn
- *    is parked (read-only, call chain) never passes an earlier one of the same sender.
- * 2. While look-ups of arrivals are pending, no request of this shard goes to a mailbox by another way.
- * 3. Limits are soft for tells that were accepted elsewhere: they are queued, and the mark goes back to the senders.
+ * 1. Order (P4): messages of one sender to one actor run in the order in which they arrived. A
+ * message that comes in while a turn is parked (read-only, call chain) never passes an earlier one
+ * of the same sender.
+ * 2. While look-ups of arrivals are pending, no request of this shard goes to a mailbox by another
+ * way.
+ * 3. Limits are soft for tells that were accepted elsewhere: they are queued, and the mark goes
+ * back to the senders.
  */
 #include "shard/shard.h"
 
 void tp_schedule(tp_shard *shard, tp_activation *actor)
 {
-    if (actor->flags & TP_QUEUED) return;
+    if (actor->flags & TP_QUEUED)
+        return;
     actor->flags |= TP_QUEUED;
     tp_fifo_push_back(&shard->run_queue, &actor->run_node);
 }
@@ -21,7 +25,8 @@ static void tell_full(tp_shard *shard, tp_activation *actor, uint32_t to, tp_mes
 {
     tp_message_parts none = {0};
     tp_message *control = tp_message_make(&shard->pool, &none);
-    if (control == NULL) return; /* a hint: the next arrival says it again */
+    if (control == NULL)
+        return; /* a hint: the next arrival says it again */
     control->kind = (uint8_t)kind;
     control->hash = actor->hash;
     tp_send_control(shard, to, control);
@@ -30,7 +35,8 @@ static void tell_full(tp_shard *shard, tp_activation *actor, uint32_t to, tp_mes
 static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *message)
 {
     uint32_t to = message->flags & TP_MESSAGE_LINK ? message->from_shard : shard->number;
-    if (actor->queued % 64 != 0 && (actor->flags & TP_FULL_TOLD)) return;
+    if (actor->queued % 64 != 0 && (actor->flags & TP_FULL_TOLD))
+        return;
     actor->flags |= TP_FULL_TOLD;
     TP_MARK(shard, "mailbox full told");
     tell_full(shard, actor, to, TP_FULL);
@@ -39,7 +45,8 @@ static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *m
 static void push_clear(tp_shard *shard, tp_activation *actor)
 {
     actor->flags &= (uint8_t)~TP_FULL_TOLD;
-    for (uint32_t to = 0; to < shard->shared->shard_count; to++) tell_full(shard, actor, to, TP_CLEAR);
+    for (uint32_t to = 0; to < shard->shared->shard_count; to++)
+        tell_full(shard, actor, to, TP_CLEAR);
 }
 
 static bool is_over(const tp_shard *shard, const tp_activation *actor, const tp_message *message)
@@ -57,7 +64,8 @@ static bool is_read_only(const tp_message *message)
 static bool is_of_chain(const tp_activation *actor, const tp_message *message)
 {
     for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
-        if (turn->chain == message->chain) return true;
+        if (turn->chain == message->chain)
+            return true;
     return false;
 }
 
@@ -71,23 +79,29 @@ static bool same_sender(const tp_message *left, const tp_message *right)
 static bool passes_its_sender(const tp_activation *actor, const tp_message *message)
 {
     for (tp_fifo_node *node = actor->mailbox.head; node != &message->node; node = node->next)
-        if (same_sender(tp_message_of(node), message)) return true;
+        if (same_sender(tp_message_of(node), message))
+            return true;
     return false;
 }
 
-/* What may run while a turn is parked: the first message, if the type lets anything or readers in; or the first of a call
- * chain that has a turn here, unless an earlier message of its sender waits (invariant 1). `ret_before` precedes it. */
+/* What may run while a turn is parked: the first message, if the type lets anything or readers in;
+ * or the first of a call chain that has a turn here, unless an earlier message of its sender waits
+ * (invariant 1). `ret_before` precedes it. */
 static tp_message *find_beside(tp_shard *shard, tp_activation *actor, tp_message **ret_before)
 {
     tp_message *head = tp_message_of(actor->mailbox.head);
     troupe_reentrancy reentrancy = actor->type->is.reentrancy;
     *ret_before = NULL;
-    if (reentrancy == TROUPE_REENTRANCY_ALWAYS || is_read_only(head)) return head;
-    if (TP_MUTANT(shard, TP_MUTANT_DOUBLE_TURN)) return head;
-    if (reentrancy != TROUPE_REENTRANCY_CALL_CHAIN) return NULL;
+    if (reentrancy == TROUPE_REENTRANCY_ALWAYS || is_read_only(head))
+        return head;
+    if (TP_MUTANT(shard, TP_MUTANT_DOUBLE_TURN))
+        return head;
+    if (reentrancy != TROUPE_REENTRANCY_CALL_CHAIN)
+        return NULL;
     for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
         tp_message *message = tp_message_of(node);
-        if (is_of_chain(actor, message) && !passes_its_sender(actor, message)) return message;
+        if (is_of_chain(actor, message) && !passes_its_sender(actor, message))
+            return message;
         *ret_before = message;
     }
     return NULL;
@@ -96,8 +110,10 @@ static tp_message *find_beside(tp_shard *shard, tp_activation *actor, tp_message
 /* May anything of the mailbox run now? */
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor)
 {
-    if (tp_fifo_is_empty(&actor->mailbox)) return false;
-    if (TP_UNLIKELY(actor->phase != TP_ACTIVE)) return actor->phase == TP_NEW;
+    if (tp_fifo_is_empty(&actor->mailbox))
+        return false;
+    if (TP_UNLIKELY(actor->phase != TP_ACTIVE))
+        return actor->phase == TP_NEW;
     tp_message *before;
     return actor->turns == NULL || find_beside(shard, actor, &before) != NULL;
 }
@@ -113,8 +129,8 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
                 tp_pool_give(&shard->pool, message);
                 return;
             }
-            tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE, "%u messages wait already; try again later",
-                              actor->queued);
+            tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
+                "%u messages wait already; try again later", actor->queued);
             return;
         }
     }
@@ -124,8 +140,10 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
     actor->queued_bytes += (uint32_t)tp_message_bytes(message);
     shard->queued++;
     tp_activation_touch(shard, actor);
-    if (tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
-    if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK) tp_deadlock_watch(shard, actor);
+    if (tp_mailbox_may_run(shard, actor))
+        tp_schedule(shard, actor);
+    if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK)
+        tp_deadlock_watch(shard, actor);
 }
 
 static tp_activation *create_for(tp_shard *shard, tp_message *message)
@@ -137,14 +155,15 @@ static tp_activation *create_for(tp_shard *shard, tp_message *message)
     if (!tp_make_room(shard) && message->kind == TP_ASK) {
         tp_count(&shard->counters.busy_actors);
         tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
-                          "max_actors are active and none is idle; try again later, or raise it");
+            "max_actors are active and none is idle; try again later, or raise it");
         return NULL;
     }
-    tp_activation *actor = tp_activation_create(shard, message->type, message->hash, tp_message_partition(message),
-                                                tp_message_key(message));
+    tp_activation *actor = tp_activation_create(shard, message->type, message->hash,
+        tp_message_partition(message), tp_message_key(message));
     if (actor == NULL) {
         tp_count(&shard->counters.no_memory);
-        tp_message_answer(shard, message, TROUPE_NO_MEMORY, TROUPE_NOT_DONE, "no memory for an activation");
+        tp_message_answer(
+            shard, message, TROUPE_NO_MEMORY, TROUPE_NOT_DONE, "no memory for an activation");
     }
     return actor;
 }
@@ -152,33 +171,39 @@ static tp_activation *create_for(tp_shard *shard, tp_message *message)
 void tp_accept(tp_shard *shard, tp_message *message)
 {
     TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
-    tp_activation *actor = tp_activation_find(shard, message->type, message->hash, tp_message_partition(message),
-                                              tp_message_key(message));
-    if (actor == NULL) actor = create_for(shard, message);
-    if (actor != NULL) tp_accept_at(shard, actor, message);
+    tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
+        tp_message_partition(message), tp_message_key(message));
+    if (actor == NULL)
+        actor = create_for(shard, message);
+    if (actor != NULL)
+        tp_accept_at(shard, actor, message);
 }
 
 void tp_arrivals_push(tp_shard *shard, tp_message *message)
 {
     tp_index_prefetch(&shard->table, message->hash);
     shard->arrivals[shard->arrival_count++] = message;
-    if (shard->arrival_count == TP_ARRIVALS) tp_arrivals_flush(shard);
+    if (shard->arrival_count == TP_ARRIVALS)
+        tp_arrivals_flush(shard);
 }
 
 void tp_arrivals_flush(tp_shard *shard)
 {
     uint32_t count = shard->arrival_count;
-    if (count == 0) return;
+    if (count == 0)
+        return;
     if (count > 2) {
         for (uint32_t i = 0; i < count; i++) {
             const char *record = tp_index_peek(&shard->table, shard->arrivals[i]->hash);
-            if (record == NULL) continue;
+            if (record == NULL)
+                continue;
             __builtin_prefetch(record, 1);
             __builtin_prefetch(record + 64, 1);
             __builtin_prefetch(record + 128, 1);
         }
     }
-    for (uint32_t i = 0; i < count; i++) tp_accept(shard, shard->arrivals[i]);
+    for (uint32_t i = 0; i < count; i++)
+        tp_accept(shard, shard->arrivals[i]);
     shard->arrival_count = 0;
 }
 
@@ -187,18 +212,21 @@ static tp_message *taken(tp_shard *shard, tp_activation *actor, tp_message *mess
     actor->queued--;
     actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
     shard->queued--;
-    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) && actor->queued <= actor->type->is.mailbox_limit / 2)
+    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
+        actor->queued <= actor->type->is.mailbox_limit / 2)
         push_clear(shard, actor);
     return message;
 }
 
 tp_message *tp_mailbox_next(tp_shard *shard, tp_activation *actor)
 {
-    if (actor->phase != TP_ACTIVE || tp_fifo_is_empty(&actor->mailbox)) return NULL;
+    if (actor->phase != TP_ACTIVE || tp_fifo_is_empty(&actor->mailbox))
+        return NULL;
     if (TP_UNLIKELY(actor->turns != NULL)) {
         tp_message *before;
         tp_message *message = find_beside(shard, actor, &before);
-        if (message == NULL) return NULL;
+        if (message == NULL)
+            return NULL;
         TP_MARK(shard, before == NULL ? "comes in while parked" : "call chain passes others");
         tp_mailbox_remove(shard, actor, before, message);
         return message;
@@ -214,21 +242,25 @@ void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *me
     shard->queued++;
 }
 
-void tp_mailbox_remove(tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message)
+void tp_mailbox_remove(
+    tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message)
 {
     if (before == NULL) {
         tp_fifo_pop_front(&actor->mailbox);
     } else {
         before->node.next = message->node.next;
-        if (actor->mailbox.tail == &message->node) actor->mailbox.tail = &before->node;
+        if (actor->mailbox.tail == &message->node)
+            actor->mailbox.tail = &before->node;
     }
     taken(shard, actor, message);
 }
 
-void tp_mailbox_fail_all(tp_shard *shard, tp_activation *actor, troupe_status status, const char *text)
+void tp_mailbox_fail_all(
+    tp_shard *shard, tp_activation *actor, troupe_status status, const char *text)
 {
     while (!tp_fifo_is_empty(&actor->mailbox)) {
-        tp_message *message = taken(shard, actor, tp_message_of(tp_fifo_pop_front(&actor->mailbox)));
+        tp_message *message =
+            taken(shard, actor, tp_message_of(tp_fifo_pop_front(&actor->mailbox)));
         tp_message_answer(shard, message, status, TROUPE_NOT_DONE, "%s", text);
     }
 }

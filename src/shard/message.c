@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lays a message out. See message.h.
+ * Lays messages out in one block of the pool: header, names, payload. It knows nothing of where they
+ * go. Called by whoever in the shard makes a message, a reply or a word of control.
  */
 #include "shard/message.h"
 
-static const char *const known_content[] = {
-    [TP_CONTENT_BYTES] = TROUPE_BYTES, [TP_CONTENT_TEXT] = TROUPE_TEXT, [TP_CONTENT_JSON] = TROUPE_JSON};
+static const char *const known_content[] = {[TP_CONTENT_BYTES] = TROUPE_BYTES,
+    [TP_CONTENT_TEXT] = TROUPE_TEXT,
+    [TP_CONTENT_JSON] = TROUPE_JSON};
 
 static uint8_t content_number(const char *content_type)
 {
-    if (content_type == NULL || content_type[0] == 0) return TP_CONTENT_BYTES;
+    if (content_type == NULL || content_type[0] == 0)
+        return TP_CONTENT_BYTES;
     for (uint8_t i = 0; i < sizeof known_content / sizeof known_content[0]; i++)
-        if (content_type == known_content[i] || strcmp(content_type, known_content[i]) == 0) return i;
+        if (content_type == known_content[i] || strcmp(content_type, known_content[i]) == 0)
+            return i;
     return TP_CONTENT_OWN;
 }
 
 troupe_slice tp_message_content_type(const tp_message *message)
 {
-    if (message->content != TP_CONTENT_OWN) return troupe_str(known_content[message->content]);
-    return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) + message->key_size +
-                              message->partition_size + message->method_size,
-                          message->content_size};
+    if (message->content != TP_CONTENT_OWN)
+        return troupe_str(known_content[message->content]);
+    return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) +
+                              message->key_size + message->partition_size + message->method_size,
+        message->content_size};
 }
 
 /* Keys are short: a call of memcpy costs more than the copy. */
@@ -40,13 +45,15 @@ tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
     troupe_slice own = {0, 0};
     if (TP_UNLIKELY(content == TP_CONTENT_OWN)) {
         own = troupe_str(parts->content_type);
-        if (own.size > UINT8_MAX) own.size = UINT8_MAX;
+        if (own.size > UINT8_MAX)
+            own.size = UINT8_MAX;
     }
-    size_t tail = parts->caller_key.size + parts->caller_partition.size + parts->key.size + parts->partition.size +
-                  parts->method.size + own.size;
+    size_t tail = parts->caller_key.size + parts->caller_partition.size + parts->key.size +
+                  parts->partition.size + parts->method.size + own.size;
     size_t payload_at = (sizeof(tp_message) + tail + 15) & ~(size_t)15;
     tp_message *message = tp_pool_take(pool, payload_at + parts->payload.size);
-    if (TP_UNLIKELY(message == NULL)) return NULL;
+    if (TP_UNLIKELY(message == NULL))
+        return NULL;
     memset(message, 0, sizeof *message);
     message->payload_at = (uint16_t)payload_at;
     message->payload_size = (uint32_t)parts->payload.size;
@@ -66,6 +73,7 @@ tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
         at = append(at, parts->method);
         append(at, own);
     }
-    if (parts->payload.size != 0) memcpy((char *)message + payload_at, parts->payload.data, parts->payload.size);
+    if (parts->payload.size != 0)
+        memcpy((char *)message + payload_at, parts->payload.data, parts->payload.size);
     return message;
 }

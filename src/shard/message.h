@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A message: one block out of the pool of the shard that made it, with everything that travels: header, names, payload. Sent
- * inside the node by pointer; never encoded. Also the form of replies, and of what shards say to each other.
+ * A message: one block out of the pool of the shard that made it, with everything that travels:
+ * header, names, payload. Sent inside the node by pointer; never encoded. Also the form of replies,
+ * and of what shards say to each other.
  *
- * The tail holds, each part only if the message has it: caller's key and partition, target's key and partition, method
- * name (catch-all only), content type, and at a multiple of 16 the payload.
+ * The tail holds, each part only if the message has it: caller's key and partition, target's key
+ * and partition, method name (catch-all only), content type, and at a multiple of 16 the payload.
  *
  * Invariants
- * 1. A message is in exactly one place: a mailbox, a ring, a waiting list, or in the hands of a turn.
+ * 1. A message is in exactly one place: a mailbox, a ring, a waiting list, or in the hands of a
+ * turn.
  * 2. `from` names the asker's slot while kind is TP_ASK, and that slot is answered exactly once.
  *
  * Threads: written by the shard that holds it; a ring hands it over.
@@ -41,7 +43,12 @@ enum {
     TP_MESSAGE_LINK = 8,      /* came over a ring */
 };
 
-typedef enum tp_content { TP_CONTENT_BYTES, TP_CONTENT_TEXT, TP_CONTENT_JSON, TP_CONTENT_OWN = 255 } tp_content;
+typedef enum tp_content {
+    TP_CONTENT_BYTES,
+    TP_CONTENT_TEXT,
+    TP_CONTENT_JSON,
+    TP_CONTENT_OWN = 255
+} tp_content;
 
 /* Names a pending ask: a slot in the table of a shard, and which use of it. */
 typedef struct tp_call {
@@ -51,11 +58,11 @@ typedef struct tp_call {
 
 typedef struct tp_message {
     tp_fifo_node node;
-    uint64_t hash;             /* of the target; of a reply: unused */
-    const tp_type *type;       /* of the target */
-    uint64_t deadline;         /* node's clock; TP_NEVER */
+    uint64_t hash;       /* of the target; of a reply: unused */
+    const tp_type *type; /* of the target */
+    uint64_t deadline;   /* node's clock; TP_NEVER */
     tp_call from;
-    uint64_t chain;            /* the call chain that it belongs to */
+    uint64_t chain;             /* the call chain that it belongs to */
     const tp_type *caller_type; /* NULL: from outside */
     uint64_t arrived;
 
@@ -65,9 +72,9 @@ typedef struct tp_message {
     uint8_t kind;
     uint8_t flags;
     uint8_t content;
-    uint8_t deliveries;        /* turns that it has killed */
-    troupe_status status;      /* of a reply */
-    uint8_t outcome;           /* of a reply */
+    uint8_t deliveries;   /* turns that it has killed */
+    troupe_status status; /* of a reply */
+    uint8_t outcome;      /* of a reply */
     uint8_t content_size;
     uint8_t method_size;
     uint8_t caller_partition_size;
@@ -75,8 +82,8 @@ typedef struct tp_message {
     uint16_t key_size;
     uint8_t partition_size;
     uint8_t spare;
-    uint16_t payload_at;       /* offset from the message's begin */
-    void *extra;               /* TP_ANSWER: its slot's callback; TP_TICK: the timer */
+    uint16_t payload_at; /* offset from the message's begin */
+    void *extra;         /* TP_ANSWER: its slot's callback; TP_TICK: the timer */
 } tp_message;
 
 static inline tp_message *tp_message_of(tp_fifo_node *node)
@@ -107,24 +114,26 @@ static inline troupe_slice tp_message_key(const tp_message *message)
 static inline troupe_slice tp_message_partition(const tp_message *message)
 {
     return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) + message->key_size,
-                          message->partition_size};
+        message->partition_size};
 }
 
 static inline troupe_slice tp_message_method_name(const tp_message *message)
 {
-    if (message->method != TP_METHOD_OTHER) return message->type->methods[message->method].name;
-    return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) + message->key_size +
-                              message->partition_size,
-                          message->method_size};
+    if (message->method != TP_METHOD_OTHER)
+        return message->type->methods[message->method].name;
+    return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) +
+                              message->key_size + message->partition_size,
+        message->method_size};
 }
 
 static inline troupe_id tp_message_caller(const tp_message *message)
 {
-    if (message->caller_type == NULL) return (troupe_id){{0, 0}, {0, 0}, {0, 0}};
+    if (message->caller_type == NULL)
+        return (troupe_id){{0, 0}, {0, 0}, {0, 0}};
     const char *tail = tp_message_tail(message);
     return (troupe_id){message->caller_type->name,
-                       {tail + message->caller_key_size, message->caller_partition_size},
-                       {tail, message->caller_key_size}};
+        {tail + message->caller_key_size, message->caller_partition_size},
+        {tail, message->caller_key_size}};
 }
 
 troupe_slice tp_message_content_type(const tp_message *message);

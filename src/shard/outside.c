@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What other threads bring in: an inbox per shard, drained at the begin of each pass. A call from outside becomes a slot on the
- * shard of its target, so that deadlines, cancellation and cycles work as for asks of actors.
+ * What other threads bring in: an inbox per shard, drained at the begin of each pass. A call from
+ * outside becomes a slot on the shard of its target, so that deadlines, cancellation and cycles
+ * work as for asks of actors.
  *
- * Threads: a tp_outside has up to two holders, the calling thread and the shard; the last one frees it. `answer` is filled
- * before the waiter is signalled.
+ * Threads: a tp_outside has up to two holders, the calling thread and the shard; the last one frees
+ * it. `answer` is filled before the waiter is signalled.
  */
 #include "shard/shard.h"
 
@@ -20,7 +21,8 @@ void tp_inbox_push(tp_shard *shard, tp_inbound *inbound)
 
 bool tp_inbox_drain(tp_shard *shard)
 {
-    if (tp_mpsc_is_empty(&shard->inbox)) return false;
+    if (tp_mpsc_is_empty(&shard->inbox))
+        return false;
     tp_mpsc_node *node = tp_mpsc_drain(&shard->inbox);
     while (node != NULL) {
         tp_mpsc_node *next = node->next;
@@ -31,17 +33,19 @@ bool tp_inbox_drain(tp_shard *shard)
     return false;
 }
 
-/* ---- answers that live outside: one block with payload, content type and message ------------------------------------------ */
+/* ---- answers that live outside: one block with payload, content type and message ----------- */
 
 typedef struct outside_answer {
     const troupe_allocator *allocator;
     size_t size;
 } outside_answer;
 
-static void copy_answer(const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to)
+static void copy_answer(
+    const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to)
 {
     *to = (troupe_answer){.status = from->status, .outcome = from->outcome};
-    size_t size = sizeof(outside_answer) + from->payload.size + from->content_type.size + from->message.size;
+    size_t size =
+        sizeof(outside_answer) + from->payload.size + from->content_type.size + from->message.size;
     outside_answer *block = tp_allocate(allocator, size);
     if (block == NULL) {
         if (from->status == TROUPE_OK && from->payload.size != 0) {
@@ -55,7 +59,8 @@ static void copy_answer(const troupe_allocator *allocator, const troupe_answer *
     const troupe_slice parts[] = {from->payload, from->content_type, from->message};
     troupe_slice *slices[] = {&to->payload, &to->content_type, &to->message};
     for (int i = 0; i < 3; i++) {
-        if (parts[i].size != 0) memcpy(at, parts[i].data, parts[i].size);
+        if (parts[i].size != 0)
+            memcpy(at, parts[i].data, parts[i].size);
         *slices[i] = (troupe_slice){at, parts[i].size};
         at += parts[i].size;
     }
@@ -100,12 +105,14 @@ static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, c
 {
     if (!outside->is_ask) {
         tp_count(&shard->counters.dead_letters);
-        TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter", TP_FIELDS(tp_field_text("type", outside->type->name)),
-               "a tell from outside was dropped: %s", words);
+        TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
+            TP_FIELDS(tp_field_text("type", outside->type->name)),
+            "a tell from outside was dropped: %s", words);
         let_go(outside);
         return;
     }
-    troupe_answer answer = {.status = status, .outcome = TROUPE_NOT_DONE, .message = troupe_str(words)};
+    troupe_answer answer = {
+        .status = status, .outcome = TROUPE_NOT_DONE, .message = troupe_str(words)};
     tp_outside_complete(outside, &answer);
 }
 
@@ -135,15 +142,19 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
         tp_arrivals_push(shard, message);
         return;
     }
-    troupe_status status = tp_ask_open(shard, TP_ASK_OUTSIDE, outside->deadline, outside->type, outside->hash, &message->from);
+    troupe_status status = tp_ask_open(
+        shard, TP_ASK_OUTSIDE, outside->deadline, outside->type, outside->hash, &message->from);
     if (status != TROUPE_OK) {
         tp_pool_give(&shard->pool, message);
-        refuse(shard, outside, status, status == TROUPE_BUSY ? "max_asks are pending; try again later" : "no memory for an ask");
+        refuse(shard, outside, status,
+            status == TROUPE_BUSY ? "max_asks are pending; try again later"
+                                  : "no memory for an ask");
         return;
     }
     tp_ask *ask = tp_ask_find(shard, message->from);
     ask->waiter.outside = outside;
-    if (outside->cancel != NULL && tp_cancel_attach(shard, message->from, outside->cancel) != TROUPE_OK)
+    if (outside->cancel != NULL &&
+        tp_cancel_attach(shard, message->from, outside->cancel) != TROUPE_OK)
         tp_count(&shard->counters.no_memory); /* it cannot be cancelled, but ends by its deadline */
     tp_arrivals_push(shard, message);
 }
@@ -152,10 +163,11 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
 tp_outside *tp_outside_make(tp_shared *shared, const tp_message_parts *parts)
 {
     troupe_slice content = troupe_str(parts->content_type != NULL ? parts->content_type : "");
-    size_t size = sizeof(tp_outside) + content.size + 1 + parts->key.size + parts->partition.size + parts->method.size +
-                  parts->payload.size;
+    size_t size = sizeof(tp_outside) + content.size + 1 + parts->key.size + parts->partition.size +
+                  parts->method.size + parts->payload.size;
     tp_outside *outside = tp_allocate(shared->allocator, size);
-    if (outside == NULL) return NULL;
+    if (outside == NULL)
+        return NULL;
     memset(outside, 0, sizeof *outside);
     outside->inbound.arrive = arrive;
     outside->shared = shared;
@@ -166,9 +178,11 @@ tp_outside *tp_outside_make(tp_shared *shared, const tp_message_parts *parts)
     outside->parts.content_type = content.size != 0 ? at : NULL;
     at += content.size + 1;
     const troupe_slice from[] = {parts->key, parts->partition, parts->method, parts->payload};
-    troupe_slice *to[] = {&outside->parts.key, &outside->parts.partition, &outside->parts.method, &outside->parts.payload};
+    troupe_slice *to[] = {&outside->parts.key, &outside->parts.partition, &outside->parts.method,
+        &outside->parts.payload};
     for (int i = 0; i < 4; i++) {
-        if (from[i].size != 0) memcpy(at, from[i].data, from[i].size);
+        if (from[i].size != 0)
+            memcpy(at, from[i].data, from[i].size);
         *to[i] = (troupe_slice){at, from[i].size};
         at += from[i].size;
     }

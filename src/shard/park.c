@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns on fibers, at no cost until they wait. The loop itself runs on a fiber and calls methods directly. A turn that parks
- * keeps the stack it is on, and the loop goes on on another: a *spare*, which is a loop fiber that waits where it resumed
- * somebody, or a fresh one. When the wait is over, a loop fiber switches to the parked one, and becomes a spare.
+ * Turns on fibers, at no cost until they wait. The loop itself runs on a fiber and calls methods
+ * directly. A turn that parks keeps the stack it is on, and the loop goes on on another: a *spare*,
+ * which is a loop fiber that waits where it resumed somebody, or a fresh one. When the wait is
+ * over, a loop fiber switches to the parked one, and becomes a spare.
  *
  * Invariants
  * 1. `shard->loop` is the fiber that runs, or that the next step will enter.
- * 2. A spare's stack holds frames of the loop only, nothing that is owned: any spare may be given back.
+ * 2. A spare's stack holds frames of the loop only, nothing that is owned: any spare may be given
+ * back.
  * 3. Whoever lands after a switch gives back the fiber that was abandoned.
  */
 #include "shard/shard.h"
@@ -23,7 +25,8 @@ typedef struct spare {
 static void land(tp_shard *shard)
 {
     tp_fiber *abandoned = shard->abandoned;
-    if (TP_LIKELY(abandoned == NULL)) return;
+    if (TP_LIKELY(abandoned == NULL))
+        return;
     shard->abandoned = NULL;
     tp_fiber_give(&shard->fibers, abandoned);
 }
@@ -42,13 +45,14 @@ troupe_status tp_fibers_init(tp_shard *shard)
 {
     const troupe_node_options *options = &shard->shared->options;
     /* Two more than may park: the loop's own, and the reserve. */
-    return tp_fiber_pool_init(&shard->fibers, shard->shared->allocator, options->stack_size, options->max_fibers + 2,
-                              SPARES_KEPT);
+    return tp_fiber_pool_init(&shard->fibers, shard->shared->allocator, options->stack_size,
+        options->max_fibers + 2, SPARES_KEPT);
 }
 
 static bool reserve_fiber(tp_shard *shard)
 {
-    if (shard->reserve == NULL) shard->reserve = tp_fiber_take(&shard->fibers, 0, loop_entry, shard);
+    if (shard->reserve == NULL)
+        shard->reserve = tp_fiber_take(&shard->fibers, 0, loop_entry, shard);
     return shard->reserve != NULL;
 }
 
@@ -56,7 +60,8 @@ void tp_fibers_enter(tp_shard *shard)
 {
     shard->host = tp_fiber_adopt(&shard->fibers);
     if (shard->loop == NULL) {
-        if (!reserve_fiber(shard)) return; /* no stack to be had: the step comes again */
+        if (!reserve_fiber(shard))
+            return; /* no stack to be had: the step comes again */
         shard->loop = shard->reserve;
         shard->reserve = NULL;
     }
@@ -80,11 +85,16 @@ static tp_fiber *next_loop(tp_shard *shard)
 troupe_status tp_park_reserve(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
-    if (TP_UNLIKELY(turn->interrupted || atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_HURRYING))
+    if (TP_UNLIKELY(turn->interrupted || atomic_load_explicit(&shard->shared->closing,
+                                             memory_order_relaxed) == TP_HURRYING))
         return TROUPE_INTERRUPTED;
-    if (TP_UNLIKELY(turn->cancelled)) return TROUPE_CANCELLED;
-    if (TP_LIKELY(shard->spare_count != 0 && shard->parked_count < shard->shared->options.max_fibers)) return TROUPE_OK;
-    if (shard->parked_count < shard->shared->options.max_fibers && reserve_fiber(shard)) return TROUPE_OK;
+    if (TP_UNLIKELY(turn->cancelled))
+        return TROUPE_CANCELLED;
+    if (TP_LIKELY(
+            shard->spare_count != 0 && shard->parked_count < shard->shared->options.max_fibers))
+        return TROUPE_OK;
+    if (shard->parked_count < shard->shared->options.max_fibers && reserve_fiber(shard))
+        return TROUPE_OK;
     tp_count(&shard->counters.busy_fibers);
     TP_MARK(shard, "no fiber to park on");
     return TROUPE_BUSY;
@@ -103,23 +113,29 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     shard->parked_count++;
     tp_count(&shard->counters.parks);
     shard->running = NULL;
-    atomic_store_explicit(&shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
+    atomic_store_explicit(
+        &shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
     tp_activation *actor = turn->actor;
-    if (actor->type->interleaves && tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
-    if (TP_UNLIKELY(actor->queued != 0)) tp_deadlock_watch(shard, actor);
+    if (actor->type->interleaves && tp_mailbox_may_run(shard, actor))
+        tp_schedule(shard, actor);
+    if (TP_UNLIKELY(actor->queued != 0))
+        tp_deadlock_watch(shard, actor);
     shard->loop = next_loop(shard);
     tp_fiber_switch(turn->fiber, shard->loop);
     land(shard);
     shard->running = turn;
     turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
-    atomic_store_explicit(&shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
-    if (actor->type->interleaves) tp_turn_commit(turn);
+    atomic_store_explicit(
+        &shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
+    if (actor->type->interleaves)
+        tp_turn_commit(turn);
     return turn->wait_status;
 }
 
 void tp_unpark(troupe_turn *turn, troupe_status status)
 {
-    if (turn->wait == TP_WAIT_NONE) return;
+    if (turn->wait == TP_WAIT_NONE)
+        return;
     turn->wait = TP_WAIT_NONE;
     turn->wait_status = status;
     tp_fifo_push_back(&turn->shard->ready, &turn->ready);
@@ -138,7 +154,8 @@ static void hand_over(tp_shard *shard, tp_fiber *to)
 
 static void trim_spares(tp_shard *shard)
 {
-    if (TP_LIKELY(shard->spare_count <= SPARES_KEPT)) return;
+    if (TP_LIKELY(shard->spare_count <= SPARES_KEPT))
+        return;
     tp_fifo_node *node = tp_fifo_pop_front(&shard->spares);
     shard->spare_count--;
     tp_fiber_give(&shard->fibers, TP_CONTAINER(node, spare, node)->fiber);
@@ -153,7 +170,7 @@ void tp_resume(tp_shard *shard, troupe_turn *turn)
     hand_over(shard, turn->fiber);
 }
 
-/* ---- turns whose type asks for a stack size ------------------------------------------------------------------------ */
+/* ---- turns whose type asks for a stack size ------------------------------------------------ */
 
 typedef struct own_turn {
     tp_shard *shard;
@@ -180,8 +197,8 @@ void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *mes
     if (fiber == NULL) {
         tp_count(&shard->counters.busy_fibers);
         tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
-                          "no stack of %zu bytes is to be had; try again later, or raise max_fibers",
-                          actor->type->is.stack_size);
+            "no stack of %zu bytes is to be had; try again later, or raise max_fibers",
+            actor->type->is.stack_size);
         tp_settle(shard, actor);
         return;
     }
@@ -193,7 +210,8 @@ void tp_fiber_abandon(tp_shard *shard)
     shard->abandoned = shard->loop;
     tp_fiber *from = shard->loop;
     shard->loop = next_loop(shard);
-    /* Without a spare or a reserve the host makes a new loop fiber, out of the stack that this frees. */
+    /* Without a spare or a reserve the host makes a new loop fiber, out of the stack that this
+     * frees. */
     tp_fiber_switch(from, shard->loop != NULL ? shard->loop : shard->host);
     __builtin_unreachable();
 }

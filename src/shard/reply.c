@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a method answers and fails, and what it can learn about its turn. Replies are staged here and leave at the end of
- * the turn (turn.c).
+ * How a method answers and fails, and what it can learn about its turn. Replies are staged here and
+ * leave at the end of the turn (turn.c).
  */
 #include "shard/shard.h"
 
@@ -15,19 +15,24 @@
 /* One reply per ask, none after a failure. A second one makes the whole call USAGE. */
 static troupe_status may_reply(troupe_turn *turn)
 {
-    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK) return TROUPE_OK;
-    if (TP_LIKELY(turn->reply == NULL && !turn->failed)) return TROUPE_OK;
+    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK)
+        return TROUPE_OK;
+    if (TP_LIKELY(turn->reply == NULL && !turn->failed))
+        return TROUPE_OK;
     turn->failed = true;
     TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "reply_misused",
-           TP_FIELDS(tp_field_text("type", turn->actor->type->name), tp_field_text("key", tp_activation_key(turn->actor)),
-                     tp_field_text("method", troupe_turn_method(turn))),
-           "the method replied twice, or after failing; its caller gets USAGE");
+        TP_FIELDS(tp_field_text("type", turn->actor->type->name),
+            tp_field_text("key", tp_activation_key(turn->actor)),
+            tp_field_text("method", troupe_turn_method(turn))),
+        "the method replied twice, or after failing; its caller gets USAGE");
     return TROUPE_USAGE;
 }
 
-static troupe_status stage(troupe_turn *turn, troupe_status status, const char *content_type, troupe_slice payload)
+static troupe_status stage(
+    troupe_turn *turn, troupe_status status, const char *content_type, troupe_slice payload)
 {
-    if (turn->message == NULL || turn->message->kind != TP_ASK) return status;
+    if (turn->message == NULL || turn->message->kind != TP_ASK)
+        return status;
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->shared->options.max_message)) {
         tp_count(&shard->counters.too_large);
@@ -63,8 +68,10 @@ troupe_status troupe_reply_format(troupe_turn *turn, const char *format, ...)
     va_start(arguments, format);
     int size = vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    if (size < 0) return TROUPE_USAGE;
-    if ((size_t)size < sizeof words) return troupe_reply_typed(turn, TROUPE_TEXT, (troupe_slice){words, (size_t)size});
+    if (size < 0)
+        return TROUPE_USAGE;
+    if ((size_t)size < sizeof words)
+        return troupe_reply_typed(turn, TROUPE_TEXT, (troupe_slice){words, (size_t)size});
     char *longer = troupe_turn_alloc(turn, (size_t)size + 1);
     va_start(arguments, format);
     vsnprintf(longer, (size_t)size + 1, format, arguments);
@@ -79,12 +86,15 @@ troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...)
     json_error_t error;
     json_t *value = json_vpack_ex(&error, 0, pack, arguments);
     va_end(arguments);
-    if (value == NULL) return troupe_fail(turn, TROUPE_USAGE, "the JSON pack '%s' is wrong: %s", pack, error.text);
+    if (value == NULL)
+        return troupe_fail(turn, TROUPE_USAGE, "the JSON pack '%s' is wrong: %s", pack, error.text);
     size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
     char *text = size != 0 ? troupe_turn_alloc(turn, size) : NULL;
-    if (text != NULL) size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (text != NULL)
+        size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
-    if (text == NULL) return troupe_fail(turn, TROUPE_NO_MEMORY, "no memory for a JSON reply");
+    if (text == NULL)
+        return troupe_fail(turn, TROUPE_NO_MEMORY, "no memory for a JSON reply");
     return troupe_reply_typed(turn, TROUPE_JSON, (troupe_slice){text, size});
 }
 
@@ -100,18 +110,22 @@ troupe_status troupe_reply_take(troupe_turn *turn, troupe_answer *answer)
     if (reply != NULL && is_ask) { /* the block itself goes on */
         turn->reply = reply;
         status = answer->status;
-        if (status != TROUPE_OK) turn->failed = true;
+        if (status != TROUPE_OK)
+            turn->failed = true;
         *answer = (troupe_answer)TROUPE_ANSWER_INIT;
         return status;
     }
     status = answer->status;
-    if (status != TROUPE_OK) turn->failed = true;
-    status = stage(turn, status, TROUPE_BYTES, status == TROUPE_OK ? answer->payload : answer->message);
+    if (status != TROUPE_OK)
+        turn->failed = true;
+    status =
+        stage(turn, status, TROUPE_BYTES, status == TROUPE_OK ? answer->payload : answer->message);
     troupe_answer_release(answer);
     return status;
 }
 
-static void stage_failure(troupe_turn *turn, troupe_status status, const char *format, va_list arguments)
+static void stage_failure(
+    troupe_turn *turn, troupe_status status, const char *format, va_list arguments)
 {
     char words[WORDS_MAX];
     tp_text text;
@@ -125,8 +139,10 @@ static void stage_failure(troupe_turn *turn, troupe_status status, const char *f
 
 troupe_status troupe_fail(troupe_turn *turn, troupe_status status, const char *format, ...)
 {
-    if (status == TROUPE_OK) status = TROUPE_USAGE;
-    if (may_reply(turn) != TROUPE_OK) return TROUPE_USAGE;
+    if (status == TROUPE_OK)
+        status = TROUPE_USAGE;
+    if (may_reply(turn) != TROUPE_OK)
+        return TROUPE_USAGE;
     turn->failed = true;
     va_list arguments;
     va_start(arguments, format);
@@ -147,10 +163,12 @@ void troupe_panic(troupe_turn *turn, const char *format, ...)
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
     TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "turn_panicked",
-           TP_FIELDS(tp_field_text("type", turn->actor->type->name), tp_field_text("key", tp_activation_key(turn->actor)),
-                     tp_field_text("method", troupe_turn_method(turn))),
-           "%s", words);
-    if (turn->reply != NULL) tp_pool_give(&shard->pool, turn->reply);
+        TP_FIELDS(tp_field_text("type", turn->actor->type->name),
+            tp_field_text("key", tp_activation_key(turn->actor)),
+            tp_field_text("method", troupe_turn_method(turn))),
+        "%s", words);
+    if (turn->reply != NULL)
+        tp_pool_give(&shard->pool, turn->reply);
     turn->reply = NULL;
     turn->failed = false;
     va_start(arguments, format);
@@ -162,22 +180,30 @@ void troupe_panic(troupe_turn *turn, const char *format, ...)
     tp_fiber_abandon(shard);
 }
 
-/* ---- about the turn ---------------------------------------------------------------------------------------------------- */
+/* ---- about the turn ------------------------------------------------------------------------ */
 
-troupe_id troupe_turn_self(const troupe_turn *turn) { return tp_activation_id(turn->actor); }
+troupe_id troupe_turn_self(const troupe_turn *turn)
+{
+    return tp_activation_id(turn->actor);
+}
 
 troupe_id troupe_turn_caller(const troupe_turn *turn)
 {
-    if (turn->message == NULL) return (troupe_id){{0, 0}, {0, 0}, {0, 0}};
+    if (turn->message == NULL)
+        return (troupe_id){{0, 0}, {0, 0}, {0, 0}};
     return tp_message_caller(turn->message);
 }
 
 troupe_slice troupe_turn_method(const troupe_turn *turn)
 {
-    if (turn->kind == TP_TURN_ACTIVATE) return troupe_str("on_activate");
-    if (turn->kind == TP_TURN_DEACTIVATE) return troupe_str("on_deactivate");
-    if (turn->message == NULL) return troupe_str("(ended)");
-    if (turn->kind == TP_TURN_CALLBACK) return troupe_str("(answer)");
+    if (turn->kind == TP_TURN_ACTIVATE)
+        return troupe_str("on_activate");
+    if (turn->kind == TP_TURN_DEACTIVATE)
+        return troupe_str("on_deactivate");
+    if (turn->message == NULL)
+        return troupe_str("(ended)");
+    if (turn->kind == TP_TURN_CALLBACK)
+        return troupe_str("(answer)");
     return tp_message_method_name(turn->message);
 }
 
@@ -186,26 +212,49 @@ troupe_slice troupe_turn_content_type(const troupe_turn *turn)
     return turn->message != NULL ? tp_message_content_type(turn->message) : troupe_str("");
 }
 
-bool troupe_turn_is_ask(const troupe_turn *turn) { return turn->message != NULL && turn->message->kind == TP_ASK; }
+bool troupe_turn_is_ask(const troupe_turn *turn)
+{
+    return turn->message != NULL && turn->message->kind == TP_ASK;
+}
 
 uint64_t troupe_turn_remaining(const troupe_turn *turn)
 {
-    if (turn->deadline == TP_NEVER) return TROUPE_NEVER;
+    if (turn->deadline == TP_NEVER)
+        return TROUPE_NEVER;
     uint64_t now = tp_clock(turn->shard);
     return turn->deadline > now ? turn->deadline - now : 0;
 }
 
 bool troupe_turn_is_cancelled(const troupe_turn *turn)
 {
-    return turn->cancelled || turn->interrupted || (turn->deadline != TP_NEVER && turn->deadline <= tp_clock(turn->shard));
+    return turn->cancelled || turn->interrupted ||
+           (turn->deadline != TP_NEVER && turn->deadline <= tp_clock(turn->shard));
 }
 
-void *troupe_turn_user(const troupe_turn *turn) { return turn->actor->type->is.user; }
-troupe_node *troupe_turn_node(const troupe_turn *turn) { return turn->shard->shared->node; }
-uint32_t troupe_turn_shard(const troupe_turn *turn) { return turn->shard->number; }
-uint64_t troupe_now(const troupe_turn *turn) { return tp_clock_read(turn->shard); }
-uint64_t troupe_wall(const troupe_turn *turn) { return turn->shard->env->wall(turn->shard->env); }
-uint64_t troupe_random(troupe_turn *turn) { return tp_prng_next(&turn->shard->prng); }
+void *troupe_turn_user(const troupe_turn *turn)
+{
+    return turn->actor->type->is.user;
+}
+troupe_node *troupe_turn_node(const troupe_turn *turn)
+{
+    return turn->shard->shared->node;
+}
+uint32_t troupe_turn_shard(const troupe_turn *turn)
+{
+    return turn->shard->number;
+}
+uint64_t troupe_now(const troupe_turn *turn)
+{
+    return tp_clock_read(turn->shard);
+}
+uint64_t troupe_wall(const troupe_turn *turn)
+{
+    return turn->shard->env->wall(turn->shard->env);
+}
+uint64_t troupe_random(troupe_turn *turn)
+{
+    return tp_prng_next(&turn->shard->prng);
+}
 
 void troupe_deactivate(troupe_turn *turn)
 {
@@ -214,8 +263,10 @@ void troupe_deactivate(troupe_turn *turn)
 
 troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), void *argument)
 {
-    tp_defer *defer = tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, SIZE_MAX, sizeof *defer);
-    if (defer == NULL) return TROUPE_NO_MEMORY;
+    tp_defer *defer =
+        tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, SIZE_MAX, sizeof *defer);
+    if (defer == NULL)
+        return TROUPE_NO_MEMORY;
     *defer = (tp_defer){turn->defers, cleanup, argument};
     turn->defers = defer;
     return TROUPE_OK;
@@ -226,7 +277,9 @@ void *troupe_turn_alloc(troupe_turn *turn, size_t size)
     size_t limit = turn->actor->type->is.arena_limit;
     void *block = tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, limit, size);
     if (block == NULL)
-        troupe_panic(turn, "the turn's arena is exhausted: %zu bytes more than arena_limit (%zu), or no memory", size, limit);
+        troupe_panic(turn,
+            "the turn's arena is exhausted: %zu bytes more than arena_limit (%zu), or no memory",
+            size, limit);
     return block;
 }
 
@@ -234,9 +287,13 @@ void *troupe_actor_alloc(troupe_turn *turn, size_t size)
 {
     size_t limit = turn->actor->type->is.arena_limit;
     tp_extras *extras = tp_activation_extras(turn->shard, turn->actor);
-    void *block = extras != NULL ? tp_arena_take(turn->shard, &extras->arena, &extras->arena_bytes, limit, size) : NULL;
+    void *block = extras != NULL ? tp_arena_take(turn->shard, &extras->arena, &extras->arena_bytes,
+                                       limit, size)
+                                 : NULL;
     if (block == NULL)
-        troupe_panic(turn, "the activation's arena is exhausted: %zu bytes more than arena_limit (%zu), or no memory", size,
-                     limit);
+        troupe_panic(turn,
+            "the activation's arena is exhausted: %zu bytes more than arena_limit (%zu), or no "
+            "memory",
+            size, limit);
     return block;
 }

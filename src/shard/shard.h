@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The heart: one shard, with its activations, turns, pending asks and links. This header is for the files of src/shard and
- * for src/node, which opens and closes shards; nothing else includes it.
+ * The heart: one shard, with its activations, turns, pending asks and links. This header is for the
+ * files of src/shard and for src/node, which opens and closes shards; nothing else includes it.
  *
- *   loop.c        passes: what arrived, what is due, turns, what leaves      turn.c       begin and end of a turn
- *   park.c        fibers: parking, resuming, panic                          ask.c        pending asks, cancellation
- *   route.c       to which shard, links, BUSY                               mailbox.c    arrival at an actor, admission
- *   activation.c  records, table, recency                                   lifecycle.c  activate, deactivate, evict, save
- *   supervise.c   what follows a failure                                    deadlock.c   probes
- *   timers.c      alarms, sleeps, timers of actors                          inspect.c    looks in from outside
- *   outside.c     what comes in from other threads                          calls.c      the public calls of a turn
+ *   loop.c        passes: what arrived, what is due, turns, what leaves      turn.c       begin and
+ * end of a turn park.c        fibers: parking, resuming, panic                          ask.c
+ * pending asks, cancellation route.c       to which shard, links, BUSY mailbox.c    arrival at an
+ * actor, admission activation.c  records, table, recency lifecycle.c  activate, deactivate, evict,
+ * save supervise.c   what follows a failure                                    deadlock.c   probes
+ *   timers.c      alarms, sleeps, timers of actors                          inspect.c    looks in
+ * from outside outside.c     what comes in from other threads                          calls.c the
+ * public calls of a turn
  *
  * Invariants
  * 1. A shard's fields are touched by its own thread only, except those marked [any].
@@ -36,13 +37,13 @@
 #include "store/port.h"
 #include <troupe/inspect.h>
 
-#define TP_ARRIVALS 64      /* messages whose look-ups are prefetched together */
-#define TP_RECENT 256       /* direct-mapped: hash to activation, for the hot ones */
-#define TP_SNAPSHOT 256     /* state bytes kept on the stack of a turn */
-#define TP_SAMPLE 64        /* one turn in so many is timed */
-#define TP_TIMERS_MAX 64    /* per actor */
+#define TP_ARRIVALS      64  /* messages whose look-ups are prefetched together */
+#define TP_RECENT        256 /* direct-mapped: hash to activation, for the hot ones */
+#define TP_SNAPSHOT      256 /* state bytes kept on the stack of a turn */
+#define TP_SAMPLE        64  /* one turn in so many is timed */
+#define TP_TIMERS_MAX    64  /* per actor */
 #define TP_SUBSCRIPTIONS 16
-#define TP_MARKS 256        /* full mailboxes elsewhere that a shard remembers */
+#define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
 typedef struct tp_shard tp_shard;
 typedef struct tp_activation tp_activation;
@@ -59,54 +60,54 @@ typedef struct tp_shared {
     tp_log *log;
     troupe_node *node;
     uint64_t started;
-    bool hostile;                    /* pools in direct mode */
-    _Atomic uint32_t closing;        /* [any] tp_closing */
-    _Atomic uint64_t busy_inbox;     /* [any] counted by outside threads */
+    bool hostile;                /* pools in direct mode */
+    _Atomic uint32_t closing;    /* [any] tp_closing */
+    _Atomic uint64_t busy_inbox; /* [any] counted by outside threads */
 } tp_shared;
 
 enum tp_closing {
     TP_OPEN,
-    TP_CLOSING,   /* outside calls are refused, timers rest; what was accepted ends */
-    TP_HURRYING,  /* parks end with INTERRUPTED */
-    TP_ENDING,    /* no activation is created any more; those that exist end */
-    TP_ENDED,     /* steps return TP_STEP_DONE */
+    TP_CLOSING,  /* outside calls are refused, timers rest; what was accepted ends */
+    TP_HURRYING, /* parks end with INTERRUPTED */
+    TP_ENDING,   /* no activation is created any more; those that exist end */
+    TP_ENDED,    /* steps return TP_STEP_DONE */
 };
 
-/* ---- alarms: what the wheel calls --------------------------------------------------------------------------------- */
+/* ---- alarms: what the wheel calls ---------------------------------------------------------- */
 typedef struct tp_alarm tp_alarm;
 struct tp_alarm {
     tp_timer timer;
     void (*fire)(tp_shard *shard, tp_alarm *alarm); /* between turns; only enqueues */
 };
 
-/* ---- activations --------------------------------------------------------------------------------------------------- */
+/* ---- activations --------------------------------------------------------------------------- */
 typedef enum tp_phase { TP_NEW, TP_ACTIVATING, TP_ACTIVE, TP_DEACTIVATING, TP_WAITING } tp_phase;
 
 enum {
-    TP_QUEUED = 1,         /* in the run queue */
-    TP_USED = 2,           /* since the eviction hand passed */
-    TP_LEAVE = 4,          /* deactivate when nothing waits */
-    TP_DIRTY = 8,          /* a turn that may write has run since the last save */
-    TP_FULL_TOLD = 16,     /* other shards were told that the mailbox is full */
-    TP_STOPPING = 32,      /* supervision stops it */
-    TP_LIVE = 64,          /* counted as active; on_activate has succeeded, so on_deactivate is due */
+    TP_QUEUED = 1,     /* in the run queue */
+    TP_USED = 2,       /* since the eviction hand passed */
+    TP_LEAVE = 4,      /* deactivate when nothing waits */
+    TP_DIRTY = 8,      /* a turn that may write has run since the last save */
+    TP_FULL_TOLD = 16, /* other shards were told that the mailbox is full */
+    TP_STOPPING = 32,  /* supervision stops it */
+    TP_LIVE = 64,      /* counted as active; on_activate has succeeded, so on_deactivate is due */
 };
 
 /* What few activations have. */
 typedef struct tp_extras {
-    tp_list timers;             /* tp_actor_timer */
+    tp_list timers; /* tp_actor_timer */
     uint32_t timer_count;
-    uint32_t callbacks;         /* asks with callback that are pending */
+    uint32_t callbacks; /* asks with callback that are pending */
     uint64_t timer_numbers;
-    uint64_t version;           /* of the stored state */
-    uint32_t failures;          /* in a row */
-    uint32_t generation;        /* raised by each restart: callbacks of before are dropped */
+    uint64_t version;    /* of the stored state */
+    uint32_t failures;   /* in a row */
+    uint32_t generation; /* raised by each restart: callbacks of before are dropped */
     tp_alarm back_off;
-    tp_activation *actor;       /* of back_off and probe */
+    tp_activation *actor; /* of back_off and probe */
     tp_alarm probe;
-    void *arena;                /* blocks, see arena.h */
+    void *arena; /* blocks, see arena.h */
     size_t arena_bytes;
-    troupe_reason reason;       /* of the deactivation under way or to come */
+    troupe_reason reason; /* of the deactivation under way or to come */
 } tp_extras;
 
 struct tp_activation {
@@ -114,7 +115,7 @@ struct tp_activation {
     uint64_t hash;
     const tp_type *type;
     tp_fifo mailbox;
-    troupe_turn *turns;          /* running or parked, latest first */
+    troupe_turn *turns; /* running or parked, latest first */
     tp_fifo_node run_node;
     uint32_t queued;
     uint32_t queued_bytes;
@@ -122,7 +123,7 @@ struct tp_activation {
     uint8_t flags;
     uint16_t key_size;
     uint16_t partition_size;
-    uint16_t head_size;          /* of record, key and partition: the state begins there */
+    uint16_t head_size; /* of record, key and partition: the state begins there */
     /* touched by each turn */
     uint64_t last_used;
     uint64_t received;
@@ -156,8 +157,13 @@ static inline void *tp_activation_state(tp_activation *actor)
     return (char *)actor + actor->head_size;
 }
 
-/* ---- turns --------------------------------------------------------------------------------------------------------- */
-typedef enum tp_turn_kind { TP_TURN_METHOD, TP_TURN_ACTIVATE, TP_TURN_DEACTIVATE, TP_TURN_CALLBACK } tp_turn_kind;
+/* ---- turns --------------------------------------------------------------------------------- */
+typedef enum tp_turn_kind {
+    TP_TURN_METHOD,
+    TP_TURN_ACTIVATE,
+    TP_TURN_DEACTIVATE,
+    TP_TURN_CALLBACK
+} tp_turn_kind;
 
 typedef enum tp_wait {
     TP_WAIT_NONE,
@@ -177,48 +183,50 @@ typedef struct tp_defer {
 struct troupe_turn {
     tp_shard *shard;
     tp_activation *actor;
-    tp_message *message;     /* NULL in hooks */
-    troupe_turn *next;       /* of the same actor */
-    tp_fiber *fiber;         /* that it runs on; its own one if `own_fiber` */
+    tp_message *message; /* NULL in hooks */
+    troupe_turn *next;   /* of the same actor */
+    tp_fiber *fiber;     /* that it runs on; its own one if `own_fiber` */
     uint64_t deadline;
     uint64_t chain;
-    tp_message *reply;       /* staged until the turn ends well */
+    tp_message *reply; /* staged until the turn ends well */
     tp_defer *defers;
     void *arena;
     size_t arena_bytes;
-    void *before;            /* snapshot of the state, or NULL */
+    void *before; /* snapshot of the state, or NULL */
     uint64_t began;
     uint32_t pulse;
-    uint8_t kind;            /* tp_turn_kind */
+    uint8_t kind; /* tp_turn_kind */
     bool read_only;
-    bool failed;             /* troupe_fail was called */
+    bool failed; /* troupe_fail was called */
     bool parked_once;
+    bool has_sent; /* asks or tells: a failure cannot take them back */
     bool cancelled;
     bool own_fiber;
     bool timed;
-    bool interrupted;        /* the node hurries: each park fails at once */
+    bool interrupted; /* the node hurries: each park fails at once */
     /* while it is parked */
     tp_wait wait;
     troupe_status wait_status;
-    tp_link parked;          /* in the shard's list */
+    tp_link parked; /* in the shard's list */
     tp_fifo_node ready;
     uint64_t parked_at;
-    tp_call wait_call;       /* TP_WAIT_ASK */
+    tp_call wait_call; /* TP_WAIT_ASK */
     troupe_answer *wait_answer;
-    troupe_id wait_id;       /* what the ask waits for; borrowed from the parked stack */
+    troupe_id wait_id; /* what the ask waits for; borrowed from the parked stack */
     troupe_slice wait_method;
-    tp_alarm alarm;          /* of a sleep */
+    tp_alarm alarm; /* of a sleep */
     _Alignas(16) unsigned char snapshot[TP_SNAPSHOT];
 };
 
-/* ---- asks ---------------------------------------------------------------------------------------------------------- */
+/* ---- asks ---------------------------------------------------------------------------------- */
 typedef enum tp_ask_kind { TP_ASK_FREE, TP_ASK_TURN, TP_ASK_CALLBACK, TP_ASK_OUTSIDE } tp_ask_kind;
 
 typedef struct tp_callback {
     troupe_turn_done *done;
     void *user;
     tp_activation *actor;
-    tp_message *spare;   /* carries a failure that is found here, so that it cannot fail for want of memory */
+    tp_message *
+        spare; /* carries a failure that is found here, so that it cannot fail for want of memory */
     uint32_t generation; /* of the activation's extras */
 } tp_callback;
 
@@ -226,14 +234,14 @@ typedef struct tp_cancel_link tp_cancel_link;
 typedef struct tp_outside tp_outside;
 
 typedef struct tp_ask {
-    tp_alarm alarm;           /* the deadline */
+    tp_alarm alarm; /* the deadline */
     uint32_t generation;
     uint32_t next_free;
     uint8_t kind;
-    bool started;             /* a sampled ask: `asked` counts for the histogram */
-    const tp_type *type;      /* of the target */
+    bool started;        /* a sampled ask: `asked` counts for the histogram */
+    const tp_type *type; /* of the target */
     uint64_t hash;
-    uint64_t asked;           /* for youth, and the histogram */
+    uint64_t asked; /* for youth, and the histogram */
     uint64_t deadline;
     tp_cancel_link *cancel;
     union {
@@ -243,7 +251,7 @@ typedef struct tp_ask {
     } waiter;
 } tp_ask;
 
-/* ---- what comes from other threads --------------------------------------------------------------------------------- */
+/* ---- what comes from other threads --------------------------------------------------------- */
 typedef struct tp_inbound tp_inbound;
 struct tp_inbound {
     tp_mpsc_node node;
@@ -256,12 +264,12 @@ enum { TP_OUTSIDE_PENDING, TP_OUTSIDE_ANSWERED, TP_OUTSIDE_LEFT };
 struct tp_outside {
     tp_inbound inbound;
     tp_shared *shared;
-    _Atomic uint32_t holders;      /* the outside thread, the shard */
+    _Atomic uint32_t holders; /* the outside thread, the shard */
     bool is_ask;
-    tp_waiter waiter;              /* of the blocking form */
-    _Atomic uint32_t state;        /* of the blocking form: the shard answers, or the caller leaves */
-    troupe_answer *answer;         /* of the blocking form; not touched once the caller has left */
-    troupe_client_done *done;      /* of the callback form */
+    tp_waiter waiter;         /* of the blocking form */
+    _Atomic uint32_t state;   /* of the blocking form: the shard answers, or the caller leaves */
+    troupe_answer *answer;    /* of the blocking form; not touched once the caller has left */
+    troupe_client_done *done; /* of the callback form */
     void *user;
     troupe_cancel *cancel;
     const tp_type *type;
@@ -269,19 +277,20 @@ struct tp_outside {
     uint64_t deadline;
     uint64_t entered;
     uint16_t method;
-    size_t size;                   /* of this block with all that follows */
-    tp_message_parts parts;        /* point behind the struct */
-    char content_type[];           /* then key, partition, method, payload */
+    size_t size;            /* of this block with all that follows */
+    tp_message_parts parts; /* point behind the struct */
+    char content_type[];    /* then key, partition, method, payload */
 };
 
-/* ---- links to other shards ------------------------------------------------------------------------------------------ */
+/* ---- links to other shards ----------------------------------------------------------------- */
 typedef struct tp_link_out {
-    tp_spsc *ring;      /* consumed by the other shard; NULL for oneself */
-    tp_fifo waiting;    /* replies and control that found the ring full; requests are refused meanwhile */
+    tp_spsc *ring; /* consumed by the other shard; NULL for oneself */
+    tp_fifo
+        waiting; /* replies and control that found the ring full; requests are refused meanwhile */
     bool staged;
 } tp_link_out;
 
-/* ---- the shard ------------------------------------------------------------------------------------------------------ */
+/* ---- the shard ----------------------------------------------------------------------------- */
 typedef struct tp_counters {
 #define X(name, text) tp_cell name;
     TROUPE_COUNTER_MAP(X)
@@ -299,23 +308,23 @@ struct tp_shard {
     tp_shared *shared;
     tp_env *env;
     uint32_t number;
-    uint64_t now;                 /* read at each pass, with each sampled turn, and when the pulse has moved */
-    uint32_t pulse;               /* as it was at that reading */
+    uint64_t now;   /* read at each pass, with each sampled turn, and when the pulse has moved */
+    uint32_t pulse; /* as it was at that reading */
 
     /* turns */
     tp_fiber_pool fibers;
-    tp_fiber *host;               /* the thread's own stack, inside a step */
-    tp_fiber *loop;               /* runs the loop, or will when the step enters it */
-    tp_fifo spares;               /* tp_spare: loop fibers that wait in resume */
+    tp_fiber *host; /* the thread's own stack, inside a step */
+    tp_fiber *loop; /* runs the loop, or will when the step enters it */
+    tp_fifo spares; /* tp_spare: loop fibers that wait in resume */
     uint32_t spare_count;
-    tp_fiber *reserve;            /* fresh, for the next park */
-    tp_fiber *abandoned;          /* to be given back by whoever lands next */
+    tp_fiber *reserve;   /* fresh, for the next park */
+    tp_fiber *abandoned; /* to be given back by whoever lands next */
     troupe_turn *running;
-    tp_fifo run_queue;            /* activations with something to do */
-    tp_fifo ready;                /* parked turns whose wait is over */
+    tp_fifo run_queue; /* activations with something to do */
+    tp_fifo ready;     /* parked turns whose wait is over */
     tp_list parked;
     uint32_t parked_count;
-    uint32_t turns_left;          /* of this pass */
+    uint32_t turns_left; /* of this pass */
     uint32_t sample;
     uint64_t chains;
 
@@ -323,11 +332,11 @@ struct tp_shard {
     tp_pool pool;
     tp_message *arrivals[TP_ARRIVALS];
     uint32_t arrival_count;
-    tp_link_out *links;           /* by shard */
-    tp_spsc **incoming;           /* by shard; owned by the receiver */
-    uint64_t marks[TP_MARKS];     /* hashes of full mailboxes elsewhere; 0: free */
+    tp_link_out *links;       /* by shard */
+    tp_spsc **incoming;       /* by shard; owned by the receiver */
+    uint64_t marks[TP_MARKS]; /* hashes of full mailboxes elsewhere; 0: free */
     uint32_t mark_count;
-    uint64_t sent, received;      /* over links: for the closing */
+    uint64_t sent, received; /* over links: for the closing */
 
     /* actors */
     tp_index table;
@@ -335,19 +344,19 @@ struct tp_shard {
         uint64_t hash;
         tp_activation *actor;
     } recent[TP_RECENT];
-    tp_list recency;              /* least recently used first */
-    uint64_t active;              /* records */
+    tp_list recency; /* least recently used first */
+    uint64_t active; /* records */
     uint64_t max_active;
-    uint64_t leaving;             /* records in a deactivation that is under way */
-    uint64_t queued;              /* messages in mailboxes */
+    uint64_t leaving; /* records in a deactivation that is under way */
+    uint64_t queued;  /* messages in mailboxes */
     size_t memory_limit;
     bool was_crowded;
-    _Atomic bool crowded;         /* [any] at its limit and nothing idle: tells to it are refused */
+    _Atomic bool crowded; /* [any] at its limit and nothing idle: tells to it are refused */
 
     /* asks */
-    tp_ask **asks;                /* chunks of 1,024 */
+    tp_ask **asks; /* chunks of 1,024 */
     uint32_t ask_chunks;
-    uint32_t ask_free;            /* first free slot, UINT32_MAX: none */
+    uint32_t ask_free; /* first free slot, UINT32_MAX: none */
     uint32_t pending;
 
     /* time and chance */
@@ -360,17 +369,21 @@ struct tp_shard {
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
     uint32_t subscription_count;
 
-    _Alignas(TP_CACHE_LINE) tp_mpsc inbox;  /* [any] */
-    _Atomic uint32_t inbox_count;           /* [any] outside calls in it */
+    _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
+    _Atomic uint32_t inbox_count;          /* [any] outside calls in it */
 };
 
 /* loop.c */
-TROUPE_CHECK troupe_status tp_shard_create(tp_shared *shared, uint32_t number, tp_shard **ret_shard);
+TROUPE_CHECK troupe_status tp_shard_create(
+    tp_shared *shared, uint32_t number, tp_shard **ret_shard);
 /* Before its runner starts, after all shards were created. */
 TROUPE_CHECK troupe_status tp_shard_connect(tp_shard *shard);
 void tp_shard_destroy(tp_shard *shard); /* after its runner was joined */
 bool tp_shard_is_quiet(const tp_shard *shard);
-static inline void tp_count(tp_cell *cell) { tp_cell_add(cell, 1); }
+static inline void tp_count(tp_cell *cell)
+{
+    tp_cell_add(cell, 1);
+}
 
 static inline uint64_t tp_clock_read(tp_shard *shard)
 {
@@ -394,37 +407,43 @@ static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
 
 /* park.c */
 TROUPE_CHECK troupe_status tp_fibers_init(tp_shard *shard);
-void tp_fibers_enter(tp_shard *shard);               /* [step] runs the loop until its pass is over */
-TROUPE_CHECK troupe_status tp_park_reserve(troupe_turn *turn); /* a fiber is there to go on: BUSY, CANCELLED, INTERRUPTED */
-troupe_status tp_park(troupe_turn *turn, tp_wait wait);        /* after a reserve; returns wait_status */
-void tp_unpark(troupe_turn *turn, troupe_status status);       /* it becomes ready */
-void tp_resume(tp_shard *shard, troupe_turn *turn);            /* [loop fiber] */
+void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
+TROUPE_CHECK troupe_status tp_park_reserve(
+    troupe_turn *turn); /* a fiber is there to go on: BUSY, CANCELLED, INTERRUPTED */
+troupe_status tp_park(troupe_turn *turn, tp_wait wait);  /* after a reserve; returns wait_status */
+void tp_unpark(troupe_turn *turn, troupe_status status); /* it becomes ready */
+void tp_resume(tp_shard *shard, troupe_turn *turn);      /* [loop fiber] */
 void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *message);
-TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard);        /* the running fiber ends here */
+TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard); /* the running fiber ends here */
 
 /* loop.c, for park.c: runs turns until the pass is over. */
 void tp_loop_turns(tp_shard *shard);
 
 /* mailbox.c */
-void tp_accept(tp_shard *shard, tp_message *message);         /* a message for this shard arrives: takes it */
+void tp_accept(
+    tp_shard *shard, tp_message *message); /* a message for this shard arrives: takes it */
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);
-void tp_arrivals_push(tp_shard *shard, tp_message *message);  /* the same, later and prefetched */
+void tp_arrivals_push(tp_shard *shard, tp_message *message); /* the same, later and prefetched */
 void tp_arrivals_flush(tp_shard *shard);
-tp_message *tp_mailbox_next(tp_shard *shard, tp_activation *actor); /* the next that may run now, taken out; NULL */
+tp_message *tp_mailbox_next(
+    tp_shard *shard, tp_activation *actor); /* the next that may run now, taken out; NULL */
 void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message);
-void tp_mailbox_remove(tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
+void tp_mailbox_remove(
+    tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
 void tp_schedule(tp_shard *shard, tp_activation *actor);
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor);
-void tp_mailbox_fail_all(tp_shard *shard, tp_activation *actor, troupe_status status, const char *text);
+void tp_mailbox_fail_all(
+    tp_shard *shard, tp_activation *actor, troupe_status status, const char *text);
 
 /* activation.c */
-tp_activation *tp_activation_find(tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition,
-                                  troupe_slice key);
+tp_activation *tp_activation_find(
+    tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);
 /* NULL: out of memory. */
-tp_activation *tp_activation_create(tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition,
-                                    troupe_slice key);
+tp_activation *tp_activation_create(
+    tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);
 void tp_activation_free(tp_shard *shard, tp_activation *actor);
-TROUPE_CHECK tp_extras *tp_activation_extras(tp_shard *shard, tp_activation *actor); /* NULL: no memory */
+TROUPE_CHECK tp_extras *tp_activation_extras(
+    tp_shard *shard, tp_activation *actor); /* NULL: no memory */
 bool tp_activation_is_idle(const tp_activation *actor);
 static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
 {
@@ -435,30 +454,38 @@ static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
 /* turn.c */
 /* False: it parked in between, so that the caller's frame is old news: the actor may be gone. */
 bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message);
-void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message, tp_turn_kind kind);
-void tp_turn_body(troupe_turn *turn);       /* runs and ends it */
+void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
+    tp_turn_kind kind);
+void tp_turn_body(troupe_turn *turn); /* runs and ends it */
 void tp_turn_end(troupe_turn *turn, troupe_status status);
-void tp_turn_commit(troupe_turn *turn);     /* the state's bytes as they are now are what a failure goes back to */
-void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status, troupe_outcome outcome,
-                       const char *format, ...) TROUPE_PRINTF(5, 6); /* fails an ask; drops a tell as a dead letter; takes it */
+void tp_turn_commit(
+    troupe_turn *turn); /* the state's bytes as they are now are what a failure goes back to */
+void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
+    troupe_outcome outcome, const char *format, ...)
+    TROUPE_PRINTF(5, 6); /* fails an ask; drops a tell as a dead letter; takes it */
 void *tp_arena_take(tp_shard *shard, void **arena, size_t *bytes, size_t limit, size_t size);
 void tp_arena_drop(tp_shard *shard, void **arena, size_t *bytes);
 
-/* loop.c: after a batch, or a turn that had parked: on to the run queue, out, or nothing. May free the actor. */
+/* loop.c: after a batch, or a turn that had parked: on to the run queue, out, or nothing. May free
+ * the actor. */
 void tp_settle(tp_shard *shard, tp_activation *actor);
 
 /* lifecycle.c */
-void tp_activate(tp_shard *shard, tp_activation *actor);     /* a new one: runs or finishes its activation */
-void tp_leave(tp_shard *shard, tp_activation *actor, troupe_reason reason); /* deactivates an idle one */
-bool tp_make_room(tp_shard *shard);                          /* before a creation: false: at the limit, nothing idle */
-void tp_keep_memory(tp_shard *shard);                        /* evicts while over memory_limit */
+void tp_activate(
+    tp_shard *shard, tp_activation *actor); /* a new one: runs or finishes its activation */
+void tp_leave(
+    tp_shard *shard, tp_activation *actor, troupe_reason reason); /* deactivates an idle one */
+bool tp_make_room(tp_shard *shard);   /* before a creation: false: at the limit, nothing idle */
+void tp_keep_limits(tp_shard *shard); /* evicts while over max_actors or memory_limit */
 void tp_idle_watch(tp_shard *shard, tp_activation *actor);
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);
-void tp_leave_all(tp_shard *shard);                          /* closing */
-void tp_activation_over(tp_shard *shard, tp_activation *actor, troupe_status status);   /* the turn of on_activate ended */
-void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status status); /* the turn of on_deactivate ended */
+void tp_leave_all(tp_shard *shard); /* closing */
+void tp_activation_over(tp_shard *shard, tp_activation *actor,
+    troupe_status status); /* the turn of on_activate ended */
+void tp_deactivation_over(tp_shard *shard, tp_activation *actor,
+    troupe_status status); /* the turn of on_deactivate ended */
 
 /* supervise.c */
 void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status, bool panicked);
@@ -467,20 +494,22 @@ void tp_activation_reset(tp_shard *shard, tp_activation *actor);
 
 /* route.c */
 void tp_send_control(tp_shard *shard, uint32_t to, tp_message *message); /* never refused; takes */
-TROUPE_CHECK troupe_status tp_send_room(tp_shard *shard, uint32_t to, uint64_t hash, bool is_tell); /* may a request go? */
+TROUPE_CHECK troupe_status tp_send_room(
+    tp_shard *shard, uint32_t to, uint64_t hash, bool is_tell);          /* may a request go? */
 void tp_send_request(tp_shard *shard, uint32_t to, tp_message *message); /* after room; takes */
 void tp_links_flush(tp_shard *shard);
-bool tp_links_drain(tp_shard *shard); /* takes in what other shards sent */
+bool tp_links_drain(tp_shard *shard);      /* takes in what other shards sent */
 bool tp_links_wait(const tp_shard *shard); /* something could not leave yet */
 void tp_dispatch(tp_shard *shard, tp_message *message);
 
 /* ask.c */
-TROUPE_CHECK troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, const tp_type *type,
-                                       uint64_t hash, tp_call *ret_call);
-tp_ask *tp_ask_find(tp_shard *shard, tp_call call); /* NULL: it has ended */
+TROUPE_CHECK troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline,
+    const tp_type *type, uint64_t hash, tp_call *ret_call);
+tp_ask *tp_ask_find(tp_shard *shard, tp_call call);    /* NULL: it has ended */
 void tp_ask_reply(tp_shard *shard, tp_message *reply); /* takes */
-void tp_ask_end(tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text);
-void tp_ask_forget(tp_shard *shard, tp_call call);     /* it was not sent: nobody is told */
+void tp_ask_end(
+    tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text);
+void tp_ask_forget(tp_shard *shard, tp_call call); /* it was not sent: nobody is told */
 TROUPE_CHECK troupe_status tp_cancel_make(tp_shared *shared, troupe_cancel **ret_cancel);
 void tp_cancel_arrived(tp_shard *shard, tp_message *cancel);
 TROUPE_CHECK troupe_status tp_cancel_attach(tp_shard *shard, tp_call call, troupe_cancel *cancel);
@@ -489,8 +518,12 @@ void tp_asks_deinit(tp_shard *shard);
 void tp_reply_send(tp_shard *shard, uint32_t to, tp_message *reply);
 
 /* timers.c */
-void tp_alarm_set(tp_shard *shard, tp_alarm *alarm, uint64_t due, void (*fire)(tp_shard *, tp_alarm *));
-static inline void tp_alarm_cancel(tp_shard *shard, tp_alarm *alarm) { tp_wheel_cancel(&shard->wheel, &alarm->timer); }
+void tp_alarm_set(
+    tp_shard *shard, tp_alarm *alarm, uint64_t due, void (*fire)(tp_shard *, tp_alarm *));
+static inline void tp_alarm_cancel(tp_shard *shard, tp_alarm *alarm)
+{
+    tp_wheel_cancel(&shard->wheel, &alarm->timer);
+}
 void tp_alarms_fire(tp_shard *shard);
 void tp_timers_stop(tp_shard *shard, tp_activation *actor);
 void tp_tick_taken(tp_shard *shard, tp_message *tick); /* out of the mailbox */
@@ -505,8 +538,9 @@ void tp_inbox_push(tp_shard *shard, tp_inbound *inbound); /* [any thread] and wa
 bool tp_inbox_drain(tp_shard *shard);
 void tp_outside_complete(tp_outside *outside, const troupe_answer *answer); /* [shard] */
 void tp_outside_release(tp_outside *answer_block);
-TROUPE_CHECK tp_outside *tp_outside_make(tp_shared *shared, const tp_message_parts *parts); /* [any thread] NULL: no memory */
-void tp_outside_let_go(tp_outside *outside);             /* [any thread] one holder less */
+TROUPE_CHECK tp_outside *tp_outside_make(
+    tp_shared *shared, const tp_message_parts *parts); /* [any thread] NULL: no memory */
+void tp_outside_let_go(tp_outside *outside);           /* [any thread] one holder less */
 
 /* calls.c */
 TROUPE_CHECK troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref);
@@ -515,44 +549,55 @@ uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t ch
 /* inspect.c */
 void tp_inspect_stats(tp_shard *shard, troupe_stats *into);
 void tp_inspect_times(tp_shard *shard, tp_histogram into[3]); /* turn, ask, queue */
-size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit, troupe_actor_visit *visit,
-                         void *user);
-bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64_t hash, troupe_actor_visit *visit, void *user);
-void tp_inspect_parked(tp_shard *shard, const troupe_id *id, troupe_parked_visit *visit, void *user);
+size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit,
+    troupe_actor_visit *visit, void *user);
+bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64_t hash,
+    troupe_actor_visit *visit, void *user);
+void tp_inspect_parked(
+    tp_shard *shard, const troupe_id *id, troupe_parked_visit *visit, void *user);
 
 /* The world may look, choose, trace: no-ops in the real one. */
-#define TP_MARK(shard, situation)                                                      \
-    do {                                                                               \
-        if (TP_UNLIKELY((shard)->env->mark != NULL)) (shard)->env->mark((shard)->env, (situation)); \
+#define TP_MARK(shard, situation)                          \
+    do {                                                   \
+        if (TP_UNLIKELY((shard)->env->mark != NULL))       \
+            (shard)->env->mark((shard)->env, (situation)); \
     } while (0)
-#define TP_TRACE(shard, what, detail)                                                               \
-    do {                                                                                            \
-        if (TP_UNLIKELY((shard)->env->trace != NULL))                                               \
-            (shard)->env->trace((shard)->env, (uint32_t)(what), (uint64_t)(detail));                \
+#define TP_TRACE(shard, what, detail)                                                \
+    do {                                                                             \
+        if (TP_UNLIKELY((shard)->env->trace != NULL))                                \
+            (shard)->env->trace((shard)->env, (uint32_t)(what), (uint64_t)(detail)); \
     } while (0)
 #define TP_MUTANT(shard, bit) TP_UNLIKELY(((shard)->env->mutants >> (bit)) & 1)
 
 /* What is folded into a world's trace hash. */
-enum tp_trace { TP_TRACE_TURN = 1, TP_TRACE_END, TP_TRACE_ARRIVE, TP_TRACE_PARK, TP_TRACE_RESUME, TP_TRACE_LEAVE,
-                TP_TRACE_REPLY, TP_TRACE_ALARM };
+enum tp_trace {
+    TP_TRACE_TURN = 1,
+    TP_TRACE_END,
+    TP_TRACE_ARRIVE,
+    TP_TRACE_PARK,
+    TP_TRACE_RESUME,
+    TP_TRACE_LEAVE,
+    TP_TRACE_REPLY,
+    TP_TRACE_ALARM
+};
 
 /* Planted mistakes: each must be seen by a seed (testkit). */
 enum tp_mutant {
-    TP_MUTANT_LOST_REPLY,        /* now and then a reply is dropped */
-    TP_MUTANT_DOUBLE_TURN,       /* a second turn may start while one is parked */
-    TP_MUTANT_OVERTAKE,          /* a request goes ahead of those that wait for the arrivals' look-up */
-    TP_MUTANT_NO_RESTORE,        /* a failed turn keeps its bytes */
-    TP_MUTANT_STALE_SLOT,        /* generations of slots are not compared */
-    TP_MUTANT_NO_SAVE,           /* a state is dropped at eviction */
-    TP_MUTANT_FREE_EARLY,        /* messages that came during deactivation are lost */
-    TP_MUTANT_ONE_ROUND,         /* a probe's first closing is believed */
-    TP_MUTANT_NO_PROBE,          /* cycles are not looked for */
-    TP_MUTANT_START_EXPIRED,     /* work whose caller gave up is started */
-    TP_MUTANT_DROP_FULL,         /* messages past the mailbox limit are dropped in silence */
-    TP_MUTANT_DOUBLE_REPLY,      /* an ask that timed out is answered again */
-    TP_MUTANT_FORGET_WAITING,    /* the overflow of a link is not sent */
-    TP_MUTANT_NO_BACKOFF,        /* a restart comes at once */
-    TP_MUTANT_CANCEL_RUNS,       /* a withdrawn message runs all the same */
+    TP_MUTANT_LOST_REPLY,    /* now and then a reply is dropped */
+    TP_MUTANT_DOUBLE_TURN,   /* a second turn may start while one is parked */
+    TP_MUTANT_OVERTAKE,      /* a request goes ahead of those that wait for the arrivals' look-up */
+    TP_MUTANT_NO_RESTORE,    /* a failed turn keeps its bytes */
+    TP_MUTANT_STALE_SLOT,    /* generations of slots are not compared */
+    TP_MUTANT_NO_SAVE,       /* a state is dropped at eviction */
+    TP_MUTANT_FREE_EARLY,    /* messages that came during deactivation are lost */
+    TP_MUTANT_ONE_ROUND,     /* a probe's first closing is believed */
+    TP_MUTANT_NO_PROBE,      /* cycles are not looked for */
+    TP_MUTANT_START_EXPIRED, /* work whose caller gave up is started */
+    TP_MUTANT_DROP_FULL,     /* messages past the mailbox limit are dropped in silence */
+    TP_MUTANT_DOUBLE_REPLY,  /* an ask that timed out is answered again */
+    TP_MUTANT_FORGET_WAITING, /* the overflow of a link is not sent */
+    TP_MUTANT_NO_BACKOFF,     /* a restart comes at once */
+    TP_MUTANT_CANCEL_RUNS,    /* a withdrawn message runs all the same */
     TP_MUTANT_COUNT
 };
 

@@ -1,31 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What follows a failed turn (P11): resume, restart after a back-off, or stop; and setting aside a message that kills its actor
- * again and again. A failure hurts its own activation only.
+ * What follows a failed turn (P11): resume, restart after a back-off, or stop; and setting aside a
+ * message that kills its actor again and again. A failure hurts its own activation only.
  *
- * A back-off is `backoff * 2^(failures in a row - 1)`, at most its cap, less a random part of `jitter` per cent, so that many
- * that failed together do not come back together.
+ * A back-off is `backoff * 2^(failures in a row - 1)`, at most its cap, less a random part of
+ * `jitter` per cent, so that many that failed together do not come back together.
  */
 #include "shard/shard.h"
 
 static void restart(tp_shard *shard, tp_alarm *alarm)
 {
     tp_activation *actor = TP_CONTAINER(alarm, tp_extras, back_off)->actor;
-    if (actor->phase != TP_WAITING) return;
+    if (actor->phase != TP_WAITING)
+        return;
     actor->phase = TP_NEW;
-    if (tp_mailbox_may_run(shard, actor)) tp_schedule(shard, actor);
+    if (tp_mailbox_may_run(shard, actor))
+        tp_schedule(shard, actor);
 }
 
 void tp_activation_reset(tp_shard *shard, tp_activation *actor)
 {
     const troupe_type *is = &actor->type->is;
-    if (is->discard != NULL) is->discard(tp_activation_state(actor));
-    if (is->state_size != 0) memset(tp_activation_state(actor), 0, is->state_size);
+    if (is->discard != NULL)
+        is->discard(tp_activation_state(actor));
+    if (is->state_size != 0)
+        memset(tp_activation_state(actor), 0, is->state_size);
     actor->phase = TP_NEW;
-    actor->flags &= (uint8_t)~(TP_LIVE | TP_DIRTY | TP_LEAVE);
+    actor->flags &= (uint8_t) ~(TP_LIVE | TP_DIRTY | TP_LEAVE);
     tp_alarm_cancel(shard, &actor->idle);
     tp_extras *extras = actor->extras;
-    if (extras == NULL) return;
+    if (extras == NULL)
+        return;
     tp_timers_stop(shard, actor);
     tp_arena_drop(shard, &extras->arena, &extras->arena_bytes);
     extras->generation++;
@@ -34,16 +39,23 @@ void tp_activation_reset(tp_shard *shard, tp_activation *actor)
 static uint64_t back_off(tp_shard *shard, const troupe_supervision *policy, uint32_t failures)
 {
     uint64_t wait = policy->backoff;
-    for (uint32_t i = 1; i < failures && wait < policy->backoff_cap; i++) wait *= 2;
-    if (wait > policy->backoff_cap) wait = policy->backoff_cap;
+    for (uint32_t i = 1; i < failures && wait < policy->backoff_cap; i++)
+        wait *= 2;
+    if (wait > policy->backoff_cap)
+        wait = policy->backoff_cap;
     return wait - tp_prng_below(&shard->prng, wait / 100 * policy->jitter + 1);
 }
 
-static void tell_failed(tp_shard *shard, const troupe_turn *turn, troupe_lifecycle_kind kind, troupe_status status)
+static void tell_failed(
+    tp_shard *shard, const troupe_turn *turn, troupe_lifecycle_kind kind, troupe_status status)
 {
-    if (shard->subscription_count == 0) return;
-    troupe_lifecycle event = {.kind = kind, .id = tp_activation_id(turn->actor), .shard = shard->number, .status = status,
-                              .method = troupe_turn_method(turn)};
+    if (shard->subscription_count == 0)
+        return;
+    troupe_lifecycle event = {.kind = kind,
+        .id = tp_activation_id(turn->actor),
+        .shard = shard->number,
+        .status = status,
+        .method = troupe_turn_method(turn)};
     tp_lifecycle_tell(shard, &event);
 }
 
@@ -52,12 +64,14 @@ static void redeliver(tp_shard *shard, troupe_turn *turn)
 {
     const troupe_supervision *policy = &turn->actor->type->is.supervision;
     tp_message *message = turn->message;
-    if (message == NULL || !policy->redeliver || message->kind > TP_ASK) return;
+    if (message == NULL || !policy->redeliver || message->kind > TP_ASK)
+        return;
     message->deliveries++;
     if (message->deliveries < policy->poison_after) {
         TP_MARK(shard, "redelivered");
         turn->message = NULL;
-        if (turn->reply != NULL) tp_pool_give(&shard->pool, turn->reply);
+        if (turn->reply != NULL)
+            tp_pool_give(&shard->pool, turn->reply);
         turn->reply = NULL;
         tp_mailbox_push_front(shard, turn->actor, message);
         return;
@@ -66,15 +80,17 @@ static void redeliver(tp_shard *shard, troupe_turn *turn)
     TP_MARK(shard, "poisoned");
     tell_failed(shard, turn, TROUPE_LIFECYCLE_POISONED, TROUPE_POISONED);
     TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "message_poisoned",
-           TP_FIELDS(tp_field_text("type", turn->actor->type->name), tp_field_text("key", tp_activation_key(turn->actor)),
-                     tp_field_text("method", tp_message_method_name(message)),
-                     tp_field_number("deliveries", message->deliveries)),
-           "a message killed its actor each time it was delivered, and is set aside");
+        TP_FIELDS(tp_field_text("type", turn->actor->type->name),
+            tp_field_text("key", tp_activation_key(turn->actor)),
+            tp_field_text("method", tp_message_method_name(message)),
+            tp_field_number("deliveries", message->deliveries)),
+        "a message killed its actor each time it was delivered, and is set aside");
     turn->message = NULL;
-    if (turn->reply != NULL) tp_pool_give(&shard->pool, turn->reply);
+    if (turn->reply != NULL)
+        tp_pool_give(&shard->pool, turn->reply);
     turn->reply = NULL;
-    tp_message_answer(shard, message, TROUPE_POISONED, TROUPE_NOT_DONE, "it killed its actor %u times and is set aside",
-                      (unsigned)message->deliveries);
+    tp_message_answer(shard, message, TROUPE_POISONED, TROUPE_NOT_DONE,
+        "it killed its actor %u times and is set aside", (unsigned)message->deliveries);
 }
 
 static void start_again(tp_shard *shard, tp_activation *actor, const troupe_supervision *policy)
@@ -82,10 +98,12 @@ static void start_again(tp_shard *shard, tp_activation *actor, const troupe_supe
     tp_count(&shard->counters.restarts);
     tp_activation_reset(shard, actor);
     tp_extras *extras = actor->extras;
-    if (extras == NULL || TP_MUTANT(shard, TP_MUTANT_NO_BACKOFF)) return;
+    if (extras == NULL || TP_MUTANT(shard, TP_MUTANT_NO_BACKOFF))
+        return;
     actor->phase = TP_WAITING;
     TP_MARK(shard, "waits for its back-off");
-    tp_alarm_set(shard, &extras->back_off, shard->now + back_off(shard, policy, extras->failures), restart);
+    tp_alarm_set(
+        shard, &extras->back_off, shard->now + back_off(shard, policy, extras->failures), restart);
 }
 
 static void stop(tp_shard *shard, tp_activation *actor)
@@ -100,20 +118,28 @@ static void stop(tp_shard *shard, tp_activation *actor)
 void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status, bool panicked)
 {
     tp_activation *actor = turn->actor;
-    if (turn->kind == TP_TURN_ACTIVATE || turn->kind == TP_TURN_DEACTIVATE) return;
-    if (!panicked && (status >= TROUPE_APPLICATION || status == TROUPE_FAILED)) return; /* an answer, not a failure */
+    if (turn->kind == TP_TURN_ACTIVATE || turn->kind == TP_TURN_DEACTIVATE)
+        return;
+    if (!panicked && (status >= TROUPE_APPLICATION || status == TROUPE_FAILED))
+        return; /* an answer, not a failure */
     const troupe_supervision *policy = &actor->type->is.supervision;
     tp_extras *extras = tp_activation_extras(shard, actor);
-    if (extras != NULL && extras->failures != UINT32_MAX) extras->failures++;
-    if (panicked) redeliver(shard, turn);
+    if (extras != NULL && extras->failures != UINT32_MAX)
+        extras->failures++;
+    if (panicked)
+        redeliver(shard, turn);
     troupe_supervise what = panicked ? policy->on_panic : policy->on_error;
     bool torn = panicked && !turn->read_only && turn->before == NULL &&
                 (actor->type->is.state_size != 0 && !actor->type->restores);
-    if (what == TROUPE_SUPERVISE_RESUME && torn) what = TROUPE_SUPERVISE_RESTART;
-    if (policy->max_failures != 0 && extras != NULL && extras->failures >= policy->max_failures) what = TROUPE_SUPERVISE_STOP;
-    if (what == TROUPE_SUPERVISE_RESUME) return;
+    if (what == TROUPE_SUPERVISE_RESUME && torn)
+        what = TROUPE_SUPERVISE_RESTART;
+    if (policy->max_failures != 0 && extras != NULL && extras->failures >= policy->max_failures)
+        what = TROUPE_SUPERVISE_STOP;
+    if (what == TROUPE_SUPERVISE_RESUME)
+        return;
     tell_failed(shard, turn, TROUPE_LIFECYCLE_FAILED, status);
-    if (actor->turns != NULL) return; /* others are parked on this state: they end first, the next failure decides */
+    if (actor->turns != NULL)
+        return; /* others are parked on this state: they end first, the next failure decides */
     if (what == TROUPE_SUPERVISE_RESTART) {
         start_again(shard, actor, policy);
     } else {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is due: alarms of the shard, and the timers of actors, whose ticks are messages to their own mailbox.
+ * What is due: alarms of the shard, and the timers of actors, whose ticks are messages to their own
+ * mailbox.
  *
  * Invariants
- * 1. Nothing fires early. 2. A timer has at most one tick in the mailbox: one that finds it there is left out, so that a slow
- * actor is not buried. 3. A closing node starts no ticks.
+ * 1. Nothing fires early. 2. A timer has at most one tick in the mailbox: one that finds it there
+ * is left out, so that a slow actor is not buried. 3. A closing node starts no ticks.
  */
 #include "shard/shard.h"
 
@@ -14,14 +15,16 @@ typedef struct actor_timer {
     tp_activation *actor;
     uint64_t number;
     uint64_t period;
-    tp_message *tick;  /* not in the mailbox: ready for the next one; NULL while it waits there or runs */
+    tp_message
+        *tick; /* not in the mailbox: ready for the next one; NULL while it waits there or runs */
     uint16_t method;
     troupe_slice name; /* of the method, for the catch-all; behind the struct */
     size_t payload_size;
     /* name, payload */
 } actor_timer;
 
-void tp_alarm_set(tp_shard *shard, tp_alarm *alarm, uint64_t due, void (*fire)(tp_shard *, tp_alarm *))
+void tp_alarm_set(
+    tp_shard *shard, tp_alarm *alarm, uint64_t due, void (*fire)(tp_shard *, tp_alarm *))
 {
     alarm->fire = fire;
     tp_wheel_set(&shard->wheel, &alarm->timer, due);
@@ -40,9 +43,11 @@ void tp_alarms_fire(tp_shard *shard)
 static tp_message *make_tick(tp_shard *shard, actor_timer *timer)
 {
     const char *tail = (const char *)(timer + 1);
-    tp_message_parts parts = {.method = timer->name, .payload = {tail + timer->name.size, timer->payload_size}};
+    tp_message_parts parts = {
+        .method = timer->name, .payload = {tail + timer->name.size, timer->payload_size}};
     tp_message *tick = tp_message_make(&shard->pool, &parts);
-    if (tick == NULL) return NULL;
+    if (tick == NULL)
+        return NULL;
     tick->kind = TP_TICK;
     tick->type = timer->actor->type;
     tick->hash = timer->actor->hash;
@@ -55,7 +60,8 @@ static tp_message *make_tick(tp_shard *shard, actor_timer *timer)
 static void free_timer(tp_shard *shard, actor_timer *timer)
 {
     tp_alarm_cancel(shard, &timer->alarm);
-    if (timer->tick != NULL) tp_pool_give(&shard->pool, timer->tick);
+    if (timer->tick != NULL)
+        tp_pool_give(&shard->pool, timer->tick);
     tp_pool_give(&shard->pool, timer);
 }
 
@@ -71,11 +77,13 @@ static void fire(tp_shard *shard, tp_alarm *alarm)
     if (timer->period != 0) {
         /* On the grid of its period, however late this is: no drift, no burst. */
         uint64_t due = alarm->timer.due + timer->period;
-        if (due <= shard->now) due += (shard->now - due) / timer->period * timer->period + timer->period;
+        if (due <= shard->now)
+            due += (shard->now - due) / timer->period * timer->period + timer->period;
         tp_alarm_set(shard, alarm, due, fire);
     }
     tp_message *tick = timer->tick;
-    if (tick == NULL || atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) != TP_OPEN) {
+    if (tick == NULL ||
+        atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) != TP_OPEN) {
         TP_MARK(shard, "tick left out");
         return;
     }
@@ -83,14 +91,16 @@ static void fire(tp_shard *shard, tp_alarm *alarm)
     tp_accept_at(shard, timer->actor, tick);
 }
 
-/* The tick leaves the mailbox: the timer may tick again, with a fresh message; a timer that is over goes. */
+/* The tick leaves the mailbox: the timer may tick again, with a fresh message; a timer that is over
+ * goes. */
 void tp_tick_taken(tp_shard *shard, tp_message *message)
 {
     actor_timer *timer = message->extra;
     message->extra = NULL;
     if (timer->period != 0) {
         timer->tick = make_tick(shard, timer);
-        if (timer->tick != NULL) return;
+        if (timer->tick != NULL)
+            return;
         tp_count(&shard->counters.no_memory);
     }
     unlist(timer);
@@ -99,7 +109,8 @@ void tp_tick_taken(tp_shard *shard, tp_message *message)
 
 static void drop_tick(tp_shard *shard, actor_timer *timer)
 {
-    if (timer->tick != NULL) return;
+    if (timer->tick != NULL)
+        return;
     tp_activation *actor = timer->actor; /* it waits in the mailbox */
     tp_message *before = NULL;
     for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
@@ -115,7 +126,8 @@ static void drop_tick(tp_shard *shard, actor_timer *timer)
 
 void tp_timers_stop(tp_shard *shard, tp_activation *actor)
 {
-    if (actor->extras == NULL) return;
+    if (actor->extras == NULL)
+        return;
     TP_LIST_EACH(&actor->extras->timers, link)
     {
         actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
@@ -125,24 +137,31 @@ void tp_timers_stop(tp_shard *shard, tp_activation *actor)
     }
 }
 
-troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_slice payload, uint64_t first, uint64_t period,
-                                 troupe_timer *ret_timer)
+troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_slice payload,
+    uint64_t first, uint64_t period, troupe_timer *ret_timer)
 {
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
     int32_t number = tp_type_method(actor->type, troupe_str(method));
-    if (number < 0) return TROUPE_NO_METHOD;
-    if (payload.size > 1024) return TROUPE_TOO_LARGE;
+    if (number < 0)
+        return TROUPE_NO_METHOD;
+    if (payload.size > 1024)
+        return TROUPE_TOO_LARGE;
     tp_extras *extras = tp_activation_extras(shard, actor);
-    if (extras == NULL) return TROUPE_NO_MEMORY;
-    if (extras->timer_count >= TP_TIMERS_MAX) return TROUPE_BUSY;
+    if (extras == NULL)
+        return TROUPE_NO_MEMORY;
+    if (extras->timer_count >= TP_TIMERS_MAX)
+        return TROUPE_BUSY;
     troupe_slice name = number == TP_METHOD_OTHER ? troupe_str(method) : (troupe_slice){0, 0};
     actor_timer *timer = tp_pool_take(&shard->pool, sizeof *timer + name.size + payload.size);
-    if (timer == NULL) return TROUPE_NO_MEMORY;
+    if (timer == NULL)
+        return TROUPE_NO_MEMORY;
     memset(timer, 0, sizeof *timer);
     char *tail = (char *)(timer + 1);
-    if (name.size != 0) memcpy(tail, name.data, name.size);
-    if (payload.size != 0) memcpy(tail + name.size, payload.data, payload.size);
+    if (name.size != 0)
+        memcpy(tail, name.data, name.size);
+    if (payload.size != 0)
+        memcpy(tail + name.size, payload.data, payload.size);
     timer->name = (troupe_slice){tail, name.size};
     timer->actor = actor;
     timer->method = (uint16_t)number;
@@ -164,11 +183,13 @@ troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_s
 bool troupe_timer_stop(troupe_turn *turn, troupe_timer wanted)
 {
     tp_shard *shard = turn->shard;
-    if (turn->actor->extras == NULL) return false;
+    if (turn->actor->extras == NULL)
+        return false;
     TP_LIST_EACH(&turn->actor->extras->timers, link)
     {
         actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
-        if (timer->number != wanted.number) continue;
+        if (timer->number != wanted.number)
+            continue;
         drop_tick(shard, timer);
         unlist(timer);
         free_timer(shard, timer);

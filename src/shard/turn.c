@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A turn from its begin to its end, and what the end means: commit or restore, reply, clean-ups, statistics. Parking is in
- * park.c, what follows failures in supervise.c, the calls that methods make in calls.c and reply.c.
+ * A turn from its begin to its end, and what the end means: commit or restore, reply, clean-ups,
+ * statistics. Parking is in park.c, what follows failures in supervise.c, the calls that methods
+ * make in calls.c and reply.c.
  *
  * Invariants
- * 1. A failing turn leaves the state's bytes of its last commit point: its begin, or the end of its last park where others may
- *    have run meanwhile (types that restore).
- * 2. An ask is answered exactly once: here, or when its message is failed unstarted (tp_message_answer).
+ * 1. A failing turn leaves the state's bytes of its last commit point: its begin, or the end of its
+ * last park where others may have run meanwhile (types that restore).
+ * 2. An ask is answered exactly once: here, or when its message is failed unstarted
+ * (tp_message_answer).
  * 3. Clean-ups run last registered first, before the reply leaves.
  */
 #include "shard/shard.h"
@@ -24,11 +26,13 @@ void tp_turn_commit(troupe_turn *turn)
 static bool keep_state(troupe_turn *turn)
 {
     const tp_type *type = turn->actor->type;
-    if (!type->restores || turn->read_only) return true;
+    if (!type->restores || turn->read_only)
+        return true;
     turn->before = turn->snapshot;
     if (TP_UNLIKELY(type->is.state_size > TP_SNAPSHOT)) {
         turn->before = tp_pool_take(&turn->shard->pool, type->is.state_size);
-        if (turn->before == NULL) return false;
+        if (turn->before == NULL)
+            return false;
     }
     tp_turn_commit(turn);
     return true;
@@ -36,11 +40,13 @@ static bool keep_state(troupe_turn *turn)
 
 static void restore_state(troupe_turn *turn)
 {
-    if (turn->before == NULL || TP_MUTANT(turn->shard, TP_MUTANT_NO_RESTORE)) return;
+    if (turn->before == NULL || TP_MUTANT(turn->shard, TP_MUTANT_NO_RESTORE))
+        return;
     memcpy(tp_activation_state(turn->actor), turn->before, turn->actor->type->is.state_size);
 }
 
-void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message, tp_turn_kind kind)
+void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
+    tp_turn_kind kind)
 {
     memset(turn, 0, offsetof(troupe_turn, snapshot));
     turn->shard = shard;
@@ -54,7 +60,8 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
         turn->read_only = kind == TP_TURN_METHOD && message->method != TP_METHOD_OTHER &&
                           message->type->methods[message->method].read != NULL;
     }
-    if (turn->chain == 0) turn->chain = ((uint64_t)shard->number << 48) | ++shard->chains;
+    if (turn->chain == 0)
+        turn->chain = ((uint64_t)shard->number << 48) | ++shard->chains;
     if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !shard->shared->options.no_metrics) {
         turn->timed = true;
         tp_clock_read(shard);
@@ -68,9 +75,11 @@ static troupe_status call_method(troupe_turn *turn)
     const tp_message *message = turn->message;
     void *state = tp_activation_state(actor);
     troupe_slice payload = tp_message_payload(message);
-    if (message->method == TP_METHOD_OTHER) return actor->type->is.otherwise(turn, state, payload);
+    if (message->method == TP_METHOD_OTHER)
+        return actor->type->is.otherwise(turn, state, payload);
     const tp_method *method = &actor->type->methods[message->method];
-    return method->read != NULL ? method->read(turn, state, payload) : method->run(turn, state, payload);
+    return method->read != NULL ? method->read(turn, state, payload)
+                                : method->run(turn, state, payload);
 }
 
 static troupe_status call_back(troupe_turn *turn)
@@ -98,9 +107,10 @@ void tp_turn_body(troupe_turn *turn)
     actor->turn_count++;
     turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
     atomic_store_explicit(&shard->runner.turns_begun,
-                          atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-    TP_TRACE(shard, TP_TRACE_TURN, actor->hash ^ (turn->message != NULL ? turn->message->method : turn->kind));
+        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+    TP_TRACE(shard, TP_TRACE_TURN,
+        actor->hash ^ (turn->message != NULL ? turn->message->method : turn->kind));
     if (TP_UNLIKELY(turn->kind == TP_TURN_ACTIVATE)) {
         tp_activate_body(turn);
         return;
@@ -124,12 +134,15 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message)
         !TP_MUTANT(shard, TP_MUTANT_START_EXPIRED)) {
         tp_count(&shard->counters.expired);
         TP_MARK(shard, "expired before its turn");
-        if (message->kind == TP_TICK) tp_tick_taken(shard, message);
-        tp_message_answer(shard, message, TROUPE_EXPIRED, TROUPE_NOT_DONE, "its deadline passed before it started");
+        if (message->kind == TP_TICK)
+            tp_tick_taken(shard, message);
+        tp_message_answer(shard, message, TROUPE_EXPIRED, TROUPE_NOT_DONE,
+            "its deadline passed before it started");
         return true;
     }
     if (TP_UNLIKELY(message->flags & TP_MESSAGE_TIMED))
-        tp_histogram_record(&shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
+        tp_histogram_record(
+            &shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
     if (TP_UNLIKELY(message->kind == TP_TICK)) {
         tp_count(&shard->counters.timers);
         tp_tick_taken(shard, message);
@@ -139,12 +152,13 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message)
         return false;
     }
     troupe_turn turn;
-    tp_turn_init(&turn, shard, actor, message, message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
+    tp_turn_init(&turn, shard, actor, message,
+        message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
     tp_turn_body(&turn);
     return !turn.parked_once;
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------- */
 
 static void log_long(troupe_turn *turn, uint32_t pulses)
 {
@@ -154,16 +168,18 @@ static void log_long(troupe_turn *turn, uint32_t pulses)
     char actor[TP_ID_MAX + 1];
     troupe_id_print(tp_activation_id(turn->actor), actor, sizeof actor);
     TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "turn_long",
-                 TP_FIELDS(tp_field_text("actor", troupe_str(actor)), tp_field_text("method", troupe_turn_method(turn)),
-                           tp_field_number("ms", (uint64_t)pulses * 10)),
-                 "a turn ran long without a park; others of its shard waited");
+        TP_FIELDS(tp_field_text("actor", troupe_str(actor)),
+            tp_field_text("method", troupe_turn_method(turn)),
+            tp_field_number("ms", (uint64_t)pulses * 10)),
+        "a turn ran long without a park; others of its shard waited");
 }
 
 static void watch_time(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
     uint32_t pulses = atomic_load_explicit(shard->env->pulse, memory_order_relaxed) - turn->pulse;
-    if (TP_UNLIKELY(pulses != 0) && (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= shard->shared->options.long_turn)
+    if (TP_UNLIKELY(pulses != 0) &&
+        (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= shard->shared->options.long_turn)
         log_long(turn, pulses);
     if (TP_UNLIKELY(turn->timed) && !turn->parked_once) {
         uint64_t began = turn->began;
@@ -175,9 +191,19 @@ static void unlink_turn(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
     troupe_turn **at = &actor->turns;
-    while (*at != turn) at = &(*at)->next;
+    while (*at != turn)
+        at = &(*at)->next;
     *at = turn->next;
     actor->turn_count--;
+}
+
+/* Did nothing happen? Not if it parked (a commit point), sent messages, or wrote state that is not
+ * restored. */
+static troupe_outcome outcome_of(const troupe_turn *turn)
+{
+    const tp_type *type = turn->actor->type;
+    bool wrote = !turn->read_only && type->is.state_size != 0 && !type->restores;
+    return turn->parked_once || turn->has_sent || wrote ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
 }
 
 /* The answer of an ask that ends with this status. The staged reply is used if it says so. */
@@ -193,7 +219,8 @@ static void answer(troupe_turn *turn, troupe_status status)
     }
     turn->message = NULL;
     if (message->kind != TP_ASK) {
-        if (reply != NULL) tp_pool_give(&shard->pool, reply);
+        if (reply != NULL)
+            tp_pool_give(&shard->pool, reply);
         if (message->kind == TP_ANSWER) {
             tp_callback *callback = message->extra;
             tp_pool_give(&shard->pool, callback);
@@ -202,17 +229,17 @@ static void answer(troupe_turn *turn, troupe_status status)
         return;
     }
     if (reply != NULL) {
-        reply->outcome = (uint8_t)(status == TROUPE_OK ? TROUPE_DONE : turn->parked_once ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE);
+        reply->outcome = (uint8_t)(status == TROUPE_OK ? TROUPE_DONE : outcome_of(turn));
         reply->from = message->from;
         uint32_t to = message->from_shard;
         tp_pool_give(&shard->pool, message);
         tp_reply_send(shard, to, reply);
         return;
     }
-    troupe_outcome outcome = turn->parked_once ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
-    tp_message_answer(shard, message, status, outcome, "%s",
-                      status == TROUPE_USAGE ? "the method returned OK without a reply, replied twice, or replied after failing"
-                                             : troupe_status_text(status));
+    tp_message_answer(shard, message, status, outcome_of(turn), "%s",
+        status == TROUPE_USAGE
+            ? "the method returned OK without a reply, replied twice, or replied after failing"
+            : troupe_status_text(status));
 }
 
 static void run_defers(troupe_turn *turn)
@@ -227,9 +254,12 @@ static void run_defers(troupe_turn *turn)
 /* What the method made of its call: OK only with exactly one reply if one was expected. */
 static troupe_status judge(troupe_turn *turn, troupe_status status)
 {
-    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK) return status;
-    if (turn->failed && status == TROUPE_OK) return TROUPE_USAGE;
-    if (status == TROUPE_OK && turn->reply == NULL) return TROUPE_USAGE;
+    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK)
+        return status;
+    if (turn->failed && status == TROUPE_OK)
+        return TROUPE_USAGE;
+    if (status == TROUPE_OK && turn->reply == NULL)
+        return TROUPE_USAGE;
     return status;
 }
 
@@ -239,21 +269,25 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     tp_activation *actor = turn->actor;
     bool panicked = status == TROUPE_PANIC;
     status = judge(turn, status);
-    if (TP_UNLIKELY(status != TROUPE_OK)) restore_state(turn);
+    if (TP_UNLIKELY(status != TROUPE_OK))
+        restore_state(turn);
     run_defers(turn);
     watch_time(turn);
     TP_TRACE(shard, TP_TRACE_END, actor->hash ^ (uint32_t)status);
     unlink_turn(turn);
     shard->running = NULL;
     atomic_store_explicit(&shard->runner.turns_begun,
-                          atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
+        memory_order_relaxed);
     tp_count(&shard->counters.turns);
     actor->processed++;
     actor->last_used = shard->now;
-    if (!turn->read_only) actor->flags |= TP_DIRTY;
-    if (TP_UNLIKELY(turn->before != NULL && turn->before != turn->snapshot)) tp_pool_give(&shard->pool, turn->before);
-    if (TP_UNLIKELY(turn->arena != NULL)) tp_arena_drop(shard, &turn->arena, &turn->arena_bytes);
+    if (!turn->read_only)
+        actor->flags |= TP_DIRTY;
+    if (TP_UNLIKELY(turn->before != NULL && turn->before != turn->snapshot))
+        tp_pool_give(&shard->pool, turn->before);
+    if (TP_UNLIKELY(turn->arena != NULL))
+        tp_arena_drop(shard, &turn->arena, &turn->arena_bytes);
     if (TP_UNLIKELY(status != TROUPE_OK)) {
         tp_count(&shard->counters.failures);
         actor->errors++;
@@ -273,29 +307,32 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     } else {
         answer(turn, status);
     }
-    if (turn->parked_once) tp_settle(shard, actor);
+    if (turn->parked_once)
+        tp_settle(shard, actor);
 }
 
-/* ---- failing what never ran --------------------------------------------------------------------------------------------- */
+/* ---- failing what never ran ---------------------------------------------------------------- */
 
 static void dead_letter(tp_shard *shard, tp_message *message, const char *why)
 {
     tp_count(&shard->counters.dead_letters);
     TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
-                 TP_FIELDS(tp_field_text("type", message->type->name), tp_field_text("method", tp_message_method_name(message))),
-                 "a tell found nobody: %s", why);
+        TP_FIELDS(tp_field_text("type", message->type->name),
+            tp_field_text("method", tp_message_method_name(message))),
+        "a tell found nobody: %s", why);
     tp_pool_give(&shard->pool, message);
 }
 
-void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status, troupe_outcome outcome,
-                       const char *format, ...)
+void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
+    troupe_outcome outcome, const char *format, ...)
 {
     char words[TP_ID_MAX + 2560]; /* the path of a cycle is the longest text */
     tp_text text;
     tp_text_init(&text, words, sizeof words);
     if (message->type != NULL)
-        tp_text_printf(&text, "%.*s%s%.*s %.*s: ", TROUPE_ARG(message->type->name), message->key_size ? "/" : "",
-                       TROUPE_ARG(tp_message_key(message)), TROUPE_ARG(tp_message_method_name(message)));
+        tp_text_printf(&text, "%.*s%s%.*s %.*s: ", TROUPE_ARG(message->type->name),
+            message->key_size ? "/" : "", TROUPE_ARG(tp_message_key(message)),
+            TROUPE_ARG(tp_message_method_name(message)));
     va_list arguments;
     va_start(arguments, format);
     tp_text_vprintf(&text, format, arguments);
@@ -315,7 +352,8 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
     }
     tp_message_parts parts = {.content_type = TROUPE_TEXT, .payload = tp_text_slice(&text)};
     tp_message *reply = tp_message_make(&shard->pool, &parts);
-    if (reply == NULL) { /* replies are never refused: the message itself carries the status home, without words */
+    if (reply == NULL) { /* replies are never refused: the message itself carries the status home,
+                            without words */
         reply = message;
         reply->payload_size = 0;
         reply->content = TP_CONTENT_BYTES;
@@ -325,11 +363,12 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
     reply->from = message->from;
     reply->status = status;
     reply->outcome = (uint8_t)outcome;
-    if (reply != message) tp_pool_give(&shard->pool, message);
+    if (reply != message)
+        tp_pool_give(&shard->pool, message);
     tp_reply_send(shard, to, reply);
 }
 
-/* ---- arenas ----------------------------------------------------------------------------------------------------------------- */
+/* ---- arenas -------------------------------------------------------------------------------- */
 
 typedef struct arena_block {
     struct arena_block *next;
@@ -342,11 +381,13 @@ void *tp_arena_take(tp_shard *shard, void **arena, size_t *bytes, size_t limit, 
 {
     size = (size + 15) & ~(size_t)15;
     arena_block *block = *arena;
-    if (size > limit || *bytes > limit - size) return NULL;
+    if (size > limit || *bytes > limit - size)
+        return NULL;
     if (block == NULL || block->capacity - block->used < size) {
         size_t capacity = size > ARENA_BLOCK - sizeof *block ? size : ARENA_BLOCK - sizeof *block;
         block = tp_pool_take(&shard->pool, sizeof *block + capacity);
-        if (block == NULL) return NULL;
+        if (block == NULL)
+            return NULL;
         *block = (arena_block){*arena, 0, (uint32_t)capacity};
         *arena = block;
     }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks and resolves the actor types of a node, finds types and methods by name, hashes ids. See type.h.
+ * Checks and resolves the actor types of a node, finds types and methods by name, hashes ids. See
+ * type.h.
  *
- * The hash is XXH3 (Collet, xxhash.com) seeded with a secret that no caller sees; XXH3 is not a cryptographic function, so
- * this defends against accidents and blind attempts, not against somebody who can measure collisions.
+ * The hash is XXH3 (Collet, xxhash.com) seeded with a secret that no caller sees; XXH3 is not a
+ * cryptographic function, so this defends against accidents and blind attempts, not against
+ * somebody who can measure collisions.
  */
 #include "shard/type.h"
 
@@ -26,18 +28,24 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
 {
     const char *name = given->name ? given->name : "(none)";
     if (given->size != sizeof *given)
-        return wrong(error, size, name, "its size differs: begin it with TROUPE_TYPE(\"name\") and compile it anew");
+        return wrong(error, size, name,
+            "its size differs: begin it with TROUPE_TYPE(\"name\") and compile it anew");
     if (given->name == NULL || !tp_name_is_valid(troupe_str(given->name)))
-        return wrong(error, size, name, "the name must be 1 to 128 bytes of letters, digits, '_', '.', '-'");
-    if (given->method_count > TP_METHODS_MAX) return wrong(error, size, name, "it has more than 4,096 methods");
+        return wrong(
+            error, size, name, "the name must be 1 to 128 bytes of letters, digits, '_', '.', '-'");
+    if (given->method_count > TP_METHODS_MAX)
+        return wrong(error, size, name, "it has more than 4,096 methods");
     if (given->method_count != 0 && given->method_size != sizeof(troupe_method))
-        return wrong(error, size, name, "its methods' size differs: use TROUPE_METHODS(array) and compile it anew");
+        return wrong(error, size, name,
+            "its methods' size differs: use TROUPE_METHODS(array) and compile it anew");
     if ((given->save == NULL) != (given->load == NULL))
         return wrong(error, size, name, "save and load hooks go together; one is missing");
-    if (given->persist > TROUPE_PERSIST_ON_DEACTIVATE) return wrong(error, size, name, "unknown persist mode");
+    if (given->persist > TROUPE_PERSIST_ON_DEACTIVATE)
+        return wrong(error, size, name, "unknown persist mode");
     if (given->persist != TROUPE_PERSIST_NONE && given->state_size == 0 && given->save == NULL)
         return wrong(error, size, name, "it is persistent but has neither state nor a save hook");
-    if (given->supervision.jitter > 100) return wrong(error, size, name, "supervision.jitter is above 100 per cent");
+    if (given->supervision.jitter > 100)
+        return wrong(error, size, name, "supervision.jitter is above 100 per cent");
     for (size_t i = 0; i < given->method_count; i++) {
         const troupe_method *method = &given->methods[i];
         if (method->name == NULL || method->name[0] == 0 || strlen(method->name) > TP_NAME_MAX)
@@ -54,19 +62,27 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
 static void fill_defaults(tp_type *type, const troupe_node_options *options)
 {
     troupe_type *is = &type->is;
-    if (is->idle == 0) is->idle = options->idle;
-    if (is->mailbox_limit == 0) is->mailbox_limit = options->mailbox_limit;
-    if (is->batch == 0) is->batch = options->turn_batch;
-    if (is->arena_limit == 0) is->arena_limit = options->arena_limit;
+    if (is->idle == 0)
+        is->idle = options->idle;
+    if (is->mailbox_limit == 0)
+        is->mailbox_limit = options->mailbox_limit;
+    if (is->batch == 0)
+        is->batch = options->turn_batch;
+    if (is->arena_limit == 0)
+        is->arena_limit = options->arena_limit;
     troupe_supervision *supervision = &is->supervision;
-    if (supervision->backoff == 0) supervision->backoff = TROUPE_MILLISECONDS(10);
-    if (supervision->backoff_cap == 0) supervision->backoff_cap = TROUPE_SECONDS(30);
-    if (supervision->jitter == 0) supervision->jitter = 20;
-    if (supervision->poison_after == 0) supervision->poison_after = 3;
+    if (supervision->backoff == 0)
+        supervision->backoff = TROUPE_MILLISECONDS(10);
+    if (supervision->backoff_cap == 0)
+        supervision->backoff_cap = TROUPE_SECONDS(30);
+    if (supervision->jitter == 0)
+        supervision->jitter = 20;
+    if (supervision->poison_after == 0)
+        supervision->poison_after = 3;
 }
 
-static troupe_status resolve(tp_types *types, tp_type *type, const troupe_type *given,
-                             const troupe_node_options *options)
+static troupe_status resolve(
+    tp_types *types, tp_type *type, const troupe_type *given, const troupe_node_options *options)
 {
     type->is = *given;
     type->name = troupe_str(given->name);
@@ -77,34 +93,42 @@ static troupe_status resolve(tp_types *types, tp_type *type, const troupe_type *
     type->activates_alone = given->on_activate == NULL && given->persist == TROUPE_PERSIST_NONE;
     type->ends_alone = given->on_deactivate == NULL && given->persist == TROUPE_PERSIST_NONE;
     type->method_count = (uint32_t)given->method_count;
-    if (given->method_count == 0) return TROUPE_OK;
+    if (given->method_count == 0)
+        return TROUPE_OK;
     type->methods = tp_allocate(types->allocator, given->method_count * sizeof *type->methods);
-    if (type->methods == NULL) return TROUPE_NO_MEMORY;
+    if (type->methods == NULL)
+        return TROUPE_NO_MEMORY;
     for (size_t i = 0; i < given->method_count; i++) {
         const troupe_method *method = &given->methods[i];
         type->methods[i] = (tp_method){troupe_str(method->name), method->run, method->read};
-        if (method->read != NULL) type->interleaves = true;
+        if (method->read != NULL)
+            type->interleaves = true;
     }
     return TROUPE_OK;
 }
 
-troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator, const uint64_t secret[2],
-                            const troupe_node_options *options, const troupe_type *const *given, size_t count,
-                            char *error, size_t error_size)
+troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator,
+    const uint64_t secret[2], const troupe_node_options *options, const troupe_type *const *given,
+    size_t count, char *error, size_t error_size)
 {
     *types = (tp_types){.allocator = allocator, .secret = {secret[0], secret[1]}};
-    if (count == 0) return wrong(error, error_size, "(none)", "a node needs at least one type");
-    if (count > UINT16_MAX) return wrong(error, error_size, "(many)", "a node has at most 65,535 types");
+    if (count == 0)
+        return wrong(error, error_size, "(none)", "a node needs at least one type");
+    if (count > UINT16_MAX)
+        return wrong(error, error_size, "(many)", "a node has at most 65,535 types");
     for (size_t i = 0; i < count; i++) {
-        if (given[i] == NULL) return wrong(error, error_size, "(NULL)", "the pointer is NULL");
+        if (given[i] == NULL)
+            return wrong(error, error_size, "(NULL)", "the pointer is NULL");
         troupe_status status = check_type(given[i], error, error_size);
-        if (status != TROUPE_OK) return status;
+        if (status != TROUPE_OK)
+            return status;
         for (size_t j = 0; j < i; j++)
             if (strcmp(given[i]->name, given[j]->name) == 0)
                 return wrong(error, error_size, given[i]->name, "it is registered twice");
     }
     types->list = tp_allocate_zeroed(allocator, count * sizeof *types->list);
-    if (types->list == NULL) return TROUPE_NO_MEMORY;
+    if (types->list == NULL)
+        return TROUPE_NO_MEMORY;
     types->count = (uint32_t)count;
     for (size_t i = 0; i < count; i++) {
         types->list[i].number = (uint32_t)i;
@@ -119,7 +143,8 @@ troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator, 
 void tp_types_deinit(tp_types *types)
 {
     for (uint32_t i = 0; i < types->count; i++)
-        tp_release(types->allocator, types->list[i].methods, types->list[i].method_count * sizeof(tp_method));
+        tp_release(types->allocator, types->list[i].methods,
+            types->list[i].method_count * sizeof(tp_method));
     tp_release(types->allocator, types->list, types->count * sizeof *types->list);
     types->list = NULL;
     types->count = 0;
@@ -128,20 +153,26 @@ void tp_types_deinit(tp_types *types)
 const tp_type *tp_types_find(const tp_types *types, troupe_slice name)
 {
     for (uint32_t i = 0; i < types->count; i++)
-        if (troupe_slice_equal(types->list[i].name, name)) return &types->list[i];
+        if (troupe_slice_equal(types->list[i].name, name))
+            return &types->list[i];
     return NULL;
 }
 
 int32_t tp_type_method(const tp_type *type, troupe_slice name)
 {
     for (uint32_t i = 0; i < type->method_count; i++)
-        if (troupe_slice_equal(type->methods[i].name, name)) return (int32_t)i;
-    return type->is.otherwise != NULL && name.size != 0 && name.size <= TP_NAME_MAX ? TP_METHOD_OTHER : -1;
+        if (troupe_slice_equal(type->methods[i].name, name))
+            return (int32_t)i;
+    return type->is.otherwise != NULL && name.size != 0 && name.size <= TP_NAME_MAX
+               ? TP_METHOD_OTHER
+               : -1;
 }
 
-uint64_t tp_type_hash(const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key)
+uint64_t tp_type_hash(
+    const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key)
 {
     uint64_t seed = type->hash ^ types->secret[1];
-    if (partition.size != 0) seed = XXH3_64bits_withSeed(partition.data, partition.size, ~seed);
+    if (partition.size != 0)
+        seed = XXH3_64bits_withSeed(partition.data, partition.size, ~seed);
     return XXH3_64bits_withSeed(key.data, key.size, seed);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Actor types as the shards see them: checked, defaults filled in, names resolved to numbers. Made once when a node opens
- * (type.c), immutable afterwards, so every shard reads it without care.
+ * Actor types as the shards see them: checked, defaults filled in, names resolved to numbers. Made
+ * once when a node opens (type.c), immutable afterwards, so every shard reads it without care.
  *
  * Invariants
  * 1. A type's number and its methods' numbers do not change while the node lives.
@@ -14,7 +14,7 @@
 #include <troupe.h>
 
 #define TP_METHOD_OTHER UINT16_MAX /* the catch-all: the message carries the name */
-#define TP_METHODS_MAX 4096
+#define TP_METHODS_MAX  4096
 
 typedef struct tp_method {
     troupe_slice name;
@@ -43,9 +43,9 @@ typedef struct tp_types {
 } tp_types;
 
 /* USAGE: `error` says which type and why. NO_MEMORY. */
-TROUPE_CHECK troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator, const uint64_t secret[2],
-                                         const troupe_node_options *options, const troupe_type *const *given,
-                                         size_t count, char *error, size_t error_size);
+TROUPE_CHECK troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator,
+    const uint64_t secret[2], const troupe_node_options *options, const troupe_type *const *given,
+    size_t count, char *error, size_t error_size);
 void tp_types_deinit(tp_types *types);
 
 /* NULL: no such type. */
@@ -55,7 +55,8 @@ const tp_type *tp_types_find(const tp_types *types, troupe_slice name);
 int32_t tp_type_method(const tp_type *type, troupe_slice name);
 
 /* The hash of an id: keyed, so that nobody outside can aim at one shard or one bucket. */
-uint64_t tp_type_hash(const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key);
+uint64_t tp_type_hash(
+    const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key);
 
 static inline uint32_t tp_hash_shard(uint64_t hash, uint32_t shards)
 {
