@@ -278,15 +278,15 @@ typedef struct troupe_type {
     const troupe_method *methods; /* set by TROUPE_METHODS */
     size_t method_size;
     size_t method_count;
-    troupe_method_run
-        *otherwise; /* catch-all for other method names: troupe_turn_method tells which */
+    troupe_method_run *otherwise; /* catch-all for other names: troupe_turn_method tells which */
     troupe_status (*on_activate)(troupe_turn *turn, void *state);
     void (*on_deactivate)(troupe_turn *turn, void *state, troupe_reason reason);
     troupe_status (*save)(
         troupe_turn *turn, const void *state, troupe_writer *writer); /* NULL: the state's bytes */
     troupe_status (*load)(troupe_turn *turn, void *state, troupe_slice saved); /* goes with save */
-    void (*discard)(void *state); /* frees what the state owns, when it is dropped by failure
-                                     without on_deactivate */
+    /* Frees what the state owns. Called once at the end of each activation, whatever ended it: after
+     * on_deactivate and the save, or instead of them when it ends by failure. */
+    void (*discard)(void *state);
     troupe_persist persist;
     troupe_reentrancy reentrancy;
     bool keep_on_failure; /* a failing turn does not restore the state's bytes; for states that own
@@ -295,8 +295,7 @@ typedef struct troupe_type {
     uint32_t mailbox_limit; /* messages; 0: the node's */
     uint32_t batch;    /* turns in a row before others get their turn; 0: the node's turn_batch */
     size_t stack_size; /* 0: the node's; else turns of this type start on a fiber of their own */
-    size_t
-        arena_limit; /* bytes a turn and an activation may take from their arenas; 0: the node's */
+    size_t arena_limit; /* of a turn's and of an activation's arena, bytes; 0: the node's */
     troupe_supervision supervision;
     void *user; /* troupe_turn_user */
 } troupe_type;

@@ -5,10 +5,10 @@
  *
  * Invariants
  * 1. A parked stack ends in a struct tp_fiber_frame (fiber_frame.h): x29 and x30, x19 to x28,
- *    d8 to d15, fpcr.
+ *    d8 to d15.
  * 2. Both stacks have that frame when the stack pointer changes, so one description of it holds
  *    for unwinders at every instruction.
- * 3. fpcr (rounding, traps) travels with the fiber; fpsr's sticky flags do not, as the ABI has it.
+ * 3. fpcr (rounding, traps) is the thread's and does not travel: a park holds nothing of it.
  *
  * Threads: touches nothing but its two arguments' first words and the two stacks.
  */
@@ -23,8 +23,8 @@
 tp_fiber_swap:
     .cfi_startproc
     hint #34                        /* bti c */
-    stp x29, x30, [sp, #-176]!
-    .cfi_adjust_cfa_offset 176
+    stp x29, x30, [sp, #-160]!
+    .cfi_adjust_cfa_offset 160
     .cfi_rel_offset x29, 0
     .cfi_rel_offset x30, 8
     stp x19, x20, [sp, #16]
@@ -54,20 +54,13 @@ tp_fiber_swap:
     stp d14, d15, [sp, #144]
     .cfi_rel_offset b14, 144
     .cfi_rel_offset b15, 152
-    mrs x9, fpcr
-    str x9, [sp, #160]
 
     mov x10, sp
     str x10, [x0]
     ldr x10, [x1]
     mov sp, x10
 
-    /* Writing fpcr drains the pipeline on many cores; it nearly never differs. */
-    ldr x10, [sp, #160]
-    cmp x9, x10
-    b.eq 1f
-    msr fpcr, x10
-1:  ldp d14, d15, [sp, #144]
+    ldp d14, d15, [sp, #144]
     ldp d12, d13, [sp, #128]
     ldp d10, d11, [sp, #112]
     ldp d8, d9, [sp, #96]
@@ -76,8 +69,8 @@ tp_fiber_swap:
     ldp x23, x24, [sp, #48]
     ldp x21, x22, [sp, #32]
     ldp x19, x20, [sp, #16]
-    ldp x29, x30, [sp], #176
-    .cfi_adjust_cfa_offset -176
+    ldp x29, x30, [sp], #160
+    .cfi_adjust_cfa_offset -160
     .cfi_restore x29
     .cfi_restore x30
     .cfi_restore x19

@@ -7,7 +7,7 @@
  * Invariants
  * 1. The order and size of the fields is the order in which the assembly stores them.
  * 2. tp_fiber_prepare leaves a stack as the switch would: resuming it calls start(argument) with
- *    the alignment of an ordinary call and with the control words of the thread that prepares.
+ *    the alignment of an ordinary call.
  * 3. Stacks grow downwards.
  *
  * Threads: no state.
@@ -22,12 +22,9 @@
 #if defined(__x86_64__) && !defined(TP_FIBER_GENERIC)
 
 struct tp_fiber_frame {
-    uint32_t mxcsr;
-    uint16_t x87_control;
-    uint16_t unused;
     uint64_t r12, r13, r14, r15, rbx, rbp, rip;
 };
-_Static_assert(sizeof(struct tp_fiber_frame) == 64, "fiber_x86_64.S stores 64 bytes");
+_Static_assert(sizeof(struct tp_fiber_frame) == 56, "fiber_x86_64.S stores 56 bytes");
 
 void tp_fiber_first(void);
 
@@ -38,7 +35,6 @@ static inline void *tp_fiber_prepare(char *high, void (*start)(void *), void *ar
         .rbx = (uintptr_t)start,
         .rip = (uintptr_t)tp_fiber_first,
     };
-    __asm__("stmxcsr %0\n\tfnstcw %1" : "=m"(frame.mxcsr), "=m"(frame.x87_control));
     char *sp = (char *)((uintptr_t)high & ~(uintptr_t)15) - sizeof frame;
     memcpy(sp, &frame, sizeof frame);
     return sp;
@@ -56,9 +52,8 @@ static inline void tp_fiber_parked_at(const void *sp, uintptr_t *ret_pc, uintptr
 struct tp_fiber_frame {
     uint64_t x29, x30, x19, x20, x21_to_x28[8];
     uint64_t d8_to_d15[8];
-    uint64_t fpcr, unused;
 };
-_Static_assert(sizeof(struct tp_fiber_frame) == 176, "fiber_aarch64.S stores 176 bytes");
+_Static_assert(sizeof(struct tp_fiber_frame) == 160, "fiber_aarch64.S stores 160 bytes");
 
 void tp_fiber_first(void);
 
@@ -69,7 +64,6 @@ static inline void *tp_fiber_prepare(char *high, void (*start)(void *), void *ar
         .x19 = (uintptr_t)start,
         .x20 = (uintptr_t)argument,
     };
-    __asm__("mrs %0, fpcr" : "=r"(frame.fpcr));
     char *sp = (char *)((uintptr_t)high & ~(uintptr_t)15) - sizeof frame;
     memcpy(sp, &frame, sizeof frame);
     return sp;

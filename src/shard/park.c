@@ -15,6 +15,8 @@
 
 #include "base/alloc.h"
 
+#include <fenv.h>
+
 #define SPARES_KEPT 64
 
 typedef struct spare {
@@ -103,6 +105,8 @@ troupe_status tp_park_reserve(troupe_turn *turn)
 troupe_status tp_park(troupe_turn *turn, tp_wait wait)
 {
     tp_shard *shard = turn->shard;
+    /* The switch leaves the rounding mode to the thread: who changes it puts it back before a park. */
+    TP_DEBUG_ASSERT(fegetround() == FE_TONEAREST);
     TP_TRACE(shard, TP_TRACE_PARK, turn->actor->hash ^ (uint64_t)wait);
     turn->wait = wait;
     turn->wait_status = TROUPE_OK;
