@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A simulated world: clock, chance, threads, jobs and memory of one or several nodes, made of a seed. It fills in src/os/env.h, so
+ * that the product's own code runs in it. Not a model of actors: what is asked of them and checked is in stage.h.
+ *
+ * Invariants
+ * 1. Nothing enters the trace but what follows from the seed: no wall clock, no address, no order of a hash table.
+ * 2. The clock moves between steps, and inside one only by tp_world_advance. It never goes back.
+ * 3. A runner that was woken, or has arrivals, is stepped again, however long it was left alone.
+ *
+ * Threads: one. Runners are stepped one at a time, each step on the caller's stack.
+ */
+#ifndef TP_TESTKIT_WORLD_H
+#define TP_TESTKIT_WORLD_H
+
+#include "base/prng.h"
+#include "os/env.h"
+
+typedef struct tp_world tp_world;
+
+/* What a step did, for naming the first one that differs. */
+typedef struct tp_world_effect {
+    uint64_t detail;
+    uint64_t now;
+    uint32_t what;
+    uint32_t runner;
+} tp_world_effect;
+
+/* Effects of a run, to compare the next one with. */
+typedef struct tp_world_record {
+    tp_world_effect *effects;
+    size_t count, capacity;
+    bool compares;      /* false: writes, true: compares */
+    size_t differs_at;  /* SIZE_MAX: nowhere */
+    tp_world_effect other;
+} tp_world_record;
+
+void tp_world_record_deinit(tp_world_record *record);
+
+/* Something cannot go on. Must not return. */
+typedef void tp_world_stuck(void *user, const char *what);
+
+typedef struct tp_world_options {
+    uint64_t seed;
+    uint64_t mutants;
+    uint64_t pause_max;    /* a runner is left alone for so long at most; 0: never */
+    uint32_t pause_chance; /* of 1,024: after a step */
+    uint32_t hurry;        /* of 1,024: a step after which the clock stands still */
+    bool calm;             /* choices of the product take the usual way; jobs end at once */
+    uint64_t step_limit;   /* 0: 4,000,000 */
+    uint32_t job_limit;    /* jobs that wait; 0: 16 */
+    tp_world_stuck *stuck;
+    void *user;
+    tp_world_record *record; /* NULL: none */
+} tp_world_options;
+
+#define TP_WORLD_MARKS 96
+
+/* NULL: no memory. */
+tp_world *tp_world_create(const tp_world_options *options);
+/* After its nodes were closed. NULL is a no-op. */
+void tp_world_destroy(tp_world *world);
+
+/* The world as a node sees it; the world owns it. NULL: no memory. */
+tp_env *tp_world_env(tp_world *world);
+/* Counts what is out, and fails by plan. */
+const troupe_allocator *tp_world_allocator(tp_world *world);
+uint64_t tp_world_live_blocks(const tp_world *world);
+uint64_t tp_world_live_bytes(const tp_world *world);
+uint64_t tp_world_allocations(const tp_world *world);
+/* From now on: each allocation fails `chance` times of 1,024, and all from number `first` for `count`. */
+void tp_world_fail_memory(tp_world *world, uint32_t chance, uint64_t first, uint64_t count);
+uint64_t tp_world_failed_allocations(const tp_world *world);
+
+uint64_t tp_world_now(const tp_world *world);
+/* Chance of the world's schedule; whoever draws changes what comes. */
+tp_prng *tp_world_prng(tp_world *world);
+/* Inside a step: the time that the work of a turn takes. */
+void tp_world_advance(tp_world *world, uint64_t duration);
+/* Did this step begin at or after `moment`? Outside: now. */
+uint64_t tp_world_step_began(const tp_world *world);
+
+/* One step of a runner, one job, or one event; moves the clock if nothing is due. False: nothing is, ever. */
+bool tp_world_step(tp_world *world);
+/* The same, but not past `until`: then the clock stands there, and it returns false. */
+bool tp_world_step_until(tp_world *world, uint64_t until);
+/* No runner is in a pause any more, and from now on none gets into one. */
+void tp_world_calm(tp_world *world);
+
+/* Calls `happen` outside of steps at `due`. Caller's storage, kept until then or until it is cancelled. */
+typedef struct tp_world_event tp_world_event;
+struct tp_world_event {
+    void (*happen)(tp_world_event *event);
+    uint64_t due;
+    tp_world_event *next;
+    bool is_set;
+};
+void tp_world_at(tp_world *world, tp_world_event *event, uint64_t due);
+void tp_world_cancel(tp_world *world, tp_world_event *event);
+
+uint64_t tp_world_hash(const tp_world *world);
+uint64_t tp_world_effects(const tp_world *world);
+uint64_t tp_world_steps(const tp_world *world);
+/* For effects of those who use the world. */
+void tp_world_trace(tp_world *world, uint32_t what, uint64_t detail);
+
+/* Situations that were reached: names in the order of their first time. */
+uint32_t tp_world_mark_count(const tp_world *world);
+const char *tp_world_mark_name(const tp_world *world, uint32_t index);
+void tp_world_mark(tp_world *world, const char *situation);
+
+/* The last lines that nodes logged. Ends with NUL. */
+const char *tp_world_log(tp_world *world);
+
+#endif
