@@ -103,9 +103,10 @@ static void time_out(tp_shard *shard, tp_alarm *alarm)
     int size = snprintf(words, sizeof words,
         "%.*s: no answer within the deadline; it may have run, or may run yet",
         TROUPE_ARG(ask->type->name));
-    send_cancel(shard, call, ask);
+    tp_ask gone = *ask; /* it ends first: on this shard the cancel is answered at once */
     tp_ask_end(
         shard, call, TROUPE_TIMEOUT, TROUPE_UNKNOWN_OUTCOME, (troupe_slice){words, (size_t)size});
+    send_cancel(shard, call, &gone);
     if (TP_MUTANT(shard, TP_MUTANT_DOUBLE_REPLY))
         slot_at(shard, call.slot)->generation--;
 }
@@ -358,7 +359,7 @@ void tp_turn_cancel(troupe_turn *turn)
         tp_ask *ask = tp_ask_find(shard, turn->wait_call);
         if (ask != NULL)
             send_cancel(shard, turn->wait_call, ask); /* its answer resumes the turn */
-    } else if (turn->wait == TP_WAIT_SLEEP || turn->wait == TP_WAIT_YIELD) {
+    } else if (turn->wait == TP_WAIT_SLEEP) {
         tp_alarm_cancel(shard, &turn->alarm);
         tp_unpark(turn, TROUPE_CANCELLED);
     }

@@ -6,6 +6,7 @@
 #include "shard/shard.h"
 
 #include "base/id.h"
+#include "base/text.h"
 
 /* Whom a call is for. */
 typedef struct target {
@@ -250,15 +251,42 @@ static troupe_status begin_ask(troupe_turn *turn, const target *to, troupe_slice
     return status;
 }
 
-static troupe_status fail_answer(
-    troupe_turn *turn, const target *to, troupe_status status, troupe_answer *answer)
+troupe_slice tp_refusal_words(
+    char out[TP_REFUSAL_MAX], troupe_id id, troupe_slice method, troupe_status status)
 {
-    (void)to;
+    char name[TP_ID_MAX + 1];
+    tp_text text;
+    tp_text_init(&text, out, TP_REFUSAL_MAX);
+    troupe_id_print(id, name, sizeof name);
+    tp_text_printf(&text, "%s %.*s: %s", name,
+        method.size < TP_NAME_MAX ? (int)method.size : TP_NAME_MAX, (const char *)method.data,
+        troupe_status_text(status));
+    return tp_text_slice(&text);
+}
+
+static troupe_status fail_answer(troupe_turn *turn, troupe_id id, troupe_slice method,
+    troupe_status status, troupe_answer *answer)
+{
+    char words[TP_REFUSAL_MAX];
+    tp_message_parts parts = {
+        .content_type = TROUPE_TEXT, .payload = tp_refusal_words(words, id, method, status)};
+    tp_message *owner = tp_message_make(&turn->shard->pool, &parts);
     *answer = (troupe_answer){.status = status,
         .outcome = TROUPE_NOT_DONE,
         .message = troupe_str(troupe_status_text(status))};
-    (void)turn;
+    if (owner == NULL)
+        return status;
+    answer->message = tp_message_payload(owner);
+    answer->owner = owner;
+    answer->home = turn->shard;
     return status;
+}
+
+static troupe_status fail_target(
+    troupe_turn *turn, const target *to, troupe_status status, troupe_answer *answer)
+{
+    troupe_id id = {to->type->name, to->partition, to->key};
+    return fail_answer(turn, id, to->shown_method, status, answer);
 }
 
 static troupe_status ask_once(troupe_turn *turn, const target *to, troupe_slice payload,
@@ -267,12 +295,12 @@ static troupe_status ask_once(troupe_turn *turn, const target *to, troupe_slice 
     tp_shard *shard = turn->shard;
     troupe_status status = tp_park_reserve(turn);
     if (status != TROUPE_OK)
-        return fail_answer(turn, to, status, answer);
+        return fail_target(turn, to, status, answer);
     *answer = (troupe_answer)TROUPE_ANSWER_INIT;
     turn->wait_answer = answer;
     status = begin_ask(turn, to, payload, options, TP_ASK_TURN, turn, &turn->wait_call);
     if (status != TROUPE_OK)
-        return fail_answer(turn, to, status, answer);
+        return fail_target(turn, to, status, answer);
     turn->wait_id = (troupe_id){to->type->name, to->partition, to->key};
     turn->wait_method = to->shown_method;
     if (tp_ask_find(shard, turn->wait_call) == NULL)
@@ -292,7 +320,7 @@ static troupe_status ask(troupe_turn *turn, const target *to, troupe_slice paylo
         status = troupe_sleep(
             turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&turn->shard->prng)));
         if (status != TROUPE_OK)
-            return fail_answer(turn, to, status, answer);
+            return fail_target(turn, to, status, answer);
     }
 }
 
@@ -302,7 +330,7 @@ troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *method, tr
     target to;
     troupe_status status = set_target(turn->shard, id, method, &to);
     if (TP_UNLIKELY(status != TROUPE_OK))
-        return fail_answer(turn, &to, status, ret_answer);
+        return fail_answer(turn, id, troupe_str(method), status, ret_answer);
     return ask(turn, &to, payload, options, ret_answer);
 }
 
@@ -365,8 +393,7 @@ troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration)
 troupe_status troupe_yield(troupe_turn *turn)
 {
     TROUPE_TRY(tp_park_reserve(turn));
-    /* Behind the run queue: the alarm of a moment that has come is fired by the next pass. */
-    tp_alarm_set(turn->shard, &turn->alarm, turn->shard->now, slept);
+    tp_fifo_push_back(&turn->shard->yielded, &turn->ready);
     return tp_park(turn, TP_WAIT_YIELD);
 }
 

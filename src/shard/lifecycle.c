@@ -47,8 +47,7 @@ static void idle_due(tp_shard *shard, tp_alarm *alarm)
 {
     tp_activation *actor = TP_CONTAINER(alarm, tp_activation, idle);
     uint64_t age = actor->type->is.idle;
-    if (actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) &&
-        shard->now - actor->last_used >= age) {
+    if (tp_activation_may_leave(actor) && shard->now - actor->last_used >= age) {
         TP_MARK(shard, "idle age reached");
         tp_leave(shard, actor, TROUPE_REASON_IDLE);
         return;
@@ -79,6 +78,7 @@ static void activated(tp_shard *shard, tp_activation *actor)
 {
     actor->phase = TP_ACTIVE;
     actor->flags |= TP_LIVE;
+    actor->flags &= (uint8_t)~TP_STOPPING; /* called again before its record went */
     actor->activated_at = shard->now;
     tp_count(&shard->counters.activations);
     tp_idle_watch(shard, actor);
@@ -382,8 +382,8 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
     tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, extras->reason, TROUPE_OK);
     tp_activation_reset(shard, actor);
     extras->reason = (troupe_reason)0;
-    if (tp_mailbox_may_run(shard, actor))
-        tp_schedule(shard, actor);
+    actor->flags |= TP_LEAVE; /* should nothing be left of what came */
+    tp_settle(shard, actor);
 }
 
 /* ---- limits -------------------------------------------------------------------------------- */
@@ -395,9 +395,8 @@ static bool evict_one(tp_shard *shard)
     for (uint32_t looked = 0; looked < EVICTION_LOOK && !tp_list_is_empty(&shard->recency);
          looked++) {
         tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
-        bool goes =
-            actor->phase == TP_ACTIVE && tp_activation_is_idle(actor) && !(actor->flags & TP_USED);
-        bool may_go = actor->phase == TP_ACTIVE && tp_activation_is_idle(actor);
+        bool may_go = tp_activation_may_leave(actor);
+        bool goes = may_go && !(actor->flags & TP_USED);
         actor->flags &= (uint8_t)~TP_USED;
         tp_list_remove(&actor->recency);
         tp_list_push_back(&shard->recency, &actor->recency);
@@ -476,7 +475,7 @@ void tp_leave_all(tp_shard *shard)
                 "the node closes and drain_timeout is over; it may have run";
             tp_ask_end(shard, turn->wait_call, TROUPE_INTERRUPTED, TROUPE_UNKNOWN_OUTCOME,
                 (troupe_slice){words, sizeof words - 1});
-        } else {
+        } else if (turn->wait == TP_WAIT_SLEEP) {
             tp_alarm_cancel(shard, &turn->alarm);
             tp_unpark(turn, TROUPE_INTERRUPTED);
         }
@@ -488,8 +487,8 @@ void tp_leave_all(tp_shard *shard)
         tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
         tp_list_remove(&actor->recency);
         tp_list_push_back(&shard->recency, &actor->recency);
-        if ((actor->phase == TP_ACTIVE || actor->phase == TP_WAITING) &&
-            tp_activation_is_idle(actor))
+        if (tp_activation_may_leave(actor) ||
+            (actor->phase == TP_WAITING && tp_activation_is_idle(actor)))
             tp_leave(shard, actor, TROUPE_REASON_CLOSING);
     }
 }

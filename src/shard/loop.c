@@ -18,8 +18,7 @@ void tp_settle(tp_shard *shard, tp_activation *actor)
         tp_schedule(shard, actor);
         return;
     }
-    if (!(actor->flags & (TP_LEAVE | TP_STOPPING)) || actor->phase != TP_ACTIVE ||
-        !tp_activation_is_idle(actor))
+    if (!(actor->flags & (TP_LEAVE | TP_STOPPING)) || !tp_activation_may_leave(actor))
         return;
     tp_leave(shard, actor,
         actor->extras != NULL && actor->extras->reason ? actor->extras->reason
@@ -45,6 +44,20 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
     tp_settle(shard, actor);
 }
 
+/* Those that yielded come back: the others have had their turn. */
+static void end_yields(tp_shard *shard)
+{
+    tp_fifo_node *node;
+    tp_fifo waiting = shard->yielded;
+    tp_fifo_init(&shard->yielded);
+    while ((node = tp_fifo_pop_front(&waiting)) != NULL) {
+        troupe_turn *turn = TP_CONTAINER(node, troupe_turn, ready);
+        tp_unpark(turn, turn->interrupted ? TROUPE_INTERRUPTED
+                        : turn->cancelled ? TROUPE_CANCELLED
+                                          : TROUPE_OK);
+    }
+}
+
 void tp_loop_turns(tp_shard *shard)
 {
     for (;;) {
@@ -61,6 +74,7 @@ void tp_loop_turns(tp_shard *shard)
             tp_arrivals_flush(shard);
         node = tp_fifo_pop_front(&shard->run_queue);
         if (node == NULL) {
+            end_yields(shard);
             if (tp_fifo_is_empty(&shard->ready))
                 return;
             continue;
@@ -72,6 +86,7 @@ void tp_loop_turns(tp_shard *shard)
 static bool has_turns(const tp_shard *shard)
 {
     return !tp_fifo_is_empty(&shard->ready) || !tp_fifo_is_empty(&shard->run_queue) ||
+           !tp_fifo_is_empty(&shard->yielded) ||
            shard->arrival_count != 0;
 }
 
@@ -101,6 +116,7 @@ static uint64_t step(tp_runner *runner)
     tp_alarms_fire(shard);
     if (TP_UNLIKELY(closing >= TP_HURRYING))
         tp_leave_all(shard);
+    end_yields(shard);
     if (has_turns(shard)) {
         shard->turns_left =
             shard->env->choose == NULL ? TURNS_PER_PASS : 1 + shard->env->choose(shard->env, 8);

@@ -40,7 +40,7 @@ typedef struct outside_answer {
     size_t size;
 } outside_answer;
 
-static void copy_answer(
+void tp_outside_copy(
     const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to)
 {
     *to = (troupe_answer){.status = from->status, .outcome = from->outcome};
@@ -95,7 +95,7 @@ void tp_outside_complete(tp_outside *outside, const troupe_answer *answer)
             let_go(outside); /* its caller has left */
             return;
         }
-        copy_answer(shared->allocator, answer, outside->answer);
+        tp_outside_copy(shared->allocator, answer, outside->answer);
         shared->env->signal(shared->env, &outside->waiter);
     }
     let_go(outside);

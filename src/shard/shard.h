@@ -322,6 +322,7 @@ struct tp_shard {
     troupe_turn *running;
     tp_fifo run_queue; /* activations with something to do */
     tp_fifo ready;     /* parked turns whose wait is over */
+    tp_fifo yielded;              /* parked turns that let the others go first */
     tp_list parked;
     uint32_t parked_count;
     uint32_t turns_left; /* of this pass */
@@ -445,6 +446,11 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor);
 TROUPE_CHECK tp_extras *tp_activation_extras(
     tp_shard *shard, tp_activation *actor); /* NULL: no memory */
 bool tp_activation_is_idle(const tp_activation *actor);
+/* Idle, and active, or only the record of one that was reset: nothing is under way. */
+static inline bool tp_activation_may_leave(const tp_activation *actor)
+{
+    return (actor->phase == TP_ACTIVE || actor->phase == TP_NEW) && tp_activation_is_idle(actor);
+}
 static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
 {
     actor->last_used = shard->now;
@@ -538,6 +544,8 @@ void tp_inbox_push(tp_shard *shard, tp_inbound *inbound); /* [any thread] and wa
 bool tp_inbox_drain(tp_shard *shard);
 void tp_outside_complete(tp_outside *outside, const troupe_answer *answer); /* [shard] */
 void tp_outside_release(tp_outside *answer_block);
+void tp_outside_copy(
+    const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to);
 TROUPE_CHECK tp_outside *tp_outside_make(
     tp_shared *shared, const tp_message_parts *parts); /* [any thread] NULL: no memory */
 void tp_outside_let_go(tp_outside *outside);           /* [any thread] one holder less */
@@ -545,6 +553,10 @@ void tp_outside_let_go(tp_outside *outside);           /* [any thread] one holde
 /* calls.c */
 TROUPE_CHECK troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref);
 uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t chance);
+/* "type/key method: what is wrong", for a call that was refused here. */
+#define TP_REFUSAL_MAX (TP_ID_MAX + TP_NAME_MAX + 256)
+troupe_slice tp_refusal_words(
+    char out[TP_REFUSAL_MAX], troupe_id id, troupe_slice method, troupe_status status);
 
 /* inspect.c */
 void tp_inspect_stats(tp_shard *shard, troupe_stats *into);

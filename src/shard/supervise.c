@@ -14,8 +14,29 @@ static void restart(tp_shard *shard, tp_alarm *alarm)
     if (actor->phase != TP_WAITING)
         return;
     actor->phase = TP_NEW;
-    if (tp_mailbox_may_run(shard, actor))
+    if (tp_mailbox_may_run(shard, actor)) {
         tp_schedule(shard, actor);
+    } else {
+        tp_idle_watch(shard, actor); /* the record remembers the failures in a row for so long */
+    }
+}
+
+/* Answers that wait in the mailbox belong to the activation that asked. */
+static void drop_answers(tp_shard *shard, tp_activation *actor)
+{
+    tp_message *before = NULL;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL;) {
+        tp_message *message = tp_message_of(node);
+        node = node->next;
+        if (message->kind != TP_ANSWER) {
+            before = message;
+            continue;
+        }
+        TP_MARK(shard, "answer dropped by a reset");
+        tp_mailbox_remove(shard, actor, before, message);
+        tp_pool_give(&shard->pool, message->extra);
+        tp_pool_give(&shard->pool, message);
+    }
 }
 
 void tp_activation_reset(tp_shard *shard, tp_activation *actor)
@@ -32,6 +53,7 @@ void tp_activation_reset(tp_shard *shard, tp_activation *actor)
     if (extras == NULL)
         return;
     tp_timers_stop(shard, actor);
+    drop_answers(shard, actor);
     tp_arena_drop(shard, &extras->arena, &extras->arena_bytes);
     extras->generation++;
 }
