@@ -140,6 +140,11 @@ run 0 troupe config --explain max-actors
 has out 'TROUPE_MAX_ACTORS'
 run 2 troupe config --explain max_actor
 has err 'did you mean "max_actors"?'
+run 0 troupe sim --seeds 2
+has out 'seeds'
+run 2 troupe sim --nonsense
+run 0 troupe demo --help
+has out 'packages'
 run 1 troupe bench nosuchgroup
 has err 'bench_nosuchgroup'
 run 2 troupe bench ../evil
@@ -321,12 +326,14 @@ has out 'counter/back wait_long'
 run 0 troupe ps --json
 is turns.0.parked true
 run 1 troupe ask counter/back count --timeout 100ms
-has err 'outcome NOT_DONE'
 # A caller that goes gives up its ask: nothing waits any more.
 kill -9 $relay
 wait $relay 2>/dev/null
 is_unparked() { troupe ps --json | grep -q '"turns":\[\]'; }
 until_true is_unparked
+# What timed out behind the parked turn has not run since.
+run 0 troupe ask counter/back count
+[ "$(cat "$work/out")" = 1 ] || die 'an ask whose caller gave up has run'
 
 # ---- the socket, raw ----------------------------------------------------------------------------
 
