@@ -109,11 +109,16 @@ static void enter(troupe_node *node, tp_outside *outside)
     tp_inbox_push(shard, &outside->inbound);
 }
 
-static troupe_status fail(troupe_answer *answer, troupe_status status)
+static troupe_status fail(troupe_node *node, troupe_id id, const char *method,
+    troupe_answer *answer, troupe_status status)
 {
-    *answer = (troupe_answer){.status = status,
+    char words[TP_REFUSAL_MAX];
+    const troupe_answer refusal = {.status = status,
         .outcome = troupe_status_outcome(status),
-        .message = troupe_str(troupe_status_text(status))};
+        .message = tp_refusal_words(words, id, troupe_str(method), status)};
+    tp_outside_copy(node->shared.allocator, &refusal, answer);
+    if (answer->message.size == 0)
+        answer->message = troupe_str(troupe_status_text(status));
     return status;
 }
 
@@ -124,13 +129,13 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     tp_outside *outside;
     troupe_status status = prepare(node, id, method, payload, options, true, &outside);
     if (status != TROUPE_OK)
-        return fail(ret_answer, status);
+        return fail(node, id, method, ret_answer, status);
     *ret_answer = (troupe_answer)TROUPE_ANSWER_INIT;
     outside->answer = ret_answer;
     status = env->wait_begin(env, &outside->waiter);
     if (status != TROUPE_OK) {
         tp_outside_let_go(outside);
-        return fail(ret_answer, status);
+        return fail(node, id, method, ret_answer, status);
     }
     atomic_store_explicit(&outside->holders, 2, memory_order_relaxed);
     uint64_t leave_at = tp_time_after(outside->deadline, STUCK_GRACE);
@@ -138,7 +143,7 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     if (!env->wait(env, &outside->waiter, leave_at)) {
         uint32_t pending = TP_OUTSIDE_PENDING;
         if (atomic_compare_exchange_strong(&outside->state, &pending, TP_OUTSIDE_LEFT)) {
-            fail(ret_answer, TROUPE_TIMEOUT);
+            fail(node, id, method, ret_answer, TROUPE_TIMEOUT);
         } else {
             env->wait(env, &outside->waiter, TP_NEVER); /* the answer is being written */
         }
@@ -163,7 +168,7 @@ troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char 
     troupe_node *node = client->node;
     tp_env *env = node->env;
     if (env->is_runner(env))
-        return fail(ret_answer, TROUPE_USAGE); /* it would wait for itself */
+        return fail(node, id, method, ret_answer, TROUPE_USAGE); /* it would wait for itself */
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = ask_once(node, id, method, payload, options, ret_answer);
         if (status == TROUPE_OK || options == NULL || attempt >= options->retry.attempts)
