@@ -360,6 +360,8 @@ run 0 helper raw "$TROUPE_SOCKET" <"$work/in"
 head -c 5000000 /dev/zero | tr '\0' x >"$work/large"
 run 1 troupe ask counter/e echo - <"$work/large"
 has err 'TOO_LARGE'
+run 0 helper deaf "$TROUPE_SOCKET"
+has out 'answered'
 run 0 helper many "$TROUPE_SOCKET" 65
 is status BUSY
 until_true troupe ping

@@ -6,6 +6,8 @@
  *   helper get PATH            JSON on stdin: prints the value at a.b.0.c; fails if absent
  *   helper raw SOCKET          sends stdin as it is, shuts down writing, prints what comes
  *   helper many SOCKET N       opens N connections; prints what the last one gets
+ *   helper deaf SOCKET         asks and does not read until nothing more is taken; then reads all
+ *                              of it: "sent N answered N"
  *   helper notify SOCKET       waits for one datagram and prints it
  *   helper load SOCKET CLIENTS asks and tells actors until the daemon has gone; prints what it was
  *                              promised: "accepted N closed N unanswered N strange N"
@@ -113,6 +115,36 @@ static int run_many(const char *path, int count)
     if (size <= 0) return fail("recv");
     fwrite(line, 1, (size_t)size, stdout);
     return 0;
+}
+
+/* A caller that does not read is stopped by the daemon, and loses nothing when it reads again. */
+static int run_deaf(const char *path)
+{
+    static char line[100000];
+    static char in[1 << 16];
+    long sent = 0;
+    long answered = 0;
+    int size = snprintf(line, sizeof(line), "{\"do\":\"ask\",\"actor\":\"counter/deaf\","
+                        "\"method\":\"echo\",\"payload_text\":\"%090000d\"}\n", 7);
+    int descriptor = open_socket(path, SOCK_STREAM);
+    struct pollfd wait = {descriptor, POLLOUT, 0};
+    if (descriptor < 0) return fail(path);
+    ssize_t left = size;
+    while (sent < 20000 && poll(&wait, 1, 1000) > 0) {
+        ssize_t taken = send(descriptor, line + (size - left), (size_t)left,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (taken < 0 && errno != EAGAIN) return fail("send");
+        if (taken > 0) left -= taken;
+        if (left == 0) sent++, left = size;
+    }
+    wait.events = POLLIN;
+    while (answered < sent && poll(&wait, 1, 10000) > 0) {
+        ssize_t got = recv(descriptor, in, sizeof(in), 0);
+        if (got <= 0) return fail("recv");
+        for (ssize_t i = 0; i < got; i++) answered += in[i] == '\n';
+    }
+    printf("sent %ld answered %ld\n", sent, answered);
+    return sent == answered && sent < 20000 ? 0 : fail("deaf");
 }
 
 static int run_notify(const char *path)
@@ -236,6 +268,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "get") == 0) return run_get(argv[2]);
     if (argc == 3 && strcmp(argv[1], "raw") == 0) return run_raw(argv[2]);
     if (argc == 4 && strcmp(argv[1], "many") == 0) return run_many(argv[2], atoi(argv[3]));
+    if (argc == 3 && strcmp(argv[1], "deaf") == 0) return run_deaf(argv[2]);
     if (argc == 3 && strcmp(argv[1], "notify") == 0) return run_notify(argv[2]);
     if (argc == 4 && strcmp(argv[1], "load") == 0) return run_load(argv[2], atoi(argv[3]));
     fputs("helper: see the head of helper.c\n", stderr);
