@@ -49,7 +49,6 @@ static inline void check_status(
 }
 #define assert_status(got, want) check_status((got), (want), #got, __FILE__, __LINE__)
 #define assert_ok(got)           assert_status(got, TROUPE_OK)
-#define assert_heard(got, want)  check_status((got).status, (want), (got).text, __FILE__, __LINE__)
 #define assert_says(text, part)                                           \
     do {                                                                  \
         if (strstr((text), (part)) == NULL) {                             \
@@ -201,6 +200,12 @@ typedef struct heard {
     char content_type[64];
     size_t size;
 } heard;
+
+static inline void check_heard(heard got, troupe_status want, const char *file, int line)
+{
+    check_status(got.status, want, got.text, file, line);
+}
+#define assert_heard(got, want) check_heard((got), (want), __FILE__, __LINE__)
 
 static inline void hear(heard *self, const troupe_answer *answer)
 {
