@@ -293,6 +293,7 @@ void tp_view_pause(tp_view *view, const void *state);  /* before a call that may
 void tp_view_resume(tp_view *view, const void *state); /* after it */
 void tp_view_end(tp_view *view, const void *state, troupe_status status, bool panics);
 void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_view *by);
+void tp_deed_drop_cancel(tp_stage *stage, tp_deed *deed); /* its call has ended */
 /* What the send said at once; asks that wait are answered instead. */
 void tp_deed_sent(tp_stage *stage, tp_deed *deed, troupe_status status);
 void tp_deed_answered(tp_stage *stage, tp_deed *deed, const troupe_answer *answer, troupe_turn *turn);

@@ -144,6 +144,7 @@ static void check_stats(tp_stage *stage)
 void tp_stage_rest(tp_stage *stage)
 {
     while (tp_world_step(stage->world)) {}
+    for (uint32_t i = 0; i < stage->deed_count; i++) tp_deed_drop_cancel(stage, stage->deeds[i]);
     check_deeds(stage);
     check_stats(stage);
     tp_cycles_end(stage);

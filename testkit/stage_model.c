@@ -24,6 +24,11 @@ _Noreturn void tp_violate(tp_stage *stage, const char *checker, const char *form
     va_start(arguments, format);
     vsnprintf(text + size, sizeof text - (size_t)size, format, arguments);
     va_end(arguments);
+    if (stage->options->say != NULL) { /* a replay: the log helps */
+        const char *log = tp_world_log(stage->world);
+        size_t length = strlen(log);
+        stage->options->say(stage->options->say_user, length > 1500 ? log + length - 1500 : log);
+    }
     stage->options->violated(stage->options->user, checker, text);
     __builtin_trap();
 }
@@ -270,7 +275,7 @@ void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_view *by)
     }
 }
 
-static void drop_cancel(tp_stage *stage, tp_deed *deed)
+void tp_deed_drop_cancel(tp_stage *stage, tp_deed *deed)
 {
     if (deed->cancel == NULL) return;
     tp_world_cancel(stage->world, &deed->fire);
@@ -326,7 +331,7 @@ void tp_deed_sent(tp_stage *stage, tp_deed *deed, troupe_status status)
     }
     deed->status = status;
     deed->finished_call = true;
-    drop_cancel(stage, deed);
+    tp_deed_drop_cancel(stage, deed);
     refused(stage, deed);
     check_refusal(stage, deed, status);
 }
@@ -354,7 +359,7 @@ static void check_timeout(tp_stage *stage, const tp_deed *deed)
     if (now < deed->deadline_least)
         tp_violate(stage, "P3 deadline", "deed %u times out %.3f ms before its deadline", deed->number,
             (double)(deed->deadline_least - now) / 1e6);
-    if (deed->deadline_most != TROUPE_NEVER && now > deed->deadline_most + STAGE_SOON)
+    if (deed->kind != TP_DEED_CALL && deed->deadline_most != TROUPE_NEVER && now > deed->deadline_most + STAGE_SOON)
         tp_violate(stage, "P3 deadline", "deed %u times out long after its deadline", deed->number);
     if (deed->retries == 0 && deed->ended_ok && deed->ended_at + STAGE_SOON < deed->deadline_least)
         tp_violate(stage, "P3 answer", "deed %u ended well in time, but its caller gets TIMEOUT", deed->number);
@@ -417,13 +422,14 @@ static bool never_starts(troupe_status status)
 void tp_deed_answered(tp_stage *stage, tp_deed *deed, const troupe_answer *answer, troupe_turn *turn)
 {
     if (++deed->answers > 1) tp_violate(stage, "P3 once", "deed %u is answered twice", deed->number);
-    drop_cancel(stage, deed);
+    tp_deed_drop_cancel(stage, deed);
     uint64_t now = tp_world_now(stage->world);
     deed->answered_at = now;
     deed->finished_call = true;
     deed->status = answer->status;
     deed->outcome = answer->outcome;
-    if (deed->fired_at != 0 && now > deed->fired_at + STAGE_SOON && !stage->memory_fails && deed->retries == 0)
+    bool waits = deed->kind == TP_DEED_ASK; /* a callback is a turn, which waits for other turns */
+    if (waits && deed->fired_at != 0 && now > deed->fired_at + STAGE_SOON && !stage->memory_fails && deed->retries == 0)
         tp_violate(stage, "P3 cancel", "deed %u ends with %s long after it was cancelled", deed->number,
             troupe_status_name(answer->status));
     if (answer->status == TROUPE_OK) {
@@ -498,7 +504,7 @@ void tp_timer_ticked(tp_stage *stage, tp_view *view, troupe_slice payload)
     if (timer->period == 0 && timer->ticks > 1) tp_violate(stage, "P1 timers", "a timer without period ticks twice");
     if (timer->period != 0 && timer->ticks >= timer->most) {
         timer->stopped = true;
-        if (!troupe_timer_stop(view->turn, timer->timer))
+        if (!troupe_timer_stop(view->turn, timer->timer) && !stage->memory_fails)
             tp_violate(stage, "P1 timers", "a periodic timer is gone while it ticks");
     }
 }

@@ -76,6 +76,8 @@ void tp_deed_options(tp_stage *stage, tp_deed *deed, troupe_call_options *ret_op
     *ret_options = (troupe_call_options){TROUPE_CALL_OPTIONS, .timeout = deed->timeout,
         .retry = {.attempts = deed->retries}};
     if (deed->cancel_after == 0 || deed->kind == TP_DEED_TELL) return;
+    /* A token must outlive its call, and the end of a callback whose asker died is told to nobody. */
+    if (stage->scenario->closes && deed->kind == TP_DEED_CALL) return;
     if (troupe_cancel_create(stage->node, &deed->cancel) != TROUPE_OK) {
         deed->cancel = NULL;
         return;
@@ -281,7 +283,8 @@ static void do_reply(doing *self)
     if (status == TROUPE_OK) return;
     if (!self->stage->memory_fails || status != TROUPE_NO_MEMORY)
         tp_violate(self->stage, "P3 reply", "a reply is refused with %s", troupe_status_name(status));
-    self->status = TROUPE_NO_MEMORY;
+    self->view.deed->failed = true;
+    self->status = TROUPE_APPLICATION + 4;
 }
 
 static void do_fail(doing *self, const tp_act *act)

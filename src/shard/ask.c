@@ -174,7 +174,7 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
         TP_MARK(shard, "answer for an earlier activation");
         tp_pool_give(&shard->pool, callback);
         tp_pool_give(&shard->pool, reply);
-        tp_settle(shard, actor);
+        tp_schedule(shard, actor); /* it may leave now, but not under the feet of a turn that ends */
         return;
     }
     reply->kind = TP_ANSWER;

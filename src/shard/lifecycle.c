@@ -382,7 +382,7 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
     tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, extras->reason, TROUPE_OK);
     tp_activation_reset(shard, actor);
     extras->reason = (troupe_reason)0;
-    actor->flags |= TP_LEAVE; /* should nothing be left of what came */
+    actor->flags |= TP_STOPPING; /* should nothing be left of what came */
     tp_settle(shard, actor);
 }
 

@@ -28,6 +28,10 @@ void tp_settle(tp_shard *shard, tp_activation *actor)
 static void run_actor(tp_shard *shard, tp_activation *actor)
 {
     actor->flags &= (uint8_t)~TP_QUEUED;
+    if (TP_UNLIKELY(actor->phase == TP_NEW && tp_fifo_is_empty(&actor->mailbox))) {
+        tp_settle(shard, actor);
+        return;
+    }
     if (TP_UNLIKELY(actor->phase != TP_ACTIVE)) {
         tp_activate(shard, actor);
         return;
@@ -122,6 +126,7 @@ static uint64_t step(tp_runner *runner)
             shard->env->choose == NULL ? TURNS_PER_PASS : 1 + shard->env->choose(shard->env, 8);
         tp_fibers_enter(shard);
     }
+    tp_fibers_feed(shard);
     tp_keep_limits(shard);
     tp_links_flush(shard);
     if (has_turns(shard) || more)

@@ -156,13 +156,32 @@ static void hand_over(tp_shard *shard, tp_fiber *to)
     land(shard);
 }
 
-static void trim_spares(tp_shard *shard)
+static bool has_free(const tp_shard *shard)
 {
-    if (TP_LIKELY(shard->spare_count <= SPARES_KEPT))
-        return;
+    return tp_fiber_pool_alive(&shard->fibers) < shard->fibers.limit;
+}
+
+static void give_spare(tp_shard *shard)
+{
     tp_fifo_node *node = tp_fifo_pop_front(&shard->spares);
     shard->spare_count--;
     tp_fiber_give(&shard->fibers, TP_CONTAINER(node, spare, node)->fiber);
+}
+
+/* Those that wait for a stack of their own try again once there is one. */
+void tp_fibers_feed(tp_shard *shard)
+{
+    if (TP_LIKELY(tp_fifo_is_empty(&shard->starving)))
+        return;
+    if (shard->spare_count == 0 && !has_free(shard))
+        return;
+    tp_fifo_push_back(&shard->run_queue, tp_fifo_pop_front(&shard->starving));
+}
+
+static void trim_spares(tp_shard *shard)
+{
+    if (TP_UNLIKELY(shard->spare_count > SPARES_KEPT))
+        give_spare(shard);
 }
 
 void tp_resume(tp_shard *shard, troupe_turn *turn)
@@ -197,15 +216,26 @@ static void own_entry(void *argument)
 void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
     own_turn given = {shard, actor, message};
+    if (shard->spare_count != 0 && !has_free(shard))
+        give_spare(shard);
     tp_fiber *fiber = tp_fiber_take(&shard->fibers, actor->type->is.stack_size, own_entry, &given);
     if (fiber == NULL) {
         tp_count(&shard->counters.busy_fibers);
+        TP_MARK(shard, "no fiber of its own");
+        if (message->kind != TP_ASK) { /* accepted, so it waits until a turn gives a stack back */
+            tp_mailbox_push_front(shard, actor, message);
+            actor->flags |= TP_QUEUED;
+            tp_fifo_push_back(&shard->starving, &actor->run_node);
+            return;
+        }
         tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
             "no stack of %zu bytes is to be had; try again later, or raise max_fibers",
             actor->type->is.stack_size);
         tp_settle(shard, actor);
         return;
     }
+    if (message->kind == TP_TICK)
+        tp_tick_begins(shard, message);
     hand_over(shard, fiber);
 }
 

@@ -322,6 +322,7 @@ struct tp_shard {
     troupe_turn *running;
     tp_fifo run_queue; /* activations with something to do */
     tp_fifo ready;     /* parked turns whose wait is over */
+    tp_fifo starving;  /* activations that wait for a stack of their own */
     tp_fifo yielded;              /* parked turns that let the others go first */
     tp_list parked;
     uint32_t parked_count;
@@ -408,6 +409,7 @@ static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
 
 /* park.c */
 TROUPE_CHECK troupe_status tp_fibers_init(tp_shard *shard);
+void tp_fibers_feed(tp_shard *shard);
 void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
 TROUPE_CHECK troupe_status tp_park_reserve(
     troupe_turn *turn); /* a fiber is there to go on: BUSY, CANCELLED, INTERRUPTED */
@@ -533,6 +535,7 @@ static inline void tp_alarm_cancel(tp_shard *shard, tp_alarm *alarm)
 void tp_alarms_fire(tp_shard *shard);
 void tp_timers_stop(tp_shard *shard, tp_activation *actor);
 void tp_tick_taken(tp_shard *shard, tp_message *tick); /* out of the mailbox */
+void tp_tick_begins(tp_shard *shard, tp_message *tick);
 
 /* deadlock.c */
 void tp_deadlock_watch(tp_shard *shard, tp_activation *actor); /* asks wait behind a parked turn */

@@ -91,6 +91,13 @@ static void fire(tp_shard *shard, tp_alarm *alarm)
     tp_accept_at(shard, timer->actor, tick);
 }
 
+/* Its turn begins. */
+void tp_tick_begins(tp_shard *shard, tp_message *message)
+{
+    tp_count(&shard->counters.timers);
+    tp_tick_taken(shard, message);
+}
+
 /* The tick leaves the mailbox: the timer may tick again, with a fresh message; a timer that is over
  * goes. */
 void tp_tick_taken(tp_shard *shard, tp_message *message)

@@ -48,7 +48,19 @@ static void restore_state(troupe_turn *turn)
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
     tp_turn_kind kind)
 {
-    memset(turn, 0, offsetof(troupe_turn, snapshot));
+    /* One by one: clearing the whole of it would cost more than a short turn. What a wait needs is
+     * set when it parks. */
+    turn->fiber = NULL;
+    turn->reply = NULL;
+    turn->defers = NULL;
+    turn->arena = NULL;
+    turn->arena_bytes = 0;
+    turn->before = NULL;
+    turn->read_only = turn->failed = turn->parked_once = turn->has_sent = false;
+    turn->cancelled = turn->own_fiber = turn->timed = turn->interrupted = false;
+    turn->wait = TP_WAIT_NONE;
+    turn->alarm.timer.link = (tp_link){NULL, NULL};
+    turn->chain = 0;
     turn->shard = shard;
     turn->actor = actor;
     turn->message = message;
@@ -124,6 +136,8 @@ void tp_turn_body(troupe_turn *turn)
         status = turn->message->kind == TP_ANSWER ? call_back(turn) : call_method(turn);
     } else {
         tp_count(&shard->counters.no_memory);
+        if (turn->message != NULL && turn->message->kind == TP_TELL)
+            tp_count(&shard->counters.dead_letters);
     }
     tp_turn_end(turn, status);
 }
@@ -143,14 +157,12 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message)
     if (TP_UNLIKELY(message->flags & TP_MESSAGE_TIMED))
         tp_histogram_record(
             &shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
-    if (TP_UNLIKELY(message->kind == TP_TICK)) {
-        tp_count(&shard->counters.timers);
-        tp_tick_taken(shard, message);
-    }
     if (TP_UNLIKELY(actor->type->is.stack_size != 0)) {
         tp_turn_on_own_fiber(shard, actor, message);
         return false;
     }
+    if (TP_UNLIKELY(message->kind == TP_TICK))
+        tp_tick_begins(shard, message);
     troupe_turn turn;
     tp_turn_init(&turn, shard, actor, message,
         message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
