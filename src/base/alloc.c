@@ -8,12 +8,36 @@
 
 #include <stdlib.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+/* Blocks from this size on are backed by huge pages where the system gives them on request: tables
+ * and pools are walked at random, and a miss of the address translation costs as much as one of the
+ * cache. */
+#define HUGE_FROM ((size_t)4 << 20)
+#define HUGE_PAGE ((uintptr_t)2 << 20)
+
+static void *advise(void *block, size_t size)
+{
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (block != NULL && size >= HUGE_FROM) {
+        uintptr_t first = ((uintptr_t)block + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+        uintptr_t last = ((uintptr_t)block + size) & ~(HUGE_PAGE - 1);
+        (void)madvise((void *)first, last - first, MADV_HUGEPAGE); /* advice: failing is fine */
+    }
+#else
+    (void)size;
+#endif
+    return block;
+}
+
 _Static_assert(_Alignof(max_align_t) >= 16, "malloc returns 16-aligned blocks");
 
 static void *system_allocate(void *context, size_t size)
 {
     (void)context;
-    return malloc(size);
+    return advise(malloc(size), size);
 }
 
 static void *system_reallocate(void *context, void *block, size_t old_size, size_t new_size)
@@ -46,7 +70,7 @@ bool tp_allocator_cuts_in_place(const troupe_allocator *allocator)
 void *tp_allocate_zeroed(const troupe_allocator *allocator, size_t size)
 {
     if (allocator->allocate == system_allocate) {
-        return calloc(1, size != 0 ? size : 1);
+        return advise(calloc(1, size != 0 ? size : 1), size);
     }
     void *block = tp_allocate(allocator, size);
     if (block != NULL) {

@@ -24,7 +24,7 @@
 #define TP_POOL_SMALL_MAX 16384
 #define TP_POOL_CLASSES 40
 #define TP_POOL_REGION_MIN_BYTES (256 * 1024)
-#define TP_POOL_REGION_MAX_BYTES (4 * 1024 * 1024)
+#define TP_POOL_REGION_MAX_BYTES (32 * 1024 * 1024)
 #define TP_POOL_LARGE_MAX (UINT64_C(1) << 40)
 #define TP_POOL_BATCH 64 /* foreign blocks that travel home together */
 

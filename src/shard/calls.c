@@ -393,6 +393,8 @@ troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration)
 troupe_status troupe_yield(troupe_turn *turn)
 {
     TROUPE_TRY(tp_park_reserve(turn));
+    tp_arrivals_flush(turn->shard);
+    turn->yield_until = turn->shard->run_pushed;
     tp_fifo_push_back(&turn->shard->yielded, &turn->ready);
     return tp_park(turn, TP_WAIT_YIELD);
 }

@@ -212,6 +212,16 @@ void tp_activate(tp_shard *shard, tp_activation *actor)
         activated(shard, actor);
         return;
     }
+    if (actor->type->is.persist != TROUPE_PERSIST_NONE && !tp_fibers_may_park(shard)) {
+        tp_mailbox_refuse(shard, actor, "no fiber is free for loading its state; try again later");
+        if (tp_fifo_is_empty(&actor->mailbox)) {
+            actor->flags |= TP_STOPPING;
+            tp_settle(shard, actor);
+        } else {
+            tp_fibers_starve(shard, actor); /* tells were accepted: they wait */
+        }
+        return;
+    }
     actor->phase = TP_ACTIVATING;
     begin_hook(shard, actor, TP_TURN_ACTIVATE);
 }

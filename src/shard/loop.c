@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 
+#define STARVING TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
 #define TURNS_PER_PASS 256 /* some 20 us of short turns */
 
 void tp_settle(tp_shard *shard, tp_activation *actor)
@@ -48,18 +49,33 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
     tp_settle(shard, actor);
 }
 
-/* Those that yielded come back: the others have had their turn. */
+/* Those that yielded come back when all have had their turn that were queued at that time. */
 static void end_yields(tp_shard *shard)
 {
-    tp_fifo_node *node;
-    tp_fifo waiting = shard->yielded;
-    tp_fifo_init(&shard->yielded);
-    while ((node = tp_fifo_pop_front(&waiting)) != NULL) {
+    for (;;) {
+        tp_fifo_node *node = tp_fifo_front(&shard->yielded);
+        if (node == NULL)
+            return;
         troupe_turn *turn = TP_CONTAINER(node, troupe_turn, ready);
+        if (turn->yield_until > shard->run_popped)
+            return;
+        tp_fifo_pop_front(&shard->yielded);
         tp_unpark(turn, turn->interrupted ? TROUPE_INTERRUPTED
                         : turn->cancelled ? TROUPE_CANCELLED
                                           : TROUPE_OK);
     }
+}
+
+/* While one actor runs, the record of the next is on its way to the cache. */
+static inline void prefetch_next(const tp_shard *shard)
+{
+    const tp_fifo_node *next = shard->run_queue.head;
+    if (next == NULL)
+        return;
+    const char *record = (const char *)TP_CONTAINER(next, const tp_activation, run_node);
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch(record + 64, 1);
+    __builtin_prefetch(record + 128, 1);
 }
 
 void tp_loop_turns(tp_shard *shard)
@@ -76,13 +92,16 @@ void tp_loop_turns(tp_shard *shard)
         if (shard->arrival_count != 0 &&
             (shard->arrival_count > TP_ARRIVALS / 2 || tp_fifo_is_empty(&shard->run_queue)))
             tp_arrivals_flush(shard);
-        node = tp_fifo_pop_front(&shard->run_queue);
-        if (node == NULL) {
+        if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->yielded))) {
             end_yields(shard);
-            if (tp_fifo_is_empty(&shard->ready))
-                return;
-            continue;
+            if (!tp_fifo_is_empty(&shard->ready))
+                continue;
         }
+        node = tp_fifo_pop_front(&shard->run_queue);
+        if (node == NULL)
+            return;
+        shard->run_popped++;
+        prefetch_next(shard);
         run_actor(shard, TP_CONTAINER(node, tp_activation, run_node));
     }
 }
@@ -121,12 +140,12 @@ static uint64_t step(tp_runner *runner)
     if (TP_UNLIKELY(closing >= TP_HURRYING))
         tp_leave_all(shard);
     end_yields(shard);
+    tp_fibers_feed(shard);
     if (has_turns(shard)) {
         shard->turns_left =
             shard->env->choose == NULL ? TURNS_PER_PASS : 1 + shard->env->choose(shard->env, 8);
         tp_fibers_enter(shard);
     }
-    tp_fibers_feed(shard);
     tp_keep_limits(shard);
     tp_links_flush(shard);
     if (has_turns(shard) || more)
@@ -135,7 +154,10 @@ static uint64_t step(tp_runner *runner)
     tp_pool_collect(&shard->pool);
     if (tp_links_wait(shard))
         return shard->now + TROUPE_MICROSECONDS(20); /* the other side is busy: look again soon */
-    return tp_wheel_next(&shard->wheel);
+    uint64_t due = tp_wheel_next(&shard->wheel);
+    if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
+        due = due < shard->now + STARVING ? due : shard->now + STARVING;
+    return due;
 }
 
 bool tp_shard_is_quiet(const tp_shard *shard)

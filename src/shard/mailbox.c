@@ -18,6 +18,7 @@ void tp_schedule(tp_shard *shard, tp_activation *actor)
     if (actor->flags & TP_QUEUED)
         return;
     actor->flags |= TP_QUEUED;
+    shard->run_pushed++;
     tp_fifo_push_back(&shard->run_queue, &actor->run_node);
 }
 
@@ -262,5 +263,21 @@ void tp_mailbox_fail_all(
         tp_message *message =
             taken(shard, actor, tp_message_of(tp_fifo_pop_front(&actor->mailbox)));
         tp_message_answer(shard, message, status, TROUPE_NOT_DONE, "%s", text);
+    }
+}
+
+void tp_mailbox_refuse(tp_shard *shard, tp_activation *actor, const char *text)
+{
+    tp_message *before = NULL;
+    tp_fifo_node *node = actor->mailbox.head;
+    while (node != NULL) {
+        tp_message *message = tp_message_of(node);
+        node = node->next;
+        if (message->kind != TP_ASK) {
+            before = message;
+            continue;
+        }
+        tp_mailbox_remove(shard, actor, before, message);
+        tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE, "%s", text);
     }
 }

@@ -31,12 +31,21 @@ troupe_slice tp_message_content_type(const tp_message *message)
 /* Keys are short: a call of memcpy costs more than the copy. */
 static inline char *append(char *at, troupe_slice part)
 {
-    if (part.size == 16) {
+    if (TP_LIKELY(part.size == 16)) {
         memcpy(at, part.data, 16);
     } else if (part.size != 0) {
         memcpy(at, part.data, part.size);
     }
     return at + part.size;
+}
+
+static inline void copy_payload(char *at, troupe_slice payload)
+{
+    if (payload.size == 64) {
+        memcpy(at, payload.data, 64);
+    } else if (payload.size != 0) {
+        memcpy(at, payload.data, payload.size);
+    }
 }
 
 tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
@@ -54,7 +63,22 @@ tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
     tp_message *message = tp_pool_take(pool, payload_at + parts->payload.size);
     if (TP_UNLIKELY(message == NULL))
         return NULL;
-    memset(message, 0, sizeof *message);
+    message->node.next = NULL;
+    message->hash = 0;
+    message->type = NULL;
+    message->deadline = UINT64_MAX;
+    message->from = (tp_call){0, 0};
+    message->chain = 0;
+    message->caller_type = NULL;
+    message->arrived = 0;
+    message->method = 0;
+    message->from_shard = 0;
+    message->kind = TP_TELL;
+    message->flags = 0;
+    message->deliveries = 0;
+    message->status = TROUPE_OK;
+    message->outcome = 0;
+    message->extra = NULL;
     message->payload_at = (uint16_t)payload_at;
     message->payload_size = (uint32_t)parts->payload.size;
     message->content = content;
@@ -73,7 +97,6 @@ tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
         at = append(at, parts->method);
         append(at, own);
     }
-    if (parts->payload.size != 0)
-        memcpy((char *)message + payload_at, parts->payload.data, parts->payload.size);
+    copy_payload((char *)message + payload_at, parts->payload);
     return message;
 }

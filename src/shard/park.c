@@ -168,14 +168,25 @@ static void give_spare(tp_shard *shard)
     tp_fiber_give(&shard->fibers, TP_CONTAINER(node, spare, node)->fiber);
 }
 
-/* Those that wait for a stack of their own try again once there is one. */
+bool tp_fibers_may_park(const tp_shard *shard)
+{
+    return shard->parked_count < shard->shared->options.max_fibers &&
+           (shard->spare_count != 0 || shard->reserve != NULL || has_free(shard));
+}
+
+void tp_fibers_starve(tp_shard *shard, tp_activation *actor)
+{
+    tp_count(&shard->counters.busy_fibers);
+    TP_MARK(shard, "waits for a fiber");
+    actor->flags |= TP_QUEUED;
+    tp_fifo_push_back(&shard->starving, &actor->run_node);
+}
+
+/* Those that wait for a fiber try again. */
 void tp_fibers_feed(tp_shard *shard)
 {
-    if (TP_LIKELY(tp_fifo_is_empty(&shard->starving)))
-        return;
-    if (shard->spare_count == 0 && !has_free(shard))
-        return;
-    tp_fifo_push_back(&shard->run_queue, tp_fifo_pop_front(&shard->starving));
+    while (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
+        tp_fifo_push_back(&shard->run_queue, tp_fifo_pop_front(&shard->starving));
 }
 
 static void trim_spares(tp_shard *shard)
@@ -220,14 +231,12 @@ void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *mes
         give_spare(shard);
     tp_fiber *fiber = tp_fiber_take(&shard->fibers, actor->type->is.stack_size, own_entry, &given);
     if (fiber == NULL) {
-        tp_count(&shard->counters.busy_fibers);
-        TP_MARK(shard, "no fiber of its own");
         if (message->kind != TP_ASK) { /* accepted, so it waits until a turn gives a stack back */
             tp_mailbox_push_front(shard, actor, message);
-            actor->flags |= TP_QUEUED;
-            tp_fifo_push_back(&shard->starving, &actor->run_node);
+            tp_fibers_starve(shard, actor);
             return;
         }
+        tp_count(&shard->counters.busy_fibers);
         tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
             "no stack of %zu bytes is to be had; try again later, or raise max_fibers",
             actor->type->is.stack_size);

@@ -215,6 +215,7 @@ struct troupe_turn {
     troupe_id wait_id; /* what the ask waits for; borrowed from the parked stack */
     troupe_slice wait_method;
     tp_alarm alarm; /* of a sleep */
+    uint64_t yield_until; /* of a yield: when so many were popped off the run queue */
     _Alignas(16) unsigned char snapshot[TP_SNAPSHOT];
 };
 
@@ -321,8 +322,10 @@ struct tp_shard {
     tp_fiber *abandoned; /* to be given back by whoever lands next */
     troupe_turn *running;
     tp_fifo run_queue; /* activations with something to do */
+    uint64_t run_pushed; /* onto the run queue, ever */
+    uint64_t run_popped;
     tp_fifo ready;     /* parked turns whose wait is over */
-    tp_fifo starving;  /* activations that wait for a stack of their own */
+    tp_fifo starving;  /* activations that wait for a fiber */
     tp_fifo yielded;              /* parked turns that let the others go first */
     tp_list parked;
     uint32_t parked_count;
@@ -410,6 +413,8 @@ static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
 /* park.c */
 TROUPE_CHECK troupe_status tp_fibers_init(tp_shard *shard);
 void tp_fibers_feed(tp_shard *shard);
+bool tp_fibers_may_park(const tp_shard *shard);
+void tp_fibers_starve(tp_shard *shard, tp_activation *actor); /* it is run again when it may */
 void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
 TROUPE_CHECK troupe_status tp_park_reserve(
     troupe_turn *turn); /* a fiber is there to go on: BUSY, CANCELLED, INTERRUPTED */
@@ -435,6 +440,8 @@ void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
 void tp_schedule(tp_shard *shard, tp_activation *actor);
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor);
+/* Asks get BUSY, the others stay. */
+void tp_mailbox_refuse(tp_shard *shard, tp_activation *actor, const char *text);
 void tp_mailbox_fail_all(
     tp_shard *shard, tp_activation *actor, troupe_status status, const char *text);
 
