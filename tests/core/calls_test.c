@@ -560,12 +560,13 @@ static void a_retry_is_for_what_was_not_done_only(void **state)
     const troupe_call_options options = {
         TROUPE_CALL_OPTIONS, .timeout = MS(20), .retry = {.attempts = 5, .backoff = MS(10)}};
     assert_heard(ask_with(s.node, "worker/tom", "doze", "1000", &options), TROUPE_TIMEOUT);
-    assert_heard(ask_with(s.node, "worker/ann", "fails", "x", &options), TROUPE_APPLICATION + 7);
+    assert_heard(
+        ask_with(s.node, "stubborn/ann", "fails", "x", &options), TROUPE_APPLICATION + 7);
     /* BUSY of an actor that keeps what it wrote: it may have happened. */
     assert_heard(ask_with(s.node, "stubborn/tom", "at_last", "3", &options), TROUPE_BUSY);
     assert_string_equal(ask(s.node, "stubborn/tom", "runs", "").text, "1 0");
     scene_run(&s, MS(10));
-    assert_string_equal(ask(s.node, "worker/ann", "runs", "").text, "1 0");
+    assert_string_equal(ask(s.node, "stubborn/ann", "runs", "").text, "1 0");
     scene_close(&s);
 }
 
