@@ -43,7 +43,8 @@ static void draw_options(tp_stage *stage, tp_prng *prng)
         .allocator = tp_world_allocator(stage->world), .turn_batch = 1 + (uint32_t)tp_prng_below(prng, 16),
         .long_turn = TROUPE_MILLISECONDS(20), .log = "info"};
     options.ask_timeout = TROUPE_SECONDS(5) + tp_prng_below(prng, TROUPE_SECONDS(10));
-    if (tp_prng_chance(prng, 1, 6)) options.ask_timeout = TROUPE_NEVER;
+    /* Without memory for a probe only the deadline ends a circle. */
+    if (tp_prng_chance(prng, 1, 6) && !scenario->memory_fails) options.ask_timeout = TROUPE_NEVER;
     options.deadlock_wait = TROUPE_MILLISECONDS(5);
     if (tp_prng_chance(prng, 1, 2)) options.deadlock_wait = draw_between(prng, 50000, TROUPE_MILLISECONDS(10));
     options.idle = TROUPE_SECONDS(30);

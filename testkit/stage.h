@@ -242,7 +242,6 @@ struct tp_stage {
     uint64_t subscription;
     bool memory_fails, closing;
     uint32_t act_mask;          /* acts that this seed leaves out */
-    uint8_t planning;           /* depth of the deed that is drawn */
 
     tp_player players[STAGE_ACTORS];
     uint32_t player_count;
@@ -260,6 +259,8 @@ struct tp_stage {
     uint32_t arrived[STAGE_SENDERS][STAGE_ACTORS];
     uint32_t defers_open, owned_open, jobs_open;
     uint32_t outside_open;      /* asks from outside without an end */
+    uint32_t retrying;          /* asks that may be sent again: circles close unseen by the model */
+    uint64_t retried_at;
     uint64_t bytes_fresh;
     uint64_t lost_tells;        /* accepted, and never begun */
 };
@@ -275,7 +276,7 @@ typedef struct tp_op {
 } tp_op;
 void tp_plan(tp_stage *stage, uint32_t index, tp_op *ret_op);
 void tp_plan_say(tp_stage *stage, uint32_t index, const tp_op *op);
-tp_deed *tp_plan_answer(tp_stage *stage, tp_view *view);
+void tp_plan_say_open(tp_stage *stage);
 
 /* stage_types.c */
 void tp_stage_types_make(tp_stage *stage);

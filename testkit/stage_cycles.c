@@ -76,6 +76,8 @@ void tp_cycles_asked(tp_stage *stage, tp_deed *deed, tp_view *by)
 
 void tp_cycles_victim(tp_stage *stage, tp_deed *deed)
 {
+    bool unseen = stage->retrying != 0 || tp_world_now(stage->world) < stage->retried_at + STAGE_SOON;
+    if (deed->cycle == 0 && unseen) return;
     if (deed->cycle == 0)
         tp_violate(stage, "P10 false", "deed %u is told of a deadlock, but never was in a circle", deed->number);
     tp_stage_cycle *cycle = &stage->cycles[deed->cycle - 1];

@@ -25,6 +25,7 @@ _Noreturn void tp_violate(tp_stage *stage, const char *checker, const char *form
     vsnprintf(text + size, sizeof text - (size_t)size, format, arguments);
     va_end(arguments);
     if (stage->options->say != NULL) { /* a replay: the log helps */
+        tp_plan_say_open(stage);
         const char *log = tp_world_log(stage->world);
         size_t length = strlen(log);
         stage->options->say(stage->options->say_user, length > 1500 ? log + length - 1500 : log);
@@ -130,7 +131,7 @@ static void check_start(tp_stage *stage, tp_view *view, tp_deed *deed)
     bool again = tp_stage_types[player->type].fragile && deed->panics + 1 >= deed->starts;
     if (deed->starts > 1 && !again && deed->retries == 0)
         tp_violate(stage, "P4 twice", "deed %u starts again (%u)", deed->number, deed->starts);
-    if (deed->promised_not_started)
+    if (deed->promised_not_started && deed->panics == 0)
         tp_violate(stage, "P3 NOT_DONE", "deed %u starts after its caller was told %s", deed->number,
             troupe_status_name(deed->status));
     uint64_t began = tp_world_step_began(stage->world);
@@ -266,6 +267,7 @@ void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_view *by)
         if (by->deed->deadline_most < deed->deadline_most) deed->deadline_most = by->deed->deadline_most;
     }
     if (deed->retries != 0) {
+        stage->retrying += deed->kind == TP_DEED_ASK;
         deed->deadline_least = 0;
         deed->deadline_most = TROUPE_NEVER;
     }
@@ -285,7 +287,7 @@ void tp_deed_drop_cancel(tp_stage *stage, tp_deed *deed)
 
 static void refused(tp_stage *stage, tp_deed *deed)
 {
-    if (deed->starts != 0 && deed->retries == 0)
+    if (deed->starts > deed->panics && deed->retries == 0)
         tp_violate(stage, "P3 NOT_DONE", "deed %u was refused (%s), and has started", deed->number,
             troupe_status_name(deed->status));
     deed->promised_not_done = true;
@@ -425,6 +427,10 @@ void tp_deed_answered(tp_stage *stage, tp_deed *deed, const troupe_answer *answe
     tp_deed_drop_cancel(stage, deed);
     uint64_t now = tp_world_now(stage->world);
     deed->answered_at = now;
+    if (deed->retries != 0 && deed->kind == TP_DEED_ASK) {
+        stage->retrying--;
+        stage->retried_at = now;
+    }
     deed->finished_call = true;
     deed->status = answer->status;
     deed->outcome = answer->outcome;

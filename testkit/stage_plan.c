@@ -302,3 +302,27 @@ void tp_plan_say(tp_stage *stage, uint32_t index, const tp_op *op)
     }
     stage->options->say(stage->options->say_user, words.text);
 }
+
+/* What is under way: for the end of a replay. */
+void tp_plan_say_open(tp_stage *stage)
+{
+    for (uint32_t i = 0; i < stage->player_count; i++) {
+        const tp_player *player = &stage->players[i];
+        for (const tp_view *view = player->open; view != NULL; view = view->next) {
+            prose words = {.size = 0};
+            add(&words, "open: a turn of %s/%s, deed %u", tp_stage_types[player->type].name, player->key,
+                view->deed != NULL ? view->deed->number : 0);
+            if (view->asking != NULL) add(&words, ", asks deed %u", view->asking->number);
+            stage->options->say(stage->options->say_user, words.text);
+        }
+    }
+    for (uint32_t i = 0; i < stage->deed_count; i++) {
+        const tp_deed *deed = stage->deeds[i];
+        if (!deed->issued || deed->finished_call || deed->view != NULL) continue;
+        if (deed->kind == TP_DEED_TELL && deed->starts != 0) continue;
+        prose words = {.size = 0};
+        add(&words, "without an end: deed %u, begun %u times, to ", deed->number, deed->starts);
+        tp_stage_name(stage, deed->target, words.text + words.size, 40);
+        stage->options->say(stage->options->say_user, words.text);
+    }
+}

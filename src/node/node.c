@@ -284,7 +284,7 @@ void troupe_node_close(troupe_node *node)
             "turns have not ended within drain_timeout; their waits end with INTERRUPTED");
         settle(node, TP_HURRYING, HURRY_TIME, false);
     }
-    if (!settle(node, TP_ENDING, drain, true))
+    if (!settle(node, TP_ENDING, drain > HURRY_TIME ? drain : HURRY_TIME, true))
         TP_LOG(&node->log, TROUPE_LOG_ERROR, "closing_incomplete", TP_NO_FIELDS,
             "some actors were not deactivated; what they had not saved is lost");
     dispose(node);
