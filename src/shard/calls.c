@@ -394,6 +394,8 @@ troupe_status troupe_yield(troupe_turn *turn)
 {
     TROUPE_TRY(tp_park_reserve(turn));
     tp_arrivals_flush(turn->shard);
+    if (turn->actor->type->interleaves && tp_mailbox_may_run(turn->shard, turn->actor))
+        tp_schedule(turn->shard, turn->actor); /* what waits for this actor is ready, too */
     turn->yield_until = turn->shard->run_pushed;
     tp_fifo_push_back(&turn->shard->yielded, &turn->ready);
     return tp_park(turn, TP_WAIT_YIELD);
