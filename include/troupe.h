@@ -433,6 +433,7 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_client_tell(troupe_client *client, 
 /* [turn] Replies to the ask; copies. The reply leaves when the turn ends well. For a tell: no-op.
  * USAGE: replied already. */
 TROUPE_API troupe_status troupe_reply_bytes(troupe_turn *turn, troupe_slice payload);
+/* NULL: TROUPE_BYTES. */
 TROUPE_API troupe_status troupe_reply_typed(
     troupe_turn *turn, const char *content_type, troupe_slice payload);
 /* As TROUPE_TEXT. */

@@ -13,20 +13,14 @@ typedef struct id_parts {
     troupe_slice partition, key;
 } id_parts;
 
-static inline bool same_bytes(const void *left, troupe_slice right)
-{
-    if (right.size == 16)
-        return memcmp(left, right.data, 16) == 0;
-    return right.size == 0 || memcmp(left, right.data, right.size) == 0;
-}
-
 static inline bool same_id(const void *item, const void *key)
 {
     const tp_activation *actor = item;
     const id_parts *id = key;
     return actor->type == id->type && actor->key_size == id->key.size &&
-           actor->partition_size == id->partition.size && same_bytes(actor + 1, id->key) &&
-           same_bytes((const char *)(actor + 1) + actor->key_size, id->partition);
+           actor->partition_size == id->partition.size && tp_bytes_are_equal(actor + 1, id->key.data, id->key.size) &&
+           tp_bytes_are_equal(
+               (const char *)(actor + 1) + actor->key_size, id->partition.data, id->partition.size);
 }
 
 tp_activation *tp_activation_find(

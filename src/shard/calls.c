@@ -64,22 +64,6 @@ static void set_ref_target(const troupe_ref *ref, troupe_selector method, target
     ret->shown_method = ref->type->methods[method.number].name;
 }
 
-static void make_parts(const troupe_turn *turn, const target *to, bool with_key,
-    troupe_slice payload, const troupe_call_options *options, tp_message_parts *ret)
-{
-    const tp_activation *self = turn->actor;
-    *ret = (tp_message_parts){.caller_key = tp_activation_key(self),
-        .caller_partition = tp_activation_partition(self),
-        .method = to->method_name,
-        .payload = payload};
-    if (with_key) {
-        ret->key = to->key;
-        ret->partition = to->partition;
-    }
-    if (options != NULL)
-        ret->content_type = options->content_type;
-}
-
 static void sample_arrival(tp_shard *shard, tp_message *message)
 {
     if (TP_LIKELY(++shard->sample % TP_SAMPLE != 0) || shard->shared->options.no_metrics)
@@ -122,9 +106,15 @@ static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payl
         if (TP_UNLIKELY(status != TROUPE_OK))
             return status;
     }
-    tp_message_parts parts;
-    make_parts(turn, to, near == NULL, payload, options, &parts);
-    tp_message *message = tp_message_make(&shard->pool, &parts);
+    const tp_activation *self = turn->actor;
+    tp_message *message = tp_message_make_here(&shard->pool,
+        (tp_message_parts){.caller_key = tp_activation_key(self),
+            .caller_partition = tp_activation_partition(self),
+            .key = near == NULL ? to->key : (troupe_slice){0, 0},
+            .partition = near == NULL ? to->partition : (troupe_slice){0, 0},
+            .method = to->method_name,
+            .content_type = options != NULL ? options->content_type : NULL,
+            .payload = payload});
     if (TP_UNLIKELY(message == NULL)) {
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
@@ -133,7 +123,7 @@ static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payl
     message->type = to->type;
     message->method = to->method;
     message->deadline = deadline;
-    message->caller_type = turn->actor->type;
+    message->caller_type = self->type;
     message->chain = turn->chain;
     message->from_shard = (uint16_t)shard->number;
     if (call != NULL) {

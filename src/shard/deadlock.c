@@ -236,13 +236,15 @@ static void watch_due(tp_shard *shard, tp_alarm *alarm)
     if (actor->turns == NULL || TP_MUTANT(shard, TP_MUTANT_NO_PROBE))
         return;
     uint32_t probed = 0;
-    for (tp_fifo_node *node = actor->mailbox.head; node != NULL && probed < PROBED_AT_ONCE;
-         node = node->next) {
+    tp_fifo_node *node = actor->mailbox.head;
+    while (node != NULL && probed < PROBED_AT_ONCE) {
         tp_message *message = tp_message_of(node);
+        node = node->next;
         if (message->kind != TP_ASK || (message->flags & TP_MESSAGE_PROBED))
             continue;
         begin_probe(shard, actor, message);
         probed++;
+        node = actor->mailbox.head; /* a circle on this shard ends at once, and takes messages out */
     }
     if (probed == PROBED_AT_ONCE)
         tp_deadlock_watch(shard, actor);

@@ -38,8 +38,8 @@ static troupe_status stage(
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
-    tp_message_parts parts = {.content_type = content_type, .payload = payload};
-    tp_message *reply = tp_message_make(&shard->pool, &parts);
+    tp_message *reply = tp_message_make_here(
+        &shard->pool, (tp_message_parts){.content_type = content_type, .payload = payload});
     if (TP_UNLIKELY(reply == NULL)) {
         tp_count(&shard->counters.no_memory);
         return status == TROUPE_OK ? TROUPE_NO_MEMORY : status;
@@ -58,7 +58,7 @@ troupe_status troupe_reply_typed(troupe_turn *turn, const char *content_type, tr
 
 troupe_status troupe_reply_bytes(troupe_turn *turn, troupe_slice payload)
 {
-    return troupe_reply_typed(turn, TROUPE_BYTES, payload);
+    return troupe_reply_typed(turn, NULL, payload);
 }
 
 troupe_status troupe_reply_format(troupe_turn *turn, const char *format, ...)

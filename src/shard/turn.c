@@ -132,7 +132,8 @@ void tp_turn_body(troupe_turn *turn)
         return;
     }
     troupe_status status = TROUPE_NO_MEMORY;
-    if (TP_LIKELY(keep_state(turn))) {
+    /* A callback runs without a snapshot rather than never: should it panic, its actor restarts. */
+    if (TP_LIKELY(keep_state(turn)) || turn->message->kind == TP_ANSWER) {
         status = turn->message->kind == TP_ANSWER ? call_back(turn) : call_method(turn);
     } else {
         tp_count(&shard->counters.no_memory);
