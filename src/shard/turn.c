@@ -305,8 +305,8 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
         tp_count(&shard->counters.failures);
         actor->errors++;
         tp_supervise(shard, turn, status, panicked); /* may take the message for another delivery */
-    } else if (actor->extras != NULL) {
-        actor->extras->failures = 0;
+    } else if (actor->extras != NULL && turn->kind == TP_TURN_METHOD) {
+        actor->extras->failures = 0; /* that it activates after a restart is no success yet */
     }
     if (TP_UNLIKELY(turn->message == NULL)) {
         if (turn->kind == TP_TURN_ACTIVATE) {
