@@ -17,19 +17,22 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ACTORS = 16, MAILBOX = 64, BURN_NS = 5000, SAMPLES = 1 << 18 };
+enum { ACTORS = 16, MAILBOX = 64, BURN_NS = 5000, SAMPLES = 1 << 18, TICKETS = 1 << 17 };
 
-/* Written by the shard's thread; `ended` publishes the rest. */
+/* Written by the shard's thread; `ended` publishes the rest. The last two are the body's. */
 typedef struct tally {
     uint64_t served, samples;
     uint32_t *latency; /* the first SAMPLES, ns */
     _Atomic uint64_t ended;
+    struct ticket *tickets;
+    bool unbounded; /* a ticket came round while it was in use */
 } tally;
 
-/* One in flight; its callback frees it. */
+/* One in flight. Tickets are used in a circle, far longer than what the node may hold. */
 typedef struct ticket {
     tally *to;
     uint64_t asked_ns;
+    _Atomic bool used; /* cleared by the shard's thread when it is done with the ticket */
 } ticket;
 
 typedef struct step {
@@ -62,25 +65,29 @@ static void served(void *user, const troupe_answer *answer)
             to->latency[to->samples++] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
         to->served++;
     }
-    free(one);
+    atomic_store_explicit(&one->used, false, memory_order_release);
     atomic_fetch_add_explicit(&to->ended, 1, memory_order_release);
 }
 
 /* True if it was accepted, as far as the caller was told at once. */
-static bool ask(troupe_client *client, tally *to, uint64_t number)
+static bool ask(troupe_client *client, tally *to, uint64_t number, uint64_t accepted_before)
 {
     char payload[TP_CORE_PAYLOAD] = {0}, key[TP_BENCH_KEY];
-    ticket *one = malloc(sizeof(*one));
-    if (one == NULL)
+    ticket *one = &to->tickets[accepted_before % TICKETS];
+    if (atomic_load_explicit(&one->used, memory_order_acquire)) {
+        to->unbounded = true;
         return false;
+    }
     tp_bench_key(number % ACTORS, key);
     troupe_id id = {troupe_str("burner"), {NULL, 0}, {key, sizeof(key)}};
     memcpy(payload, &number, sizeof(number));
-    *one = (ticket){.to = to, .asked_ns = tp_bench_now_ns()};
+    one->to = to;
+    one->asked_ns = tp_bench_now_ns();
+    atomic_store_explicit(&one->used, true, memory_order_relaxed);
     bool accepted = troupe_client_ask_callback(client, id, "burn",
                         troupe_slice_of(payload, sizeof(payload)), NULL, served, one) == TROUPE_OK;
     if (!accepted)
-        free(one);
+        atomic_store_explicit(&one->used, false, memory_order_relaxed);
     return accepted;
 }
 
@@ -101,7 +108,7 @@ static step offer(troupe_client *client, tally *to, double rate, uint64_t ns)
         uint64_t due = (uint64_t)((double)(now - start) * rate / 1e9) + 1;
         /* A generator that is behind asks at most so many before it looks at the clock again. */
         for (int i = 0; i < 64 && offered < due; i++)
-            accepted += ask(client, to, offered++);
+            accepted += ask(client, to, offered++, accepted);
         if (result.rss_middle == 0 && now - start > ns / 2)
             result.rss_middle = tp_bench_rss_bytes();
     }
@@ -153,20 +160,26 @@ double tp_core_overload(tp_bench *bench)
 {
     troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 1};
     troupe_client *client = NULL;
-    tally to = {.latency = malloc(SAMPLES * sizeof(uint32_t))};
+    tally to = {
+        .latency = calloc(SAMPLES, sizeof(uint32_t)), .tickets = calloc(TICKETS, sizeof(ticket))};
     double value = NAN;
-    if (tp_bench_cores() < 2 || to.latency == NULL) {
+    if (tp_bench_cores() < 2 || to.latency == NULL || to.tickets == NULL) {
         free(to.latency);
+        free(to.tickets);
         return tp_bench_skip(bench, "needs 2 cores and memory");
     }
-    memset(to.latency, 0, SAMPLES * sizeof(uint32_t));
+    memset(to.latency, 1, SAMPLES * sizeof(uint32_t)); /* resident before growth is looked at */
+    memset(to.tickets, 0, TICKETS * sizeof(ticket));
     tp_bench_pin(1);
     troupe_node *node = tp_core_open(bench, &options, TROUPE_TYPES(&burner));
     tp_bench_pin(0);
     if (node != NULL && troupe_client_open(node, &client) == TROUPE_OK)
         value = run(bench, client, &to);
+    if (to.unbounded)
+        value = tp_bench_fail(bench, "the node held over %d asks", TICKETS);
     troupe_client_close(client);
     troupe_node_close(node);
     free(to.latency);
+    free(to.tickets);
     return value;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * start: from the start of a process to the first reply of an actor in it, with the memory store. The
- * process is this program itself, started again with --start-child: it opens a node with default
- * options, asks an actor, and writes one byte.
+ * start: from the start of a process to the first reply of an actor in it, with the memory store.
+ * The process is this program itself, started again with --start-child: it opens a node with
+ * default options, asks an actor, and writes one byte.
  *
  * Invariants: the child writes only after its reply. Threads: one here, a node's in the child.
  */

@@ -43,8 +43,12 @@ static troupe_status check(line *to)
 {
     troupe_answer answer = TROUPE_ANSWER_INIT;
     tp_core_sink sink = {0};
-    troupe_status status =
-        troupe_ask_ref(to->turn, to->sink, to->count, (troupe_slice){NULL, 0}, NULL, &answer);
+    troupe_status status;
+    while ((status = troupe_ask_ref(to->turn, to->sink, to->count, (troupe_slice){NULL, 0}, NULL,
+                &answer)) == TROUPE_BUSY) {
+        troupe_answer_release(&answer);
+        TROUPE_TRY(troupe_yield(to->turn));
+    }
     if (status == TROUPE_OK)
         memcpy(&sink, answer.payload.data, sizeof(sink));
     troupe_answer_release(&answer);
