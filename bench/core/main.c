@@ -139,6 +139,12 @@ static const tp_bench_case cases[] = {
         .body = tp_core_start,
         .bar = TP_BENCH_VALUE_AT_MOST,
         .bound = 20},
+    {.name = "soak",
+        .unit = "% off its plateau",
+        .body = tp_core_soak,
+        .bar = TP_BENCH_VALUE_AT_MOST,
+        .bound = 5,
+        .runs = 1},
 };
 
 int main(int argc, char **argv)
