@@ -137,7 +137,6 @@ typedef struct tp_player {
     bool in_step, live;
     uint32_t epoch;       /* activations */
     uint32_t resets;      /* failures that may have ended an activation */
-    uint32_t failures;    /* in a row */
     uint32_t shard;       /* UINT32_MAX: not seen yet */
     uint64_t rests_until;
     tp_view *open;

@@ -118,6 +118,12 @@ static void check_deeds(tp_stage *stage)
 
 /* ---- rest -------------------------------------------------------------------------------------------------------- */
 
+static void see_idle(void *user, const troupe_actor_info *info)
+{
+    tp_violate(user, "P9 idle", "%.*s/%.*s stays: %s, %llu received, idle for %.3f s", TROUPE_ARG(info->id.type),
+        TROUPE_ARG(info->id.key), info->phase, (unsigned long long)info->received, (double)info->idle / 1e9);
+}
+
 static void check_stats(tp_stage *stage)
 {
     troupe_stats stats = {.size = sizeof stats};
@@ -133,7 +139,9 @@ static void check_stats(tp_stage *stage)
         tp_violate(stage, "P9 actors", "at rest %llu actors are active, %llu may be", (unsigned long long)stats.active,
             (unsigned long long)limit);
     if (stage->node_options.idle != TROUPE_NEVER) {
-        if (stats.active != 0) tp_violate(stage, "P9 idle", "%llu idle actors stay", (unsigned long long)stats.active);
+        troupe_slice all = {0, 0};
+        if (stats.active != 0 && troupe_node_each_actor(stage->node, all, all, 1, see_idle, stage) != TROUPE_OK)
+            tp_violate(stage, "P9 sight", "no actors to be seen at rest");
         if (stats.bytes > stage->bytes_fresh)
             tp_violate(stage, "P9 memory", "with no actor left, %llu bytes are out; fresh it was %llu",
                 (unsigned long long)stats.bytes, (unsigned long long)stage->bytes_fresh);

@@ -210,14 +210,11 @@ static void failed(tp_view *view, troupe_status status, bool panics)
     tp_player *player = &stage->players[view->actor];
     const tp_stage_type *type = &tp_stage_types[player->type];
     if (!panics && (status >= TROUPE_APPLICATION || status == TROUPE_FAILED)) return;
-    player->failures++;
     player->resets++;
     if (!type->fragile || player->open != NULL) return;
     const troupe_supervision *policy = &stage->types[player->type].supervision;
-    uint64_t wait = policy->backoff;
-    for (uint32_t i = 1; i < player->failures && wait < policy->backoff_cap; i++) wait *= 2;
-    if (wait > policy->backoff_cap) wait = policy->backoff_cap;
-    player->rests_until = tp_world_step_began(stage->world) + wait / 100 * (100 - policy->jitter) - 100;
+    /* At least the first one: how many failures in a row are remembered the model cannot know. */
+    player->rests_until = tp_world_step_began(stage->world) + policy->backoff / 100 * (100 - policy->jitter);
 }
 
 void tp_view_end(tp_view *view, const void *state, troupe_status status, bool panics)
@@ -236,7 +233,6 @@ void tp_view_end(tp_view *view, const void *state, troupe_status status, bool pa
     }
     if (status == TROUPE_OK && !panics) {
         commit(view);
-        player->failures = 0;
         return;
     }
     if (type->restores && !view->read_only && !view->hook) {
@@ -484,7 +480,6 @@ void tp_stage_lifecycle(void *user, const troupe_lifecycle *event)
         if (player->open != NULL)
             tp_violate(stage, "P2 owner", "%s/%s is deactivated during a turn", type->name, player->key);
         player->live = false;
-        player->failures = 0;
         if (type->persistent) memcpy(player->stored, player->last, type->state_size);
         /* What is saved knows nothing of the memory that the state owned. */
         if (type->hooks) ((tp_stage_state *)(void *)player->stored)->owned = NULL;

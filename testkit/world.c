@@ -448,5 +448,6 @@ void tp_world_destroy(tp_world *world)
         world->envs = env->next;
         free(env);
     }
+    tp_world_memory_deinit(world);
     free(world);
 }

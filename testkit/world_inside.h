@@ -13,6 +13,7 @@
 
 #define WORLD_SEATS 64
 #define WORLD_LOG 16384
+#define WORLD_KEPT 256
 
 typedef struct world_seat {
     tp_runner *runner;
@@ -41,6 +42,8 @@ typedef struct world_memory {
     uint64_t allocations, failed;
     uint32_t chance;
     uint64_t first, count;
+    void *kept[WORLD_KEPT];      /* released, and not yet the system's again */
+    uint32_t kept_at;
 } world_memory;
 
 struct tp_world {
@@ -70,5 +73,6 @@ struct tp_world {
 };
 
 void tp_world_memory_init(tp_world *world);
+void tp_world_memory_deinit(tp_world *world);
 
 #endif

@@ -8,6 +8,11 @@
 
 #include <stdlib.h>
 
+/* What fresh and released memory looks like, so that whoever relies on either fails the same way each time. */
+#define FRESH 0xA5
+#define GONE 0xDD
+#define JUNK_MOST 4096
+
 static bool fails(world_memory *memory)
 {
     uint64_t number = memory->allocations++;
@@ -23,6 +28,7 @@ static void *allocate(void *context, size_t size)
     if (fails(memory)) return NULL;
     void *block = malloc(size);
     if (block == NULL) return NULL;
+    memset(block, FRESH, size < JUNK_MOST ? size : JUNK_MOST);
     memory->blocks++;
     memory->bytes += size;
     return block;
@@ -44,7 +50,15 @@ static void release(void *context, void *block, size_t size)
     TP_ASSERT(memory->blocks != 0 && memory->bytes >= size);
     memory->blocks--;
     memory->bytes -= size;
-    free(block);
+    memset(block, GONE, size < JUNK_MOST ? size : JUNK_MOST);
+    uint32_t at = memory->kept_at++ % WORLD_KEPT;
+    free(memory->kept[at]);
+    memory->kept[at] = block;
+}
+
+void tp_world_memory_deinit(tp_world *world)
+{
+    for (uint32_t i = 0; i < WORLD_KEPT; i++) free(world->memory.kept[i]);
 }
 
 void tp_world_memory_init(tp_world *world)

@@ -178,6 +178,7 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
         return;
     }
     reply->kind = TP_ANSWER;
+    reply->chain = 0; /* it descends from nobody: it waits for the turn that asked */
     reply->type = actor->type;
     reply->hash = actor->hash;
     reply->deadline = TP_NEVER;

@@ -5,21 +5,19 @@
  */
 #include "shard/shard.h"
 
+#include "base/alloc.h"
 #include "base/id.h"
 #include "base/text.h"
 
-/* Whom a call is for. */
+/* Whom a call is for, but for the method. */
 typedef struct target {
     const tp_type *type;
     troupe_slice partition, key;
-    troupe_slice method_name; /* for the catch-all only */
     uint64_t hash;
     uint32_t shard;
-    uint16_t method;
-    troupe_slice shown_method;
 } target;
 
-static troupe_status set_target(tp_shard *shard, troupe_id id, const char *method, target *ret)
+static troupe_status set_target(tp_shard *shard, troupe_id id, target *ret)
 {
     const tp_types *types = &shard->shared->types;
     ret->type = tp_types_find(types, id.type);
@@ -29,12 +27,6 @@ static troupe_status set_target(tp_shard *shard, troupe_id id, const char *metho
         return TROUPE_USAGE;
     if (TP_UNLIKELY(id.partition.size != 0) && !tp_name_is_valid(id.partition))
         return TROUPE_USAGE;
-    ret->shown_method = troupe_str(method);
-    int32_t number = tp_type_method(ret->type, ret->shown_method);
-    if (TP_UNLIKELY(number < 0))
-        return TROUPE_NO_METHOD;
-    ret->method = (uint16_t)number;
-    ret->method_name = number == TP_METHOD_OTHER ? ret->shown_method : (troupe_slice){0, 0};
     ret->partition = id.partition;
     ret->key = id.key;
     ret->hash = tp_type_hash(types, ret->type, id.partition, id.key);
@@ -42,26 +34,51 @@ static troupe_status set_target(tp_shard *shard, troupe_id id, const char *metho
     return TROUPE_OK;
 }
 
+/* What is called. */
+typedef struct callee {
+    troupe_slice name; /* for the catch-all only */
+    uint16_t number;
+} callee;
+
+static troupe_status set_method(const tp_type *type, const char *name, callee *ret)
+{
+    troupe_slice slice = troupe_str(name);
+    int32_t number = tp_type_method(type, slice);
+    if (TP_UNLIKELY(number < 0))
+        return TROUPE_NO_METHOD;
+    ret->number = (uint16_t)number;
+    ret->name = number == TP_METHOD_OTHER ? slice : (troupe_slice){NULL, 0};
+    return TROUPE_OK;
+}
+
+static inline callee selected(troupe_selector selector)
+{
+    return (callee){{NULL, 0}, (uint16_t)selector.number};
+}
+
 struct troupe_ref {
     _Atomic uint32_t holders;
     tp_shared *shared;
-    const tp_type *type;
-    uint64_t hash;
-    uint32_t shard;
-    uint16_t key_size, partition_size;
-    /* key, partition */
+    target to; /* its strings follow the struct */
 };
 
-static void set_ref_target(const troupe_ref *ref, troupe_selector method, target *ret)
+/* An actor of this shard that is found without a miss, while no arrivals wait whom it would
+ * overtake. */
+static inline tp_activation *near_target(tp_shard *shard, const target *to)
 {
-    ret->type = ref->type;
-    ret->key = (troupe_slice){ref + 1, ref->key_size};
-    ret->partition = (troupe_slice){(const char *)(ref + 1) + ref->key_size, ref->partition_size};
-    ret->hash = ref->hash;
-    ret->shard = ref->shard;
-    ret->method = (uint16_t)method.number;
-    ret->method_name = (troupe_slice){0, 0};
-    ret->shown_method = ref->type->methods[method.number].name;
+    if (to->shard != shard->number)
+        return NULL;
+    if (shard->arrival_count != 0 && !TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
+        return NULL;
+    tp_activation *actor = shard->recent[to->hash % TP_RECENT].actor;
+    if (shard->recent[to->hash % TP_RECENT].hash != to->hash || actor == NULL)
+        return NULL;
+    bool same = actor->type == to->type && actor->key_size == to->key.size &&
+                actor->partition_size == to->partition.size &&
+                tp_bytes_are_equal(actor + 1, to->key.data, to->key.size) &&
+                tp_bytes_are_equal((const char *)(actor + 1) + actor->key_size, to->partition.data,
+                    to->partition.size);
+    return TP_LIKELY(same) ? actor : NULL;
 }
 
 static void sample_arrival(tp_shard *shard, tp_message *message)
@@ -72,23 +89,11 @@ static void sample_arrival(tp_shard *shard, tp_message *message)
     message->arrived = tp_clock(shard);
 }
 
-/* An actor of this shard that is found without a miss, while no arrivals wait whom it would
- * overtake. */
-static tp_activation *near_target(tp_shard *shard, const target *to)
-{
-    if (to->shard != shard->number)
-        return NULL;
-    if (shard->arrival_count != 0 && !TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
-        return NULL;
-    if (shard->recent[to->hash % TP_RECENT].hash != to->hash ||
-        shard->recent[to->hash % TP_RECENT].actor == NULL)
-        return NULL;
-    return tp_activation_find(shard, to->type, to->hash, to->partition, to->key);
-}
-
-/* Makes the message and sends it. `call` is not NULL for asks. */
-static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payload,
-    const troupe_call_options *options, uint64_t deadline, const tp_call *call)
+/* Makes the message and sends it. `call` is not NULL for asks. `chain` is the turn's when it waits
+ * for the answer; else 0: what nobody waits for begins a chain of its own. */
+static inline troupe_status send(troupe_turn *turn, const target *to, callee called,
+    troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
+    const tp_call *call, uint64_t chain)
 {
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->shared->options.max_message)) {
@@ -107,24 +112,24 @@ static troupe_status send(troupe_turn *turn, const target *to, troupe_slice payl
             return status;
     }
     const tp_activation *self = turn->actor;
-    tp_message *message = tp_message_make_here(&shard->pool,
-        (tp_message_parts){.caller_key = tp_activation_key(self),
-            .caller_partition = tp_activation_partition(self),
-            .key = near == NULL ? to->key : (troupe_slice){0, 0},
-            .partition = near == NULL ? to->partition : (troupe_slice){0, 0},
-            .method = to->method_name,
-            .content_type = options != NULL ? options->content_type : NULL,
-            .payload = payload});
+    tp_message *message = tp_message_make_here(
+        &shard->pool, (tp_message_parts){.caller_key = tp_activation_key(self),
+                          .caller_partition = tp_activation_partition(self),
+                          .key = near == NULL ? to->key : (troupe_slice){0, 0},
+                          .partition = near == NULL ? to->partition : (troupe_slice){0, 0},
+                          .method = called.name,
+                          .content_type = options != NULL ? options->content_type : NULL,
+                          .payload = payload});
     if (TP_UNLIKELY(message == NULL)) {
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
     }
     message->hash = to->hash;
     message->type = to->type;
-    message->method = to->method;
+    message->method = called.number;
     message->deadline = deadline;
     message->caller_type = self->type;
-    message->chain = turn->chain;
+    message->chain = chain;
     message->from_shard = (uint16_t)shard->number;
     if (call != NULL) {
         message->kind = TP_ASK;
@@ -166,15 +171,14 @@ uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t ch
 
 /* ---- tell ---------------------------------------------------------------------------------- */
 
-static troupe_status tell(
-    troupe_turn *turn, const target *to, troupe_slice payload, const troupe_call_options *options)
+static troupe_status tell_with(troupe_turn *turn, const target *to, callee called,
+    troupe_slice payload, const troupe_call_options *options)
 {
     tp_shard *shard = turn->shard;
-    uint64_t deadline = TP_NEVER;
-    if (options != NULL && options->timeout != 0)
-        deadline = tp_time_after(tp_clock(shard), options->timeout);
+    uint64_t deadline =
+        options->timeout != 0 ? tp_time_after(tp_clock(shard), options->timeout) : TP_NEVER;
     for (uint32_t attempt = 1;; attempt++) {
-        troupe_status status = send(turn, to, payload, options, deadline, NULL);
+        troupe_status status = send(turn, to, called, payload, options, deadline, NULL, 0);
         if (TP_LIKELY(status == TROUPE_OK)) {
             tp_count(&shard->counters.tells);
             return TROUPE_OK;
@@ -186,20 +190,31 @@ static troupe_status tell(
     }
 }
 
-troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *method, troupe_slice payload,
+static inline troupe_status tell(troupe_turn *turn, const target *to, callee called,
+    troupe_slice payload, const troupe_call_options *options)
+{
+    if (TP_UNLIKELY(options != NULL))
+        return tell_with(turn, to, called, payload, options);
+    troupe_status status = send(turn, to, called, payload, NULL, TP_NEVER, NULL, 0);
+    if (TP_LIKELY(status == TROUPE_OK))
+        tp_count(&turn->shard->counters.tells);
+    return status;
+}
+
+troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *name, troupe_slice payload,
     const troupe_call_options *options)
 {
     target to;
-    TROUPE_TRY(set_target(turn->shard, id, method, &to));
-    return tell(turn, &to, payload, options);
+    callee called;
+    TROUPE_TRY(set_target(turn->shard, id, &to));
+    TROUPE_TRY(set_method(to.type, name, &called));
+    return tell(turn, &to, called, payload, options);
 }
 
-troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method,
+troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options)
 {
-    target to;
-    set_ref_target(ref, method, &to);
-    return tell(turn, &to, payload, options);
+    return tell(turn, &ref->to, selected(selector), payload, options);
 }
 
 /* ---- ask ----------------------------------------------------------------------------------- */
@@ -215,8 +230,9 @@ static uint64_t ask_deadline(const troupe_turn *turn, const troupe_call_options 
 }
 
 /* Opens a slot and sends; the slot is gone again when that fails. */
-static troupe_status begin_ask(troupe_turn *turn, const target *to, troupe_slice payload,
-    const troupe_call_options *options, tp_ask_kind kind, void *waiter, tp_call *ret_call)
+static troupe_status begin_ask(troupe_turn *turn, const target *to, callee called,
+    troupe_slice payload, const troupe_call_options *options, tp_ask_kind kind, void *waiter,
+    tp_call *ret_call)
 {
     tp_shard *shard = turn->shard;
     uint64_t deadline = ask_deadline(turn, options);
@@ -235,7 +251,8 @@ static troupe_status begin_ask(troupe_turn *turn, const target *to, troupe_slice
     if (options != NULL && TP_UNLIKELY(options->cancel != NULL))
         status = tp_cancel_attach(shard, *ret_call, options->cancel);
     if (status == TROUPE_OK)
-        status = send(turn, to, payload, options, deadline, ret_call);
+        status = send(turn, to, called, payload, options, deadline, ret_call,
+            kind == TP_ASK_TURN ? turn->chain : 0);
     if (TP_UNLIKELY(status != TROUPE_OK))
         tp_ask_forget(shard, *ret_call);
     return status;
@@ -272,74 +289,82 @@ static troupe_status fail_answer(troupe_turn *turn, troupe_id id, troupe_slice m
     return status;
 }
 
-static troupe_status fail_target(
-    troupe_turn *turn, const target *to, troupe_status status, troupe_answer *answer)
+static inline troupe_slice name_of(const target *to, callee called)
 {
-    troupe_id id = {to->type->name, to->partition, to->key};
-    return fail_answer(turn, id, to->shown_method, status, answer);
+    return called.number == TP_METHOD_OTHER ? called.name : to->type->methods[called.number].name;
 }
 
-static troupe_status ask_once(troupe_turn *turn, const target *to, troupe_slice payload,
-    const troupe_call_options *options, troupe_answer *answer)
+static troupe_status fail_target(
+    troupe_turn *turn, const target *to, callee called, troupe_status status, troupe_answer *answer)
+{
+    troupe_id id = {to->type->name, to->partition, to->key};
+    return fail_answer(turn, id, name_of(to, called), status, answer);
+}
+
+static troupe_status ask_once(troupe_turn *turn, const target *to, callee called,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *answer)
 {
     tp_shard *shard = turn->shard;
     troupe_status status = tp_park_reserve(turn);
     if (status != TROUPE_OK)
-        return fail_target(turn, to, status, answer);
+        return fail_target(turn, to, called, status, answer);
     *answer = (troupe_answer)TROUPE_ANSWER_INIT;
     turn->wait_answer = answer;
-    status = begin_ask(turn, to, payload, options, TP_ASK_TURN, turn, &turn->wait_call);
+    status = begin_ask(turn, to, called, payload, options, TP_ASK_TURN, turn, &turn->wait_call);
     if (status != TROUPE_OK)
-        return fail_target(turn, to, status, answer);
+        return fail_target(turn, to, called, status, answer);
     turn->wait_id = (troupe_id){to->type->name, to->partition, to->key};
-    turn->wait_method = to->shown_method;
+    turn->wait_method = name_of(to, called);
     if (tp_ask_find(shard, turn->wait_call) == NULL)
         return answer->status; /* refused on the way, at once */
     status = tp_park(turn, TP_WAIT_ASK);
     return answer->status == TROUPE_OK ? status : answer->status;
 }
 
-static troupe_status ask(troupe_turn *turn, const target *to, troupe_slice payload,
+static troupe_status ask(troupe_turn *turn, const target *to, callee called, troupe_slice payload,
     const troupe_call_options *options, troupe_answer *answer)
 {
     for (uint32_t attempt = 1;; attempt++) {
-        troupe_status status = ask_once(turn, to, payload, options, answer);
+        troupe_status status = ask_once(turn, to, called, payload, options, answer);
         if (!may_retry(options, status, answer->outcome, attempt))
             return status;
         troupe_answer_release(answer);
         status = troupe_sleep(
             turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&turn->shard->prng)));
         if (status != TROUPE_OK)
-            return fail_target(turn, to, status, answer);
+            return fail_target(turn, to, called, status, answer);
     }
 }
 
-troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *method, troupe_slice payload,
+troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *name, troupe_slice payload,
     const troupe_call_options *options, troupe_answer *ret_answer)
 {
     target to;
-    troupe_status status = set_target(turn->shard, id, method, &to);
+    callee called;
+    troupe_status status = set_target(turn->shard, id, &to);
+    if (TP_LIKELY(status == TROUPE_OK))
+        status = set_method(to.type, name, &called);
     if (TP_UNLIKELY(status != TROUPE_OK))
-        return fail_answer(turn, id, troupe_str(method), status, ret_answer);
-    return ask(turn, &to, payload, options, ret_answer);
+        return fail_answer(turn, id, troupe_str(name), status, ret_answer);
+    return ask(turn, &to, called, payload, options, ret_answer);
 }
 
-troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector method,
+troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
-    target to;
-    set_ref_target(ref, method, &to);
-    return ask(turn, &to, payload, options, ret_answer);
+    return ask(turn, &ref->to, selected(selector), payload, options, ret_answer);
 }
 
-troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *method,
+troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *name,
     troupe_slice payload, const troupe_call_options *options, troupe_turn_done *done, void *user)
 {
     tp_shard *shard = turn->shard;
     if (options != NULL && options->retry.attempts > 1)
         return TROUPE_USAGE; /* retries need the waiting form */
     target to;
-    TROUPE_TRY(set_target(shard, id, method, &to));
+    callee called;
+    TROUPE_TRY(set_target(shard, id, &to));
+    TROUPE_TRY(set_method(to.type, name, &called));
     tp_extras *extras = tp_activation_extras(shard, turn->actor);
     tp_callback *callback = extras != NULL ? tp_pool_take(&shard->pool, sizeof *callback) : NULL;
     if (callback == NULL)
@@ -354,7 +379,8 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *m
     }
     extras->callbacks++;
     tp_call call;
-    troupe_status status = begin_ask(turn, &to, payload, options, TP_ASK_CALLBACK, callback, &call);
+    troupe_status status =
+        begin_ask(turn, &to, called, payload, options, TP_ASK_CALLBACK, callback, &call);
     if (status != TROUPE_OK) {
         extras->callbacks--;
         tp_pool_give(&shard->pool, callback->spare);
@@ -444,20 +470,22 @@ troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
     if (id.key.size - 1 >= TP_KEY_MAX ||
         (id.partition.size != 0 && !tp_name_is_valid(id.partition)))
         return TROUPE_USAGE;
-    troupe_ref *ref = shared->allocator->allocate(
-        shared->allocator->context, sizeof *ref + id.key.size + id.partition.size);
+    troupe_ref *ref = tp_allocate(shared->allocator, sizeof *ref + id.key.size + id.partition.size);
     if (ref == NULL)
         return TROUPE_NO_MEMORY;
+    char *key = (char *)(ref + 1);
+    char *partition = key + id.key.size;
+    memcpy(key, id.key.data, id.key.size);
+    if (id.partition.size != 0)
+        memcpy(partition, id.partition.data, id.partition.size);
+    uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
     *ref = (troupe_ref){.holders = 1,
         .shared = shared,
-        .type = type,
-        .key_size = (uint16_t)id.key.size,
-        .partition_size = (uint16_t)id.partition.size};
-    ref->hash = tp_type_hash(&shared->types, type, id.partition, id.key);
-    ref->shard = tp_hash_shard(ref->hash, shared->shard_count);
-    memcpy(ref + 1, id.key.data, id.key.size);
-    if (id.partition.size != 0)
-        memcpy((char *)(ref + 1) + id.key.size, id.partition.data, id.partition.size);
+        .to = {.type = type,
+            .partition = {partition, id.partition.size},
+            .key = {key, id.key.size},
+            .hash = hash,
+            .shard = tp_hash_shard(hash, shared->shard_count)}};
     *ret_ref = ref;
     return TROUPE_OK;
 }
@@ -473,26 +501,25 @@ void troupe_ref_release(troupe_ref *ref)
 {
     if (ref == NULL || atomic_fetch_sub_explicit(&ref->holders, 1, memory_order_acq_rel) != 1)
         return;
-    const troupe_allocator *allocator = ref->shared->allocator;
-    allocator->release(allocator->context, ref, sizeof *ref + ref->key_size + ref->partition_size);
+    tp_release(
+        ref->shared->allocator, ref, sizeof *ref + ref->to.key.size + ref->to.partition.size);
 }
 
 troupe_id troupe_ref_id(const troupe_ref *ref)
 {
-    return (troupe_id){ref->type->name,
-        {(const char *)(ref + 1) + ref->key_size, ref->partition_size}, {ref + 1, ref->key_size}};
+    return (troupe_id){ref->to.type->name, ref->to.partition, ref->to.key};
 }
 
 bool troupe_ref_equal(const troupe_ref *left, const troupe_ref *right)
 {
-    return left == right || (left->hash == right->hash &&
+    return left == right || (left->to.hash == right->to.hash &&
                                 troupe_id_equal(troupe_ref_id(left), troupe_ref_id(right)));
 }
 
 troupe_status troupe_ref_selector(
-    const troupe_ref *ref, const char *method, troupe_selector *ret_selector)
+    const troupe_ref *ref, const char *name, troupe_selector *ret_selector)
 {
-    int32_t number = tp_type_method(ref->type, troupe_str(method));
+    int32_t number = tp_type_method(ref->to.type, troupe_str(name));
     if (number < 0 || number == TP_METHOD_OTHER)
         return TROUPE_NO_METHOD; /* a catch-all needs the name in each call */
     ret_selector->number = (uint32_t)number;

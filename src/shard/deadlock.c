@@ -71,9 +71,7 @@ static void send_probe(tp_shard *shard, const probe *from)
 
 static void add_path(probe *self, const tp_activation *actor, const troupe_turn *turn)
 {
-    tp_text text;
-    tp_text_init(&text, self->path, sizeof self->path);
-    text.size = self->path_size;
+    tp_text text = {self->path, self->path_size, sizeof self->path, false}; /* goes on */
     char id[TP_ID_MAX + 1];
     troupe_id_print(tp_activation_id(actor), id, sizeof id);
     tp_text_printf(&text, "%s%s %.*s", self->path_size ? " -> " : "", id,
@@ -130,6 +128,12 @@ static void follow(tp_shard *shard, probe *self, tp_activation *actor, troupe_tu
         send_probe(shard, self);
         return;
     }
+    const edge *first = &self->edges[0];
+    if (turn->prober_shard == first->shard + 1 && turn->prober.slot == first->call.slot &&
+        turn->prober.generation == first->call.generation)
+        return; /* this search was here by another way: each turn once, or ways multiply */
+    turn->prober = first->call;
+    turn->prober_shard = first->shard + 1;
     uint32_t size_before = self->path_size;
     add_path(self, actor, turn);
     if (same_call(&self->edges[0], shard->number, turn->wait_call)) {

@@ -30,6 +30,7 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
 {
     actor->flags &= (uint8_t)~TP_QUEUED;
     if (TP_UNLIKELY(actor->phase == TP_NEW && tp_fifo_is_empty(&actor->mailbox))) {
+        actor->flags |= TP_STOPPING; /* what it was made for was withdrawn: the record goes */
         tp_settle(shard, actor);
         return;
     }

@@ -50,10 +50,10 @@ static void push_clear(tp_shard *shard, tp_activation *actor)
         tell_full(shard, actor, to, TP_CLEAR);
 }
 
-static bool is_over(const tp_shard *shard, const tp_activation *actor, const tp_message *message)
+static inline bool is_over(const tp_activation *actor, const tp_message *message)
 {
     return actor->queued >= actor->type->is.mailbox_limit ||
-           actor->queued_bytes + tp_message_bytes(message) > shard->shared->options.mailbox_bytes;
+           actor->queued_bytes + tp_message_bytes(message) > actor->type->mailbox_bytes;
 }
 
 static bool is_read_only(const tp_message *message)
@@ -121,7 +121,7 @@ bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor)
 
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
-    if (TP_UNLIKELY(is_over(shard, actor, message)) && message->kind <= TP_ASK) {
+    if (TP_UNLIKELY(is_over(actor, message)) && message->kind <= TP_ASK) {
         push_full(shard, actor, message);
         if (message->kind == TP_ASK || TP_MUTANT(shard, TP_MUTANT_DROP_FULL)) {
             tp_count(&shard->counters.busy_mailbox);
@@ -141,7 +141,8 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
     actor->queued_bytes += (uint32_t)tp_message_bytes(message);
     shard->queued++;
     tp_activation_touch(shard, actor);
-    if (tp_mailbox_may_run(shard, actor))
+    if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL) ||
+        tp_mailbox_may_run(shard, actor))
         tp_schedule(shard, actor);
     if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK)
         tp_deadlock_watch(shard, actor);

@@ -169,8 +169,9 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
         if (own.size > UINT8_MAX)
             own.size = UINT8_MAX;
     }
-    size_t tail = parts.caller_key.size + parts.caller_partition.size + parts.key.size +
-                  parts.partition.size + parts.method.size + own.size;
+    size_t rare =
+        parts.caller_partition.size + parts.partition.size + parts.method.size + own.size;
+    size_t tail = parts.caller_key.size + parts.key.size + rare;
     size_t payload_at = (sizeof(tp_message) + tail + 15) & ~(size_t)15;
     tp_message *message = tp_pool_take(pool, payload_at + parts.payload.size);
     if (TP_UNLIKELY(message == NULL))
@@ -188,13 +189,16 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
         .key_size = (uint16_t)parts.key.size,
         .partition_size = (uint8_t)parts.partition.size,
     };
-    char *at = tp_message_tail(message);
-    at = tp_message_append(at, parts.caller_key);
-    at = tp_message_append(at, parts.caller_partition);
-    at = tp_message_append(at, parts.key);
-    at = tp_message_append(at, parts.partition);
-    at = tp_message_append(at, parts.method);
-    tp_message_append(at, own);
+    char *at = tp_message_append(tp_message_tail(message), parts.caller_key);
+    if (TP_LIKELY(rare == 0)) {
+        tp_message_append(at, parts.key);
+    } else {
+        at = tp_message_append(at, parts.caller_partition);
+        at = tp_message_append(at, parts.key);
+        at = tp_message_append(at, parts.partition);
+        at = tp_message_append(at, parts.method);
+        tp_message_append(at, own);
+    }
     tp_bytes_copy((char *)message + payload_at, parts.payload.data, parts.payload.size);
     return message;
 }

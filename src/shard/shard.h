@@ -184,37 +184,41 @@ struct troupe_turn {
     tp_shard *shard;
     tp_activation *actor;
     tp_message *message; /* NULL in hooks */
-    troupe_turn *next;   /* of the same actor */
-    tp_fiber *fiber;     /* that it runs on; its own one if `own_fiber` */
     uint64_t deadline;
     uint64_t chain;
-    tp_message *reply; /* staged until the turn ends well */
-    tp_defer *defers;
-    void *arena;
-    size_t arena_bytes;
-    void *before; /* snapshot of the state, or NULL */
     uint64_t began;
+    troupe_turn *next; /* of the same actor */
     uint32_t pulse;
     uint8_t kind; /* tp_turn_kind */
     bool read_only;
-    bool failed; /* troupe_fail was called */
-    bool parked_once;
-    bool has_sent; /* asks or tells: a failure cannot take them back */
-    bool cancelled;
-    bool own_fiber;
     bool timed;
-    bool interrupted; /* the node hurries: each park fails at once */
-    /* while it is parked */
-    tp_wait wait;
+    struct {               /* cleared together when it begins */
+        tp_message *reply; /* staged until the turn ends well */
+        tp_defer *defers;
+        void *arena;
+        size_t arena_bytes;
+        void *before;   /* snapshot of the state, or NULL */
+        tp_alarm alarm; /* of a sleep */
+        tp_call prober; /* whose search for a cycle came by last, of shard `prober_shard - 1` */
+        uint32_t prober_shard;
+        tp_wait wait;
+        bool failed; /* troupe_fail was called */
+        bool parked_once;
+        bool has_sent; /* asks or tells: a failure cannot take them back */
+        bool cancelled;
+        bool own_fiber;
+        bool interrupted; /* the node hurries: each park fails at once */
+    };
+    /* set when it parks */
+    tp_fiber *fiber; /* that it runs on; its own one if `own_fiber` */
     troupe_status wait_status;
     tp_link parked; /* in the shard's list */
     tp_fifo_node ready;
     uint64_t parked_at;
-    tp_call wait_call; /* TP_WAIT_ASK */
+    tp_call wait_call;     /* TP_WAIT_ASK */
     troupe_answer *wait_answer;
     troupe_id wait_id; /* what the ask waits for; borrowed from the parked stack */
     troupe_slice wait_method;
-    tp_alarm alarm; /* of a sleep */
     uint64_t yield_until; /* of a yield: when so many were popped off the run queue */
     _Alignas(16) unsigned char snapshot[TP_SNAPSHOT];
 };
@@ -321,12 +325,12 @@ struct tp_shard {
     tp_fiber *reserve;   /* fresh, for the next park */
     tp_fiber *abandoned; /* to be given back by whoever lands next */
     troupe_turn *running;
-    tp_fifo run_queue; /* activations with something to do */
+    tp_fifo run_queue;   /* activations with something to do */
     uint64_t run_pushed; /* onto the run queue, ever */
     uint64_t run_popped;
-    tp_fifo ready;     /* parked turns whose wait is over */
-    tp_fifo starving;  /* activations that wait for a fiber */
-    tp_fifo yielded;              /* parked turns that let the others go first */
+    tp_fifo ready;    /* parked turns whose wait is over */
+    tp_fifo starving; /* activations that wait for a fiber */
+    tp_fifo yielded;  /* parked turns that let the others go first */
     tp_list parked;
     uint32_t parked_count;
     uint32_t turns_left; /* of this pass */

@@ -152,7 +152,7 @@ void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status, bool
         redeliver(shard, turn);
     troupe_supervise what = panicked ? policy->on_panic : policy->on_error;
     bool torn = panicked && !turn->read_only && turn->before == NULL &&
-                (actor->type->is.state_size != 0 && !actor->type->restores);
+                actor->type->is.state_size != 0;
     if (what == TROUPE_SUPERVISE_RESUME && torn)
         what = TROUPE_SUPERVISE_RESTART;
     if (policy->max_failures != 0 && extras != NULL && extras->failures >= policy->max_failures)

@@ -20,7 +20,8 @@
 void tp_turn_commit(troupe_turn *turn)
 {
     if (turn->before != NULL)
-        memcpy(turn->before, tp_activation_state(turn->actor), turn->actor->type->is.state_size);
+        tp_bytes_copy(
+            turn->before, tp_activation_state(turn->actor), turn->actor->type->is.state_size);
 }
 
 static bool keep_state(troupe_turn *turn)
@@ -48,18 +49,9 @@ static void restore_state(troupe_turn *turn)
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
     tp_turn_kind kind)
 {
-    /* One by one: clearing the whole of it would cost more than a short turn. What a wait needs is
-     * set when it parks. */
-    turn->fiber = NULL;
-    turn->reply = NULL;
-    turn->defers = NULL;
-    turn->arena = NULL;
-    turn->arena_bytes = 0;
-    turn->before = NULL;
-    turn->read_only = turn->failed = turn->parked_once = turn->has_sent = false;
-    turn->cancelled = turn->own_fiber = turn->timed = turn->interrupted = false;
-    turn->wait = TP_WAIT_NONE;
-    turn->alarm.timer.link = (tp_link){NULL, NULL};
+    memset(&turn->reply, 0, offsetof(troupe_turn, fiber) - offsetof(troupe_turn, reply));
+    turn->timed = false;
+    turn->read_only = false;
     turn->chain = 0;
     turn->shard = shard;
     turn->actor = actor;
@@ -336,6 +328,20 @@ static void dead_letter(tp_shard *shard, tp_message *message, const char *why)
     tp_pool_give(&shard->pool, message);
 }
 
+/* "type/key method: ". A message that went straight to its actor carries no key. */
+static void print_target(tp_shard *shard, const tp_message *message, tp_text *text)
+{
+    troupe_id id = {
+        message->type->name, tp_message_partition(message), tp_message_key(message)};
+    const tp_activation *actor =
+        id.key.size == 0 ? tp_index_peek(&shard->table, message->hash) : NULL;
+    if (actor != NULL && actor->type == message->type)
+        id = tp_activation_id(actor);
+    char name[TP_ID_MAX + 1];
+    troupe_id_print(id, name, sizeof name);
+    tp_text_printf(text, "%s %.*s: ", name, TROUPE_ARG(tp_message_method_name(message)));
+}
+
 void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
     troupe_outcome outcome, const char *format, ...)
 {
@@ -343,9 +349,7 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
     tp_text text;
     tp_text_init(&text, words, sizeof words);
     if (message->type != NULL)
-        tp_text_printf(&text, "%.*s%s%.*s %.*s: ", TROUPE_ARG(message->type->name),
-            message->key_size ? "/" : "", TROUPE_ARG(tp_message_key(message)),
-            TROUPE_ARG(tp_message_method_name(message)));
+        print_target(shard, message, &text);
     va_list arguments;
     va_start(arguments, format);
     tp_text_vprintf(&text, format, arguments);

@@ -88,6 +88,7 @@ static troupe_status resolve(
     type->name = troupe_str(given->name);
     type->hash = XXH3_64bits_withSeed(type->name.data, type->name.size, types->secret[0]);
     fill_defaults(type, options);
+    type->mailbox_bytes = options->mailbox_bytes;
     type->restores = given->state_size != 0 && !given->keep_on_failure && given->save == NULL;
     type->interleaves = given->reentrancy != TROUPE_REENTRANCY_NONE;
     type->activates_alone = given->on_activate == NULL && given->persist == TROUPE_PERSIST_NONE;
