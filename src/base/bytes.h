@@ -3,8 +3,8 @@
  * Copying and comparing short runs of bytes, where a call of memcpy or memcmp would cost more than
  * the work. Long runs go to the C library. Called wherever keys and small payloads move.
  *
- * Invariants: 1. Runs of 4 bytes and more are handled in words that overlap at the end. 2. Nothing outside the run is read or written.
- * Threads: pure.
+ * Invariants: 1. Runs of 4 bytes and more are handled in words that overlap at the end. 2. Nothing
+ * outside the run is read or written. Threads: pure.
  */
 #ifndef TP_BASE_BYTES_H
 #define TP_BASE_BYTES_H
@@ -23,11 +23,14 @@ static inline uint64_t tp_bytes_word(const char *at)
     return word;
 }
 
-/* The runs do not overlap in memory; the moves may, at the end. No loops: a key is two or four moves. */
+/* The runs do not overlap in memory; the moves may, at the end. No loops: a key is two or four
+ * moves. */
 static inline void tp_bytes_copy(void *to, const void *from, size_t size)
 {
     char *t = to;
     const char *f = from;
+    if (size == 0)
+        return;
     if (size > 64) {
         memcpy(t, f, size);
     } else if (size > 32) {
