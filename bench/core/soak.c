@@ -304,7 +304,7 @@ static bool check_accounts(tp_bench *bench, troupe_client *client, soak *what)
         }                                                                                 \
     } while (0)
 
-/* Timers may still be due, and restarts after a back-off: waits, up to ten seconds, for all of it. */
+/* Timers may still be due, and restarts after a back-off: waits up to ten seconds for them. */
 static bool settle(troupe_node *node, troupe_stats *stats)
 {
     for (int i = 0; i < 100; i++) {
