@@ -372,8 +372,8 @@ extern "C" {
 #endif
 
 /* [any thread] Starts a node with these actor types. `options` may be NULL. The types and what they
- * point to must outlive the node. USAGE: an option or a type is wrong; the log line and
- * troupe_node_open_error say which and why. NO_MEMORY. UNAVAILABLE: threads, or the storage. */
+ * point to must outlive the node. USAGE: an option or a type is wrong: a line on
+ * standard error says which and why. NO_MEMORY. UNAVAILABLE: threads, or the storage. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_open(const troupe_node_options *options,
     const troupe_type *const *types, size_t type_count, troupe_node **ret_node);
 /* As troupe_node_open, and on failure writes into `error` what is wrong and what to do. */

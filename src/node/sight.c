@@ -397,10 +397,14 @@ troupe_status troupe_node_subscribe(
     subscribing self = {.subscription = {.visit = visit_event, .user = user}};
     self.subscription.number =
         1 + atomic_fetch_add_explicit(&node->next_subscription, 1, memory_order_relaxed);
-    TROUPE_TRY(tp_node_visit(node, 0, node->shared.shard_count, visit_subscribe, &self));
-    if (self.full) {
-        TROUPE_TRY(troupe_node_unsubscribe(node, self.subscription.number));
-        return TROUPE_BUSY;
+    troupe_status status =
+        tp_node_visit(node, 0, node->shared.shard_count, visit_subscribe, &self);
+    if (status == TROUPE_OK && self.full)
+        status = TROUPE_BUSY;
+    if (status != TROUPE_OK) { /* on all shards or on none */
+        for (uint32_t i = 0; i < node->shared.shard_count; i++)
+            (void)!tp_node_visit(node, i, 1, visit_unsubscribe, &self.subscription.number);
+        return status;
     }
     *ret_subscription = self.subscription.number;
     return TROUPE_OK;
