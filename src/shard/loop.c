@@ -10,8 +10,8 @@
 
 #include "base/alloc.h"
 
-#define STARVING TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
-#define TURNS_PER_PASS 256 /* some 20 us of short turns */
+#define STARVING       TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
+#define TURNS_PER_PASS 256                    /* some 20 us of short turns */
 
 void tp_settle(tp_shard *shard, tp_activation *actor)
 {
@@ -71,12 +71,8 @@ static void end_yields(tp_shard *shard)
 static inline void prefetch_next(const tp_shard *shard)
 {
     const tp_fifo_node *next = shard->run_queue.head;
-    if (next == NULL)
-        return;
-    const char *record = (const char *)TP_CONTAINER(next, const tp_activation, run_node);
-    __builtin_prefetch(record, 1);
-    __builtin_prefetch(record + 64, 1);
-    __builtin_prefetch(record + 128, 1);
+    if (next != NULL)
+        tp_activation_prefetch(TP_CONTAINER(next, const tp_activation, run_node));
 }
 
 void tp_loop_turns(tp_shard *shard)
@@ -110,8 +106,7 @@ void tp_loop_turns(tp_shard *shard)
 static bool has_turns(const tp_shard *shard)
 {
     return !tp_fifo_is_empty(&shard->ready) || !tp_fifo_is_empty(&shard->run_queue) ||
-           !tp_fifo_is_empty(&shard->yielded) ||
-           shard->arrival_count != 0;
+           !tp_fifo_is_empty(&shard->yielded) || shard->arrival_count != 0;
 }
 
 static bool has_arrivals(tp_runner *runner)
@@ -196,11 +191,11 @@ static troupe_status create_parts(tp_shard *shard)
     for (uint32_t i = 0; i < count; i++) {
         if (i == shard->number)
             continue;
-        tp_spsc *ring = tp_allocate_zeroed(allocator, sizeof *ring);
+        tp_spsc *ring = tp_allocate_lines(allocator, sizeof *ring);
         if (ring == NULL)
             return TROUPE_NO_MEMORY;
         if (tp_spsc_init(ring, allocator, capacity) != TROUPE_OK) {
-            tp_release(allocator, ring, sizeof *ring);
+            tp_release_lines(allocator, ring, sizeof *ring);
             return TROUPE_NO_MEMORY;
         }
         shard->incoming[i] = ring;
@@ -236,7 +231,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
 
 troupe_status tp_shard_create(tp_shared *shared, uint32_t number, tp_shard **ret_shard)
 {
-    tp_shard *shard = tp_allocate_zeroed(shared->allocator, sizeof *shard + TP_CACHE_LINE);
+    tp_shard *shard = tp_allocate_lines(shared->allocator, sizeof *shard);
     if (shard == NULL)
         return TROUPE_NO_MEMORY;
     set_up(shard, shared, number);
@@ -272,7 +267,7 @@ void tp_shard_destroy(tp_shard *shard)
             if (shard->shared->hostile)
                 tp_pool_give(&shard->pool, message);
         tp_spsc_deinit(shard->incoming[i]);
-        tp_release(allocator, shard->incoming[i], sizeof(tp_spsc));
+        tp_release_lines(allocator, shard->incoming[i], sizeof(tp_spsc));
     }
     tp_release(allocator, shard->incoming, count * sizeof(tp_spsc *));
     tp_release(allocator, shard->links, count * sizeof *shard->links);
@@ -280,5 +275,5 @@ void tp_shard_destroy(tp_shard *shard)
     tp_fiber_pool_deinit(&shard->fibers);
     tp_index_deinit(&shard->table);
     tp_pool_deinit(&shard->pool);
-    tp_release(allocator, shard, sizeof *shard + TP_CACHE_LINE);
+    tp_release_lines(allocator, shard, sizeof *shard);
 }

@@ -192,16 +192,11 @@ void tp_arrivals_push(tp_shard *shard, tp_message *message)
 void tp_arrivals_flush(tp_shard *shard)
 {
     uint32_t count = shard->arrival_count;
-    if (count == 0)
-        return;
     if (count > 2) {
         for (uint32_t i = 0; i < count; i++) {
-            const char *record = tp_index_peek(&shard->table, shard->arrivals[i]->hash);
-            if (record == NULL)
-                continue;
-            __builtin_prefetch(record, 1);
-            __builtin_prefetch(record + 64, 1);
-            __builtin_prefetch(record + 128, 1);
+            const tp_activation *actor = tp_index_peek(&shard->table, shard->arrivals[i]->hash);
+            if (actor != NULL)
+                tp_activation_prefetch(actor);
         }
     }
     for (uint32_t i = 0; i < count; i++)

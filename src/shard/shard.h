@@ -111,6 +111,10 @@ typedef struct tp_extras {
 } tp_extras;
 
 struct tp_activation {
+    /* seldom touched; first, so that all that a message touches lies together with the key */
+    tp_link recency;
+    uint64_t activated_at;
+    tp_alarm idle;
     /* touched by each message */
     uint64_t hash;
     const tp_type *type;
@@ -131,11 +135,17 @@ struct tp_activation {
     uint32_t errors;
     uint32_t turn_count;
     tp_extras *extras;
-    tp_link recency;
-    uint64_t activated_at;
-    tp_alarm idle;
     /* key, partition, padding to 16, state */
 };
+
+/* Begins to fetch what a message will touch. */
+static inline void tp_activation_prefetch(const tp_activation *actor)
+{
+    const char *hot = (const char *)&actor->hash;
+    __builtin_prefetch(hot, 1);
+    __builtin_prefetch(hot + 64, 1);
+    __builtin_prefetch(hot + 128, 1);
+}
 
 static inline troupe_slice tp_activation_key(const tp_activation *actor)
 {
@@ -196,11 +206,7 @@ struct troupe_turn {
         tp_message *reply; /* staged until the turn ends well */
         tp_defer *defers;
         void *arena;
-        size_t arena_bytes;
-        void *before;   /* snapshot of the state, or NULL */
-        tp_alarm alarm; /* of a sleep */
-        tp_call prober; /* whose search for a cycle came by last, of shard `prober_shard - 1` */
-        uint32_t prober_shard;
+        void *before; /* snapshot of the state, or NULL */
         tp_wait wait;
         bool failed; /* troupe_fail was called */
         bool parked_once;
@@ -210,12 +216,16 @@ struct troupe_turn {
         bool interrupted; /* the node hurries: each park fails at once */
     };
     /* set when it parks */
+    tp_alarm alarm;     /* of a sleep; its link is cleared, too */
+    size_t arena_bytes; /* while arena is not NULL */
+    tp_call prober;     /* whose search for a cycle came by last, of shard `prober_shard - 1` */
+    uint32_t prober_shard;
     tp_fiber *fiber; /* that it runs on; its own one if `own_fiber` */
     troupe_status wait_status;
     tp_link parked; /* in the shard's list */
     tp_fifo_node ready;
     uint64_t parked_at;
-    tp_call wait_call;     /* TP_WAIT_ASK */
+    tp_call wait_call; /* TP_WAIT_ASK */
     troupe_answer *wait_answer;
     troupe_id wait_id; /* what the ask waits for; borrowed from the parked stack */
     troupe_slice wait_method;

@@ -49,7 +49,10 @@ static void restore_state(troupe_turn *turn)
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
     tp_turn_kind kind)
 {
-    memset(&turn->reply, 0, offsetof(troupe_turn, fiber) - offsetof(troupe_turn, reply));
+    memset(&turn->reply, 0, offsetof(troupe_turn, alarm) - offsetof(troupe_turn, reply));
+    turn->alarm.timer.link = (tp_link){NULL, NULL};
+    turn->arena_bytes = 0;
+    turn->prober_shard = 0;
     turn->timed = false;
     turn->read_only = false;
     turn->chain = 0;
@@ -331,8 +334,7 @@ static void dead_letter(tp_shard *shard, tp_message *message, const char *why)
 /* "type/key method: ". A message that went straight to its actor carries no key. */
 static void print_target(tp_shard *shard, const tp_message *message, tp_text *text)
 {
-    troupe_id id = {
-        message->type->name, tp_message_partition(message), tp_message_key(message)};
+    troupe_id id = {message->type->name, tp_message_partition(message), tp_message_key(message)};
     const tp_activation *actor =
         id.key.size == 0 ? tp_index_peek(&shard->table, message->hash) : NULL;
     if (actor != NULL && actor->type == message->type)
