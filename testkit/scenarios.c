@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scenarios: which deeds are drawn, over which types, within which limits. Weights are relative; a seed leaves out some acts
- * and types of its scenario, so that rare mixtures come too.
+ * The scenarios: which deeds are drawn, over which types, within which limits. Weights are
+ * relative; a seed leaves out some acts and types of its scenario, so that rare mixtures come too.
  */
 #include "testkit/stage.h"
 
 #include <string.h>
 
+/* clang-format off */
 #define EVERY_TYPE {4, 4, 4, 4, 4, 4, 3, 3, 2}
 #define USUAL_OPS                                                                                  \
     {[TP_OP_ASK] = 50, [TP_OP_TELL] = 30, [TP_OP_BURST] = 1, [TP_OP_WAIT] = 6,                     \
@@ -19,42 +20,57 @@
         [TP_ACT_PANIC] = 1}
 
 static const tp_scenario scenarios[] = {
-    {.name = "mixed", .about = "a little of everything", .share = 20, .ops = USUAL_OPS, .acts = USUAL_ACTS,
+    {.name = "mixed", .about = "a little of everything", .share = 20, .ops = USUAL_OPS,
+        .acts = USUAL_ACTS,
         .types = EVERY_TYPE, .actors_most = 24, .effects = 2000},
-    {.name = "order", .about = "many tells between few actors, tiny mailboxes and links", .share = 12,
-        .ops = {[TP_OP_ASK] = 20, [TP_OP_TELL] = 60, [TP_OP_BURST] = 4, [TP_OP_LOOK] = 1, [TP_OP_WAIT] = 2},
+    {.name = "order", .about = "many tells between few actors, tiny mailboxes and links",
+        .share = 12,
+        .ops = {[TP_OP_ASK] = 20, [TP_OP_TELL] = 60, [TP_OP_BURST] = 4, [TP_OP_LOOK] = 1,
+            [TP_OP_WAIT] = 2},
         .acts = {[TP_ACT_WRITE] = 30, [TP_ACT_TELL] = 40, [TP_ACT_ASK] = 6, [TP_ACT_CALL] = 6,
             [TP_ACT_SLEEP] = 4, [TP_ACT_YIELD] = 4, [TP_ACT_LEAVE] = 2},
-        .types = {3, 4, 3, 4, 3, 1, 0, 0, 1}, .actors_most = 8, .effects = 2500, .tight_mailboxes = true,
+        .types = {3, 4, 3, 4, 3, 1, 0, 0, 1}, .actors_most = 8, .effects = 2500,
+        .tight_mailboxes = true,
         .tight_links = true},
-    {.name = "circles", .about = "independent callers wait for each other, with timeouts and cancels", .share = 12,
-        .ops = {[TP_OP_CIRCLE] = 40, [TP_OP_ASK] = 30, [TP_OP_TELL] = 5, [TP_OP_WAIT] = 20, [TP_OP_LOOK] = 1},
+    {.name = "circles",
+        .about = "independent callers wait for each other, with timeouts and cancels", .share = 12,
+        .ops = {[TP_OP_CIRCLE] = 40, [TP_OP_ASK] = 30, [TP_OP_TELL] = 5, [TP_OP_WAIT] = 20,
+            [TP_OP_LOOK] = 1},
         .acts = {[TP_ACT_WRITE] = 20, [TP_ACT_ASK] = 40, [TP_ACT_SLEEP] = 20, [TP_ACT_YIELD] = 4,
             [TP_ACT_BLOCK] = 3, [TP_ACT_CALL] = 3},
         .types = {6, 3, 3, 1, 2, 1, 0, 0, 1}, .actors_most = 8, .effects = 2000},
-    {.name = "lives", .about = "few may be active, short idle ages, states that must come back", .share = 14,
+    {.name = "lives", .about = "few may be active, short idle ages, states that must come back",
+        .share = 14,
         .ops = {[TP_OP_ASK] = 50, [TP_OP_TELL] = 40, [TP_OP_WAIT] = 10, [TP_OP_DEACTIVATE] = 10,
             [TP_OP_LOOK] = 2, [TP_OP_BLOCKING] = 2},
         .acts = {[TP_ACT_WRITE] = 40, [TP_ACT_ASK] = 10, [TP_ACT_TELL] = 12, [TP_ACT_CALL] = 4,
             [TP_ACT_SLEEP] = 6, [TP_ACT_TIMER] = 6, [TP_ACT_UNTIMER] = 2, [TP_ACT_LEAVE] = 6,
             [TP_ACT_FAIL] = 2, [TP_ACT_ALLOC] = 2},
-        .types = {2, 2, 1, 2, 8, 6, 1, 1, 3}, .actors_most = 30, .effects = 2000, .tight_actors = true,
+        .types = {2, 2, 1, 2, 8, 6, 1, 1, 3}, .actors_most = 30, .effects = 2000,
+        .tight_actors = true,
         .short_idle = true},
     {.name = "limits", .about = "bursts against small limits of everything", .share = 12,
-        .ops = {[TP_OP_ASK] = 40, [TP_OP_TELL] = 20, [TP_OP_BURST] = 20, [TP_OP_LOOK] = 3, [TP_OP_WAIT] = 5,
+        .ops = {[TP_OP_ASK] = 40, [TP_OP_TELL] = 20, [TP_OP_BURST] = 20, [TP_OP_LOOK] = 3,
+            [TP_OP_WAIT] = 5,
             [TP_OP_BLOCKING] = 2},
-        .acts = USUAL_ACTS, .types = EVERY_TYPE, .actors_most = 24, .effects = 2500, .tight_mailboxes = true,
-        .tight_links = true, .tight_asks = true, .tight_fibers = true, .tight_inbox = true, .short_idle = true},
+        .acts = USUAL_ACTS, .types = EVERY_TYPE, .actors_most = 24, .effects = 2500,
+        .tight_mailboxes = true,
+        .tight_links = true, .tight_asks = true, .tight_fibers = true, .tight_inbox = true,
+        .short_idle = true},
     {.name = "floods", .about = "bursts over small links, with nothing else in the way", .share = 8,
-        .ops = {[TP_OP_ASK] = 10, [TP_OP_TELL] = 10, [TP_OP_BURST] = 40, [TP_OP_LOOK] = 1, [TP_OP_WAIT] = 4},
+        .ops = {[TP_OP_ASK] = 10, [TP_OP_TELL] = 10, [TP_OP_BURST] = 40, [TP_OP_LOOK] = 1,
+            [TP_OP_WAIT] = 4},
         .acts = {[TP_ACT_WRITE] = 30, [TP_ACT_ASK] = 20, [TP_ACT_TELL] = 20, [TP_ACT_CALL] = 30,
             [TP_ACT_SLEEP] = 3},
-        .types = {3, 3, 1, 6, 1, 0, 0, 0, 0}, .actors_most = 12, .effects = 4000, .tight_links = true},
+        .types = {3, 3, 1, 6, 1, 0, 0, 0, 0}, .actors_most = 12, .effects = 4000,
+        .tight_links = true},
     {.name = "memory", .about = "little memory, so that idle actors must go", .share = 5,
-        .ops = USUAL_OPS, .acts = USUAL_ACTS, .types = EVERY_TYPE, .actors_most = 32, .effects = 2000,
+        .ops = USUAL_OPS, .acts = USUAL_ACTS, .types = EVERY_TYPE, .actors_most = 32,
+        .effects = 2000,
         .tight_memory = true},
     {.name = "failures", .about = "panics, errors, restarts, poison", .share = 12,
-        .ops = {[TP_OP_ASK] = 50, [TP_OP_TELL] = 40, [TP_OP_WAIT] = 10, [TP_OP_DEACTIVATE] = 2, [TP_OP_LOOK] = 1},
+        .ops = {[TP_OP_ASK] = 50, [TP_OP_TELL] = 40, [TP_OP_WAIT] = 10, [TP_OP_DEACTIVATE] = 2,
+            [TP_OP_LOOK] = 1},
         .acts = {[TP_ACT_WRITE] = 40, [TP_ACT_ASK] = 12, [TP_ACT_TELL] = 6, [TP_ACT_CALL] = 8,
             [TP_ACT_SLEEP] = 8, [TP_ACT_TIMER] = 5, [TP_ACT_DEFER] = 6, [TP_ACT_REPLY] = 4,
             [TP_ACT_LEAVE] = 1, [TP_ACT_FAIL] = 10, [TP_ACT_ERROR] = 8, [TP_ACT_PANIC] = 10},
@@ -62,32 +78,46 @@ static const tp_scenario scenarios[] = {
     {.name = "deadlines", .about = "short timeouts and cancels that race answers", .share = 14,
         .ops = USUAL_OPS,
         .acts = {[TP_ACT_WRITE] = 30, [TP_ACT_ASK] = 30, [TP_ACT_TELL] = 8, [TP_ACT_CALL] = 12,
-            [TP_ACT_SLEEP] = 16, [TP_ACT_YIELD] = 4, [TP_ACT_BLOCK] = 4, [TP_ACT_WORK] = 6, [TP_ACT_FAIL] = 2},
+            [TP_ACT_SLEEP] = 16, [TP_ACT_YIELD] = 4, [TP_ACT_BLOCK] = 4, [TP_ACT_WORK] = 6,
+            [TP_ACT_FAIL] = 2},
         .types = EVERY_TYPE, .actors_most = 10, .effects = 2000, .deadlines = true},
-    {.name = "closing", .about = "the node closes in the middle of all", .share = 10, .ops = USUAL_OPS,
-        .acts = USUAL_ACTS, .types = EVERY_TYPE, .actors_most = 20, .effects = 2500, .closes = true},
-    {.name = "scarce", .about = "allocations fail", .share = 8, .ops = USUAL_OPS, .acts = USUAL_ACTS,
+    {.name = "closing", .about = "the node closes in the middle of all", .share = 10,
+        .ops = USUAL_OPS,
+        .acts = USUAL_ACTS, .types = EVERY_TYPE, .actors_most = 20, .effects = 2500,
+        .closes = true},
+    {.name = "scarce", .about = "allocations fail", .share = 8, .ops = USUAL_OPS,
+        .acts = USUAL_ACTS,
         .types = EVERY_TYPE, .actors_most = 16, .effects = 2000, .memory_fails = true},
 };
+/* clang-format on */
 
-uint32_t tp_scenario_count(void) { return sizeof scenarios / sizeof scenarios[0]; }
+uint32_t tp_scenario_count(void)
+{
+    return sizeof scenarios / sizeof scenarios[0];
+}
 
-const tp_scenario *tp_scenario_at(uint32_t index) { return &scenarios[index]; }
+const tp_scenario *tp_scenario_at(uint32_t index)
+{
+    return &scenarios[index];
+}
 
 const tp_scenario *tp_scenario_find(const char *name)
 {
     for (uint32_t i = 0; i < tp_scenario_count(); i++)
-        if (strcmp(scenarios[i].name, name) == 0) return &scenarios[i];
+        if (strcmp(scenarios[i].name, name) == 0)
+            return &scenarios[i];
     return NULL;
 }
 
 const tp_scenario *tp_scenario_draw(uint64_t seed)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < tp_scenario_count(); i++) sum += scenarios[i].share;
+    for (uint32_t i = 0; i < tp_scenario_count(); i++)
+        sum += scenarios[i].share;
     seed ^= UINT64_C(0x5CE9A210);
     uint64_t drawn = tp_prng_split(&seed) % sum;
     uint32_t i = 0;
-    while (drawn >= scenarios[i].share) drawn -= scenarios[i++].share;
+    while (drawn >= scenarios[i].share)
+        drawn -= scenarios[i++].share;
     return &scenarios[i];
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs seeds in child processes: lane k of n runs the seeds start + k, start + k + n, ... A child ends at its first violation or crash; the
- * next one goes on behind that seed.
+ * Runs seeds in child processes: lane k of n runs the seeds start + k, start + k + n, ... A child
+ * ends at its first violation or crash; the next one goes on behind that seed.
  *
  * Threads: one.
  */
@@ -15,26 +15,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define JOBS_MOST 64
+#define JOBS_MOST        64
 #define SECONDS_PER_SEED 60
 
-/* ---- one seed ---------------------------------------------------------------------------------------------------- */
+/* ---- one seed -------------------------------------------------------------------------------- */
 
 tp_seed_page *tp_seed_page_create(void)
 {
-    void *page = mmap(NULL, sizeof(tp_seed_page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *page =
+        mmap(NULL, sizeof(tp_seed_page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return page == MAP_FAILED ? NULL : page;
 }
 
 void tp_seed_page_destroy(tp_seed_page *page)
 {
-    if (page != NULL) munmap(page, sizeof *page);
+    if (page != NULL)
+        munmap(page, sizeof *page);
 }
 
 void tp_seed_silence(void)
 {
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (nowhere < 0) return;
+    if (nowhere < 0)
+        return;
     (void)dup2(nowhere, 2);
     close(nowhere);
 }
@@ -54,26 +57,30 @@ static void violated(void *user, const char *checker, const char *text)
     _exit(1);
 }
 
-static void compare(tp_seed_page *page, const tp_world_record *record, const tp_stage_result results[2])
+static void compare(
+    tp_seed_page *page, const tp_world_record *record, const tp_stage_result results[2])
 {
-    if (record->differs_at == SIZE_MAX && results[0].effects == results[1].effects && results[0].hash == results[1].hash)
+    if (record->differs_at == SIZE_MAX && results[0].effects == results[1].effects &&
+        results[0].hash == results[1].hash)
         return;
     char text[400] = "the second run is shorter";
     size_t at = record->differs_at;
     if (at != SIZE_MAX) {
         tp_world_effect none = {0};
-        const tp_world_effect *was = at < record->count ? &record->effects[at] : &none, *is = &record->other;
+        const tp_world_effect *was = at < record->count ? &record->effects[at] : &none,
+                              *is = &record->other;
         snprintf(text, sizeof text,
-            "step %zu differs: what %u, detail %016llx, %.9f s, runner %u; again: what %u, detail %016llx, %.9f s, "
+            "step %zu differs: what %u, detail %016llx, %.9f s, runner %u; again: what %u, detail "
+            "%016llx, %.9f s, "
             "runner %u",
-            at, was->what, (unsigned long long)was->detail, (double)was->now / 1e9, was->runner, is->what,
-            (unsigned long long)is->detail, (double)is->now / 1e9, is->runner);
+            at, was->what, (unsigned long long)was->detail, (double)was->now / 1e9, was->runner,
+            is->what, (unsigned long long)is->detail, (double)is->now / 1e9, is->runner);
     }
     violated(page, "P12 replay", text);
 }
 
-void tp_seed_once(const tp_subject *subject, tp_stage_options *options, tp_seed_page *page, bool twice,
-    tp_stage_result *ret_result)
+void tp_seed_once(const tp_subject *subject, tp_stage_options *options, tp_seed_page *page,
+    bool twice, tp_stage_result *ret_result)
 {
     tp_world_record record = {.differs_at = SIZE_MAX};
     tp_stage_result again;
@@ -92,7 +99,8 @@ void tp_seed_once(const tp_subject *subject, tp_stage_options *options, tp_seed_
     alarm(0);
 }
 
-static void run_scenario(const void *subject, const tp_stage_options *given, tp_stage_result *ret_result)
+static void run_scenario(
+    const void *subject, const tp_stage_options *given, tp_stage_result *ret_result)
 {
     tp_stage_options options = *given;
     tp_seed_page *page = given->user;
@@ -104,18 +112,21 @@ static void run_scenario(const void *subject, const tp_stage_options *given, tp_
 bool tp_subject_scenario(const char *name, tp_subject *ret_subject)
 {
     const tp_scenario *scenario = name != NULL ? tp_scenario_find(name) : NULL;
-    if (name != NULL && scenario == NULL) return false;
+    if (name != NULL && scenario == NULL)
+        return false;
     *ret_subject = (tp_subject){run_scenario, scenario, name};
     return true;
 }
 
-/* ---- reports ----------------------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 static uint32_t mark_index(tp_seed_report *report, const char *name)
 {
     for (uint32_t i = 0; i < report->mark_count; i++)
-        if (strcmp(report->mark_names[i], name) == 0) return i;
-    if (report->mark_count == TP_SEED_MARKS) return TP_SEED_MARKS - 1;
+        if (strcmp(report->mark_names[i], name) == 0)
+            return i;
+    if (report->mark_count == TP_SEED_MARKS)
+        return TP_SEED_MARKS - 1;
     snprintf(report->mark_names[report->mark_count], sizeof report->mark_names[0], "%s", name);
     return report->mark_count++;
 }
@@ -128,8 +139,10 @@ static void add_result(tp_seed_report *report, uint64_t seed, const tp_stage_res
     report->effects += result->effects;
     report->steps += result->steps;
     report->virtual_time += result->virtual_time;
-    if (report->effects_least == 0 || result->effects < report->effects_least) report->effects_least = result->effects;
-    for (uint32_t i = 0; i < result->mark_count; i++) report->marks[mark_index(report, result->marks[i])]++;
+    if (report->effects_least == 0 || result->effects < report->effects_least)
+        report->effects_least = result->effects;
+    for (uint32_t i = 0; i < result->mark_count; i++)
+        report->marks[mark_index(report, result->marks[i])]++;
 }
 
 static void add_report(tp_seed_report *to, const tp_seed_report *from)
@@ -141,7 +154,8 @@ static void add_report(tp_seed_report *to, const tp_seed_report *from)
     to->virtual_time += from->virtual_time;
     if (from->seeds != 0 && (to->effects_least == 0 || from->effects_least < to->effects_least))
         to->effects_least = from->effects_least;
-    for (uint32_t i = 0; i < from->mark_count; i++) to->marks[mark_index(to, from->mark_names[i])] += from->marks[i];
+    for (uint32_t i = 0; i < from->mark_count; i++)
+        to->marks[mark_index(to, from->mark_names[i])] += from->marks[i];
 }
 
 bool tp_seed_fault_of(const tp_seed_page *page, int status, tp_seed_fault *ret_fault)
@@ -150,20 +164,23 @@ bool tp_seed_fault_of(const tp_seed_page *page, int status, tp_seed_fault *ret_f
         *ret_fault = page->report.faults[0];
         return true;
     }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return false;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return false;
     *ret_fault = (tp_seed_fault){.seed = page->seed};
     snprintf(ret_fault->subject, sizeof ret_fault->subject, "%s", page->crashed);
     snprintf(ret_fault->checker, sizeof ret_fault->checker, "crash");
     if (!WIFSIGNALED(status))
-        snprintf(ret_fault->text, sizeof ret_fault->text, "the process ended with %d", WEXITSTATUS(status));
+        snprintf(ret_fault->text, sizeof ret_fault->text, "the process ended with %d",
+            WEXITSTATUS(status));
     else if (WTERMSIG(status) == SIGALRM)
-        snprintf(ret_fault->text, sizeof ret_fault->text, "it ran for %d s and was ended", SECONDS_PER_SEED);
+        snprintf(ret_fault->text, sizeof ret_fault->text, "it ran for %d s and was ended",
+            SECONDS_PER_SEED);
     else
         snprintf(ret_fault->text, sizeof ret_fault->text, "%s", strsignal(WTERMSIG(status)));
     return true;
 }
 
-/* ---- lanes ------------------------------------------------------------------------------------------------------- */
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 typedef struct lane {
     pid_t process; /* 0: none */
@@ -173,7 +190,8 @@ typedef struct lane {
 
 _Noreturn static void work(const tp_seed_order *order, lane *self, uint32_t jobs)
 {
-    if (order->quiet) tp_seed_silence();
+    if (order->quiet)
+        tp_seed_silence();
     uint64_t end = order->start + order->count;
     for (uint64_t seed = self->next; seed < end; seed += jobs) {
         tp_stage_options options = {.seed = seed, .mutants = order->mutants};
@@ -181,7 +199,8 @@ _Noreturn static void work(const tp_seed_order *order, lane *self, uint32_t jobs
         self->page->next = seed + jobs;
         tp_seed_once(&order->subject, &options, self->page, order->twice, &result);
         add_result(&self->page->report, seed, &result);
-        if (order->each != NULL) order->each(order->user, seed, self->page->crashed, &result);
+        if (order->each != NULL)
+            order->each(order->user, seed, self->page->crashed, &result);
     }
     fflush(NULL);
     _exit(0);
@@ -193,48 +212,58 @@ static bool start(const tp_seed_order *order, lane *self, uint32_t jobs)
     self->page->seed = self->next;
     fflush(NULL);
     self->process = fork();
-    if (self->process == 0) work(order, self, jobs);
+    if (self->process == 0)
+        work(order, self, jobs);
     return self->process > 0;
 }
 
 static void stop_all(lane *lanes, uint32_t jobs)
 {
     for (uint32_t i = 0; i < jobs; i++) {
-        if (lanes[i].process <= 0) continue;
+        if (lanes[i].process <= 0)
+            continue;
         kill(lanes[i].process, SIGKILL);
         waitpid(lanes[i].process, NULL, 0);
         lanes[i].process = 0;
     }
 }
 
-static void say_progress(const tp_seed_order *order, const tp_seed_report *report, const lane *lanes, uint32_t jobs)
+static void say_progress(
+    const tp_seed_order *order, const tp_seed_report *report, const lane *lanes, uint32_t jobs)
 {
-    if (order->progress == NULL) return;
+    if (order->progress == NULL)
+        return;
     uint64_t seeds = report->seeds;
     for (uint32_t i = 0; i < jobs; i++)
-        if (lanes[i].process > 0) seeds += *(volatile uint64_t *)&lanes[i].page->report.seeds;
+        if (lanes[i].process > 0)
+            seeds += *(volatile uint64_t *)&lanes[i].page->report.seeds;
     order->progress(order->user, seeds, report->fault_count);
 }
 
 /* The lane whose child has ended, and how. */
-static lane *wait_for_one(const tp_seed_order *order, const tp_seed_report *report, lane *lanes, uint32_t jobs, int *ret_status)
+static lane *wait_for_one(const tp_seed_order *order, const tp_seed_report *report, lane *lanes,
+    uint32_t jobs, int *ret_status)
 {
     for (;;) {
         for (uint32_t i = 0; i < jobs; i++) {
-            if (lanes[i].process <= 0) continue;
+            if (lanes[i].process <= 0)
+                continue;
             bool only = jobs == 1 && order->progress == NULL;
-            if (waitpid(lanes[i].process, ret_status, only ? 0 : WNOHANG) == lanes[i].process) return &lanes[i];
+            if (waitpid(lanes[i].process, ret_status, only ? 0 : WNOHANG) == lanes[i].process)
+                return &lanes[i];
         }
         say_progress(order, report, lanes, jobs);
         usleep(order->progress != NULL ? 50000 : 5000);
     }
 }
 
-static void run_lanes(const tp_seed_order *order, lane *lanes, uint32_t jobs, tp_seed_report *report)
+static void run_lanes(
+    const tp_seed_order *order, lane *lanes, uint32_t jobs, tp_seed_report *report)
 {
     uint64_t end = order->start + order->count;
     uint32_t running = 0;
-    for (uint32_t i = 0; i < jobs; i++) running += start(order, &lanes[i], jobs);
+    for (uint32_t i = 0; i < jobs; i++)
+        running += start(order, &lanes[i], jobs);
     while (running != 0) {
         int status = 0;
         lane *ended = wait_for_one(order, report, lanes, jobs, &status);
@@ -243,12 +272,15 @@ static void run_lanes(const tp_seed_order *order, lane *lanes, uint32_t jobs, tp
         tp_seed_fault fault;
         bool bad = tp_seed_fault_of(ended->page, status, &fault);
         add_report(report, &ended->page->report);
-        if (!bad) continue;
+        if (!bad)
+            continue;
         report->faults[report->fault_count++] = fault;
         report->seeds++;
-        if (report->fault_count == TP_SEED_FAULTS || order->first_fault_ends) break;
+        if (report->fault_count == TP_SEED_FAULTS || order->first_fault_ends)
+            break;
         ended->next = ended->page->next;
-        if (ended->next < end) running += start(order, ended, jobs);
+        if (ended->next < end)
+            running += start(order, ended, jobs);
     }
     stop_all(lanes, jobs);
 }
@@ -257,8 +289,10 @@ bool tp_seeds_run(const tp_seed_order *order, tp_seed_report *ret_report)
 {
     lane lanes[JOBS_MOST] = {{0}};
     uint32_t jobs = order->jobs != 0 ? order->jobs : 1;
-    if (jobs > JOBS_MOST) jobs = JOBS_MOST;
-    if (jobs > order->count) jobs = order->count != 0 ? (uint32_t)order->count : 1;
+    if (jobs > JOBS_MOST)
+        jobs = JOBS_MOST;
+    if (jobs > order->count)
+        jobs = order->count != 0 ? (uint32_t)order->count : 1;
     bool all = true;
     for (uint32_t i = 0; i < jobs; i++) {
         lanes[i].page = tp_seed_page_create();
@@ -266,7 +300,9 @@ bool tp_seeds_run(const tp_seed_order *order, tp_seed_report *ret_report)
         all = all && lanes[i].page != NULL;
     }
     *ret_report = (tp_seed_report){0};
-    if (all) run_lanes(order, lanes, jobs, ret_report);
-    for (uint32_t i = 0; i < jobs; i++) tp_seed_page_destroy(lanes[i].page);
+    if (all)
+        run_lanes(order, lanes, jobs, ret_report);
+    for (uint32_t i = 0; i < jobs; i++)
+        tp_seed_page_destroy(lanes[i].page);
     return all;
 }

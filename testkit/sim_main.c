@@ -64,14 +64,15 @@ static const char usage[] =
     "  --jobs N          processes at once (2)\n"
     "  --json            the summary as JSON\n";
 
-/* ---- options ----------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static bool read_number(const char *text, uint64_t *ret)
 {
     char *end;
     errno = 0;
     uint64_t value = strtoull(text, &end, 0);
-    if (*text == 0 || *text == '-' || *end != 0 || errno != 0) return false;
+    if (*text == 0 || *text == '-' || *end != 0 || errno != 0)
+        return false;
     *ret = value;
     return true;
 }
@@ -81,10 +82,12 @@ static bool read_flag(const char *word, sim_options *options)
     const struct {
         const char *name;
         bool *flag;
-    } flags[] = {{"--mutants", &options->mutants}, {"--marks", &options->marks}, {"--trace", &options->trace},
-        {"--json", &options->json}, {"--shrunk", &options->shrunk}, {"--once", &options->once}};
+    } flags[] = {{"--mutants", &options->mutants}, {"--marks", &options->marks},
+        {"--trace", &options->trace}, {"--json", &options->json}, {"--shrunk", &options->shrunk},
+        {"--once", &options->once}};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (strcmp(word, flags[i].name) != 0) continue;
+        if (strcmp(word, flags[i].name) != 0)
+            continue;
         *flags[i].flag = true;
         return true;
     }
@@ -94,14 +97,22 @@ static bool read_flag(const char *word, sim_options *options)
 static bool read_value(const char *word, const char *value, sim_options *options)
 {
     uint64_t number = 0;
-    if (strcmp(word, "--scenario") == 0) options->scenario = value;
-    else if (strcmp(word, "--load") == 0) options->load = value;
-    else if (!read_number(value, &number)) return false;
-    else if (strcmp(word, "--seed") == 0) options->one = true, options->seed = number;
-    else if (strcmp(word, "--seeds") == 0) options->seeds = number;
-    else if (strcmp(word, "--start") == 0) options->start = number;
-    else if (strcmp(word, "--jobs") == 0 && number != 0) options->jobs = (uint32_t)number;
-    else return false;
+    if (strcmp(word, "--scenario") == 0)
+        options->scenario = value;
+    else if (strcmp(word, "--load") == 0)
+        options->load = value;
+    else if (!read_number(value, &number))
+        return false;
+    else if (strcmp(word, "--seed") == 0)
+        options->one = true, options->seed = number;
+    else if (strcmp(word, "--seeds") == 0)
+        options->seeds = number;
+    else if (strcmp(word, "--start") == 0)
+        options->start = number;
+    else if (strcmp(word, "--jobs") == 0 && number != 0)
+        options->jobs = (uint32_t)number;
+    else
+        return false;
     return true;
 }
 
@@ -109,7 +120,8 @@ static bool read_options(int argc, char **argv, sim_options *ret)
 {
     *ret = (sim_options){.seeds = 100, .start = 1, .jobs = 2};
     for (int i = 1; i < argc; i++) {
-        if (read_flag(argv[i], ret)) continue;
+        if (read_flag(argv[i], ret))
+            continue;
         if (i + 1 < argc && read_value(argv[i], argv[i + 1], ret)) {
             i++;
             continue;
@@ -125,31 +137,37 @@ static bool read_options(int argc, char **argv, sim_options *ret)
     return true;
 }
 
-/* ---- printing ---------------------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void progress(void *user, uint64_t seeds, uint32_t faults)
 {
     const sim_options *options = user;
-    fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " seeds, %u violations ", seeds, options->seeds, faults);
+    fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " seeds, %u violations ", seeds, options->seeds,
+        faults);
 }
 
-static void print_trace(void *user, uint64_t seed, const char *subject, const tp_stage_result *result)
+static void print_trace(
+    void *user, uint64_t seed, const char *subject, const tp_stage_result *result)
 {
     (void)user;
-    printf("seed %" PRIu64 " %s: trace 0x%016" PRIx64 ", %" PRIu64 " effects\n", seed, subject, result->hash, result->effects);
+    printf("seed %" PRIu64 " %s: trace 0x%016" PRIx64 ", %" PRIu64 " effects\n", seed, subject,
+        result->hash, result->effects);
 }
 
 static void print_fault(const sim_options *options, const tp_seed_fault *fault)
 {
-    printf("seed %" PRIu64 " (%s): %s: %s\n", fault->seed, fault->subject, fault->checker, fault->text);
-    printf("replay: troupe sim%s%s --seed %" PRIu64 " --shrunk\n", options->load != NULL ? " --load " : "",
-        options->load != NULL ? options->load : "", fault->seed);
+    printf("seed %" PRIu64 " (%s): %s: %s\n", fault->seed, fault->subject, fault->checker,
+        fault->text);
+    printf("replay: troupe sim%s%s --seed %" PRIu64 " --shrunk\n",
+        options->load != NULL ? " --load " : "", options->load != NULL ? options->load : "",
+        fault->seed);
 }
 
 static uint64_t reached(const tp_seed_report *report, const char *name)
 {
     for (uint32_t i = 0; i < report->mark_count; i++)
-        if (strcmp(report->mark_names[i], name) == 0) return report->marks[i];
+        if (strcmp(report->mark_names[i], name) == 0)
+            return report->marks[i];
     return 0;
 }
 
@@ -158,8 +176,11 @@ static uint32_t judge_marks(const tp_seed_report *report, bool print_all)
 {
     uint32_t missing = 0;
     for (size_t i = 0; i < MARK_COUNT; i++) {
-        double share = report->seeds != 0 ? 100.0 * (double)reached(report, expected_marks[i]) / (double)report->seeds : 0;
-        if (share < 1) missing++;
+        double share = report->seeds != 0 ? 100.0 * (double)reached(report, expected_marks[i]) /
+                                                (double)report->seeds
+                                          : 0;
+        if (share < 1)
+            missing++;
         if (print_all || share < 1)
             printf("%6.2f %%  %s%s\n", share, expected_marks[i], share < 1 ? "  (below 1 %)" : "");
     }
@@ -171,8 +192,10 @@ static uint32_t count_unlisted(const tp_seed_report *report)
     uint32_t count = 0;
     for (uint32_t i = 0; i < report->mark_count; i++) {
         bool listed = false;
-        for (size_t k = 0; k < MARK_COUNT; k++) listed = listed || strcmp(expected_marks[k], report->mark_names[i]) == 0;
-        if (listed) continue;
+        for (size_t k = 0; k < MARK_COUNT; k++)
+            listed = listed || strcmp(expected_marks[k], report->mark_names[i]) == 0;
+        if (listed)
+            continue;
         printf("'%s' is reached, and not in testkit/marks.def\n", report->mark_names[i]);
         count++;
     }
@@ -182,17 +205,18 @@ static uint32_t count_unlisted(const tp_seed_report *report)
 static void print_summary(const sim_options *options, const tp_seed_report *report)
 {
     if (options->json) {
-        printf("{\"seeds\":%" PRIu64 ",\"violations\":%u,\"marks\":%u,\"effects\":%" PRIu64 ",\"effects_least\":%" PRIu64
-               ",\"virtual_seconds\":%.0f,\"trace\":\"0x%016" PRIx64 "\"}\n",
-            report->seeds, report->fault_count, report->mark_count, report->effects, report->effects_least,
-            (double)report->virtual_time / 1e9, report->hash);
+        printf("{\"seeds\":%" PRIu64 ",\"violations\":%u,\"marks\":%u,\"effects\":%" PRIu64
+               ",\"effects_least\":%" PRIu64 ",\"virtual_seconds\":%.0f,\"trace\":\"0x%016" PRIx64
+               "\"}\n",
+            report->seeds, report->fault_count, report->mark_count, report->effects,
+            report->effects_least, (double)report->virtual_time / 1e9, report->hash);
         return;
     }
-    printf("%" PRIu64 " seeds, %u violations, %u marks reached, trace 0x%016" PRIx64 "\n", report->seeds,
-        report->fault_count, report->mark_count, report->hash);
+    printf("%" PRIu64 " seeds, %u violations, %u marks reached, trace 0x%016" PRIx64 "\n",
+        report->seeds, report->fault_count, report->mark_count, report->hash);
 }
 
-/* ---- runs -------------------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static void say_step(void *user, const char *line)
 {
@@ -200,7 +224,8 @@ static void say_step(void *user, const char *line)
     printf("  %s\n", line);
 }
 
-static void shrink(const sim_options *options, const tp_subject *subject, const tp_seed_fault *fault)
+static void shrink(
+    const sim_options *options, const tp_subject *subject, const tp_seed_fault *fault)
 {
     tp_shrunk shrunk;
     printf("steps of the shortest run that was found:\n");
@@ -210,8 +235,10 @@ static void shrink(const sim_options *options, const tp_subject *subject, const 
         return;
     }
     printf("shrunk to %u operations", shrunk.ops);
-    if (shrunk.shards != 0) printf(", at most %u shards", shrunk.shards);
-    if (shrunk.actors != 0) printf(", at most %u actors", shrunk.actors);
+    if (shrunk.shards != 0)
+        printf(", at most %u shards", shrunk.shards);
+    if (shrunk.actors != 0)
+        printf(", at most %u actors", shrunk.actors);
     printf(" (%u tries): %s: %s\n", shrunk.tries, shrunk.fault.checker, shrunk.fault.text);
     (void)options;
 }
@@ -220,42 +247,60 @@ static bool run_seeds(const sim_options *options, const tp_subject *subject)
 {
     static const char no_processes[] = "troupe sim: no process could be made\n";
     tp_seed_report report;
-    tp_seed_order order = {.subject = *subject, .start = options->start, .count = options->seeds,
-        .jobs = options->trace ? 1 : options->jobs, .twice = !options->once,
-        .each = options->trace ? print_trace : NULL, .progress = options->progress ? progress : NULL,
+    tp_seed_order order = {.subject = *subject,
+        .start = options->start,
+        .count = options->seeds,
+        .jobs = options->trace ? 1 : options->jobs,
+        .twice = !options->once,
+        .each = options->trace ? print_trace : NULL,
+        .progress = options->progress ? progress : NULL,
         .user = (void *)(uintptr_t)options};
     if (!tp_seeds_run(&order, &report)) {
         fputs(no_processes, stderr);
         return false;
     }
-    if (options->progress) fprintf(stderr, "\r\033[K");
-    for (uint32_t i = 0; i < report.fault_count; i++) print_fault(options, &report.faults[i]);
-    if (report.fault_count != 0 && options->shrunk) shrink(options, subject, &report.faults[0]);
+    if (options->progress)
+        fprintf(stderr, "\r\033[K");
+    for (uint32_t i = 0; i < report.fault_count; i++)
+        print_fault(options, &report.faults[i]);
+    if (report.fault_count != 0 && options->shrunk)
+        shrink(options, subject, &report.faults[0]);
     bool ours = options->load == NULL && options->scenario == NULL;
     uint32_t missing = 0;
     if (ours && (options->marks || report.seeds >= 1000)) {
         missing = judge_marks(&report, options->marks) + count_unlisted(&report);
-        if (report.seeds < 1000) missing = 0; /* too few to judge */
+        if (report.seeds < 1000)
+            missing = 0; /* too few to judge */
     }
     print_summary(options, &report);
-    if (missing != 0) printf("%u named situations are reached by less than 1 %% of the seeds, or not listed\n", missing);
+    if (missing != 0)
+        printf("%u named situations are reached by less than 1 %% of the seeds, or not listed\n",
+            missing);
     return report.fault_count == 0 && missing == 0;
 }
 
 static bool catch_mutant(const sim_options *options, const mutant *it)
 {
     tp_seed_report report;
-    tp_seed_order order = {.start = options->start, .count = MUTANT_SEEDS, .mutants = UINT64_C(1) << it->bit,
-        .jobs = options->jobs, .first_fault_ends = true, .quiet = true};
-    if (!tp_subject_scenario(options->scenario != NULL ? options->scenario : it->scenario, &order.subject)) return false;
-    if (!tp_seeds_run(&order, &report)) return false;
+    tp_seed_order order = {.start = options->start,
+        .count = MUTANT_SEEDS,
+        .mutants = UINT64_C(1) << it->bit,
+        .jobs = options->jobs,
+        .first_fault_ends = true,
+        .quiet = true};
+    if (!tp_subject_scenario(
+            options->scenario != NULL ? options->scenario : it->scenario, &order.subject))
+        return false;
+    if (!tp_seeds_run(&order, &report))
+        return false;
     if (report.fault_count == 0) {
-        printf("mutant %-15s SURVIVED %" PRIu64 " seeds of %s\n", it->name, report.seeds, order.subject.name);
+        printf("mutant %-15s SURVIVED %" PRIu64 " seeds of %s\n", it->name, report.seeds,
+            order.subject.name);
         return false;
     }
     const tp_seed_fault *fault = &report.faults[0];
-    printf("mutant %-15s caught by seed %" PRIu64 " of %s: %s: %s\n", it->name, fault->seed, fault->subject,
-        fault->checker, fault->text);
+    printf("mutant %-15s caught by seed %" PRIu64 " of %s: %s: %s\n", it->name, fault->seed,
+        fault->subject, fault->checker, fault->text);
     fflush(stdout);
     return true;
 }
@@ -263,7 +308,8 @@ static bool catch_mutant(const sim_options *options, const mutant *it)
 static bool run_mutants(const sim_options *options)
 {
     uint32_t survived = 0;
-    for (size_t i = 0; i < TP_MUTANT_COUNT; i++) survived += !catch_mutant(options, &mutants[i]);
+    for (size_t i = 0; i < TP_MUTANT_COUNT; i++)
+        survived += !catch_mutant(options, &mutants[i]);
     printf("%d mutants, %u survived\n", TP_MUTANT_COUNT, survived);
     return survived == 0;
 }
@@ -286,7 +332,8 @@ static int run_loaded(const sim_options *options)
     bool good = true;
     for (size_t i = 0; i < module.count; i++) {
         tp_subject subject = {tp_user_sim_run, module.simulations[i], module.simulations[i]->name};
-        if (options->scenario != NULL && strcmp(options->scenario, subject.name) != 0) continue;
+        if (options->scenario != NULL && strcmp(options->scenario, subject.name) != 0)
+            continue;
         printf("%s: ", subject.name);
         fflush(stdout);
         good = run_seeds(options, &subject) && good;
@@ -298,17 +345,22 @@ static int run_loaded(const sim_options *options)
 int tp_sim_main(int argc, char **argv)
 {
     sim_options options;
-    if (!read_options(argc, argv, &options)) return 2;
-    if (options.scenario != NULL && strcmp(options.scenario, "help") == 0) return list_scenarios();
-    if (options.load != NULL) return run_loaded(&options);
+    if (!read_options(argc, argv, &options))
+        return 2;
+    if (options.scenario != NULL && strcmp(options.scenario, "help") == 0)
+        return list_scenarios();
+    if (options.load != NULL)
+        return run_loaded(&options);
     tp_subject subject;
     if (!tp_subject_scenario(options.scenario, &subject)) {
-        fprintf(stderr, "troupe sim: no scenario is called '%s'; --scenario help lists them\n", options.scenario);
+        fprintf(stderr, "troupe sim: no scenario is called '%s'; --scenario help lists them\n",
+            options.scenario);
         return 2;
     }
     bool good = run_seeds(&options, &subject);
     fflush(stdout);
-    if (options.mutants) good = run_mutants(&options) && good;
+    if (options.mutants)
+        good = run_mutants(&options) && good;
     fflush(stdout);
     return good ? 0 : 1;
 }

@@ -19,10 +19,12 @@ typedef struct tp_user_module {
 } tp_user_module;
 
 /* False: `error` says why. */
-bool tp_user_module_open(const char *path, tp_user_module *ret_module, char *error, size_t error_size);
+bool tp_user_module_open(
+    const char *path, tp_user_module *ret_module, char *error, size_t error_size);
 void tp_user_module_close(tp_user_module *module);
 
 /* A tp_subject_run; `subject` is a troupe_simulation. */
-void tp_user_sim_run(const void *subject, const tp_stage_options *options, tp_stage_result *ret_result);
+void tp_user_sim_run(
+    const void *subject, const tp_stage_options *options, tp_stage_result *ret_result);
 
 #endif

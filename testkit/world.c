@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The simulated world: its schedule, its clock, and the functions of env.h over them. See world.h. Memory is in world_memory.c.
+ * The simulated world: its schedule, its clock, and the functions of env.h over them. See world.h.
+ * Memory is in world_memory.c.
  *
- * Whatever is due is in one list of candidates (runners, jobs, events), of which chance takes one. If nothing is due the clock jumps
- * to the next moment at which something is.
+ * Whatever is due is in one list of candidates (runners, jobs, events), of which chance takes one.
+ * If nothing is due the clock jumps to the next moment at which something is.
  */
 #include "testkit/world_inside.h"
 
@@ -13,11 +14,12 @@
 
 #define PULSE TROUPE_MILLISECONDS(10)
 
-/* ---- clock ------------------------------------------------------------------------------------------------------- */
+/* ---- clock ----------------------------------------------------------------------------------- */
 
 static void clock_set(tp_world *world, uint64_t now)
 {
-    if (now <= world->now) return;
+    if (now <= world->now)
+        return;
     world->now = now;
     atomic_store_explicit(&world->pulse, (uint32_t)(now / PULSE), memory_order_relaxed);
 }
@@ -26,15 +28,22 @@ static void clock_set(tp_world *world, uint64_t now)
 static void clock_drift(tp_world *world)
 {
     tp_prng *prng = &world->prng;
-    if (tp_prng_chance(prng, world->options.hurry, 1024)) return;
+    if (tp_prng_chance(prng, world->options.hurry, 1024))
+        return;
     uint64_t kind = tp_prng_below(prng, 1000), most = TROUPE_MICROSECONDS(2);
-    if (kind >= 700) most = TROUPE_MICROSECONDS(60);
-    if (kind >= 960) most = TROUPE_MICROSECONDS(800);
-    if (kind >= 997) most = TROUPE_MILLISECONDS(12);
+    if (kind >= 700)
+        most = TROUPE_MICROSECONDS(60);
+    if (kind >= 960)
+        most = TROUPE_MICROSECONDS(800);
+    if (kind >= 997)
+        most = TROUPE_MILLISECONDS(12);
     clock_set(world, world->now + tp_prng_below(prng, most));
 }
 
-uint64_t tp_world_now(const tp_world *world) { return world->now; }
+uint64_t tp_world_now(const tp_world *world)
+{
+    return world->now;
+}
 
 uint64_t tp_world_step_began(const tp_world *world)
 {
@@ -50,13 +59,14 @@ void tp_world_advance(tp_world *world, uint64_t duration)
 static uint64_t draw_duration(tp_prng *prng, uint64_t most)
 {
     uint32_t bits = 0;
-    while (bits < 63 && (UINT64_C(1) << bits) < most) bits++;
+    while (bits < 63 && (UINT64_C(1) << bits) < most)
+        bits++;
     uint64_t scale = UINT64_C(1) << tp_prng_between(prng, bits > 14 ? bits - 14 : 0, bits);
     uint64_t drawn = tp_prng_below(prng, scale) + 1;
     return drawn < most ? drawn : most;
 }
 
-/* ---- trace ------------------------------------------------------------------------------------------------------- */
+/* ---- trace ----------------------------------------------------------------------------------- */
 
 static void fold(uint64_t *hash, uint64_t value)
 {
@@ -69,7 +79,8 @@ static void record(tp_world *world, const tp_world_effect *effect)
     tp_world_record *to = world->options.record;
     size_t at = (size_t)world->effects - 1;
     if (to->compares) {
-        if (to->differs_at != SIZE_MAX) return;
+        if (to->differs_at != SIZE_MAX)
+            return;
         const tp_world_effect *was = at < to->count ? &to->effects[at] : NULL;
         if (was != NULL && was->detail == effect->detail && was->now == effect->now &&
             was->what == effect->what && was->runner == effect->runner)
@@ -81,7 +92,8 @@ static void record(tp_world *world, const tp_world_effect *effect)
     if (to->count == to->capacity) {
         size_t capacity = to->capacity != 0 ? to->capacity * 2 : 4096;
         tp_world_effect *grown = realloc(to->effects, capacity * sizeof *grown);
-        if (grown == NULL) world->options.stuck(world->options.user, "no memory for the record");
+        if (grown == NULL)
+            world->options.stuck(world->options.user, "no memory for the record");
         to->effects = grown;
         to->capacity = capacity;
     }
@@ -102,33 +114,52 @@ void tp_world_trace(tp_world *world, uint32_t what, uint64_t detail)
     fold(&world->hash, ((uint64_t)effect.runner << 32) | what);
     fold(&world->hash, detail);
     fold(&world->hash, effect.now);
-    if (world->options.record != NULL) record(world, &effect);
+    if (world->options.record != NULL)
+        record(world, &effect);
 }
 
-uint64_t tp_world_hash(const tp_world *world) { return world->hash; }
-uint64_t tp_world_effects(const tp_world *world) { return world->effects; }
-uint64_t tp_world_steps(const tp_world *world) { return world->steps; }
-tp_prng *tp_world_prng(tp_world *world) { return &world->prng; }
+uint64_t tp_world_hash(const tp_world *world)
+{
+    return world->hash;
+}
+uint64_t tp_world_effects(const tp_world *world)
+{
+    return world->effects;
+}
+uint64_t tp_world_steps(const tp_world *world)
+{
+    return world->steps;
+}
+tp_prng *tp_world_prng(tp_world *world)
+{
+    return &world->prng;
+}
 
 void tp_world_mark(tp_world *world, const char *situation)
 {
     for (uint32_t i = 0; i < world->mark_count; i++)
-        if (world->marks[i] == situation || strcmp(world->marks[i], situation) == 0) return;
-    if (world->mark_count < TP_WORLD_MARKS) world->marks[world->mark_count++] = situation;
+        if (world->marks[i] == situation || strcmp(world->marks[i], situation) == 0)
+            return;
+    if (world->mark_count < TP_WORLD_MARKS)
+        world->marks[world->mark_count++] = situation;
 }
 
-uint32_t tp_world_mark_count(const tp_world *world) { return world->mark_count; }
+uint32_t tp_world_mark_count(const tp_world *world)
+{
+    return world->mark_count;
+}
 
 const char *tp_world_mark_name(const tp_world *world, uint32_t index)
 {
     return world->marks[index];
 }
 
-/* ---- the schedule ------------------------------------------------------------------------------------------------ */
+/* ---- the schedule ---------------------------------------------------------------------------- */
 
 static uint64_t seat_due(const world_seat *seat)
 {
-    if (seat->done) return TP_NEVER;
+    if (seat->done)
+        return TP_NEVER;
     uint64_t due = seat->woken ? 0 : seat->due;
     return due > seat->paused_until ? due : seat->paused_until;
 }
@@ -140,16 +171,22 @@ static uint64_t look(tp_world *world, uint32_t *ret_count)
     uint32_t count = 0;
     for (uint32_t i = 0; i < world->seat_count; i++) {
         uint64_t due = seat_due(world->seats[i]);
-        if (due <= world->now) count++;
-        else if (due < next) next = due;
+        if (due <= world->now)
+            count++;
+        else if (due < next)
+            next = due;
     }
     for (world_job *job = world->jobs; job != NULL; job = job->next) {
-        if (job->due <= world->now) count++;
-        else if (job->due < next) next = job->due;
+        if (job->due <= world->now)
+            count++;
+        else if (job->due < next)
+            next = job->due;
     }
     for (tp_world_event *event = world->events; event != NULL; event = event->next) {
-        if (event->due <= world->now) count++;
-        else if (event->due < next) next = event->due;
+        if (event->due <= world->now)
+            count++;
+        else if (event->due < next)
+            next = event->due;
     }
     *ret_count = count;
     return next;
@@ -169,9 +206,12 @@ static void run_seat(tp_world *world, world_seat *seat)
         return;
     }
     seat->due = due;
-    if (due == 0 || runner->has_arrivals(runner)) seat->woken = true;
-    else atomic_store_explicit(&runner->sleeping, 1, memory_order_relaxed);
-    if (world->options.pause_max == 0) return;
+    if (due == 0 || runner->has_arrivals(runner))
+        seat->woken = true;
+    else
+        atomic_store_explicit(&runner->sleeping, 1, memory_order_relaxed);
+    if (world->options.pause_max == 0)
+        return;
     if (tp_prng_chance(&world->prng, world->options.pause_chance, 1024))
         seat->paused_until = world->now + draw_duration(&world->prng, world->options.pause_max);
 }
@@ -179,7 +219,8 @@ static void run_seat(tp_world *world, world_seat *seat)
 static void run_job(tp_world *world, world_job *job)
 {
     world_job **at = &world->jobs;
-    while (*at != job) at = &(*at)->next;
+    while (*at != job)
+        at = &(*at)->next;
     *at = job->next;
     world->job_count--;
     tp_job *real = job->job;
@@ -197,17 +238,20 @@ static void run_event(tp_world *world, tp_world_event *event)
 static void run_chosen(tp_world *world, uint32_t chosen)
 {
     for (uint32_t i = 0; i < world->seat_count; i++) {
-        if (seat_due(world->seats[i]) > world->now || chosen-- != 0) continue;
+        if (seat_due(world->seats[i]) > world->now || chosen-- != 0)
+            continue;
         run_seat(world, world->seats[i]);
         return;
     }
     for (world_job *job = world->jobs; job != NULL; job = job->next) {
-        if (job->due > world->now || chosen-- != 0) continue;
+        if (job->due > world->now || chosen-- != 0)
+            continue;
         run_job(world, job);
         return;
     }
     for (tp_world_event *event = world->events; event != NULL; event = event->next) {
-        if (event->due > world->now || chosen-- != 0) continue;
+        if (event->due > world->now || chosen-- != 0)
+            continue;
         run_event(world, event);
         return;
     }
@@ -220,7 +264,8 @@ bool tp_world_step_until(tp_world *world, uint64_t until)
     uint64_t next = look(world, &count);
     if (count == 0) {
         if (next > until || next == TP_NEVER) {
-            if (until != TP_NEVER) clock_set(world, until);
+            if (until != TP_NEVER)
+                clock_set(world, until);
             return false;
         }
         clock_set(world, next);
@@ -241,7 +286,8 @@ bool tp_world_step(tp_world *world)
 void tp_world_calm(tp_world *world)
 {
     world->options.pause_max = 0;
-    for (uint32_t i = 0; i < world->seat_count; i++) world->seats[i]->paused_until = 0;
+    for (uint32_t i = 0; i < world->seat_count; i++)
+        world->seats[i]->paused_until = 0;
 }
 
 void tp_world_at(tp_world *world, tp_world_event *event, uint64_t due)
@@ -255,22 +301,30 @@ void tp_world_at(tp_world *world, tp_world_event *event, uint64_t due)
 
 void tp_world_cancel(tp_world *world, tp_world_event *event)
 {
-    if (!event->is_set) return;
+    if (!event->is_set)
+        return;
     tp_world_event **at = &world->events;
-    while (*at != event) at = &(*at)->next;
+    while (*at != event)
+        at = &(*at)->next;
     *at = event->next;
     event->is_set = false;
 }
 
-/* ---- env.h ------------------------------------------------------------------------------------------------------- */
+/* ---- env.h ----------------------------------------------------------------------------------- */
 
 static tp_world *world_of(tp_env *env)
 {
     return TP_CONTAINER(env, world_env, env)->world;
 }
 
-static uint64_t env_now(tp_env *env) { return world_of(env)->now; }
-static uint64_t env_wall(tp_env *env) { return world_of(env)->now + UINT64_C(1700000000000000000); }
+static uint64_t env_now(tp_env *env)
+{
+    return world_of(env)->now;
+}
+static uint64_t env_wall(tp_env *env)
+{
+    return world_of(env)->now + UINT64_C(1700000000000000000);
+}
 
 static void env_entropy(tp_env *env, void *out, size_t size)
 {
@@ -287,9 +341,11 @@ static void env_entropy(tp_env *env, void *out, size_t size)
 static troupe_status env_runner_start(tp_env *env, tp_runner *runner)
 {
     tp_world *world = world_of(env);
-    if (world->seat_count == WORLD_SEATS) return TROUPE_UNAVAILABLE;
+    if (world->seat_count == WORLD_SEATS)
+        return TROUPE_UNAVAILABLE;
     world_seat *seat = calloc(1, sizeof *seat);
-    if (seat == NULL) return TROUPE_NO_MEMORY;
+    if (seat == NULL)
+        return TROUPE_NO_MEMORY;
     seat->runner = runner;
     runner->seat = seat;
     world->seats[world->seat_count++] = seat;
@@ -301,10 +357,13 @@ static void env_runner_join(tp_env *env, tp_runner *runner)
     tp_world *world = world_of(env);
     world_seat *seat = runner->seat;
     while (!seat->done)
-        if (!tp_world_step(world)) world->options.stuck(world->options.user, "a runner that is joined does not end");
+        if (!tp_world_step(world))
+            world->options.stuck(world->options.user, "a runner that is joined does not end");
     for (uint32_t i = 0; i < world->seat_count; i++) {
-        if (world->seats[i] != seat) continue;
-        memmove(&world->seats[i], &world->seats[i + 1], (world->seat_count - i - 1) * sizeof *world->seats);
+        if (world->seats[i] != seat)
+            continue;
+        memmove(&world->seats[i], &world->seats[i + 1],
+            (world->seat_count - i - 1) * sizeof *world->seats);
         world->seat_count--;
         break;
     }
@@ -316,18 +375,22 @@ static void env_runner_wake(tp_env *env, tp_runner *runner)
 {
     (void)env;
     world_seat *seat = runner->seat;
-    if (seat != NULL) seat->woken = true;
+    if (seat != NULL)
+        seat->woken = true;
 }
 
 static troupe_status env_job_start(tp_env *env, tp_job *job)
 {
     tp_world *world = world_of(env);
-    if (world->job_count >= world->options.job_limit) return TROUPE_BUSY;
+    if (world->job_count >= world->options.job_limit)
+        return TROUPE_BUSY;
     world_job *entry = calloc(1, sizeof *entry);
-    if (entry == NULL) return TROUPE_NO_MEMORY;
+    if (entry == NULL)
+        return TROUPE_NO_MEMORY;
     entry->job = job;
     entry->due = world->now;
-    if (!world->options.calm) entry->due += draw_duration(&world->prng, TROUPE_MILLISECONDS(20));
+    if (!world->options.calm)
+        entry->due += draw_duration(&world->prng, TROUPE_MILLISECONDS(20));
     entry->next = world->jobs;
     world->jobs = entry;
     world->job_count++;
@@ -346,9 +409,11 @@ static bool env_wait(tp_env *env, tp_waiter *waiter, uint64_t deadline)
 {
     tp_world *world = world_of(env);
     while (atomic_load_explicit(&waiter->done, memory_order_acquire) == 0) {
-        if (world->now >= deadline) return false;
+        if (world->now >= deadline)
+            return false;
         if (!tp_world_step_until(world, deadline) && deadline == TP_NEVER)
-            world->options.stuck(world->options.user, "a thread waits, and nothing is left that could happen");
+            world->options.stuck(
+                world->options.user, "a thread waits, and nothing is left that could happen");
     }
     return true;
 }
@@ -365,12 +430,16 @@ static void env_signal(tp_env *env, tp_waiter *waiter)
     atomic_store_explicit(&waiter->done, 1, memory_order_release);
 }
 
-static bool env_is_runner(tp_env *env) { return world_of(env)->running != NULL; }
+static bool env_is_runner(tp_env *env)
+{
+    return world_of(env)->running != NULL;
+}
 
 static void env_write_log(tp_env *env, const char *text, size_t size)
 {
     tp_world *world = world_of(env);
-    if (size > WORLD_LOG / 2) size = WORLD_LOG / 2;
+    if (size > WORLD_LOG / 2)
+        size = WORLD_LOG / 2;
     if (world->log_size + size >= WORLD_LOG) { /* the older half goes */
         size_t cut = world->log_size / 2;
         memmove(world->log, world->log + cut, world->log_size - cut);
@@ -381,18 +450,28 @@ static void env_write_log(tp_env *env, const char *text, size_t size)
     world->log[world->log_size] = 0;
 }
 
-const char *tp_world_log(tp_world *world) { return world->log; }
+const char *tp_world_log(tp_world *world)
+{
+    return world->log;
+}
 
-static void env_destroy(tp_env *env) { (void)env; /* the world's */ }
+static void env_destroy(tp_env *env)
+{
+    (void)env; /* the world's */
+}
 
 static uint32_t env_choose(tp_env *env, uint32_t alternatives)
 {
     tp_world *world = world_of(env);
-    if (world->options.calm) return alternatives - 1;
+    if (world->options.calm)
+        return alternatives - 1;
     return (uint32_t)tp_prng_below(&world->prng, alternatives);
 }
 
-static void env_mark(tp_env *env, const char *situation) { tp_world_mark(world_of(env), situation); }
+static void env_mark(tp_env *env, const char *situation)
+{
+    tp_world_mark(world_of(env), situation);
+}
 
 static void env_trace(tp_env *env, uint32_t what, uint64_t detail)
 {
@@ -402,28 +481,47 @@ static void env_trace(tp_env *env, uint32_t what, uint64_t detail)
 tp_env *tp_world_env(tp_world *world)
 {
     world_env *self = calloc(1, sizeof *self);
-    if (self == NULL) return NULL;
+    if (self == NULL)
+        return NULL;
     self->world = world;
     self->next = world->envs;
     world->envs = self;
-    self->env = (tp_env){.now = env_now, .wall = env_wall, .entropy = env_entropy, .pulse = &world->pulse,
-        .cores = 2, .memory = UINT64_C(1) << 32, .runner_start = env_runner_start, .runner_join = env_runner_join,
-        .runner_wake = env_runner_wake, .job_start = env_job_start, .wait_begin = env_wait_begin,
-        .wait = env_wait, .wait_end = env_wait_end, .signal = env_signal, .is_runner = env_is_runner,
-        .write_log = env_write_log, .destroy = env_destroy, .choose = env_choose, .mark = env_mark,
-        .trace = env_trace, .mutants = world->options.mutants};
+    self->env = (tp_env){.now = env_now,
+        .wall = env_wall,
+        .entropy = env_entropy,
+        .pulse = &world->pulse,
+        .cores = 2,
+        .memory = UINT64_C(1) << 32,
+        .runner_start = env_runner_start,
+        .runner_join = env_runner_join,
+        .runner_wake = env_runner_wake,
+        .job_start = env_job_start,
+        .wait_begin = env_wait_begin,
+        .wait = env_wait,
+        .wait_end = env_wait_end,
+        .signal = env_signal,
+        .is_runner = env_is_runner,
+        .write_log = env_write_log,
+        .destroy = env_destroy,
+        .choose = env_choose,
+        .mark = env_mark,
+        .trace = env_trace,
+        .mutants = world->options.mutants};
     return &self->env;
 }
 
-/* ---- its begin and end ------------------------------------------------------------------------------------------- */
+/* ---- its begin and end ----------------------------------------------------------------------- */
 
 tp_world *tp_world_create(const tp_world_options *options)
 {
     tp_world *world = calloc(1, sizeof *world);
-    if (world == NULL) return NULL;
+    if (world == NULL)
+        return NULL;
     world->options = *options;
-    if (world->options.step_limit == 0) world->options.step_limit = 4000000;
-    if (world->options.job_limit == 0) world->options.job_limit = 16;
+    if (world->options.step_limit == 0)
+        world->options.step_limit = 4000000;
+    if (world->options.job_limit == 0)
+        world->options.job_limit = 16;
     uint64_t seed = options->seed;
     tp_prng_seed(&world->prng, tp_prng_split(&seed));
     tp_prng_seed(&world->entropy, tp_prng_split(&seed));
@@ -436,8 +534,10 @@ tp_world *tp_world_create(const tp_world_options *options)
 
 void tp_world_destroy(tp_world *world)
 {
-    if (world == NULL) return;
-    for (uint32_t i = 0; i < world->seat_count; i++) free(world->seats[i]);
+    if (world == NULL)
+        return;
+    for (uint32_t i = 0; i < world->seat_count; i++)
+        free(world->seats[i]);
     while (world->jobs != NULL) {
         world_job *job = world->jobs;
         world->jobs = job->next;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A simulated world: clock, chance, threads, jobs and memory of one or several nodes, made of a seed. It fills in src/os/env.h, so
- * that the product's own code runs in it. Not a model of actors: what is asked of them and checked is in stage.h.
+ * A simulated world: clock, chance, threads, jobs and memory of one or several nodes, made of a
+ * seed. It fills in src/os/env.h, so that the product's own code runs in it. Not a model of actors:
+ * what is asked of them and checked is in stage.h.
  *
  * Invariants
- * 1. Nothing enters the trace but what follows from the seed: no wall clock, no address, no order of a hash table.
+ * 1. Nothing enters the trace but what follows from the seed: no wall clock, no address, no order
+ * of a hash table.
  * 2. The clock moves between steps, and inside one only by tp_world_advance. It never goes back.
  * 3. A runner that was woken, or has arrivals, is stepped again, however long it was left alone.
  *
@@ -30,8 +32,8 @@ typedef struct tp_world_effect {
 typedef struct tp_world_record {
     tp_world_effect *effects;
     size_t count, capacity;
-    bool compares;      /* false: writes, true: compares */
-    size_t differs_at;  /* SIZE_MAX: nowhere */
+    bool compares;     /* false: writes, true: compares */
+    size_t differs_at; /* SIZE_MAX: nowhere */
     tp_world_effect other;
 } tp_world_record;
 
@@ -68,7 +70,8 @@ const troupe_allocator *tp_world_allocator(tp_world *world);
 uint64_t tp_world_live_blocks(const tp_world *world);
 uint64_t tp_world_live_bytes(const tp_world *world);
 uint64_t tp_world_allocations(const tp_world *world);
-/* From now on: each allocation fails `chance` times of 1,024, and all from number `first` for `count`. */
+/* From now on: each allocation fails `chance` times of 1,024, and all from number `first` for
+ * `count`. */
 void tp_world_fail_memory(tp_world *world, uint32_t chance, uint64_t first, uint64_t count);
 uint64_t tp_world_failed_allocations(const tp_world *world);
 
@@ -80,14 +83,16 @@ void tp_world_advance(tp_world *world, uint64_t duration);
 /* Did this step begin at or after `moment`? Outside: now. */
 uint64_t tp_world_step_began(const tp_world *world);
 
-/* One step of a runner, one job, or one event; moves the clock if nothing is due. False: nothing is, ever. */
+/* One step of a runner, one job, or one event; moves the clock if nothing is due. False: nothing
+ * is, ever. */
 bool tp_world_step(tp_world *world);
 /* The same, but not past `until`: then the clock stands there, and it returns false. */
 bool tp_world_step_until(tp_world *world, uint64_t until);
 /* No runner is in a pause any more, and from now on none gets into one. */
 void tp_world_calm(tp_world *world);
 
-/* Calls `happen` outside of steps at `due`. Caller's storage, kept until then or until it is cancelled. */
+/* Calls `happen` outside of steps at `due`. Caller's storage, kept until then or until it is
+ * cancelled. */
 typedef struct tp_world_event tp_world_event;
 struct tp_world_event {
     void (*happen)(tp_world_event *event);

@@ -12,12 +12,12 @@
 #include <troupe.h>
 
 #define WORLD_SEATS 64
-#define WORLD_LOG 16384
-#define WORLD_KEPT 256
+#define WORLD_LOG   16384
+#define WORLD_KEPT  256
 
 typedef struct world_seat {
     tp_runner *runner;
-    uint64_t due;          /* as its last step said */
+    uint64_t due; /* as its last step said */
     uint64_t paused_until;
     bool woken;
     bool done;
@@ -38,11 +38,11 @@ typedef struct world_env {
 typedef struct world_memory {
     troupe_allocator allocator;
     tp_prng prng;
-    uint64_t blocks, bytes;      /* that are out */
+    uint64_t blocks, bytes; /* that are out */
     uint64_t allocations, failed;
     uint32_t chance;
     uint64_t first, count;
-    void *kept[WORLD_KEPT];      /* released, and not yet the system's again */
+    void *kept[WORLD_KEPT]; /* released, and not yet the system's again */
     uint32_t kept_at;
 } world_memory;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Simulations: your own actors in a world made of a seed, where the clock jumps, shards pause, and a failing run repeats bit for bit.
- * Compile them into a shared object and run them by the tool:
+ * Simulations: your own actors in a world made of a seed, where the clock jumps, shards pause, and
+ * a failing run repeats bit for bit. Compile them into a shared object and run them by the tool:
  *
  *     TROUPE_SIMULATION(money_is_conserved, .shards = 3, .faults = TROUPE_FAULTS_ALL)
  *     {
@@ -11,13 +11,15 @@
  *         troupe_sim_at_rest(sim, total_balance_is, 100000);
  *     }
  *
- *     cc -shared -fPIC -o shop_test.so shop_test.c && troupe sim --load ./shop_test.so --seeds 10000
+ *     cc -shared -fPIC -o shop_test.so shop_test.c
+ *     troupe sim --load ./shop_test.so --seeds 10000
  *
- * Rules. Actors take time and chance from troupe_now, troupe_wall and troupe_random only, and keep nothing outside of their state: a run that
- * differs from itself is reported. Everything happens on one thread. A panic of an actor is a violation, unless the simulation
- * says `.may_panic = true`.
+ * Rules. Actors take time and chance from troupe_now, troupe_wall and troupe_random only, and keep
+ * nothing outside of their state: a run that differs from itself is reported. Everything happens on
+ * one thread. A panic of an actor is a violation, unless the simulation says `.may_panic = true`.
  *
- * Threads: all functions here are for the simulation's own function and its checks, on the thread that runs them.
+ * Threads: all functions here are for the simulation's own function and its checks, on the thread
+ * that runs them.
  */
 #ifndef TROUPE_SIM_H
 #define TROUPE_SIM_H
@@ -44,34 +46,40 @@ typedef struct troupe_simulation {
     size_t size; /* set by TROUPE_SIMULATION */
     const char *name;
     troupe_sim_run *run;
-    uint32_t shards;  /* 0: 1 to 4, by chance */
-    uint32_t faults;  /* TROUPE_FAULTS_… */
-    uint64_t steps;   /* the most that a run may take; 0: 400,000 */
+    uint32_t shards; /* 0: 1 to 4, by chance */
+    uint32_t faults; /* TROUPE_FAULTS_… */
+    uint64_t steps;  /* the most that a run may take; 0: 400,000 */
     bool may_panic;
 } troupe_simulation;
 
-#define TROUPE_SIMULATION(simulation, ...)                                                         \
-    static void simulation##_run(troupe_sim *sim);                                                 \
-    static const troupe_simulation simulation##_description = {.size = sizeof(troupe_simulation),  \
-        .name = #simulation, .run = simulation##_run, __VA_ARGS__};                                \
-    static const troupe_simulation *const simulation##_entry                                       \
-        __attribute__((section("troupe_simulations"), used)) = &simulation##_description;          \
+#define TROUPE_SIMULATION(simulation, ...)                                                        \
+    static void simulation##_run(troupe_sim *sim);                                                \
+    static const troupe_simulation simulation##_description = {.size = sizeof(troupe_simulation), \
+        .name = #simulation,                                                                      \
+        .run = simulation##_run,                                                                  \
+        __VA_ARGS__};                                                                             \
+    static const troupe_simulation *const simulation##_entry                                      \
+        __attribute__((section("troupe_simulations"), used)) = &simulation##_description;         \
     static void simulation##_run(troupe_sim *sim)
 
 /* Before the first call: an actor type, which must outlive the simulation. */
 TROUPE_API void troupe_sim_load(troupe_sim *sim, const troupe_type *type);
-/* Before the first call: the node's options, to be changed; `shards` and `allocator` are the world's. */
+/* Before the first call: the node's options, to be changed; `shards` and `allocator` are the
+ * world's. */
 TROUPE_API troupe_node_options *troupe_sim_options(troupe_sim *sim);
 
-/* Tells from outside. A refusal for want of room is tried again as the world goes on; others are violations. */
-TROUPE_API void troupe_sim_tell(troupe_sim *sim, troupe_id id, const char *method, troupe_slice payload);
+/* Tells from outside. A refusal for want of room is tried again as the world goes on; others are
+ * violations. */
+TROUPE_API void troupe_sim_tell(
+    troupe_sim *sim, troupe_id id, const char *method, troupe_slice payload);
 /* Asks, and lets the world go on until the answer is there. Release the answer. */
-TROUPE_API troupe_status troupe_sim_ask(troupe_sim *sim, troupe_id id, const char *method, troupe_slice payload,
-    troupe_answer *ret_answer);
-/* Asks without waiting: `done` (may be NULL) hears the answer, inside the world: it must not call troupe_sim_ask. */
+TROUPE_API troupe_status troupe_sim_ask(troupe_sim *sim, troupe_id id, const char *method,
+    troupe_slice payload, troupe_answer *ret_answer);
+/* Asks without waiting: `done` (may be NULL) hears the answer, inside the world: it must not call
+ * troupe_sim_ask. */
 typedef void troupe_sim_done(troupe_sim *sim, const troupe_answer *answer, void *user);
-TROUPE_API void troupe_sim_send(troupe_sim *sim, troupe_id id, const char *method, troupe_slice payload, uint64_t timeout,
-    troupe_sim_done *done, void *user);
+TROUPE_API void troupe_sim_send(troupe_sim *sim, troupe_id id, const char *method,
+    troupe_slice payload, uint64_t timeout, troupe_sim_done *done, void *user);
 
 /* Chance of this seed: any number, and one below `count`. */
 TROUPE_API uint64_t troupe_sim_random(troupe_sim *sim);
@@ -81,19 +89,23 @@ TROUPE_API uint64_t troupe_sim_now(troupe_sim *sim);
 TROUPE_API void troupe_sim_sleep(troupe_sim *sim, uint64_t duration);
 TROUPE_API void troupe_sim_rest(troupe_sim *sim);
 
-/* Waits for rest, then calls `check` with what it should find. Call troupe_sim_violated in it if that does not hold. */
+/* Waits for rest, then calls `check` with what it should find. Call troupe_sim_violated in it if
+ * that does not hold. */
 typedef void troupe_sim_check(troupe_sim *sim, int64_t expected);
 TROUPE_API void troupe_sim_at_rest(troupe_sim *sim, troupe_sim_check *check, int64_t expected);
-TROUPE_API TROUPE_NORETURN void troupe_sim_violated(troupe_sim *sim, const char *format, ...) TROUPE_PRINTF(2, 3);
+TROUPE_NORETURN TROUPE_API void troupe_sim_violated(troupe_sim *sim, const char *format, ...)
+    TROUPE_PRINTF(2, 3);
 
-/* How the tool finds the simulations of a shared object; every file that includes this brings a copy, of which one is kept. */
+/* How the tool finds the simulations of a shared object; every file that includes this brings a
+ * copy, of which one is kept. */
 #ifndef TROUPE_SIM_NO_TABLE
 #define TROUPE_SIM_TABLE_SYMBOL "troupe_simulation_table"
 extern const troupe_simulation *const __start_troupe_simulations[]
     __attribute__((weak, visibility("hidden")));
 extern const troupe_simulation *const __stop_troupe_simulations[]
     __attribute__((weak, visibility("hidden")));
-TROUPE_API __attribute__((weak)) const troupe_simulation *const *troupe_simulation_table(size_t *ret_count);
+TROUPE_API __attribute__((weak)) const troupe_simulation *const *troupe_simulation_table(
+    size_t *ret_count);
 const troupe_simulation *const *troupe_simulation_table(size_t *ret_count)
 {
     *ret_count = (size_t)(__stop_troupe_simulations - __start_troupe_simulations);
