@@ -304,11 +304,7 @@ static bool check_accounts(tp_bench *bench, troupe_client *client, soak *what)
         }                                                                                 \
     } while (0)
 
-<<<<<<< Updated upstream
 /* Timers may still be due, and restarts after a back-off: waits up to ten seconds for them. */
-=======
-/* Timers may still be due, and restarts after a back-off: waits for it, up to ten seconds. */
->>>>>>> Stashed changes
 static bool settle(troupe_node *node, troupe_stats *stats)
 {
     for (int i = 0; i < 100; i++) {
