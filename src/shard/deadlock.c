@@ -36,10 +36,12 @@ typedef struct edge {
 
 /* The payload of a TP_PROBE. */
 typedef struct probe {
-    uint32_t round; /* 1: searches, 2: confirms */
+    uint32_t round; /* 1: searches, 2: confirms, 3: lets the first ask be searched from again */
     uint32_t hops;  /* edges found; edges[0] is the ask that it began with */
     uint32_t at;    /* the edge whose target is visited */
     uint32_t path_size;
+    tp_call search; /* its number, in two halves, among those of the shard `origin` */
+    uint32_t origin;
     edge edges[HOPS_MAX];
     char path[PATH_MAX_BYTES];
 } probe;
@@ -107,6 +109,15 @@ static void fail_victim(tp_shard *shard, const probe *self)
     tp_send_control(shard, tp_hash_shard(youngest->hash, shard->shared->shard_count), message);
 }
 
+/* A search finds one circle, and that may be broken elsewhere: the ask that it began with, should
+ * it still wait, is searched from again. */
+static void look_again(tp_shard *shard, probe *self)
+{
+    self->round = 3;
+    self->at = 0;
+    send_probe(shard, self);
+}
+
 /* The turn of `actor` that holds up the ask at self->at waits for an ask: the next edge. */
 static void follow(tp_shard *shard, probe *self, tp_activation *actor, troupe_turn *turn)
 {
@@ -122,18 +133,18 @@ static void follow(tp_shard *shard, probe *self, tp_activation *actor, troupe_tu
         if (next == 0) {
             TP_MARK(shard, "cycle confirmed");
             fail_victim(shard, self);
+            look_again(shard, self);
             return;
         }
         self->at = next;
         send_probe(shard, self);
         return;
     }
-    const edge *first = &self->edges[0];
-    if (turn->prober_shard == first->shard + 1 && turn->prober.slot == first->call.slot &&
-        turn->prober.generation == first->call.generation)
+    if (turn->prober_shard == self->origin + 1 && turn->prober.slot == self->search.slot &&
+        turn->prober.generation == self->search.generation)
         return; /* this search was here by another way: each turn once, or ways multiply */
-    turn->prober = first->call;
-    turn->prober_shard = first->shard + 1;
+    turn->prober = self->search;
+    turn->prober_shard = self->origin + 1;
     uint32_t size_before = self->path_size;
     add_path(self, actor, turn);
     if (same_call(&self->edges[0], shard->number, turn->wait_call)) {
@@ -170,15 +181,23 @@ static void visit(tp_shard *shard, probe *self)
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
         if (!is_asked_by(turn->message, ask))
             continue;
+        if (round == 3)
+            return;
         ask->queued = 0;
         follow(shard, self, actor, turn);
         return;
     }
-    bool waits = false;
-    for (tp_fifo_node *node = actor->mailbox.head; node != NULL && !waits; node = node->next)
-        waits = is_asked_by(tp_message_of(node), ask);
-    if (!waits)
+    tp_message *waits = NULL;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL && waits == NULL; node = node->next)
+        if (is_asked_by(tp_message_of(node), ask))
+            waits = tp_message_of(node);
+    if (waits == NULL)
         return;
+    if (round == 3) {
+        waits->flags &= (uint8_t)~TP_MESSAGE_PROBED;
+        tp_deadlock_watch(shard, actor);
+        return;
+    }
     ask->queued = 1;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
         self->at = at;
@@ -229,6 +248,9 @@ static void begin_probe(tp_shard *shard, tp_activation *actor, tp_message *messa
     self.hops = 1;
     self.at = 0;
     self.path_size = 0;
+    uint64_t search = ++shard->searches;
+    self.search = (tp_call){(uint32_t)search, (uint32_t)(search >> 32)};
+    self.origin = shard->number;
     self.edges[0] = (edge){message->from, 0, actor->hash, message->from_shard, 1};
     message->flags |= TP_MESSAGE_PROBED;
     visit(shard, &self);

@@ -346,6 +346,7 @@ struct tp_shard {
     uint32_t turns_left; /* of this pass */
     uint32_t sample;
     uint64_t chains;
+    uint64_t searches; /* for circles, that began here */
 
     /* messages */
     tp_pool pool;
@@ -388,8 +389,9 @@ struct tp_shard {
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
     uint32_t subscription_count;
 
-    _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
-    _Atomic uint32_t inbox_count;          /* [any] outside calls in it */
+    _Alignas(TP_CACHE_LINE) tp_mpsc inbox;               /* [any] */
+    _Atomic uint32_t inbox_entered;                      /* [any] outside calls pushed, ever */
+    _Alignas(TP_CACHE_LINE) _Atomic uint32_t inbox_left; /* taken out, ever; read by [any] */
 };
 
 /* loop.c */
