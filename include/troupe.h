@@ -284,8 +284,8 @@ typedef struct troupe_type {
     troupe_status (*save)(
         troupe_turn *turn, const void *state, troupe_writer *writer); /* NULL: the state's bytes */
     troupe_status (*load)(troupe_turn *turn, void *state, troupe_slice saved); /* goes with save */
-    /* Frees what the state owns. Called once at the end of each activation, whatever ended it: after
-     * on_deactivate and the save, or instead of them when it ends by failure. */
+    /* Frees what the state owns. Called once at the end of each activation, whatever ended it:
+     * after on_deactivate and the save, or instead of them when it ends by failure. */
     void (*discard)(void *state);
     troupe_persist persist;
     troupe_reentrancy reentrancy;

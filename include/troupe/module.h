@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Modules: shared objects with actor types, loaded by `trouped --load`. A module says
- * TROUPE_MODULE(&type, ...) once; the daemon finds the symbol `troupe_module_entry`, checks its size
- * and API number, and registers the types. A module links libtroupe dynamically, as the daemon
+ * TROUPE_MODULE(&type, ...) once; the daemon finds the symbol `troupe_module_entry`, checks its
+ * size and API number, and registers the types. A module links libtroupe dynamically, as the daemon
  * does: a static copy would bring a second runtime.
  */
 #ifndef TROUPE_MODULE_H

@@ -18,7 +18,8 @@ static inline bool same_id(const void *item, const void *key)
     const tp_activation *actor = item;
     const id_parts *id = key;
     return actor->type == id->type && actor->key_size == id->key.size &&
-           actor->partition_size == id->partition.size && tp_bytes_are_equal(actor + 1, id->key.data, id->key.size) &&
+           actor->partition_size == id->partition.size &&
+           tp_bytes_are_equal(actor + 1, id->key.data, id->key.size) &&
            tp_bytes_are_equal(
                (const char *)(actor + 1) + actor->key_size, id->partition.data, id->partition.size);
 }

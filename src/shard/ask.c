@@ -174,7 +174,8 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
         TP_MARK(shard, "answer for an earlier activation");
         tp_pool_give(&shard->pool, callback);
         tp_pool_give(&shard->pool, reply);
-        tp_schedule(shard, actor); /* it may leave now, but not under the feet of a turn that ends */
+        /* It may leave now, but not under the feet of a turn that ends. */
+        tp_schedule(shard, actor);
         return;
     }
     reply->kind = TP_ANSWER;

@@ -270,7 +270,8 @@ static void watch_due(tp_shard *shard, tp_alarm *alarm)
             continue;
         begin_probe(shard, actor, message);
         probed++;
-        node = actor->mailbox.head; /* a circle on this shard ends at once, and takes messages out */
+        /* A circle on this shard ends at once, and takes messages out. */
+        node = actor->mailbox.head;
     }
     if (probed == PROBED_AT_ONCE)
         tp_deadlock_watch(shard, actor);

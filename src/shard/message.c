@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lays messages out in one block of the pool: header, names, payload. It knows nothing of where they
- * go. Called by whoever in the shard makes a message, a reply or a word of control.
+ * Lays messages out in one block of the pool: header, names, payload. It knows nothing of where
+ * they go. Called by whoever in the shard makes a message, a reply or a word of control.
  */
 #include "shard/message.h"
 

@@ -156,8 +156,8 @@ static inline char *tp_message_append(char *at, troupe_slice part)
     return at + part.size;
 }
 
-/* A message with its parts copied, kind TP_TELL, no deadline, all else zero. NULL: no memory. Inline, so
- * that on the hot paths parts that a caller never gives cost nothing. */
+/* A message with its parts copied, kind TP_TELL, no deadline, all else zero. NULL: no memory.
+ * Inline, so that on the hot paths parts that a caller never gives cost nothing. */
 __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
     tp_pool *pool, const tp_message_parts parts)
 {

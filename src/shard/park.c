@@ -105,7 +105,7 @@ troupe_status tp_park_reserve(troupe_turn *turn)
 troupe_status tp_park(troupe_turn *turn, tp_wait wait)
 {
     tp_shard *shard = turn->shard;
-    /* The switch leaves the rounding mode to the thread: who changes it puts it back before a park. */
+    /* The switch leaves the rounding mode to the thread: who changes it puts it back first. */
     TP_DEBUG_ASSERT(fegetround() == FE_TONEAREST);
     TP_TRACE(shard, TP_TRACE_PARK, turn->actor->hash ^ (uint64_t)wait);
     turn->wait = wait;
