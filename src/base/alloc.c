@@ -6,6 +6,8 @@
  */
 #include "base/alloc.h"
 
+#include "base/assert.h"
+
 #include <stdlib.h>
 
 #if defined(__linux__)
@@ -77,4 +79,24 @@ void *tp_allocate_zeroed(const troupe_allocator *allocator, size_t size)
         memset(block, 0, size);
     }
     return block;
+}
+
+/* The byte before the line says how far behind the block's begin it is: 16 to TP_CACHE_LINE. */
+void *tp_allocate_lines(const troupe_allocator *allocator, size_t size)
+{
+    unsigned char *block = tp_allocate_zeroed(allocator, size + TP_CACHE_LINE);
+    if (block == NULL) {
+        return NULL;
+    }
+    size_t ahead = TP_CACHE_LINE - (uintptr_t)block % TP_CACHE_LINE;
+    block[ahead - 1] = (unsigned char)ahead;
+    return block + ahead;
+}
+
+void tp_release_lines(const troupe_allocator *allocator, void *block, size_t size)
+{
+    if (block != NULL) {
+        unsigned char *line = block;
+        tp_release(allocator, line - line[-1], size + TP_CACHE_LINE);
+    }
 }

@@ -21,6 +21,11 @@ bool tp_allocator_cuts_in_place(const troupe_allocator *allocator);
  * table costs nothing until it is touched; any other allocator pays for a memset. */
 TROUPE_CHECK void *tp_allocate_zeroed(const troupe_allocator *allocator, size_t size);
 
+/* The same at the begin of a cache line, which an allocator need not give by itself. To be given
+ * back by tp_release_lines. */
+TROUPE_CHECK void *tp_allocate_lines(const troupe_allocator *allocator, size_t size);
+void tp_release_lines(const troupe_allocator *allocator, void *block, size_t size);
+
 /* NULL on failure. Size 0 is served as size 1. */
 TROUPE_CHECK static inline void *tp_allocate(const troupe_allocator *allocator, size_t size)
 {

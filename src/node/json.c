@@ -82,8 +82,11 @@ troupe_status troupe_json_string(
         copy = troupe_turn_alloc(turn, size + 1);
         memcpy(copy, held, size + 1);
     } else {
-        TROUPE_TRY(troupe_defer(
-            turn, (void (*)(void *))json_delete, root)); /* it lasts as long as the turn */
+        troupe_status status = troupe_defer(turn, (void (*)(void *))json_delete, root);
+        if (status != TROUPE_OK) { /* else it lasts as long as the turn */
+            json_decref(root);
+            return status;
+        }
         copy = (char *)(uintptr_t)json_string_value(member);
     }
     *ret_value = (troupe_slice){copy, size};

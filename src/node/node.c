@@ -124,8 +124,10 @@ static troupe_status allocate_node(
     const troupe_allocator *allocator =
         options.allocator != NULL ? options.allocator : tp_allocator_system();
     troupe_node *node = tp_allocate_zeroed(allocator, sizeof *node);
-    if (node == NULL)
+    if (node == NULL) {
+        snprintf(error, error_size, "%s", troupe_status_text(TROUPE_NO_MEMORY));
         return TROUPE_NO_MEMORY;
+    }
     node->shared.allocator = allocator;
     node->shared.options = options;
     node->shared.node = node;
@@ -262,14 +264,14 @@ static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, boo
             return false;
         tp_waiter waiter = {0};
         if (env->wait_begin(env, &waiter) != TROUPE_OK)
-            return false;
+            continue; /* no memory at the moment */
         env->wait(env, &waiter, tp_time_after(env->now(env), pause));
         env->wait_end(env, &waiter);
         if (pause < TROUPE_MILLISECONDS(10))
             pause *= 2;
         if (phase != TP_CLOSING &&
             tp_node_visit(node, 0, node->shared.shard_count, nothing, NULL) != TROUPE_OK)
-            return false;
+            continue; /* the same, or a stuck turn: until the limit */
     }
     return true;
 }

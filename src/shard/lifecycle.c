@@ -148,7 +148,25 @@ static troupe_status store(troupe_turn *turn, storing *self)
     return self->op.status;
 }
 
-static troupe_status load(troupe_turn *turn)
+/* The data of a load, given back also when its hook panics. */
+static void release_loaded(void *argument)
+{
+    tp_store_op *op = argument;
+    tp_release(op->allocator, (void *)(uintptr_t)op->data.data, op->data.size);
+    op->data = (troupe_slice){NULL, 0};
+}
+
+static troupe_status load_by_hook(troupe_turn *turn, tp_store_op *op)
+{
+    troupe_status status = troupe_defer(turn, release_loaded, op);
+    if (status == TROUPE_OK)
+        status = turn->actor->type->is.load(turn, tp_activation_state(turn->actor), op->data);
+    release_loaded(op);
+    return status;
+}
+
+/* `self` lasts until the turn's clean-ups have run. */
+static troupe_status load(troupe_turn *turn, storing *self)
 {
     tp_activation *actor = turn->actor;
     const troupe_type *is = &actor->type->is;
@@ -157,21 +175,20 @@ static troupe_status load(troupe_turn *turn)
     tp_extras *extras = tp_activation_extras(turn->shard, actor);
     if (extras == NULL)
         return TROUPE_NO_MEMORY;
-    storing self = {.op = {.kind = TP_STORE_LOAD}};
-    troupe_status status = store(turn, &self);
+    troupe_status status = store(turn, self);
     if (status != TROUPE_OK)
         return status;
-    extras->version = self.op.version;
-    if (self.op.data.data == NULL)
+    extras->version = self->op.version;
+    if (self->op.data.data == NULL)
         return TROUPE_OK;
-    if (is->load != NULL) {
-        status = is->load(turn, tp_activation_state(actor), self.op.data);
-    } else if (self.op.data.size == is->state_size) {
-        memcpy(tp_activation_state(actor), self.op.data.data, is->state_size);
+    if (is->load != NULL)
+        return load_by_hook(turn, &self->op);
+    if (self->op.data.size == is->state_size) {
+        memcpy(tp_activation_state(actor), self->op.data.data, is->state_size);
     } else {
         status = TROUPE_CORRUPT;
     }
-    tp_release(self.op.allocator, (void *)(uintptr_t)self.op.data.data, self.op.data.size);
+    release_loaded(&self->op);
     return status;
 }
 
@@ -179,7 +196,8 @@ void tp_activate_body(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
-    troupe_status status = load(turn);
+    storing loading = {.op = {.kind = TP_STORE_LOAD}};
+    troupe_status status = load(turn, &loading);
     if (status == TROUPE_OK && actor->type->is.on_activate != NULL)
         status = actor->type->is.on_activate(turn, tp_activation_state(actor));
     tp_turn_end(turn, status);
@@ -324,7 +342,15 @@ troupe_status troupe_write(troupe_writer *writer, const void *data, size_t size)
     return TROUPE_OK;
 }
 
-static troupe_status save(troupe_turn *turn)
+static void release_written(void *argument)
+{
+    troupe_writer *writer = argument;
+    tp_release(writer->allocator, writer->data, writer->capacity);
+    writer->data = NULL;
+}
+
+/* `writer` lasts until the turn's clean-ups have run. */
+static troupe_status save(troupe_turn *turn, troupe_writer *writer)
 {
     tp_activation *actor = turn->actor;
     const troupe_type *is = &actor->type->is;
@@ -332,15 +358,16 @@ static troupe_status save(troupe_turn *turn)
         return TROUPE_OK;
     if (TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE))
         return TROUPE_OK;
-    troupe_writer writer = {.allocator = turn->shard->shared->allocator};
     troupe_status status = TROUPE_OK;
     storing self = {.op = {.kind = TP_STORE_SAVE, .version = actor->extras->version}};
     self.op.data = (troupe_slice){tp_activation_state(actor), is->state_size};
     if (is->save != NULL) {
-        status = is->save(turn, tp_activation_state(actor), &writer);
-        if (status == TROUPE_OK && writer.failed)
+        status = troupe_defer(turn, release_written, writer); /* also when it panics */
+        if (status == TROUPE_OK)
+            status = is->save(turn, tp_activation_state(actor), writer);
+        if (status == TROUPE_OK && writer->failed)
             status = TROUPE_NO_MEMORY;
-        self.op.data = (troupe_slice){writer.data != NULL ? writer.data : "", writer.size};
+        self.op.data = (troupe_slice){writer->data != NULL ? writer->data : "", writer->size};
     }
     if (status == TROUPE_OK)
         status = store(turn, &self);
@@ -348,7 +375,7 @@ static troupe_status save(troupe_turn *turn)
         actor->extras->version = self.op.version + 1;
         actor->flags &= (uint8_t)~TP_DIRTY;
     }
-    tp_release(writer.allocator, writer.data, writer.capacity);
+    release_written(writer);
     return status;
 }
 
@@ -359,7 +386,8 @@ void tp_deactivate_body(troupe_turn *turn)
     /* A second attempt, after a save that failed, only saves. */
     if (actor->type->is.on_deactivate != NULL && (actor->flags & TP_LIVE))
         actor->type->is.on_deactivate(turn, tp_activation_state(actor), extras->reason);
-    tp_turn_end(turn, save(turn));
+    troupe_writer writer = {.allocator = turn->shard->shared->allocator};
+    tp_turn_end(turn, save(turn, &writer));
 }
 
 /* The turn of on_deactivate and the save has ended. */

@@ -89,12 +89,15 @@ troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...)
     if (value == NULL)
         return troupe_fail(turn, TROUPE_USAGE, "the JSON pack '%s' is wrong: %s", pack, error.text);
     size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
-    char *text = size != 0 ? troupe_turn_alloc(turn, size) : NULL;
+    /* Not troupe_turn_alloc: its panic would leave the value behind. */
+    char *text = size != 0 ? tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes,
+                                 turn->actor->type->is.arena_limit, size)
+                           : NULL;
     if (text != NULL)
         size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
     if (text == NULL)
-        return troupe_fail(turn, TROUPE_NO_MEMORY, "no memory for a JSON reply");
+        return troupe_fail(turn, TROUPE_NO_MEMORY, "no memory for a JSON reply, or it is beyond arena_limit");
     return troupe_reply_typed(turn, TROUPE_JSON, (troupe_slice){text, size});
 }
 

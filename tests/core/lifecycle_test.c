@@ -10,6 +10,7 @@ typedef struct diary {
     char text[4096];
     bool refuse;      /* activations fail */
     bool refuse_save; /* saves fail */
+    bool panic;       /* save and load hooks panic */
     uint64_t nap;     /* of on_deactivate */
 } diary;
 
@@ -77,13 +78,14 @@ static troupe_status save(troupe_turn *turn, const void *state, troupe_writer *w
         (unsigned long long)((const item *)state)->count);
     for (int i = 0; i < size; i++)
         TROUPE_TRY(troupe_write(writer, &text[i], 1));
+    TROUPE_REQUIRE(turn, !to->panic);
     return TROUPE_OK;
 }
 
 static troupe_status load(troupe_turn *turn, void *state, troupe_slice saved)
 {
-    (void)turn;
     char text[32] = "";
+    TROUPE_REQUIRE(turn, !((const diary *)troupe_turn_user(turn))->panic);
     if (saved.size >= sizeof text)
         return TROUPE_CORRUPT;
     memcpy(text, saved.data, saved.size);
@@ -342,7 +344,7 @@ static void messages_that_come_while_an_actor_leaves_go_to_its_next_activation(v
     assert_int_equal(calls[0].ends, 0);
     scene_run(&h.s, MS(100));
     for (int i = 0; i < 3; i++) {
-        char want[8];
+        char want[16];
         snprintf(want, sizeof want, "%d", i + 2); /* the state came along, the order was kept */
         assert_heard(calls[i].got, TROUPE_OK);
         assert_string_equal(calls[i].got.text, want);
@@ -370,6 +372,31 @@ static void a_save_that_fails_keeps_the_actor_and_is_tried_again(void **state)
     scene_run(&h.s, MS(100));
     assert_int_equal(stats_of(h.s.node).active, 0);
     assert_string_equal(ask(h.s.node, "hooked/a", "get", "").text, "2");
+    scene_close(&h.s);
+}
+
+static void hooks_that_panic_hurt_their_own_activation_and_leak_nothing(void **state)
+{
+    (void)state;
+    house h;
+    open_house(&h, NULL);
+    ask(h.s.node, "hooked/a", "add", "");
+    assert_ok(troupe_node_deactivate(h.s.node, id_of("hooked/a")));
+    scene_run(&h.s, MS(100));
+    h.book.panic = true;
+    heard got = ask(h.s.node, "hooked/a", "add", ""); /* its load panics */
+    assert_heard(got, TROUPE_PANIC);
+    assert_int_equal(stats_of(h.s.node).active, 0);
+    h.book.panic = false;
+    assert_string_equal(ask(h.s.node, "hooked/a", "add", "").text, "2");
+    h.book.panic = true;
+    assert_ok(troupe_node_deactivate(h.s.node, id_of("hooked/a"))); /* its save panics */
+    scene_run(&h.s, MS(100));
+    assert_int_equal(stats_of(h.s.node).panics, 2);
+    assert_int_equal(stats_of(h.s.node).active, 0);
+    h.book.panic = false;
+    assert_heard(ask(h.s.node, "hooked/a", "add", ""), TROUPE_OK);
+    assert_heard(ask(h.s.node, "loose/b", "add", ""), TROUPE_OK);
     scene_close(&h.s);
 }
 
@@ -486,6 +513,7 @@ int main(void)
         cmocka_unit_test(beyond_memory_limit_idle_actors_go_by_bytes),
         cmocka_unit_test(messages_that_come_while_an_actor_leaves_go_to_its_next_activation),
         cmocka_unit_test(a_save_that_fails_keeps_the_actor_and_is_tried_again),
+        cmocka_unit_test(hooks_that_panic_hurt_their_own_activation_and_leak_nothing),
         cmocka_unit_test(subscribers_see_the_life_of_actors_until_they_leave),
         cmocka_unit_test(actors_are_looked_up_and_listed_without_being_touched),
     };

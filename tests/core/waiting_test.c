@@ -325,7 +325,7 @@ static void a_sleep_takes_its_time_and_holds_up_nobody_else(void **state)
     call calls[20];
     uint64_t begin = tp_world_now(c.s.world);
     for (int i = 0; i < 20; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "clock/%d", i);
         scene_ask(&c.s, &calls[i], id, "rest", "100", NULL);
     }
@@ -378,7 +378,7 @@ static void deferred_cleanups_run_last_registered_first_however_the_turn_ends(vo
     open_clocks(&c, NULL);
     static const char *const ends[] = {"reply", "fail", "sleep"};
     for (int i = 0; i < 3; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "clock/%d", i);
         heard got = ask(c.s.node, id, "tidy", ends[i]);
         assert_heard(got, i == 1 ? TROUPE_APPLICATION : TROUPE_OK);

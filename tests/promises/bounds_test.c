@@ -356,7 +356,7 @@ static void parked_turns_are_bounded_and_those_beyond_get_busy(void **state)
     open_bounds(&b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .max_fibers = 4});
     call calls[10];
     for (int i = 0; i < 10; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "b/%d", i);
         scene_ask(&b.s, &calls[i], id, "nap", "50", NULL);
     }
@@ -384,7 +384,7 @@ static void jobs_that_wait_for_a_thread_are_bounded(void **state)
     open_bounds(&b, NULL);
     call calls[40]; /* the world's pool holds sixteen */
     for (int i = 0; i < 40; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "b/%d", i);
         scene_ask(&b.s, &calls[i], id, "block", "", NULL);
     }
@@ -416,7 +416,7 @@ static void a_full_pool_of_threads_refuses_blocking_jobs(void **state)
     static call calls[200];
     memset(calls, 0, sizeof calls);
     for (int i = 0; i < 200; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "b/%d", i);
         assert_ok(troupe_client_ask_callback(
             client, id_of(id), "block", troupe_str(""), NULL, call_over, &calls[i]));
@@ -469,7 +469,7 @@ static void replies_are_never_refused_however_full_the_links_are(void **state)
     call calls[200];
     uint32_t tried = 0, ended_well = 0, busy = 0;
     for (int i = 0; i < 200; i++) {
-        char id[16], text[32];
+        char id[32], text[32];
         snprintf(id, sizeof id, "b/%d", i % 40);
         snprintf(text, sizeof text, "b/%d 30", (i * 7 + 1) % 40);
         troupe_status status =

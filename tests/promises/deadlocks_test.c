@@ -88,7 +88,7 @@ static void a_circle_of_independent_callers_has_exactly_one_victim(void **state)
             open_ring(&s, shards, 0);
             call calls[5];
             for (int i = 0; i < length; i++) { /* each rests, then asks the one to its right */
-                char id[16], list[32];
+                char id[32], list[32];
                 snprintf(id, sizeof id, "a/%d", i);
                 snprintf(list, sizeof list, "2 a/%d", (i + 1) % length);
                 scene_ask(&s, &calls[i], id, "go", list, NULL);
@@ -102,7 +102,7 @@ static void a_circle_of_independent_callers_has_exactly_one_victim(void **state)
                     assert_heard(calls[i].got, TROUPE_OK);
                 else
                     for (int hop = 0; hop < length; hop++) {
-                        char id[16];
+                        char id[32];
                         snprintf(id, sizeof id, "a/%d go", hop);
                         assert_says(calls[i].got.text, id);
                     }
@@ -122,7 +122,7 @@ static void two_circles_that_share_nothing_have_a_victim_each(void **state)
     call calls[4];
     static const char *const lists[] = {"2 a/1", "2 a/0", "2 a/3", "2 a/2"};
     for (int i = 0; i < 4; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "a/%d", i);
         scene_ask(&s, &calls[i], id, "go", lists[i], NULL);
     }
@@ -160,7 +160,7 @@ static void a_long_wait_without_a_circle_is_left_alone(void **state)
         open_ring(&s, shards, 0);
         call calls[12]; /* a fan of chains that all end at one slow actor */
         for (int i = 0; i < 12; i++) {
-            char id[16], list[64];
+            char id[32], list[64];
             snprintf(id, sizeof id, "a/%d", i % 6);
             snprintf(list, sizeof list, "1 a/m%d a/n%d a/slow", i % 3, i % 2);
             scene_ask(&s, &calls[i], id, "go", list, NULL);

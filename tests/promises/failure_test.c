@@ -242,7 +242,7 @@ static void messages_that_wait_survive_a_restart(void **state)
     scene_run(&t.s, TROUPE_SECONDS(1));
     assert_heard(calls[0].got, TROUPE_PANIC);
     for (int i = 1; i < 6; i++) {
-        char want[8];
+        char want[16];
         snprintf(want, sizeof want, "%d", i);
         assert_heard(calls[i].got, TROUPE_OK);
         assert_string_equal(calls[i].got.text, want);

@@ -84,7 +84,7 @@ static void *send_all(void *argument)
         numbered message = {self->number, i};
         troupe_slice payload = {&message, sizeof message};
         for (int key = 0; key < 3; key++) {
-            char text[8];
+            char text[16];
             snprintf(text, sizeof text, "%d", key);
             troupe_id id = troupe_id_of("counter", text);
             if (i % 8 == 0) {
