@@ -55,6 +55,14 @@ static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method
     return TROUPE_OK;
 }
 
+/* Calls under way in the inbox, about: two counters, so that the two sides do not fight for one. */
+static uint32_t inbox_length(const tp_shard *shard)
+{
+    uint32_t left = atomic_load_explicit(&shard->inbox_left, memory_order_relaxed);
+    uint32_t length = atomic_load_explicit(&shard->inbox_entered, memory_order_relaxed) - left;
+    return (int32_t)length < 0 ? 0 : length;
+}
+
 /* Checks, and makes the call; it has one holder. */
 static troupe_status prepare(troupe_node *node, troupe_id id, const char *method,
     troupe_slice payload, const troupe_call_options *options, bool is_ask, tp_outside **ret)
@@ -71,8 +79,7 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
     }
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
     tp_shard *shard = shared->shards[tp_hash_shard(hash, shared->shard_count)];
-    if (atomic_load_explicit(&shard->inbox_count, memory_order_relaxed) >=
-            shared->options.inbox_limit ||
+    if (inbox_length(shard) >= shared->options.inbox_limit ||
         (!is_ask && atomic_load_explicit(&shard->crowded, memory_order_relaxed))) {
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
         return TROUPE_BUSY;
@@ -105,7 +112,7 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
 static void enter(troupe_node *node, tp_outside *outside)
 {
     tp_shard *shard = node->shared.shards[tp_hash_shard(outside->hash, node->shared.shard_count)];
-    atomic_fetch_add_explicit(&shard->inbox_count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shard->inbox_entered, 1, memory_order_relaxed);
     tp_inbox_push(shard, &outside->inbound);
 }
 

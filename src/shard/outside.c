@@ -119,7 +119,8 @@ static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, c
 static void arrive(tp_shard *shard, tp_inbound *inbound)
 {
     tp_outside *outside = TP_CONTAINER(inbound, tp_outside, inbound);
-    atomic_fetch_sub_explicit(&shard->inbox_count, 1, memory_order_relaxed);
+    uint32_t left = atomic_load_explicit(&shard->inbox_left, memory_order_relaxed);
+    atomic_store_explicit(&shard->inbox_left, left + 1, memory_order_relaxed);
     tp_message *message = tp_message_make(&shard->pool, &outside->parts);
     if (message == NULL) {
         tp_count(&shard->counters.no_memory);
