@@ -206,11 +206,17 @@ static void commit(tp_view *view)
     view->pending = 0;
 }
 
-void tp_view_resume(tp_view *view, const void *state)
+void tp_view_resume(tp_view *view, const void *state, const tp_deed *asked)
 {
     const tp_stage_type *type = &tp_stage_types[view->stage->players[view->actor].type];
     step_begins(view, state, "after a park");
-    if (view->parks == parks_of(view) || !type->interleaves)
+    if (view->parks == parks_of(view))
+        return; /* it did not park */
+    bool commits = asked != NULL || type->interleaves;
+    /* Between two attempts it slept: only the turn knows whether one of them parked, too. */
+    if (asked != NULL && asked->retries != 0 && !type->interleaves && view->turn->before != NULL)
+        commits = memcmp(view->turn->before, state, type->state_size) == 0;
+    if (!commits)
         return;
     memcpy(view->commit, state, type->state_size);
     commit(view);

@@ -143,7 +143,7 @@ static void do_ask(doing *self, tp_deed *deed)
     if (status != answer.status)
         tp_violate(self->stage, "P3 answer", "an ask returns %s and answers %s",
             troupe_status_name(status), troupe_status_name(answer.status));
-    tp_view_resume(&self->view, self->state);
+    tp_view_resume(&self->view, self->state, deed);
     tp_deed_answered(self->stage, deed, &answer, self->turn);
     troupe_answer_release(&answer);
 }
@@ -156,7 +156,7 @@ static void do_tell(doing *self, tp_deed *deed)
     tp_view_pause(&self->view, self->state);
     troupe_status status = troupe_tell(self->turn, tp_player_id(self->stage, deed->target),
         tp_deed_method(deed), tp_deed_payload(deed), &options);
-    tp_view_resume(&self->view, self->state);
+    tp_view_resume(&self->view, self->state, NULL);
     tp_deed_sent(self->stage, deed, status);
 }
 
@@ -201,7 +201,7 @@ static void do_sleep(doing *self, uint64_t duration)
     tp_view_pause(&self->view, self->state);
     troupe_status status =
         duration == 0 ? troupe_yield(self->turn) : troupe_sleep(self->turn, duration);
-    tp_view_resume(&self->view, self->state);
+    tp_view_resume(&self->view, self->state, NULL);
     check_wait(self, status, "a sleep");
     if (status == TROUPE_OK && tp_world_now(self->stage->world) < least)
         tp_violate(self->stage, "P3 waits", "a sleep ends early");
@@ -224,7 +224,7 @@ static void do_block(doing *self)
     self->stage->jobs_open++;
     tp_view_pause(&self->view, self->state);
     troupe_status status = troupe_blocking(self->turn, run_job, &job);
-    tp_view_resume(&self->view, self->state);
+    tp_view_resume(&self->view, self->state, NULL);
     self->stage->jobs_open--;
     check_wait(self, status, "a blocking job");
     if (job.runs != (status == TROUPE_OK))

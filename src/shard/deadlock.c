@@ -67,8 +67,12 @@ static void send_probe(tp_shard *shard, const probe *from)
         return; /* deadlines end the cycle */
     message->kind = TP_PROBE;
     tp_count(&shard->counters.probes);
-    tp_send_control(
-        shard, tp_hash_shard(from->edges[from->at].hash, shard->shared->shard_count), message);
+    uint32_t to = tp_hash_shard(from->edges[from->at].hash, shard->shared->shard_count);
+    if (to == shard->number) {
+        tp_fifo_push_back(&shard->probes, &message->node);
+    } else {
+        tp_send_control(shard, to, message);
+    }
 }
 
 static void add_path(probe *self, const tp_activation *actor, const troupe_turn *turn)
@@ -118,100 +122,118 @@ static void look_again(tp_shard *shard, probe *self)
     send_probe(shard, self);
 }
 
-/* The turn of `actor` that holds up the ask at self->at waits for an ask: the next edge. */
-static void follow(tp_shard *shard, probe *self, tp_activation *actor, troupe_turn *turn)
+/* The second round: does the turn wait for the ask that the first round found here? */
+static bool confirm(tp_shard *shard, probe *self, const troupe_turn *turn)
 {
-    if (turn->wait != TP_WAIT_ASK)
-        return;
-    tp_ask *ask = tp_ask_find(shard, turn->wait_call);
-    if (ask == NULL)
-        return;
-    if (self->round == 2) {
-        uint32_t next = (self->at + 1) % self->hops;
-        if (!same_call(&self->edges[next], shard->number, turn->wait_call))
-            return;
-        if (next == 0) {
-            TP_MARK(shard, "cycle confirmed");
-            fail_victim(shard, self);
-            look_again(shard, self);
-            return;
-        }
+    uint32_t next = (self->at + 1) % self->hops;
+    if (turn->wait != TP_WAIT_ASK ||
+        !same_call(&self->edges[next], shard->number, turn->wait_call) ||
+        tp_ask_find(shard, turn->wait_call) == NULL)
+        return false;
+    if (next == 0) {
+        TP_MARK(shard, "cycle confirmed");
+        fail_victim(shard, self);
+        look_again(shard, self);
+    } else {
         self->at = next;
         send_probe(shard, self);
-        return;
     }
-    if (turn->prober_shard == self->origin + 1 && turn->prober.slot == self->search.slot &&
-        turn->prober.generation == self->search.generation)
+    return true;
+}
+
+/* The first round: the turn of `actor` that holds up the ask at self->at waits for an ask, the next
+ * edge. */
+static void follow(tp_shard *shard, const probe *from, tp_activation *actor, troupe_turn *turn)
+{
+    tp_ask *ask = turn->wait == TP_WAIT_ASK ? tp_ask_find(shard, turn->wait_call) : NULL;
+    if (ask == NULL)
+        return;
+    if (turn->prober_shard == from->origin + 1 && turn->prober.slot == from->search.slot &&
+        turn->prober.generation == from->search.generation)
         return; /* this search was here by another way: each turn once, or ways multiply */
-    turn->prober = self->search;
-    turn->prober_shard = self->origin + 1;
-    uint32_t size_before = self->path_size;
-    add_path(self, actor, turn);
-    if (same_call(&self->edges[0], shard->number, turn->wait_call)) {
+    turn->prober = from->search;
+    turn->prober_shard = from->origin + 1;
+    probe self = *from;
+    add_path(&self, actor, turn);
+    if (same_call(&self.edges[0], shard->number, turn->wait_call)) {
         TP_MARK(shard, "cycle closed");
-        self->edges[0].asked = ask->asked;
+        self.edges[0].asked = ask->asked;
         if (TP_MUTANT(shard, TP_MUTANT_ONE_ROUND)) {
-            fail_victim(shard, self);
+            fail_victim(shard, &self);
             return;
         }
-        self->round = 2;
-        self->at = 0;
-        send_probe(shard, self);
-    } else if (self->hops < HOPS_MAX) {
-        for (uint32_t i = 1; i < self->hops; i++)
-            if (same_call(&self->edges[i], shard->number, turn->wait_call))
-                return; /* a cycle without us: its own probes find it */
-        self->edges[self->hops] = (edge){turn->wait_call, ask->asked, ask->hash, shard->number, 0};
-        self->at = self->hops++;
-        send_probe(shard, self);
-        self->hops--;
+        self.round = 2;
+        self.at = 0;
+        send_probe(shard, &self);
+    } else if (self.hops < HOPS_MAX) {
+        self.edges[self.hops] = (edge){turn->wait_call, ask->asked, ask->hash, shard->number, 0};
+        self.at = self.hops++;
+        send_probe(shard, &self);
     }
-    self->path_size = size_before; /* another branch begins where this one did */
+}
+
+static tp_message *find_waiting(const tp_activation *actor, const edge *ask)
+{
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next)
+        if (is_asked_by(tp_message_of(node), ask))
+            return tp_message_of(node);
+    return NULL;
+}
+
+/* Looks at one turn, in the way of the round. True: the circle stands here. */
+static bool visit_turn(tp_shard *shard, probe *self, tp_activation *actor, troupe_turn *turn)
+{
+    if (self->round == 2)
+        return confirm(shard, self, turn);
+    follow(shard, self, actor, turn);
+    return true;
 }
 
 /* Is the ask still held up here? By the turn that serves it, or, waiting in the mailbox, by every
- * parked turn. */
-static void visit(tp_shard *shard, probe *self)
+ * parked turn. False: a circle that was found does not stand. */
+static bool visit(tp_shard *shard, probe *self)
 {
     edge *ask = &self->edges[self->at];
     tp_activation *actor = tp_index_peek(&shard->table, ask->hash);
     if (actor == NULL || actor->turns == NULL)
-        return;
-    uint32_t at = self->at, round = self->round;
+        return false;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
         if (!is_asked_by(turn->message, ask))
             continue;
-        if (round == 3)
-            return;
         ask->queued = 0;
-        follow(shard, self, actor, turn);
-        return;
+        return self->round == 3 || visit_turn(shard, self, actor, turn);
     }
-    tp_message *waits = NULL;
-    for (tp_fifo_node *node = actor->mailbox.head; node != NULL && waits == NULL; node = node->next)
-        if (is_asked_by(tp_message_of(node), ask))
-            waits = tp_message_of(node);
-    if (waits == NULL)
-        return;
-    if (round == 3) {
-        waits->flags &= (uint8_t)~TP_MESSAGE_PROBED;
+    tp_message *message = find_waiting(actor, ask);
+    if (message == NULL)
+        return false;
+    if (self->round == 3) {
+        message->flags &= (uint8_t)~TP_MESSAGE_PROBED;
         tp_deadlock_watch(shard, actor);
-        return;
+        return true;
     }
     ask->queued = 1;
-    for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
-        self->at = at;
-        self->round = round;
-        follow(shard, self, actor, turn);
+    for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
+        if (visit_turn(shard, self, actor, turn) && self->round == 2)
+            return true;
+    return false;
+}
+
+static void drain_probes(tp_shard *shard)
+{
+    for (tp_fifo_node *node; (node = tp_fifo_pop_front(&shard->probes)) != NULL;) {
+        tp_message *message = tp_message_of(node);
+        probe self;
+        memcpy(&self, (const char *)message + message->payload_at, sizeof self);
+        tp_pool_give(&shard->pool, message);
+        if (!visit(shard, &self) && self.round == 2)
+            look_again(shard, &self);
     }
 }
 
 void tp_probe_arrived(tp_shard *shard, tp_message *message)
 {
-    probe self;
-    memcpy(&self, (const char *)message + message->payload_at, sizeof self);
-    tp_pool_give(&shard->pool, message);
-    visit(shard, &self);
+    tp_fifo_push_back(&shard->probes, &message->node);
+    drain_probes(shard);
 }
 
 static void end_victim(tp_shard *shard, tp_activation *actor, const tp_message *victim)
@@ -253,7 +275,8 @@ static void begin_probe(tp_shard *shard, tp_activation *actor, tp_message *messa
     self.origin = shard->number;
     self.edges[0] = (edge){message->from, 0, actor->hash, message->from_shard, 1};
     message->flags |= TP_MESSAGE_PROBED;
-    visit(shard, &self);
+    (void)visit(shard, &self);
+    drain_probes(shard);
 }
 
 static void watch_due(tp_shard *shard, tp_alarm *alarm)

@@ -347,6 +347,7 @@ struct tp_shard {
     uint32_t sample;
     uint64_t chains;
     uint64_t searches; /* for circles, that began here */
+    tp_fifo probes;    /* messages to oneself: one after the other, not one in the other */
 
     /* messages */
     tp_pool pool;
