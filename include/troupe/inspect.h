@@ -51,7 +51,7 @@ extern "C" {
     X(long_turns, "turns that ran longer than long_turn without a park")                          \
     X(save_failures, "states that could not be saved; the activation stayed")                     \
     X(passes, "passes of shard loops")                                                            \
-    X(sleeps, "times a shard went to sleep")
+    X(sleeps, "times a shard ran out of work")
 
 /* A sampled distribution, in nanoseconds. */
 typedef struct troupe_distribution {

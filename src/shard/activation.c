@@ -51,7 +51,7 @@ tp_activation *tp_activation_create(
     actor->type = type;
     tp_fifo_init(&actor->mailbox);
     actor->key_size = (uint16_t)key.size;
-    actor->partition_size = (uint16_t)partition.size;
+    actor->partition_size = (uint8_t)partition.size;
     actor->head_size = (uint16_t)head;
     memcpy(actor + 1, key.data, key.size);
     if (partition.size != 0)
@@ -77,6 +77,7 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
         actor->turns == NULL && tp_fifo_is_empty(&actor->mailbox) && !(actor->flags & TP_QUEUED));
     if (shard->recent[actor->hash % TP_RECENT].actor == actor)
         shard->recent[actor->hash % TP_RECENT].actor = NULL;
+    tp_mailbox_clear(shard, actor);
     tp_index_remove(&shard->table, actor->hash, actor);
     tp_list_remove(&actor->recency);
     tp_alarm_cancel(shard, &actor->idle);
@@ -90,6 +91,15 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
     }
     shard->active--;
     tp_pool_give(&shard->pool, actor);
+}
+
+void tp_activation_discard(tp_activation *actor)
+{
+    if (!(actor->flags & TP_HOLDS))
+        return;
+    actor->flags &= (uint16_t)~TP_HOLDS;
+    if (actor->type->is.discard != NULL)
+        actor->type->is.discard(tp_activation_state(actor));
 }
 
 tp_extras *tp_activation_extras(tp_shard *shard, tp_activation *actor)

@@ -27,7 +27,8 @@ struct tp_cancel_link {
 };
 
 struct troupe_cancel {
-    tp_shared *shared;
+    const troupe_allocator *allocator;
+    _Atomic uint32_t holders; /* the user, and each link */
     atomic_flag lock;
     bool fired;
     tp_list links;
@@ -135,8 +136,8 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
     ask->hash = hash;
     ask->deadline = deadline;
     ask->asked = shard->now;
-    ask->started = ++shard->sample % TP_SAMPLE == 0;
-    if (TP_UNLIKELY(ask->started) && !shard->shared->options.no_metrics)
+    ask->sampled = ++shard->sample % TP_SAMPLE == 0;
+    if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
         ask->asked = tp_clock_read(shard);
     ask->cancel = NULL;
     if (deadline != TP_NEVER)
@@ -190,7 +191,7 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
 
 static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *reply)
 {
-    if (TP_UNLIKELY(ask->started) && !shard->shared->options.no_metrics)
+    if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
         tp_histogram_record(&shard->ask_time, tp_clock_read(shard) - ask->asked);
     if (TP_UNLIKELY(ask->cancel != NULL))
         detach_cancel(shard, ask);
@@ -378,6 +379,12 @@ static void unlock(troupe_cancel *token)
     atomic_flag_clear_explicit(&token->lock, memory_order_release);
 }
 
+static void free_link(tp_shard *shard, tp_cancel_link *link)
+{
+    troupe_cancel_destroy(link->token);
+    tp_release(shard->shared->allocator, link, sizeof *link);
+}
+
 static void cancel_fired(tp_shard *shard, tp_inbound *inbound)
 {
     tp_cancel_link *link = TP_CONTAINER(inbound, tp_cancel_link, inbound);
@@ -387,7 +394,7 @@ static void cancel_fired(tp_shard *shard, tp_inbound *inbound)
         ask->cancel = NULL;
         send_cancel(shard, link->call, ask);
     }
-    tp_release(shard->shared->allocator, link, sizeof *link);
+    free_link(shard, link);
 }
 
 troupe_status tp_cancel_attach(tp_shard *shard, tp_call call, troupe_cancel *token)
@@ -397,6 +404,7 @@ troupe_status tp_cancel_attach(tp_shard *shard, tp_call call, troupe_cancel *tok
         return TROUPE_NO_MEMORY;
     *link = (tp_cancel_link){
         .inbound = {.arrive = cancel_fired}, .token = token, .shard = shard, .call = call};
+    tp_cancel_retain(token);
     lock(token);
     bool fired = token->fired;
     if (!fired)
@@ -421,7 +429,7 @@ static void detach_cancel(tp_shard *shard, tp_ask *ask)
         tp_list_remove(&link->link);
     unlock(link->token);
     if (!fired)
-        tp_release(shard->shared->allocator, link, sizeof *link);
+        free_link(shard, link);
 }
 
 troupe_status tp_cancel_make(tp_shared *shared, troupe_cancel **ret_cancel)
@@ -429,7 +437,8 @@ troupe_status tp_cancel_make(tp_shared *shared, troupe_cancel **ret_cancel)
     troupe_cancel *token = tp_allocate_zeroed(shared->allocator, sizeof *token);
     if (token == NULL)
         return TROUPE_NO_MEMORY;
-    token->shared = shared;
+    token->allocator = shared->allocator;
+    atomic_store_explicit(&token->holders, 1, memory_order_relaxed);
     atomic_flag_clear(&token->lock);
     tp_list_init(&token->links);
     *ret_cancel = token;
@@ -451,9 +460,16 @@ void troupe_cancel_fire(troupe_cancel *token)
     unlock(token);
 }
 
+troupe_cancel *tp_cancel_retain(troupe_cancel *token)
+{
+    if (token != NULL)
+        atomic_fetch_add_explicit(&token->holders, 1, memory_order_relaxed);
+    return token;
+}
+
 void troupe_cancel_destroy(troupe_cancel *token)
 {
-    if (token == NULL)
+    if (token == NULL || atomic_fetch_sub_explicit(&token->holders, 1, memory_order_acq_rel) != 1)
         return;
-    tp_release(token->shared->allocator, token, sizeof *token);
+    tp_release(token->allocator, token, sizeof *token);
 }

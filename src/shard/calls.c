@@ -102,7 +102,8 @@ static inline troupe_status send(troupe_turn *turn, const target *to, callee cal
     }
     tp_activation *near = near_target(shard, to);
     if (near != NULL) {
-        if (TP_UNLIKELY(near->queued >= near->type->is.mailbox_limit)) {
+        if (TP_UNLIKELY(near->queued >= near->type->is.mailbox_limit ||
+                        near->queued_bytes + payload.size > near->type->mailbox_bytes)) {
             tp_count(&shard->counters.busy_mailbox);
             return TROUPE_BUSY;
         }

@@ -78,7 +78,7 @@ static void activated(tp_shard *shard, tp_activation *actor)
 {
     actor->phase = TP_ACTIVE;
     actor->flags |= TP_LIVE;
-    actor->flags &= (uint8_t)~TP_STOPPING; /* called again before its record went */
+    actor->flags &= (uint16_t)~TP_STOPPING; /* called again before its record went */
     actor->activated_at = shard->now;
     tp_count(&shard->counters.activations);
     tp_idle_watch(shard, actor);
@@ -227,6 +227,7 @@ void tp_activate(tp_shard *shard, tp_activation *actor)
     if (actor->phase != TP_NEW)
         return;
     if (actor->type->activates_alone) {
+        actor->flags |= TP_HOLDS;
         activated(shard, actor);
         return;
     }
@@ -241,6 +242,7 @@ void tp_activate(tp_shard *shard, tp_activation *actor)
         return;
     }
     actor->phase = TP_ACTIVATING;
+    actor->flags |= TP_HOLDS;
     begin_hook(shard, actor, TP_TURN_ACTIVATE);
 }
 
@@ -289,17 +291,14 @@ static void gone(tp_shard *shard, tp_activation *actor, troupe_reason reason)
         }
         tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, reason, TROUPE_OK);
     }
-    /* The memory that the state owns goes with it; on_deactivate has seen it, discard frees what is
-     * left. */
-    if (actor->type->is.discard != NULL)
-        actor->type->is.discard(tp_activation_state(actor));
+    tp_activation_discard(actor);
     tp_activation_free(shard, actor);
 }
 
 void tp_leave(tp_shard *shard, tp_activation *actor, troupe_reason reason)
 {
     TP_DEBUG_ASSERT(tp_activation_is_idle(actor));
-    actor->flags &= (uint8_t)~TP_LEAVE;
+    actor->flags &= (uint16_t)~TP_LEAVE;
     if (actor->type->ends_alone || !(actor->flags & TP_LIVE)) {
         gone(shard, actor, reason);
         return;
@@ -373,7 +372,7 @@ static troupe_status save(troupe_turn *turn, troupe_writer *writer)
         status = store(turn, &self);
     if (status == TROUPE_OK) {
         actor->extras->version = self.op.version + 1;
-        actor->flags &= (uint8_t)~TP_DIRTY;
+        actor->flags &= (uint16_t)~TP_DIRTY;
     }
     release_written(writer);
     return status;
@@ -383,7 +382,6 @@ void tp_deactivate_body(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
     tp_extras *extras = actor->extras;
-    /* A second attempt, after a save that failed, only saves. */
     if (actor->type->is.on_deactivate != NULL && (actor->flags & TP_LIVE))
         actor->type->is.on_deactivate(turn, tp_activation_state(actor), extras->reason);
     troupe_writer writer = {.allocator = turn->shard->shared->allocator};
@@ -395,7 +393,18 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
 {
     tp_extras *extras = actor->extras;
     shard->leaving--;
-    if (status != TROUPE_OK && status != TROUPE_PANIC && status != TROUPE_INTERRUPTED) {
+    bool over = status == TROUPE_OK || status == TROUPE_PANIC || status == TROUPE_INTERRUPTED;
+    if (over && status != TROUPE_OK && actor->type->is.persist != TROUPE_PERSIST_NONE &&
+        (actor->flags & TP_DIRTY)) {
+        tp_count(&shard->counters.save_failures);
+        tp_count(&shard->counters.lost_states);
+        TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "state_lost",
+            TP_FIELDS(tp_field_text("type", actor->type->name),
+                tp_field_text("key", tp_activation_key(actor)),
+                tp_field_string("status", troupe_status_name(status))),
+            "on_deactivate panicked or the node hurried: what was not saved is lost");
+    }
+    if (!over) {
         tp_count(&shard->counters.save_failures);
         TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "save_failed",
             TP_FIELDS(tp_field_text("type", actor->type->name),
@@ -435,7 +444,7 @@ static bool evict_one(tp_shard *shard)
         tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
         bool may_go = tp_activation_may_leave(actor);
         bool goes = may_go && !(actor->flags & TP_USED);
-        actor->flags &= (uint8_t)~TP_USED;
+        actor->flags &= (uint16_t)~TP_USED;
         tp_list_remove(&actor->recency);
         tp_list_push_back(&shard->recency, &actor->recency);
         if (!goes && !(may_go && looked >= EVICTION_LOOK / 2))
@@ -456,8 +465,25 @@ static bool is_crowded(tp_shard *shard, bool crowded)
     return crowded;
 }
 
+/* Two go for one that comes, until it fits again. */
+static bool make_bytes(tp_shard *shard)
+{
+    for (int i = 0; i < 2; i++) {
+        if (tp_pool_bytes(&shard->pool) <= shard->memory_limit)
+            return true;
+        if (!evict_one(shard))
+            return shard->leaving != 0; /* what leaves is on its way */
+    }
+    return true;
+}
+
 bool tp_make_room(tp_shard *shard)
 {
+    if (TP_UNLIKELY(tp_pool_bytes(&shard->pool) > shard->memory_limit) && !make_bytes(shard)) {
+        TP_MARK(shard, "crowded by bytes");
+        is_crowded(shard, true);
+        return false;
+    }
     if (TP_LIKELY(shard->active - shard->leaving < shard->max_active))
         return true;
     if (evict_one(shard)) {

@@ -10,6 +10,8 @@
 
 #include "base/alloc.h"
 
+#include <stdio.h>
+
 #define STARVING       TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
 #define TURNS_PER_PASS 256                    /* some 20 us of short turns */
 
@@ -28,7 +30,7 @@ void tp_settle(tp_shard *shard, tp_activation *actor)
 
 static void run_actor(tp_shard *shard, tp_activation *actor)
 {
-    actor->flags &= (uint8_t)~TP_QUEUED;
+    actor->flags &= (uint16_t)~TP_QUEUED;
     if (TP_UNLIKELY(actor->phase == TP_NEW && tp_fifo_is_empty(&actor->mailbox))) {
         actor->flags |= TP_STOPPING; /* what it was made for was withdrawn: the record goes */
         tp_settle(shard, actor);
@@ -112,7 +114,7 @@ static bool has_turns(const tp_shard *shard)
 static bool has_arrivals(tp_runner *runner)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
-    if (!tp_mpsc_is_empty(&shard->inbox))
+    if (shard->inbox_rest != NULL || !tp_mpsc_is_empty(&shard->inbox))
         return true;
     if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_ENDED)
         return true;
@@ -146,6 +148,7 @@ static uint64_t step(tp_runner *runner)
     tp_links_flush(shard);
     if (has_turns(shard) || more)
         return 0;
+    tp_count(&shard->counters.sleeps);
     tp_pool_flush(&shard->pool);
     tp_pool_collect(&shard->pool);
     if (tp_links_wait(shard))
@@ -162,14 +165,31 @@ bool tp_shard_is_quiet(const tp_shard *shard)
            shard->pending == 0 && shard->leaving == 0 && !tp_links_wait(shard);
 }
 
-/* [watchdog] The turn is stuck, so its actor stays where it is while this reads; `turns_begun`
- * tells whether that held. */
-static void on_stuck(tp_runner *runner, uint64_t age)
+/*
+ * [watchdog] Says who is stuck. It reads what belongs to the shard while a turn has been running
+ * there for `age`: the turn's stack, its actor and its message stay where they are as long as that
+ * turn runs, and `turns_begun` tells afterwards whether it did; if not, nothing is said. Pages of
+ * stacks and pools stay mapped, so a late look reads nonsense and never faults. The race detector
+ * cannot know that.
+ */
+__attribute__((no_sanitize("thread"))) static void on_stuck(tp_runner *runner, uint64_t age)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
+    uint64_t begun = atomic_load_explicit(&runner->turns_begun, memory_order_acquire);
+    const troupe_turn *turn = __atomic_load_n(&shard->running, __ATOMIC_ACQUIRE);
+    char actor[TP_ID_MAX + 1] = "", method[TP_NAME_MAX + 1] = "";
+    if (turn != NULL && !shard->shared->hostile) {
+        troupe_slice name = troupe_turn_method(turn);
+        troupe_id_print(tp_activation_id(turn->actor), actor, sizeof actor);
+        snprintf(method, sizeof method, "%.*s",
+            (int)(name.size < TP_NAME_MAX ? name.size : TP_NAME_MAX), (const char *)name.data);
+    }
+    if (turn == NULL || atomic_load_explicit(&runner->turns_begun, memory_order_acquire) != begun)
+        return;
     TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "turn_stuck",
-        TP_FIELDS(tp_field_number("shard", shard->number), tp_field_number("ms", age / 1000000)),
-        "a turn of this shard has been running without a park; its other actors wait");
+        TP_FIELDS(tp_field_string("actor", actor), tp_field_string("method", method),
+            tp_field_number("shard", shard->number), tp_field_number("ms", age / 1000000)),
+        "a turn has been running without a park; the other actors of its shard wait");
 }
 
 static troupe_status create_parts(tp_shard *shard)

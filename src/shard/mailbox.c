@@ -33,19 +33,29 @@ static void tell_full(tp_shard *shard, tp_activation *actor, uint32_t to, tp_mes
     tp_send_control(shard, to, control);
 }
 
+static _Atomic uint64_t *full_hint(tp_shard *shard, uint64_t hash)
+{
+    return &shard->full_hints[hash % TP_FULL_HINTS];
+}
+
 static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *message)
 {
     uint32_t to = message->flags & TP_MESSAGE_LINK ? message->from_shard : shard->number;
     if (actor->queued % 64 != 0 && (actor->flags & TP_FULL_TOLD))
         return;
     actor->flags |= TP_FULL_TOLD;
+    atomic_store_explicit(full_hint(shard, actor->hash), actor->hash, memory_order_relaxed);
     TP_MARK(shard, "mailbox full told");
     tell_full(shard, actor, to, TP_FULL);
 }
 
-static void push_clear(tp_shard *shard, tp_activation *actor)
+void tp_mailbox_clear(tp_shard *shard, tp_activation *actor)
 {
-    actor->flags &= (uint8_t)~TP_FULL_TOLD;
+    if (!(actor->flags & TP_FULL_TOLD))
+        return;
+    if (atomic_load_explicit(full_hint(shard, actor->hash), memory_order_relaxed) == actor->hash)
+        atomic_store_explicit(full_hint(shard, actor->hash), 0, memory_order_relaxed);
+    actor->flags &= (uint16_t)~TP_FULL_TOLD;
     for (uint32_t to = 0; to < shard->shared->shard_count; to++)
         tell_full(shard, actor, to, TP_CLEAR);
 }
@@ -140,7 +150,8 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
     actor->received++;
     actor->queued_bytes += (uint32_t)tp_message_bytes(message);
     shard->queued++;
-    tp_activation_touch(shard, actor);
+    if (TP_LIKELY(message->kind != TP_TICK))
+        tp_activation_touch(shard, actor); /* a timer does not keep its actor */
     if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL) ||
         tp_mailbox_may_run(shard, actor))
         tp_schedule(shard, actor);
@@ -211,7 +222,7 @@ static tp_message *taken(tp_shard *shard, tp_activation *actor, tp_message *mess
     shard->queued--;
     if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
         actor->queued <= actor->type->is.mailbox_limit / 2)
-        push_clear(shard, actor);
+        tp_mailbox_clear(shard, actor);
     return message;
 }
 

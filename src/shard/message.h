@@ -38,10 +38,10 @@ typedef enum tp_message_kind {
 } tp_message_kind;
 
 enum {
-    TP_MESSAGE_PROBED = 1,    /* a probe went out for it */
-    TP_MESSAGE_TIMED = 2,     /* `arrived` was read from the clock: for the histogram */
-    TP_MESSAGE_CANCELLED = 4, /* its caller gave up */
-    TP_MESSAGE_LINK = 8,      /* came over a ring */
+    TP_MESSAGE_PROBED = 1,  /* a probe went out for it */
+    TP_MESSAGE_TIMED = 2,   /* `arrived` was read from the clock: for the histogram */
+    TP_MESSAGE_TOUCHED = 4, /* a turn that it killed parked, sent or wrote: it is never NOT_DONE */
+    TP_MESSAGE_LINK = 8,    /* came over a ring */
 };
 
 typedef enum tp_content {
@@ -82,7 +82,6 @@ typedef struct tp_message {
     uint16_t caller_key_size;
     uint16_t key_size;
     uint8_t partition_size;
-    uint8_t spare;
     uint16_t payload_at; /* offset from the message's begin */
     void *extra;         /* TP_ANSWER: its slot's callback; TP_TICK: the timer */
 } tp_message;
@@ -169,8 +168,7 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
         if (own.size > UINT8_MAX)
             own.size = UINT8_MAX;
     }
-    size_t rare =
-        parts.caller_partition.size + parts.partition.size + parts.method.size + own.size;
+    size_t rare = parts.caller_partition.size + parts.partition.size + parts.method.size + own.size;
     size_t tail = parts.caller_key.size + parts.key.size + rare;
     size_t payload_at = (sizeof(tp_message) + tail + 15) & ~(size_t)15;
     tp_message *message = tp_pool_take(pool, payload_at + parts.payload.size);

@@ -11,7 +11,8 @@
 
 #include "base/alloc.h"
 
-#define DRAIN_MAX 512
+#define DRAIN_MAX \
+    128 /* a pass; the rest waits, so that the inbox fills and callers are refused outside */
 
 void tp_inbox_push(tp_shard *shard, tp_inbound *inbound)
 {
@@ -21,16 +22,18 @@ void tp_inbox_push(tp_shard *shard, tp_inbound *inbound)
 
 bool tp_inbox_drain(tp_shard *shard)
 {
-    if (tp_mpsc_is_empty(&shard->inbox))
-        return false;
-    tp_mpsc_node *node = tp_mpsc_drain(&shard->inbox);
-    while (node != NULL) {
-        tp_mpsc_node *next = node->next;
+    if (shard->inbox_rest == NULL) {
+        if (tp_mpsc_is_empty(&shard->inbox))
+            return false;
+        shard->inbox_rest = tp_mpsc_drain(&shard->inbox);
+    }
+    for (uint32_t i = 0; i < DRAIN_MAX && shard->inbox_rest != NULL; i++) {
+        tp_mpsc_node *node = shard->inbox_rest;
+        shard->inbox_rest = node->next;
         tp_inbound *inbound = TP_CONTAINER(node, tp_inbound, node);
         inbound->arrive(shard, inbound);
-        node = next;
     }
-    return false;
+    return shard->inbox_rest != NULL;
 }
 
 /* ---- answers that live outside: one block with payload, content type and message ----------- */
@@ -75,8 +78,10 @@ void tp_outside_release(tp_outside *owner)
 
 static void let_go(tp_outside *outside)
 {
-    if (atomic_fetch_sub_explicit(&outside->holders, 1, memory_order_acq_rel) == 1)
-        tp_release(outside->shared->allocator, outside, outside->size);
+    if (atomic_fetch_sub_explicit(&outside->holders, 1, memory_order_acq_rel) != 1)
+        return;
+    troupe_cancel_destroy(outside->cancel); /* NULL, once the shard has taken it in */
+    tp_release(outside->shared->allocator, outside, outside->size);
 }
 
 void tp_outside_let_go(tp_outside *outside)
@@ -157,6 +162,8 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
     if (outside->cancel != NULL &&
         tp_cancel_attach(shard, message->from, outside->cancel) != TROUPE_OK)
         tp_count(&shard->counters.no_memory); /* it cannot be cancelled, but ends by its deadline */
+    troupe_cancel_destroy(outside->cancel);
+    outside->cancel = NULL;
     tp_arrivals_push(shard, message);
 }
 

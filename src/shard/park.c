@@ -131,7 +131,8 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
     atomic_store_explicit(
         &shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
-    if (actor->type->interleaves)
+    /* An ask is a commit point; any park is, where others may have run meanwhile. */
+    if (wait == TP_WAIT_ASK || actor->type->interleaves)
         tp_turn_commit(turn);
     return turn->wait_status;
 }
@@ -218,8 +219,7 @@ static void own_entry(void *argument)
     land(given.shard);
     troupe_turn turn;
     tp_turn_init(&turn, given.shard, given.actor, given.message, TP_TURN_METHOD);
-    turn.own_fiber = true;
-    turn.parked_once = true; /* its frame is not the caller's, so the end settles the actor */
+    turn.left = true;
     tp_turn_body(&turn);
     tp_fiber_abandon(given.shard);
 }

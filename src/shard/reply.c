@@ -97,7 +97,8 @@ troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...)
         size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
     if (text == NULL)
-        return troupe_fail(turn, TROUPE_NO_MEMORY, "no memory for a JSON reply, or it is beyond arena_limit");
+        return troupe_fail(
+            turn, TROUPE_NO_MEMORY, "no memory for a JSON reply, or it is beyond arena_limit");
     return troupe_reply_typed(turn, TROUPE_JSON, (troupe_slice){text, size});
 }
 
@@ -110,7 +111,7 @@ troupe_status troupe_reply_take(troupe_turn *turn, troupe_answer *answer)
     }
     tp_message *reply = answer->owner;
     bool is_ask = turn->message != NULL && turn->message->kind == TP_ASK;
-    if (reply != NULL && is_ask) { /* the block itself goes on */
+    if (reply != NULL && is_ask && answer->home == turn->shard) { /* the block itself goes on */
         turn->reply = reply;
         status = answer->status;
         if (status != TROUPE_OK)
@@ -118,11 +119,17 @@ troupe_status troupe_reply_take(troupe_turn *turn, troupe_answer *answer)
         *answer = (troupe_answer)TROUPE_ANSWER_INIT;
         return status;
     }
+    /* An answer of another node of this process, or one made by hand: copied. */
     status = answer->status;
     if (status != TROUPE_OK)
         turn->failed = true;
-    status =
-        stage(turn, status, TROUPE_BYTES, status == TROUPE_OK ? answer->payload : answer->message);
+    char content[UINT8_MAX + 1];
+    size_t size = answer->content_type.size < sizeof content ? answer->content_type.size : 0;
+    if (size != 0)
+        memcpy(content, answer->content_type.data, size);
+    content[size] = 0;
+    status = stage(turn, status, status == TROUPE_OK ? content : TROUPE_TEXT,
+        status == TROUPE_OK ? answer->payload : answer->message);
     troupe_answer_release(answer);
     return status;
 }
@@ -178,7 +185,8 @@ void troupe_panic(troupe_turn *turn, const char *format, ...)
     stage_failure(turn, TROUPE_PANIC, format, arguments);
     va_end(arguments);
     turn->failed = true;
-    turn->parked_once = true; /* the frame below is never returned to */
+    turn->panicked = true;
+    turn->left = true;
     tp_turn_end(turn, TROUPE_PANIC);
     tp_fiber_abandon(shard);
 }

@@ -33,14 +33,23 @@ void tp_send_control(tp_shard *shard, uint32_t to, tp_message *message)
     put(shard, &shard->links[to], message);
 }
 
-static bool is_marked(const tp_shard *shard, uint64_t hash)
+/* A mark lasts so long; a word that it is over may be lost for want of memory. */
+#define MARK_TIME TROUPE_MILLISECONDS(100)
+
+static bool is_marked(tp_shard *shard, uint64_t hash)
 {
+    uint64_t now = tp_clock(shard);
     for (uint32_t i = 0, seen = 0; i < TP_MARKS && seen < shard->mark_count; i++) {
-        if (shard->marks[i] == 0)
+        if (shard->marks[i].hash == 0)
             continue;
-        if (shard->marks[i] == hash)
-            return true;
         seen++;
+        if (shard->marks[i].hash != hash)
+            continue;
+        if (shard->marks[i].until > now)
+            return true;
+        shard->marks[i].hash = 0;
+        shard->mark_count--;
+        return false;
     }
     return false;
 }
@@ -49,28 +58,36 @@ static void mark_full(tp_shard *shard, uint64_t hash)
 {
     if (hash == 0 || is_marked(shard, hash))
         return;
-    for (uint32_t i = 0; i < TP_MARKS; i++) {
-        if (shard->marks[i] != 0)
-            continue;
-        shard->marks[i] = hash;
+    uint32_t at = 0;
+    while (at < TP_MARKS && shard->marks[at].hash != 0)
+        at++;
+    if (at < TP_MARKS) {
         shard->mark_count++;
-        return;
+    } else {
+        at = (uint32_t)tp_prng_below(&shard->prng, TP_MARKS); /* one is forgotten: told again */
     }
-    shard->marks[tp_prng_below(&shard->prng, TP_MARKS)] =
-        hash; /* the forgotten one is told again by its next message */
+    shard->marks[at].hash = hash;
+    shard->marks[at].until = tp_time_after(tp_clock(shard), MARK_TIME);
 }
 
 static void mark_clear(tp_shard *shard, uint64_t hash)
 {
-    if (shard->mark_count == 0)
+    if (shard->mark_count == 0 || hash == 0)
         return;
     for (uint32_t i = 0; i < TP_MARKS; i++) {
-        if (shard->marks[i] != hash || hash == 0)
+        if (shard->marks[i].hash != hash)
             continue;
-        shard->marks[i] = 0;
+        shard->marks[i].hash = 0;
         shard->mark_count--;
         return;
     }
+}
+
+/* Requests and replies under way, exactly. */
+static uint32_t ring_length(tp_spsc *ring)
+{
+    ring->consumed_seen = atomic_load_explicit(&ring->consumed, memory_order_acquire);
+    return ring->staged - ring->consumed_seen;
 }
 
 troupe_status tp_send_room(tp_shard *shard, uint32_t to, uint64_t hash, bool is_tell)
@@ -88,8 +105,12 @@ troupe_status tp_send_room(tp_shard *shard, uint32_t to, uint64_t hash, bool is_
         return TROUPE_OK;
     tp_link_out *link = &shard->links[to];
     if (TP_LIKELY(tp_fifo_is_empty(&link->waiting)) &&
-        tp_spsc_room(link->ring) > (link->ring->producer_mask + 1) / 4)
-        return TROUPE_OK;
+        tp_spsc_room(link->ring) > (link->ring->producer_mask + 1) / 4) {
+        uint32_t limit = shard->shared->options.link_limit;
+        if (link->ring->staged - link->ring->consumed_seen < limit ||
+            ring_length(link->ring) < limit)
+            return TROUPE_OK;
+    }
     tp_count(&shard->counters.busy_link);
     TP_MARK(shard, "link is full");
     return TROUPE_BUSY;

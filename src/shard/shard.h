@@ -43,6 +43,7 @@
 #define TP_SAMPLE        64  /* one turn in so many is timed */
 #define TP_TIMERS_MAX    64  /* per actor */
 #define TP_SUBSCRIPTIONS 16
+#define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
 #define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
 typedef struct tp_shard tp_shard;
@@ -60,9 +61,8 @@ typedef struct tp_shared {
     tp_log *log;
     troupe_node *node;
     uint64_t started;
-    bool hostile;                /* pools in direct mode */
-    _Atomic uint32_t closing;    /* [any] tp_closing */
-    _Atomic uint64_t busy_inbox; /* [any] counted by outside threads */
+    bool hostile;             /* pools in direct mode */
+    _Atomic uint32_t closing; /* [any] tp_closing */
 } tp_shared;
 
 enum tp_closing {
@@ -91,6 +91,8 @@ enum {
     TP_FULL_TOLD = 16, /* other shards were told that the mailbox is full */
     TP_STOPPING = 32,  /* supervision stops it */
     TP_LIVE = 64,      /* counted as active; on_activate has succeeded, so on_deactivate is due */
+    TP_HOLDS = 128,    /* its state may own something: discard is due */
+    TP_TORN = 256, /* a failed turn asks for a new activation as soon as no other turn is parked */
 };
 
 /* What few activations have. */
@@ -124,9 +126,9 @@ struct tp_activation {
     uint32_t queued;
     uint32_t queued_bytes;
     uint8_t phase;
-    uint8_t flags;
+    uint8_t partition_size;
+    uint16_t flags;
     uint16_t key_size;
-    uint16_t partition_size;
     uint16_t head_size; /* of record, key and partition: the state begins there */
     /* touched by each turn */
     uint64_t last_used;
@@ -202,6 +204,8 @@ struct troupe_turn {
     uint8_t kind; /* tp_turn_kind */
     bool read_only;
     bool timed;
+    bool panicked;
+    bool left;             /* nobody returns to its frame: its end settles the actor */
     struct {               /* cleared together when it begins */
         tp_message *reply; /* staged until the turn ends well */
         tp_defer *defers;
@@ -212,7 +216,6 @@ struct troupe_turn {
         bool parked_once;
         bool has_sent; /* asks or tells: a failure cannot take them back */
         bool cancelled;
-        bool own_fiber;
         bool interrupted; /* the node hurries: each park fails at once */
     };
     /* set when it parks */
@@ -253,7 +256,7 @@ typedef struct tp_ask {
     uint32_t generation;
     uint32_t next_free;
     uint8_t kind;
-    bool started;        /* a sampled ask: `asked` counts for the histogram */
+    bool sampled;        /* for the histogram: `asked` was read from the clock */
     const tp_type *type; /* of the target */
     uint64_t hash;
     uint64_t asked; /* for youth, and the histogram */
@@ -353,9 +356,12 @@ struct tp_shard {
     tp_pool pool;
     tp_message *arrivals[TP_ARRIVALS];
     uint32_t arrival_count;
-    tp_link_out *links;       /* by shard */
-    tp_spsc **incoming;       /* by shard; owned by the receiver */
-    uint64_t marks[TP_MARKS]; /* hashes of full mailboxes elsewhere; 0: free */
+    tp_link_out *links; /* by shard */
+    tp_spsc **incoming; /* by shard; owned by the receiver */
+    struct {            /* full mailboxes, here and elsewhere */
+        uint64_t hash;  /* 0: free */
+        uint64_t until; /* then it is forgotten, and told again if it is still so */
+    } marks[TP_MARKS];
     uint32_t mark_count;
     uint64_t sent, received; /* over links: for the closing */
 
@@ -390,6 +396,9 @@ struct tp_shard {
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
     uint32_t subscription_count;
 
+    tp_mpsc_node *inbox_rest; /* drained, not yet taken in */
+    _Alignas(TP_CACHE_LINE) _Atomic uint64_t
+        full_hints[TP_FULL_HINTS];                       /* [any] hashes of full mailboxes */
     _Alignas(TP_CACHE_LINE) tp_mpsc inbox;               /* [any] */
     _Atomic uint32_t inbox_entered;                      /* [any] outside calls pushed, ever */
     _Alignas(TP_CACHE_LINE) _Atomic uint32_t inbox_left; /* taken out, ever; read by [any] */
@@ -457,6 +466,8 @@ void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
 void tp_schedule(tp_shard *shard, tp_activation *actor);
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor);
+void tp_mailbox_clear(
+    tp_shard *shard, tp_activation *actor); /* it is not full any more: tells all */
 /* Asks get BUSY, the others stay. */
 void tp_mailbox_refuse(tp_shard *shard, tp_activation *actor, const char *text);
 void tp_mailbox_fail_all(
@@ -469,6 +480,7 @@ tp_activation *tp_activation_find(
 tp_activation *tp_activation_create(
     tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);
 void tp_activation_free(tp_shard *shard, tp_activation *actor);
+void tp_activation_discard(tp_activation *actor); /* what its state owns, once per activation */
 TROUPE_CHECK tp_extras *tp_activation_extras(
     tp_shard *shard, tp_activation *actor); /* NULL: no memory */
 bool tp_activation_is_idle(const tp_activation *actor);
@@ -490,6 +502,7 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
     tp_turn_kind kind);
 void tp_turn_body(troupe_turn *turn); /* runs and ends it */
 void tp_turn_end(troupe_turn *turn, troupe_status status);
+troupe_outcome tp_turn_outcome(const troupe_turn *turn); /* of its failure */
 void tp_turn_commit(
     troupe_turn *turn); /* the state's bytes as they are now are what a failure goes back to */
 void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
@@ -520,7 +533,8 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor,
     troupe_status status); /* the turn of on_deactivate ended */
 
 /* supervise.c */
-void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status, bool panicked);
+void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status);
+void tp_supervise_torn(tp_shard *shard, tp_activation *actor); /* its last turn has ended */
 /* After a failed turn: the activation ends without on_deactivate; what waits stays. */
 void tp_activation_reset(tp_shard *shard, tp_activation *actor);
 
@@ -541,7 +555,8 @@ tp_ask *tp_ask_find(tp_shard *shard, tp_call call);    /* NULL: it has ended */
 void tp_ask_reply(tp_shard *shard, tp_message *reply); /* takes */
 void tp_ask_end(
     tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text);
-void tp_ask_forget(tp_shard *shard, tp_call call); /* it was not sent: nobody is told */
+void tp_ask_forget(tp_shard *shard, tp_call call);     /* it was not sent: nobody is told */
+troupe_cancel *tp_cancel_retain(troupe_cancel *token); /* [any thread] NULL is a no-op */
 TROUPE_CHECK troupe_status tp_cancel_make(tp_shared *shared, troupe_cancel **ret_cancel);
 void tp_cancel_arrived(tp_shard *shard, tp_message *cancel);
 TROUPE_CHECK troupe_status tp_cancel_attach(tp_shard *shard, tp_call call, troupe_cancel *cancel);

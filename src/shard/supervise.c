@@ -42,12 +42,11 @@ static void drop_answers(tp_shard *shard, tp_activation *actor)
 void tp_activation_reset(tp_shard *shard, tp_activation *actor)
 {
     const troupe_type *is = &actor->type->is;
-    if (is->discard != NULL)
-        is->discard(tp_activation_state(actor));
+    tp_activation_discard(actor);
     if (is->state_size != 0)
         memset(tp_activation_state(actor), 0, is->state_size);
     actor->phase = TP_NEW;
-    actor->flags &= (uint8_t) ~(TP_LIVE | TP_DIRTY | TP_LEAVE);
+    actor->flags &= (uint16_t) ~(TP_LIVE | TP_DIRTY | TP_LEAVE | TP_TORN);
     tp_alarm_cancel(shard, &actor->idle);
     tp_extras *extras = actor->extras;
     if (extras == NULL)
@@ -89,6 +88,8 @@ static void redeliver(tp_shard *shard, troupe_turn *turn)
     if (message == NULL || !policy->redeliver || message->kind > TP_ASK)
         return;
     message->deliveries++;
+    if (tp_turn_outcome(turn) == TROUPE_UNKNOWN_OUTCOME)
+        message->flags |= TP_MESSAGE_TOUCHED;
     if (message->deliveries < policy->poison_after) {
         TP_MARK(shard, "redelivered");
         turn->message = NULL;
@@ -137,9 +138,10 @@ static void stop(tp_shard *shard, tp_activation *actor)
 }
 
 /* Called at a turn's end, after its bytes were restored and it was taken off the actor. */
-void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status, bool panicked)
+void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status)
 {
     tp_activation *actor = turn->actor;
+    bool panicked = turn->panicked;
     if (turn->kind == TP_TURN_ACTIVATE || turn->kind == TP_TURN_DEACTIVATE)
         return;
     if (!panicked && (status >= TROUPE_APPLICATION || status == TROUPE_FAILED))
@@ -151,8 +153,8 @@ void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status, bool
     if (panicked)
         redeliver(shard, turn);
     troupe_supervise what = panicked ? policy->on_panic : policy->on_error;
-    bool torn = panicked && !turn->read_only && turn->before == NULL &&
-                actor->type->is.state_size != 0;
+    bool torn =
+        panicked && !turn->read_only && turn->before == NULL && actor->type->is.state_size != 0;
     if (what == TROUPE_SUPERVISE_RESUME && torn)
         what = TROUPE_SUPERVISE_RESTART;
     if (policy->max_failures != 0 && extras != NULL && extras->failures >= policy->max_failures)
@@ -160,11 +162,25 @@ void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status, bool
     if (what == TROUPE_SUPERVISE_RESUME)
         return;
     tell_failed(shard, turn, TROUPE_LIFECYCLE_FAILED, status);
-    if (actor->turns != NULL)
-        return; /* others are parked on this state: they end first, the next failure decides */
+    if (actor->turns != NULL) { /* others are parked on this state: they end first */
+        TP_MARK(shard, "torn while others are parked");
+        actor->flags |= TP_TORN;
+        if (what == TROUPE_SUPERVISE_STOP)
+            actor->flags |= TP_STOPPING;
+        return;
+    }
     if (what == TROUPE_SUPERVISE_RESTART) {
         start_again(shard, actor, policy);
     } else {
         stop(shard, actor);
+    }
+}
+
+void tp_supervise_torn(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->flags & TP_STOPPING) {
+        stop(shard, actor);
+    } else {
+        start_again(shard, actor, &actor->type->is.supervision);
     }
 }

@@ -54,6 +54,7 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
     turn->arena_bytes = 0;
     turn->prober_shard = 0;
     turn->timed = false;
+    turn->panicked = turn->left = false;
     turn->read_only = false;
     turn->chain = 0;
     turn->shard = shard;
@@ -69,7 +70,9 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
     }
     if (turn->chain == 0)
         turn->chain = ((uint64_t)shard->number << 48) | ++shard->chains;
-    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !shard->shared->options.no_metrics) {
+    const troupe_node_options *options = &shard->shared->options;
+    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0 && !options->no_metrics) ||
+        TP_UNLIKELY(options->driven)) {
         turn->timed = true;
         tp_clock_read(shard);
     }
@@ -168,7 +171,7 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message)
 
 /* ---- the end ------------------------------------------------------------------------------- */
 
-static void log_long(troupe_turn *turn, uint32_t pulses)
+static void log_long(troupe_turn *turn, uint64_t milliseconds)
 {
     tp_shard *shard = turn->shard;
     tp_count(&shard->counters.long_turns);
@@ -177,8 +180,7 @@ static void log_long(troupe_turn *turn, uint32_t pulses)
     troupe_id_print(tp_activation_id(turn->actor), actor, sizeof actor);
     TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "turn_long",
         TP_FIELDS(tp_field_text("actor", troupe_str(actor)),
-            tp_field_text("method", troupe_turn_method(turn)),
-            tp_field_number("ms", (uint64_t)pulses * 10)),
+            tp_field_text("method", troupe_turn_method(turn)), tp_field_number("ms", milliseconds)),
         "a turn ran long without a park; others of its shard waited");
 }
 
@@ -186,13 +188,18 @@ static void watch_time(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
     uint32_t pulses = atomic_load_explicit(shard->env->pulse, memory_order_relaxed) - turn->pulse;
+    const troupe_node_options *options = &shard->shared->options;
     if (TP_UNLIKELY(pulses != 0) &&
-        (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= shard->shared->options.long_turn)
-        log_long(turn, pulses);
-    if (TP_UNLIKELY(turn->timed) && !turn->parked_once) {
-        uint64_t began = turn->began;
-        tp_histogram_record(&shard->turn_time, tp_clock_read(shard) - began);
-    }
+        (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= options->long_turn)
+        log_long(turn, (uint64_t)pulses * 10);
+    if (TP_LIKELY(!turn->timed) || turn->parked_once)
+        return;
+    uint64_t time = tp_clock_read(shard) - turn->began;
+    if (shard->sample % TP_SAMPLE == 0 && !options->no_metrics)
+        tp_histogram_record(&shard->turn_time, time);
+    /* No thread moves the pulse of a driven node. */
+    if (TP_UNLIKELY(options->driven && time >= options->long_turn))
+        log_long(turn, time / TROUPE_MILLISECONDS(1));
 }
 
 static void unlink_turn(troupe_turn *turn)
@@ -207,7 +214,7 @@ static void unlink_turn(troupe_turn *turn)
 
 /* Did nothing happen? Not if it parked (a commit point), sent messages, or wrote state that is not
  * restored. */
-static troupe_outcome outcome_of(const troupe_turn *turn)
+troupe_outcome tp_turn_outcome(const troupe_turn *turn)
 {
     const tp_type *type = turn->actor->type;
     bool wrote = !turn->read_only && type->is.state_size != 0 && !type->restores;
@@ -237,14 +244,14 @@ static void answer(troupe_turn *turn, troupe_status status)
         return;
     }
     if (reply != NULL) {
-        reply->outcome = (uint8_t)(status == TROUPE_OK ? TROUPE_DONE : outcome_of(turn));
+        reply->outcome = (uint8_t)(status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn));
         reply->from = message->from;
         uint32_t to = message->from_shard;
         tp_pool_give(&shard->pool, message);
         tp_reply_send(shard, to, reply);
         return;
     }
-    tp_message_answer(shard, message, status, outcome_of(turn), "%s",
+    tp_message_answer(shard, message, status, tp_turn_outcome(turn), "%s",
         status == TROUPE_USAGE
             ? "the method returned OK without a reply, replied twice, or replied after failing"
             : troupe_status_text(status));
@@ -275,7 +282,6 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
 {
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
-    bool panicked = status == TROUPE_PANIC;
     status = judge(turn, status);
     if (TP_UNLIKELY(status != TROUPE_OK))
         restore_state(turn);
@@ -289,8 +295,10 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
         memory_order_relaxed);
     tp_count(&shard->counters.turns);
     actor->processed++;
-    actor->last_used = shard->now;
-    if (!turn->read_only)
+    bool is_tick = turn->message != NULL && turn->message->kind == TP_TICK;
+    if (TP_LIKELY(!is_tick))
+        actor->last_used = shard->now; /* a timer does not keep its actor */
+    if (!turn->read_only && turn->kind != TP_TURN_ACTIVATE)
         actor->flags |= TP_DIRTY;
     if (TP_UNLIKELY(turn->before != NULL && turn->before != turn->snapshot))
         tp_pool_give(&shard->pool, turn->before);
@@ -299,7 +307,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     if (TP_UNLIKELY(status != TROUPE_OK)) {
         tp_count(&shard->counters.failures);
         actor->errors++;
-        tp_supervise(shard, turn, status, panicked); /* may take the message for another delivery */
+        tp_supervise(shard, turn, status); /* may take the message for another delivery */
     } else if (actor->extras != NULL && turn->kind == TP_TURN_METHOD) {
         actor->extras->failures = 0; /* that it activates after a restart is no success yet */
     }
@@ -315,7 +323,9 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     } else {
         answer(turn, status);
     }
-    if (turn->parked_once)
+    if (TP_UNLIKELY(actor->flags & TP_TORN) && actor->turns == NULL)
+        tp_supervise_torn(shard, actor);
+    if (turn->parked_once || turn->left)
         tp_settle(shard, actor);
 }
 
@@ -356,6 +366,8 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
     va_start(arguments, format);
     tp_text_vprintf(&text, format, arguments);
     va_end(arguments);
+    if (message->flags & TP_MESSAGE_TOUCHED)
+        outcome = TROUPE_UNKNOWN_OUTCOME;
     if (message->kind == TP_ANSWER) { /* its actor is gone */
         tp_pool_give(&shard->pool, message->extra);
         tp_pool_give(&shard->pool, message);

@@ -44,6 +44,8 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
         return wrong(error, size, name, "unknown persist mode");
     if (given->persist != TROUPE_PERSIST_NONE && given->state_size == 0 && given->save == NULL)
         return wrong(error, size, name, "it is persistent but has neither state nor a save hook");
+    if (given->supervision.poison_after > UINT8_MAX)
+        return wrong(error, size, name, "supervision.poison_after is above 255");
     if (given->supervision.jitter > 100)
         return wrong(error, size, name, "supervision.jitter is above 100 per cent");
     for (size_t i = 0; i < given->method_count; i++) {

@@ -28,12 +28,12 @@ typedef struct tp_type {
     uint32_t number;
     uint32_t method_count;
     tp_method *methods;
-    troupe_type is;       /* a copy; optional fields are filled with the node's */
+    troupe_type is;         /* a copy; optional fields are filled with the node's */
     uint64_t mailbox_bytes; /* the node's */
-    bool restores;        /* a failed turn puts the state's bytes back */
-    bool interleaves;     /* others may run while a turn is parked */
-    bool activates_alone; /* nothing to run or load at activation */
-    bool ends_alone;      /* nothing to run or save at deactivation */
+    bool restores;          /* a failed turn puts the state's bytes back */
+    bool interleaves;       /* others may run while a turn is parked */
+    bool activates_alone;   /* nothing to run or load at activation */
+    bool ends_alone;        /* nothing to run or save at deactivation */
 } tp_type;
 
 typedef struct tp_types {
