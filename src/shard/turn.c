@@ -298,7 +298,9 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     bool is_tick = turn->message != NULL && turn->message->kind == TP_TICK;
     if (TP_LIKELY(!is_tick))
         actor->last_used = shard->now; /* a timer does not keep its actor */
-    if (!turn->read_only && turn->kind != TP_TURN_ACTIVATE)
+    /* Loading alone changes nothing; on_activate may. */
+    if (!turn->read_only &&
+        (turn->kind != TP_TURN_ACTIVATE || actor->type->is.on_activate != NULL))
         actor->flags |= TP_DIRTY;
     if (TP_UNLIKELY(turn->before != NULL && turn->before != turn->snapshot))
         tp_pool_give(&shard->pool, turn->before);
