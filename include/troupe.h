@@ -187,7 +187,10 @@ TROUPE_API void troupe_cancel_destroy(troupe_cancel *cancel);
 
 /* A method. `payload` is borrowed until the turn ends. The return value ends the call: TROUPE_OK
  * after a reply, else the failure; use troupe_fail to give words. A failing turn leaves the state
- * bytes as they were at the last commit point: the turn's begin, or its last park. An ask whose
+ * bytes as they were at the last commit point: the turn's begin, its last ask that waited, or, in
+ * types with reentrancy or read-only methods, its last park of any kind. What was written before a
+ * commit point stays: "ask, refund, fail" would undo the refund and keep what the ask rested on, so
+ * put right what must be put right and reply, or fail before the ask. An ask whose
  * method returns OK without a reply ends with USAGE. */
 typedef troupe_status troupe_method_run(troupe_turn *turn, void *state, troupe_slice payload);
 /* A read-only method: may come in while another turn of the actor is parked. */
@@ -261,9 +264,9 @@ typedef struct troupe_supervision {
     /* A message whose turns panicked so often is set aside; 0: 3. It is delivered again only if
      * `redeliver`. */
     uint32_t poison_after;
-    uint32_t max_failures;     /* failures in a row after which the actor is stopped, whatever the
-                                  policy; 0: no such limit */
-    bool redeliver; /* a message whose turn panicked is delivered again after the restart */
+    uint32_t max_failures; /* failures in a row after which the actor is stopped, whatever the
+                              policy; 0: no such limit */
+    bool redeliver;        /* a message whose turn panicked is delivered again after the restart */
 } troupe_supervision;
 
 /* Collects the bytes of a save hook. */
@@ -280,9 +283,12 @@ typedef struct troupe_type {
     size_t method_count;
     troupe_method_run *otherwise; /* catch-all for other names: troupe_turn_method tells which */
     troupe_status (*on_activate)(troupe_turn *turn, void *state);
+    /* Runs before the save; again, when the save failed and the actor stayed active. */
     void (*on_deactivate)(troupe_turn *turn, void *state, troupe_reason reason);
-    troupe_status (*save)(
-        troupe_turn *turn, const void *state, troupe_writer *writer); /* NULL: the state's bytes */
+    /* At deactivation, after on_deactivate: writes what is to be stored; NULL: the state's bytes.
+     * State behind hooks is not put back when a turn fails (the call's outcome is then UNKNOWN):
+     * check first, then write. */
+    troupe_status (*save)(troupe_turn *turn, const void *state, troupe_writer *writer);
     troupe_status (*load)(troupe_turn *turn, void *state, troupe_slice saved); /* goes with save */
     /* Frees what the state owns. Called once at the end of each activation, whatever ended it:
      * after on_deactivate and the save, or instead of them when it ends by failure. */
@@ -293,8 +299,8 @@ typedef struct troupe_type {
                              memory */
     uint64_t idle;        /* 0: the node's; TROUPE_NEVER */
     uint32_t mailbox_limit; /* messages; 0: the node's */
-    uint32_t batch;    /* turns in a row before others get their turn; 0: the node's turn_batch */
-    size_t stack_size; /* 0: the node's; else turns of this type start on a fiber of their own */
+    uint32_t batch;     /* turns in a row before others get their turn; 0: the node's turn_batch */
+    size_t stack_size;  /* 0: the node's; else turns of this type start on a fiber of their own */
     size_t arena_limit; /* of a turn's and of an activation's arena, bytes; 0: the node's */
     troupe_supervision supervision;
     void *user; /* troupe_turn_user */
@@ -473,7 +479,7 @@ TROUPE_NORETURN TROUPE_API void troupe_panic(troupe_turn *turn, const char *form
  */
 
 /* [turn] Asks and waits: parks this fiber, not the thread. Statuses as troupe_node_ask; DEADLOCK
- * names the cycle in the message. A park is a commit point, and in types with reentrancy or
+ * names the cycle in the message. An ask is a commit point, and in types with reentrancy or
  * read-only methods others may run meanwhile. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_ask(troupe_turn *turn, troupe_id id,
     const char *method, troupe_slice payload, const troupe_call_options *options,
