@@ -204,7 +204,7 @@ static bool visit(tp_shard *shard, probe *self)
         return self->round == 3 || visit_turn(shard, self, actor, turn);
     }
     tp_message *message = find_waiting(actor, ask);
-    if (message == NULL)
+    if (message == NULL || !tp_mailbox_is_held(actor, message))
         return false;
     if (self->round == 3) {
         message->flags &= (uint8_t)~TP_MESSAGE_PROBED;

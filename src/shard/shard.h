@@ -203,7 +203,8 @@ struct troupe_turn {
     uint32_t pulse;
     uint8_t kind; /* tp_turn_kind */
     bool read_only;
-    bool timed;
+    bool timed;   /* `began` was read from the clock */
+    bool sampled; /* for the histogram */
     bool panicked;
     bool left;             /* nobody returns to its frame: its end settles the actor */
     struct {               /* cleared together when it begins */
@@ -259,8 +260,7 @@ typedef struct tp_ask {
     bool sampled;        /* for the histogram: `asked` was read from the clock */
     const tp_type *type; /* of the target */
     uint64_t hash;
-    uint64_t asked; /* for youth, and the histogram */
-    uint64_t deadline;
+    uint64_t asked; /* when: for youth, and the histogram */
     tp_cancel_link *cancel;
     union {
         troupe_turn *turn;
@@ -466,6 +466,8 @@ void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
 void tp_schedule(tp_shard *shard, tp_activation *actor);
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor);
+bool tp_mailbox_is_held(
+    const tp_activation *actor, const tp_message *message); /* until a parked turn ends */
 void tp_mailbox_clear(
     tp_shard *shard, tp_activation *actor); /* it is not full any more: tells all */
 /* Asks get BUSY, the others stay. */
@@ -585,7 +587,7 @@ void tp_victim_arrived(tp_shard *shard, tp_message *victim);
 void tp_inbox_push(tp_shard *shard, tp_inbound *inbound); /* [any thread] and wakes it */
 bool tp_inbox_drain(tp_shard *shard);
 void tp_outside_complete(tp_outside *outside, const troupe_answer *answer); /* [shard] */
-void tp_outside_release(tp_outside *answer_block);
+void tp_outside_answer_release(void *block); /* the owner of an answer that lives outside */
 void tp_outside_copy(
     const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to);
 TROUPE_CHECK tp_outside *tp_outside_make(

@@ -33,7 +33,15 @@ static troupe_status go(troupe_turn *turn, void *state, troupe_slice payload)
     return fails;
 }
 
-static const troupe_method methods[] = {TROUPE_METHOD(go)};
+/* Works for ten milliseconds without a park. */
+static troupe_status toil(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    tp_world_advance(*(tp_world *const *)troupe_turn_user(turn), MS(10));
+    return troupe_reply_bytes(turn, payload);
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(go), TROUPE_METHOD(toil)};
 static const troupe_type plain = {TROUPE_TYPE("a"), TROUPE_METHODS(methods)};
 static const troupe_type chained = {
     TROUPE_TYPE("chain"), TROUPE_METHODS(methods), .reentrancy = TROUPE_REENTRANCY_CALL_CHAIN};
@@ -43,7 +51,8 @@ static const troupe_type open_type = {
 static void open_ring(scene *self, uint32_t shards, uint64_t wait)
 {
     const troupe_node_options options = {
-        TROUPE_NODE_OPTIONS, .shards = shards, .deadlock_wait = wait, .ask_timeout = TROUPE_SECONDS(5)};
+        TROUPE_NODE_OPTIONS, .shards = shards, .deadlock_wait = wait,
+        .ask_timeout = TROUPE_SECONDS(5)};
     scene_open(self, &options, TROUPE_TYPES(&plain, &chained, &open_type));
 }
 
@@ -128,7 +137,8 @@ static void two_circles_that_share_nothing_have_a_victim_each(void **state)
     }
     scene_run(&s, MS(100));
     for (int i = 0; i < 4; i += 2)
-        assert_int_equal((calls[i].got.status != TROUPE_OK) + (calls[i + 1].got.status != TROUPE_OK), 1);
+        assert_int_equal(
+            (calls[i].got.status != TROUPE_OK) + (calls[i + 1].got.status != TROUPE_OK), 1);
     assert_int_equal(stats_of(s.node).deadlocks, 2);
     scene_close(&s);
 }
@@ -146,7 +156,8 @@ static void who_waits_for_a_circle_from_outside_it_is_not_the_victim(void **stat
         scene_ask(&s, &onlooker, "a/2", "go", "0 a/0", NULL);
         scene_run(&s, MS(100));
         assert_heard(onlooker.got, TROUPE_OK);
-        assert_int_equal((circle[0].got.status != TROUPE_OK) + (circle[1].got.status != TROUPE_OK), 1);
+        assert_int_equal(
+            (circle[0].got.status != TROUPE_OK) + (circle[1].got.status != TROUPE_OK), 1);
         assert_int_equal(stats_of(s.node).deadlocks, 1);
         scene_close(&s);
     }
@@ -191,6 +202,39 @@ static void reentrant_types_let_their_circles_through(void **state)
     assert_heard(calls[1].got, TROUPE_OK);
     assert_int_equal(stats_of(s.node).deadlocks, 0);
     scene_close(&s);
+}
+
+/* Who may come in beside a parked turn waits for the run queue only, however long it is. */
+static void a_busy_shard_does_not_make_a_circle_of_what_may_come_in(void **state)
+{
+    (void)state;
+    tp_world *world = NULL;
+    troupe_type busy = plain;
+    busy.name = "busy";
+    busy.user = &world;
+    static const char *const selves[] = {"open/1", "chain/1"};
+    for (int i = 0; i < 2; i++) {
+        for (uint64_t seed = 1; seed <= 10; seed++) {
+            scene s;
+            scene_open(&s, NULL, TROUPE_TYPES(&open_type, &chained, &busy));
+            world = s.world;
+            for (uint64_t j = 0; j < seed; j++) /* another schedule */
+                (void)tp_prng_next(tp_world_prng(s.world));
+            call only, others[12];
+            char list[32];
+            snprintf(list, sizeof list, "0 %s", selves[i]);
+            scene_ask(&s, &only, selves[i], "go", list, NULL);
+            for (int j = 0; j < 12; j++) {
+                char id[32];
+                snprintf(id, sizeof id, "busy/%d", j);
+                scene_ask(&s, &others[j], id, "toil", "", NULL);
+            }
+            scene_await(&s, &only);
+            assert_heard(only.got, TROUPE_OK);
+            assert_int_equal(stats_of(s.node).deadlocks, 0);
+            scene_close(&s);
+        }
+    }
 }
 
 static void circles_that_time_outs_and_cancels_dissolve_have_no_victim(void **state)
@@ -262,6 +306,7 @@ int main(void)
         cmocka_unit_test(who_waits_for_a_circle_from_outside_it_is_not_the_victim),
         cmocka_unit_test(a_long_wait_without_a_circle_is_left_alone),
         cmocka_unit_test(reentrant_types_let_their_circles_through),
+        cmocka_unit_test(a_busy_shard_does_not_make_a_circle_of_what_may_come_in),
         cmocka_unit_test(circles_that_time_outs_and_cancels_dissolve_have_no_victim),
         cmocka_unit_test(with_the_looking_off_a_circle_ends_by_its_deadline),
         cmocka_unit_test(circles_are_found_between_threads),
