@@ -80,8 +80,6 @@ typedef enum troupe_outcome {
     X(BUG, 21, BUG, UNKNOWN_OUTCOME, "a defect in the library: please report it with the log")     \
     X(POISONED, 22, BUG, NOT_DONE,                                                                 \
       "set aside since it killed its actor again and again: see the log, mend the actor")          \
-    X(BACKOFF, 23, BUSY, NOT_DONE,                                                                 \
-      "the actor rests after failures: try again when its back-off is over")                       \
     X(FAILED, 24, FAILED, DONE, "the actor answered that it failed: see the answer")
 
 enum {

@@ -134,7 +134,6 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
     ask->kind = (uint8_t)kind;
     ask->type = type;
     ask->hash = hash;
-    ask->deadline = deadline;
     ask->asked = shard->now;
     ask->sampled = ++shard->sample % TP_SAMPLE == 0;
     if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
@@ -280,7 +279,7 @@ void troupe_answer_release(troupe_answer *answer)
             tp_shard *shard = answer->home;
             tp_pool_give(&shard->pool, answer->owner);
         } else {
-            tp_outside_release(answer->owner);
+            tp_outside_answer_release(answer->owner);
         }
     }
     *answer = (troupe_answer)TROUPE_ANSWER_INIT;

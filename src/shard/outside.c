@@ -70,23 +70,18 @@ void tp_outside_copy(
     to->owner = block;
 }
 
-void tp_outside_release(tp_outside *owner)
+void tp_outside_answer_release(void *owner)
 {
-    outside_answer *block = (outside_answer *)(void *)owner;
+    outside_answer *block = owner;
     tp_release(block->allocator, block, block->size);
 }
 
-static void let_go(tp_outside *outside)
+void tp_outside_let_go(tp_outside *outside)
 {
     if (atomic_fetch_sub_explicit(&outside->holders, 1, memory_order_acq_rel) != 1)
         return;
     troupe_cancel_destroy(outside->cancel); /* NULL, once the shard has taken it in */
     tp_release(outside->shared->allocator, outside, outside->size);
-}
-
-void tp_outside_let_go(tp_outside *outside)
-{
-    let_go(outside);
 }
 
 void tp_outside_complete(tp_outside *outside, const troupe_answer *answer)
@@ -97,13 +92,13 @@ void tp_outside_complete(tp_outside *outside, const troupe_answer *answer)
     } else if (outside->is_ask) {
         uint32_t pending = TP_OUTSIDE_PENDING;
         if (!atomic_compare_exchange_strong(&outside->state, &pending, TP_OUTSIDE_ANSWERED)) {
-            let_go(outside); /* its caller has left */
+            tp_outside_let_go(outside); /* its caller has left */
             return;
         }
         tp_outside_copy(shared->allocator, answer, outside->answer);
         shared->env->signal(shared->env, &outside->waiter);
     }
-    let_go(outside);
+    tp_outside_let_go(outside);
 }
 
 static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, const char *words)
@@ -113,7 +108,7 @@ static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, c
         TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
             TP_FIELDS(tp_field_text("type", outside->type->name)),
             "a tell from outside was dropped: %s", words);
-        let_go(outside);
+        tp_outside_let_go(outside);
         return;
     }
     troupe_answer answer = {
@@ -144,7 +139,7 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
     }
     if (!outside->is_ask) {
         tp_count(&shard->counters.tells);
-        let_go(outside);
+        tp_outside_let_go(outside);
         tp_arrivals_push(shard, message);
         return;
     }

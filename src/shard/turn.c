@@ -53,7 +53,7 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
     turn->alarm.timer.link = (tp_link){NULL, NULL};
     turn->arena_bytes = 0;
     turn->prober_shard = 0;
-    turn->timed = false;
+    turn->timed = turn->sampled = false;
     turn->panicked = turn->left = false;
     turn->read_only = false;
     turn->chain = 0;
@@ -71,11 +71,12 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
     if (turn->chain == 0)
         turn->chain = ((uint64_t)shard->number << 48) | ++shard->chains;
     const troupe_node_options *options = &shard->shared->options;
-    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0 && !options->no_metrics) ||
-        TP_UNLIKELY(options->driven)) {
+    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !options->no_metrics)
+        turn->sampled = turn->timed = true;
+    if (TP_UNLIKELY(options->driven)) /* no thread moves its pulse */
         turn->timed = true;
+    if (TP_UNLIKELY(turn->timed))
         tp_clock_read(shard);
-    }
     turn->began = shard->now;
 }
 
@@ -195,9 +196,8 @@ static void watch_time(troupe_turn *turn)
     if (TP_LIKELY(!turn->timed) || turn->parked_once)
         return;
     uint64_t time = tp_clock_read(shard) - turn->began;
-    if (shard->sample % TP_SAMPLE == 0 && !options->no_metrics)
+    if (turn->sampled)
         tp_histogram_record(&shard->turn_time, time);
-    /* No thread moves the pulse of a driven node. */
     if (TP_UNLIKELY(options->driven && time >= options->long_turn))
         log_long(turn, time / TROUPE_MILLISECONDS(1));
 }
@@ -299,8 +299,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     if (TP_LIKELY(!is_tick))
         actor->last_used = shard->now; /* a timer does not keep its actor */
     /* Loading alone changes nothing; on_activate may. */
-    if (!turn->read_only &&
-        (turn->kind != TP_TURN_ACTIVATE || actor->type->is.on_activate != NULL))
+    if (!turn->read_only && (turn->kind != TP_TURN_ACTIVATE || actor->type->is.on_activate != NULL))
         actor->flags |= TP_DIRTY;
     if (TP_UNLIKELY(turn->before != NULL && turn->before != turn->snapshot))
         tp_pool_give(&shard->pool, turn->before);
