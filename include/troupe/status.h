@@ -80,7 +80,7 @@ typedef enum troupe_outcome {
     X(BUG, 21, BUG, UNKNOWN_OUTCOME, "a defect in the library: please report it with the log")     \
     X(POISONED, 22, BUG, NOT_DONE,                                                                 \
       "set aside since it killed its actor again and again: see the log, mend the actor")          \
-    X(FAILED, 24, FAILED, DONE, "the actor answered that it failed: see the answer")
+    X(FAILED, 24, FAILED, UNKNOWN_OUTCOME, "the actor answered that it failed: see the answer")
 
 enum {
 #define TROUPE_STATUS_CONSTANT(name, code, kind, outcome, text) TROUPE_##name = (code),

@@ -23,7 +23,7 @@ static const status_entry entries[] = {
 };
 
 static const status_entry application = {
-    TROUPE_APPLICATION, TROUPE_KIND_FAILED, TROUPE_DONE, "APPLICATION",
+    TROUPE_APPLICATION, TROUPE_KIND_FAILED, TROUPE_UNKNOWN_OUTCOME, "APPLICATION",
     "the application's own code: see its documents"};
 
 static const status_entry nobodys = {
