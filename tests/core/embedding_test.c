@@ -110,7 +110,8 @@ static void wrong_types_are_refused_by_name_with_the_reason(void **state)
     refused(NULL, &type, "exactly one");
     char error[512] = "";
     troupe_node *node = NULL;
-    assert_status(troupe_node_open_explained(NULL, TROUPE_TYPES(&m, &m), &node, error, sizeof error),
+    assert_status(
+        troupe_node_open_explained(NULL, TROUPE_TYPES(&m, &m), &node, error, sizeof error),
         TROUPE_USAGE);
     assert_says(error, "twice");
 }

@@ -59,7 +59,8 @@ static troupe_status pour(troupe_turn *turn, void *state, troupe_slice payload)
     unsigned times;
     if (sscanf(text_of(payload, text), "%63s %u", id, &times) != 2)
         return TROUPE_USAGE;
-    troupe_call_options options = {TROUPE_CALL_OPTIONS, .retry = {.attempts = 100, .backoff = MS(1)}};
+    const troupe_call_options options = {
+        TROUPE_CALL_OPTIONS, .retry = {.attempts = 100, .backoff = MS(1)}};
     for (unsigned i = 0; i < times; i++)
         TROUPE_TRY(troupe_tell(turn, id_of(id), "count", troupe_str(""), &options));
     return troupe_reply_format(turn, "all");

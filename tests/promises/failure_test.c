@@ -269,7 +269,8 @@ static void stop_ends_the_actor_and_what_waits_with_unavailable(void **state)
         assert_int_equal(calls[i].got.outcome, TROUPE_NOT_DONE);
     }
     assert_int_equal(stats_of(t.s.node).active, 0);
-    assert_string_equal(ask(t.s.node, "fragile/a", "set", "").text, "1"); /* a later one begins anew */
+    heard later = ask(t.s.node, "fragile/a", "set", "");
+    assert_string_equal(later.text, "1"); /* a later one begins anew */
     scene_close(&t.s);
 }
 

@@ -335,7 +335,7 @@ static void read_only_turns_come_in_and_see_what_is_committed(void **state)
     assert_int_equal(reader.ends, 1);
     assert_string_equal(reader.got.text, "0A 1"); /* the park was a commit point */
     assert_int_equal(later.ends, 0);
-    assert_int_equal(behind.ends, 0); /* P4: it does not pass the write that its sender sent first */
+    assert_int_equal(behind.ends, 0); /* P4: it does not pass what its sender sent first */
     scene_run(&s, MS(20));
     assert_string_equal(writer.got.text, "0AA");
     assert_string_equal(later.got.text, "0AAb");
