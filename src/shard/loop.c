@@ -165,29 +165,31 @@ bool tp_shard_is_quiet(const tp_shard *shard)
            shard->pending == 0 && shard->leaving == 0 && !tp_links_wait(shard);
 }
 
-/*
- * [watchdog] Says who is stuck. It reads what belongs to the shard while a turn has been running
- * there for `age`: the turn's stack, its actor and its message stay where they are as long as that
- * turn runs, and `turns_begun` tells afterwards whether it did; if not, nothing is said. Pages of
- * stacks and pools stay mapped, so a late look reads nonsense and never faults. The race detector
- * cannot know that.
- */
-__attribute__((no_sanitize("thread"))) static void on_stuck(tp_runner *runner, uint64_t age)
+/* [watchdog] Whose step runs; false: none. Once `watchers` is raised, either tp_activation_free
+ * waits, or its own look at it came first, and then `watched` is not that record any more here. */
+static bool look_at_running(tp_shard *shard, char id[TP_ID_MAX + 1], troupe_slice *ret_method)
+{
+    atomic_fetch_add_explicit(&shard->watchers, 1, memory_order_acq_rel);
+    const tp_activation *actor = atomic_load_explicit(&shard->watched, memory_order_acquire);
+    if (actor != NULL) {
+        uint32_t method = atomic_load_explicit(&shard->watched_method, memory_order_relaxed);
+        troupe_id_print(tp_activation_id(actor), id, TP_ID_MAX + 1);
+        *ret_method = method < actor->type->method_count ? actor->type->methods[method].name
+                                                         : troupe_str("(hook or catch-all)");
+    }
+    atomic_fetch_sub_explicit(&shard->watchers, 1, memory_order_release);
+    return actor != NULL;
+}
+
+static void on_stuck(tp_runner *runner, uint64_t age)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
-    uint64_t begun = atomic_load_explicit(&runner->turns_begun, memory_order_acquire);
-    const troupe_turn *turn = __atomic_load_n(&shard->running, __ATOMIC_ACQUIRE);
-    char actor[TP_ID_MAX + 1] = "", method[TP_NAME_MAX + 1] = "";
-    if (turn != NULL && !shard->shared->hostile) {
-        troupe_slice name = troupe_turn_method(turn);
-        troupe_id_print(tp_activation_id(turn->actor), actor, sizeof actor);
-        snprintf(method, sizeof method, "%.*s",
-            (int)(name.size < TP_NAME_MAX ? name.size : TP_NAME_MAX), (const char *)name.data);
-    }
-    if (turn == NULL || atomic_load_explicit(&runner->turns_begun, memory_order_acquire) != begun)
-        return;
+    char id[TP_ID_MAX + 1];
+    troupe_slice method;
+    if (!look_at_running(shard, id, &method))
+        return; /* it has just ended */
     TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "turn_stuck",
-        TP_FIELDS(tp_field_string("actor", actor), tp_field_string("method", method),
+        TP_FIELDS(tp_field_string("actor", id), tp_field_text("method", method),
             tp_field_number("shard", shard->number), tp_field_number("ms", age / 1000000)),
         "a turn has been running without a park; the other actors of its shard wait");
 }

@@ -116,9 +116,7 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     tp_list_push_back(&shard->parked, &turn->parked);
     shard->parked_count++;
     tp_count(&shard->counters.parks);
-    shard->running = NULL;
-    atomic_store_explicit(
-        &shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
+    tp_step_ends(shard);
     tp_activation *actor = turn->actor;
     if (actor->type->interleaves && tp_mailbox_may_run(shard, actor))
         tp_schedule(shard, actor);
@@ -127,10 +125,7 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     shard->loop = next_loop(shard);
     tp_fiber_switch(turn->fiber, shard->loop);
     land(shard);
-    shard->running = turn;
-    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
-    atomic_store_explicit(
-        &shard->runner.turns_begun, shard->runner.turns_begun + 1, memory_order_relaxed);
+    tp_step_begins(shard, turn);
     /* An ask is a commit point; any park is, where others may have run meanwhile. */
     if (wait == TP_WAIT_ASK || actor->type->interleaves)
         tp_turn_commit(turn);

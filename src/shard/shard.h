@@ -338,6 +338,11 @@ struct tp_shard {
     tp_fiber *reserve;   /* fresh, for the next park */
     tp_fiber *abandoned; /* to be given back by whoever lands next */
     troupe_turn *running;
+    /* For the watchdog: the actor whose step runs, NULL between steps, and the number of its
+     * method. The record stays while `watchers` is not 0 (tp_activation_free waits). */
+    _Atomic(const tp_activation *) watched; /* [any] publishes the record's type and id */
+    _Atomic uint32_t watched_method;        /* [any] */
+    _Atomic uint32_t watchers;              /* [any] */
     tp_fifo run_queue;   /* activations with something to do */
     uint64_t run_pushed; /* onto the run queue, ever */
     uint64_t run_popped;
@@ -434,6 +439,31 @@ static inline uint64_t tp_clock(tp_shard *shard)
 static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
 {
     return duration >= TP_NEVER - now ? TP_NEVER : now + duration;
+}
+
+/* A step begins and ends. The count is odd while one runs. */
+static inline void tp_step_count(tp_shard *shard)
+{
+    atomic_store_explicit(&shard->runner.turns_begun,
+        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+}
+
+static inline void tp_step_begins(tp_shard *shard, troupe_turn *turn)
+{
+    shard->running = turn;
+    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
+    atomic_store_explicit(&shard->watched_method,
+        turn->message != NULL ? turn->message->method : TP_METHOD_OTHER, memory_order_relaxed);
+    atomic_store_explicit(&shard->watched, turn->actor, memory_order_release);
+    tp_step_count(shard);
+}
+
+static inline void tp_step_ends(tp_shard *shard)
+{
+    shard->running = NULL;
+    atomic_store_explicit(&shard->watched, NULL, memory_order_relaxed);
+    tp_step_count(shard);
 }
 
 /* park.c */

@@ -112,14 +112,10 @@ void tp_turn_body(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
-    shard->running = turn;
     turn->next = actor->turns;
     actor->turns = turn;
     actor->turn_count++;
-    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
-    atomic_store_explicit(&shard->runner.turns_begun,
-        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
-        memory_order_relaxed);
+    tp_step_begins(shard, turn);
     TP_TRACE(shard, TP_TRACE_TURN,
         actor->hash ^ (turn->message != NULL ? turn->message->method : turn->kind));
     if (TP_UNLIKELY(turn->kind == TP_TURN_ACTIVATE)) {
@@ -289,10 +285,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     watch_time(turn);
     TP_TRACE(shard, TP_TRACE_END, actor->hash ^ (uint32_t)status);
     unlink_turn(turn);
-    shard->running = NULL;
-    atomic_store_explicit(&shard->runner.turns_begun,
-        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
-        memory_order_relaxed);
+    tp_step_ends(shard);
     tp_count(&shard->counters.turns);
     actor->processed++;
     bool is_tick = turn->message != NULL && turn->message->kind == TP_TICK;
