@@ -27,6 +27,13 @@ endif()
 
 add_library(troupe_objects OBJECT ${troupe_sources})
 target_link_libraries(troupe_objects PRIVATE troupe_inside)
+# The hot path runs through a dozen files: optimised together it is a fifth faster. The objects hold
+# ordinary code too (fat), so that libtroupe.a links without the plug-in; what is linked here uses it.
+set(TROUPE_LTO "")
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE MATCHES "Rel" AND NOT TROUPE_SANITIZE)
+    set(TROUPE_LTO -flto=auto)
+    target_compile_options(troupe_objects PRIVATE -flto=auto -ffat-lto-objects)
+endif()
 # gcc clears small structs by `rep stos`, whose start costs as much as a short turn.
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     target_compile_options(troupe_objects PRIVATE
@@ -39,7 +46,7 @@ target_include_directories(troupe_shared INTERFACE
     "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
 set_target_properties(troupe_shared PROPERTIES OUTPUT_NAME troupe EXPORT_NAME troupe
     VERSION ${PROJECT_VERSION} SOVERSION 0)
-target_link_options(troupe_shared PRIVATE -Wl,-Bsymbolic-functions)
+target_link_options(troupe_shared PRIVATE -Wl,-Bsymbolic-functions ${TROUPE_LTO})
 
 add_library(troupe_static STATIC)
 target_link_libraries(troupe_static PRIVATE troupe_objects INTERFACE troupe_deps)

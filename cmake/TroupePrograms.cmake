@@ -110,4 +110,5 @@ if(bench_sources)
     target_include_directories(bench_core PRIVATE "${CMAKE_SOURCE_DIR}/bench")
     target_link_libraries(bench_core PRIVATE troupe_inside troupe_testkit_static)
     set_target_properties(bench_core PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+    target_link_options(bench_core PRIVATE ${TROUPE_LTO}) # as a program that links libtroupe.so has it
 endif()
