@@ -23,6 +23,16 @@ typedef struct search {
 
 static bool reaches_view(search *self, tp_view *view);
 
+/* Turns that are parked hold up nothing where whatever comes may run, but for those of hooks. */
+static bool is_held_up(const tp_stage *stage, const tp_deed *deed)
+{
+    const tp_player *player = &stage->players[deed->target];
+    bool hook = false;
+    for (const tp_view *view = player->open; view != NULL; view = view->next)
+        hook |= view->hook;
+    return hook || !tp_stage_types[player->type].always;
+}
+
 static bool reaches(search *self, tp_deed *deed)
 {
     if (self->length == 64)
@@ -31,7 +41,7 @@ static bool reaches(search *self, tp_deed *deed)
     if (deed->view != NULL) {
         if (reaches_view(self, deed->view))
             return true;
-    } else if (deed->ends == 0) {
+    } else if (deed->ends == 0 && is_held_up(self->stage, deed)) {
         for (tp_view *view = self->stage->players[deed->target].open; view != NULL;
              view = view->next)
             if (reaches_view(self, view))
@@ -67,6 +77,52 @@ static bool is_strict(const tp_stage *stage, const search *found)
     return true;
 }
 
+/* Does the deed wait for a view of which `is` is true? */
+static bool waits_for(const tp_stage *stage, const tp_deed *deed,
+    bool (*is)(const tp_view *view, const void *user), const void *user)
+{
+    if (deed->view != NULL)
+        return is(deed->view, user);
+    if (deed->ends != 0 || !is_held_up(stage, deed))
+        return false;
+    for (const tp_view *view = stage->players[deed->target].open; view != NULL; view = view->next)
+        if (is(view, user))
+            return true;
+    return false;
+}
+
+static bool is_view(const tp_view *view, const void *user) { return view == user; }
+
+static bool asks_in_circle(const tp_view *view, const void *user)
+{
+    return view->asking != NULL && view->asking->cycle == *(const uint32_t *)user;
+}
+
+/* There may be several circles through one ask: all deeds that wait, by any way, for the goal, and
+ * that the new ask waits for, are in one. */
+static void mark_all(tp_stage *stage, tp_deed *first, const tp_view *goal, uint32_t number)
+{
+    search everything = {.stage = stage}; /* sees each view that `first` waits for */
+    stage->stamp++;
+    (void)reaches(&everything, first);
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t i = 0; i < stage->player_count; i++) {
+            for (tp_view *view = stage->players[i].open; view != NULL; view = view->next) {
+                tp_deed *deed = view->asking;
+                if (view->seen != stage->stamp || deed == NULL || deed->finished_call ||
+                    deed->cycle == number)
+                    continue;
+                if (!waits_for(stage, deed, is_view, goal) &&
+                    !waits_for(stage, deed, asks_in_circle, &number))
+                    continue;
+                deed->cycle = number;
+                more = true;
+            }
+        }
+    }
+}
+
 void tp_cycles_asked(tp_stage *stage, tp_deed *deed, tp_view *by)
 {
     search self = {.stage = stage, .goal = by};
@@ -86,6 +142,8 @@ void tp_cycles_asked(tp_stage *stage, tp_deed *deed, tp_view *by)
             cycle->deeds[i] = self.path[i];
         self.path[i]->cycle = stage->cycle_count;
     }
+    if (!cycle->strict)
+        mark_all(stage, deed, by, stage->cycle_count);
     tp_world_mark(stage->world, cycle->strict ? "circle of strangers" : "circle");
 }
 

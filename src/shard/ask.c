@@ -327,28 +327,34 @@ static bool withdraw(tp_shard *shard, tp_activation *actor, const tp_message *ca
     return false;
 }
 
+static void cancel_turn(tp_shard *shard, tp_activation *actor, const tp_message *cancel)
+{
+    for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
+        if (!is_of(turn->message, cancel) || turn->cancelled)
+            continue;
+        TP_MARK(shard, "cancel during a park");
+        tp_message_parts parts = {.content_type = TROUPE_TEXT,
+            .payload = troupe_str("its caller cancelled it while it ran")};
+        tp_message *reply = tp_message_make(&shard->pool, &parts);
+        if (reply != NULL) {
+            reply->kind = TP_REPLY;
+            reply->from = cancel->from;
+            reply->status = TROUPE_CANCELLED;
+            reply->outcome = TROUPE_UNKNOWN_OUTCOME;
+            tp_reply_send(shard, cancel->from_shard, reply);
+        }
+        tp_turn_cancel(turn);
+        return;
+    }
+}
+
 void tp_cancel_arrived(tp_shard *shard, tp_message *cancel)
 {
     tp_activation *actor = tp_index_peek(&shard->table, cancel->hash);
-    if (actor != NULL && !withdraw(shard, actor, cancel)) {
-        for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
-            if (!is_of(turn->message, cancel) || turn->cancelled)
-                continue;
-            TP_MARK(shard, "cancel during a park");
-            tp_message_parts parts = {.content_type = TROUPE_TEXT,
-                .payload = troupe_str("its caller cancelled it while it ran")};
-            tp_message *reply = tp_message_make(&shard->pool, &parts);
-            if (reply != NULL) {
-                reply->kind = TP_REPLY;
-                reply->from = cancel->from;
-                reply->status = TROUPE_CANCELLED;
-                reply->outcome = TROUPE_UNKNOWN_OUTCOME;
-                tp_reply_send(shard, cancel->from_shard, reply);
-            }
-            tp_turn_cancel(turn);
-            break;
-        }
-        tp_settle(shard, actor);
+    if (actor != NULL) {
+        if (!withdraw(shard, actor, cancel))
+            cancel_turn(shard, actor, cancel);
+        tp_settle(shard, actor); /* what waited behind it may be one that may come in */
     }
     tp_pool_give(&shard->pool, cancel);
 }

@@ -3,20 +3,21 @@
  * Deadlocks across independent callers and shards (P10): probes that follow waits, in the manner of
  * Chandy, Misra and Haas (1983) for the AND model, with a second round.
  *
- * An ask that waits behind a parked turn for `deadlock_wait` sends a probe along: to what that turn
- * waits for, and so on. When the probe comes to a turn that waits for the very ask it began with,
- * the cycle is closed. Then it goes round once more, along the asks it found. An edge seen in both
- * rounds, with the same generation of its slot, was there all the time between; so after the second
- * round all edges stood together at one moment, and the cycle is real. The youngest ask in it that
- * still waits in a mailbox fails, and only that: every probe of the same cycle chooses the same. It
- * is taken out of the mailbox, so it is NOT_DONE.
+ * When an ask has waited behind a parked turn for `deadlock_wait`, a probe goes out along what that
+ * turn waits for, and so on. When it comes to a turn that waits for an ask which waits behind the
+ * turn that it began with, the cycle is closed. Then it goes round once more, along the asks it found.
+ * An edge seen in both rounds, with the same generation of its slot, was there all the time between;
+ * so after the second round all edges stood together at one moment, and the cycle is real. The
+ * youngest ask in it that still waits in a mailbox fails, and only that: every probe of the same
+ * cycle chooses the same. It is taken out of the mailbox, so it is NOT_DONE.
  *
  * Invariants
  * 1. A hop whose wait is over, or that waits for something else than an ask, ends the probe.
- * 2. Each ask is probed once: the last edge of a cycle to form is an ask that comes to wait behind
- * a turn in progress, and its own probe finds all others in place. One that waits behind a turn
- * that parks later is probed from then.
- * 3. Waits through foreign threads are not seen.
+ * 2. The last edge of a cycle to form is an ask that comes to wait behind a turn in progress. So each
+ * ask that does starts a search, of which many share one; it finds all other edges in place.
+ * 3. A search visits each turn once, and a circle that it found and that broke, here or elsewhere,
+ * starts it again: there may be another one.
+ * 4. Waits through foreign threads are not seen.
  */
 #include "shard/shard.h"
 
@@ -24,7 +25,6 @@
 
 #define HOPS_MAX       64
 #define PATH_MAX_BYTES 2048
-#define PROBED_AT_ONCE 64
 
 typedef struct edge {
     tp_call call;   /* the ask: a slot of `shard` */
@@ -36,8 +36,8 @@ typedef struct edge {
 
 /* The payload of a TP_PROBE. */
 typedef struct probe {
-    uint32_t round; /* 1: searches, 2: confirms, 3: lets the first ask be searched from again */
-    uint32_t hops;  /* edges found; edges[0] is the ask that it began with */
+    uint32_t round; /* 1: searches, 2: confirms, 3: goes home, for another search */
+    uint32_t hops;  /* edges found; edges[0] is what the turn that it began with waits for */
     uint32_t at;    /* the edge whose target is visited */
     uint32_t path_size;
     tp_call search; /* its number, in two halves, among those of the shard `origin` */
@@ -67,7 +67,9 @@ static void send_probe(tp_shard *shard, const probe *from)
         return; /* deadlines end the cycle */
     message->kind = TP_PROBE;
     tp_count(&shard->counters.probes);
-    uint32_t to = tp_hash_shard(from->edges[from->at].hash, shard->shared->shard_count);
+    uint32_t to = from->round == 3
+                      ? from->origin
+                      : tp_hash_shard(from->edges[from->at].hash, shard->shared->shard_count);
     if (to == shard->number) {
         tp_fifo_push_back(&shard->probes, &message->node);
     } else {
@@ -113,13 +115,23 @@ static void fail_victim(tp_shard *shard, const probe *self)
     tp_send_control(shard, tp_hash_shard(youngest->hash, shard->shared->shard_count), message);
 }
 
-/* A search finds one circle, and that may be broken elsewhere: the ask that it began with, should
- * it still wait, is searched from again. */
+/* The circle is no more, or will not be: the search may begin anew where it began. */
 static void look_again(tp_shard *shard, probe *self)
 {
     self->round = 3;
-    self->at = 0;
     send_probe(shard, self);
+}
+
+static void come_home(tp_shard *shard, const probe *self)
+{
+    const tp_ask *ask = tp_ask_find(shard, self->edges[0].call);
+    if (ask == NULL || ask->kind != TP_ASK_TURN)
+        return;
+    tp_activation *actor = ask->waiter.turn->actor;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next)
+        tp_message_of(node)->flags &= (uint8_t)~TP_MESSAGE_PROBED;
+    if (actor->queued != 0)
+        tp_deadlock_watch(shard, actor);
 }
 
 /* The second round: does the turn wait for the ask that the first round found here? */
@@ -154,10 +166,8 @@ static void follow(tp_shard *shard, const probe *from, tp_activation *actor, tro
     turn->prober = from->search;
     turn->prober_shard = from->origin + 1;
     probe self = *from;
-    add_path(&self, actor, turn);
     if (same_call(&self.edges[0], shard->number, turn->wait_call)) {
         TP_MARK(shard, "cycle closed");
-        self.edges[0].asked = ask->asked;
         if (TP_MUTANT(shard, TP_MUTANT_ONE_ROUND)) {
             fail_victim(shard, &self);
             return;
@@ -166,6 +176,7 @@ static void follow(tp_shard *shard, const probe *from, tp_activation *actor, tro
         self.at = 0;
         send_probe(shard, &self);
     } else if (self.hops < HOPS_MAX) {
+        add_path(&self, actor, turn);
         self.edges[self.hops] = (edge){turn->wait_call, ask->asked, ask->hash, shard->number, 0};
         self.at = self.hops++;
         send_probe(shard, &self);
@@ -201,16 +212,11 @@ static bool visit(tp_shard *shard, probe *self)
         if (!is_asked_by(turn->message, ask))
             continue;
         ask->queued = 0;
-        return self->round == 3 || visit_turn(shard, self, actor, turn);
+        return visit_turn(shard, self, actor, turn);
     }
     tp_message *message = find_waiting(actor, ask);
-    if (message == NULL || !tp_mailbox_is_held(actor, message))
-        return false;
-    if (self->round == 3) {
-        message->flags &= (uint8_t)~TP_MESSAGE_PROBED;
-        tp_deadlock_watch(shard, actor);
-        return true;
-    }
+    if (message == NULL || tp_mailbox_may_run(shard, actor))
+        return false; /* something runs first: its own search comes after that */
     ask->queued = 1;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
         if (visit_turn(shard, self, actor, turn) && self->round == 2)
@@ -225,7 +231,9 @@ static void drain_probes(tp_shard *shard)
         probe self;
         memcpy(&self, (const char *)message + message->payload_at, sizeof self);
         tp_pool_give(&shard->pool, message);
-        if (!visit(shard, &self) && self.round == 2)
+        if (self.round == 3)
+            come_home(shard, &self);
+        else if (!visit(shard, &self) && self.round == 2)
             look_again(shard, &self);
     }
 }
@@ -249,6 +257,7 @@ static void end_victim(tp_shard *shard, tp_activation *actor, const tp_message *
             tp_message_answer(shard, message, TROUPE_DEADLOCK, TROUPE_NOT_DONE,
                 "deadlock: %.*s; this ask closes the cycle",
                 TROUPE_ARG(tp_message_payload(victim)));
+            tp_settle(shard, actor); /* what waited behind it may be one that may come in */
             return;
         }
         before = message;
@@ -263,8 +272,11 @@ void tp_victim_arrived(tp_shard *shard, tp_message *message)
     tp_pool_give(&shard->pool, message);
 }
 
-static void begin_probe(tp_shard *shard, tp_activation *actor, tp_message *message)
+static void begin_probe(tp_shard *shard, tp_activation *actor, troupe_turn *turn)
 {
+    const tp_ask *ask = turn->wait == TP_WAIT_ASK ? tp_ask_find(shard, turn->wait_call) : NULL;
+    if (ask == NULL)
+        return;
     probe self;
     self.round = 1;
     self.hops = 1;
@@ -273,10 +285,21 @@ static void begin_probe(tp_shard *shard, tp_activation *actor, tp_message *messa
     uint64_t search = ++shard->searches;
     self.search = (tp_call){(uint32_t)search, (uint32_t)(search >> 32)};
     self.origin = shard->number;
-    self.edges[0] = (edge){message->from, 0, actor->hash, message->from_shard, 1};
-    message->flags |= TP_MESSAGE_PROBED;
-    (void)visit(shard, &self);
-    drain_probes(shard);
+    self.edges[0] = (edge){turn->wait_call, ask->asked, ask->hash, shard->number, 0};
+    add_path(&self, actor, turn);
+    send_probe(shard, &self);
+}
+
+/* Has an ask come to wait since the last search? */
+static bool has_fresh(tp_activation *actor)
+{
+    bool fresh = false;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
+        tp_message *message = tp_message_of(node);
+        fresh |= message->kind == TP_ASK && !(message->flags & TP_MESSAGE_PROBED);
+        message->flags |= TP_MESSAGE_PROBED;
+    }
+    return fresh;
 }
 
 static void watch_due(tp_shard *shard, tp_alarm *alarm)
@@ -284,20 +307,15 @@ static void watch_due(tp_shard *shard, tp_alarm *alarm)
     tp_activation *actor = TP_CONTAINER(alarm, tp_extras, probe)->actor;
     if (actor->turns == NULL || TP_MUTANT(shard, TP_MUTANT_NO_PROBE))
         return;
-    uint32_t probed = 0;
-    tp_fifo_node *node = actor->mailbox.head;
-    while (node != NULL && probed < PROBED_AT_ONCE) {
-        tp_message *message = tp_message_of(node);
-        node = node->next;
-        if (message->kind != TP_ASK || (message->flags & TP_MESSAGE_PROBED))
-            continue;
-        begin_probe(shard, actor, message);
-        probed++;
-        /* A circle on this shard ends at once, and takes messages out. */
-        node = actor->mailbox.head;
-    }
-    if (probed == PROBED_AT_ONCE)
+    if (tp_mailbox_may_run(shard, actor)) {
         tp_deadlock_watch(shard, actor);
+        return;
+    }
+    if (!has_fresh(actor))
+        return;
+    for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
+        begin_probe(shard, actor, turn);
+    drain_probes(shard);
 }
 
 void tp_deadlock_watch(tp_shard *shard, tp_activation *actor)
