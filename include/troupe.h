@@ -102,7 +102,8 @@ TROUPE_API bool troupe_id_equal(troupe_id left, troupe_id right);
 TROUPE_API TROUPE_CHECK troupe_status troupe_ref_create(
     troupe_node *node, troupe_id id, troupe_ref **ret_ref);
 TROUPE_API troupe_ref *troupe_ref_retain(troupe_ref *ref); /* [any thread] */
-TROUPE_API void troupe_ref_release(troupe_ref *ref);       /* [any thread] NULL is a no-op */
+/* [any thread, also after the node is closed] NULL is a no-op. */
+TROUPE_API void troupe_ref_release(troupe_ref *ref);
 TROUPE_API troupe_id troupe_ref_id(const troupe_ref *ref); /* borrows from the ref */
 TROUPE_API bool troupe_ref_equal(const troupe_ref *left, const troupe_ref *right);
 

@@ -156,15 +156,16 @@ static bool fill_book(struct run *run)
     return status == TROUPE_OK || fail(run, "no refs: %s", troupe_status_text(status));
 }
 
+/* Where a run failed, turns still send by the book: the node goes first. */
 static void close_node(struct run *run)
 {
+    if (run->client != NULL)
+        troupe_client_close(run->client);
+    troupe_node_close(run->node);
     for (uint32_t i = 0; i < run->book.count; i++)
         troupe_ref_release(run->book.packages[i]);
     troupe_ref_release(run->book.conductor);
     free(run->book.packages);
-    if (run->client != NULL)
-        troupe_client_close(run->client);
-    troupe_node_close(run->node);
 }
 
 /* ---- sweeps --------------------------------------------------------------------------------- */

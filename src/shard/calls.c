@@ -58,7 +58,7 @@ static inline callee selected(troupe_selector selector)
 
 struct troupe_ref {
     _Atomic uint32_t holders;
-    tp_shared *shared;
+    const troupe_allocator *allocator; /* outlives the node, so that a ref may */
     target to; /* its strings follow the struct */
 };
 
@@ -481,7 +481,7 @@ troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
         memcpy(partition, id.partition.data, id.partition.size);
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
     *ref = (troupe_ref){.holders = 1,
-        .shared = shared,
+        .allocator = shared->allocator,
         .to = {.type = type,
             .partition = {partition, id.partition.size},
             .key = {key, id.key.size},
@@ -502,8 +502,7 @@ void troupe_ref_release(troupe_ref *ref)
 {
     if (ref == NULL || atomic_fetch_sub_explicit(&ref->holders, 1, memory_order_acq_rel) != 1)
         return;
-    tp_release(
-        ref->shared->allocator, ref, sizeof *ref + ref->to.key.size + ref->to.partition.size);
+    tp_release(ref->allocator, ref, sizeof *ref + ref->to.key.size + ref->to.partition.size);
 }
 
 troupe_id troupe_ref_id(const troupe_ref *ref)
