@@ -15,8 +15,6 @@
 #include <stdatomic.h>
 #include <troupe.h>
 
-#define NOBODY UINT32_MAX /* as the sender of a mark: the conductor */
-
 enum { MARK_WORDS = 8, MARK_SOURCES = MARK_WORDS * 64 };
 
 /* Where everybody lives; the `user` pointer of both types. */
@@ -24,11 +22,12 @@ struct address_book {
     uint32_t count;
     uint32_t block_sources; /* sources of one block, at most MARK_SOURCES */
     uint32_t go_window;     /* packages that a round is begun with at a time */
+    uint32_t flush_window;  /* packages that pass marks on at a time */
     troupe_ref **packages;  /* [count] */
     troupe_ref *conductor;
-    troupe_selector mark, ack, flush, share; /* of a package */
-    troupe_selector marked, done;            /* of the conductor */
-    atomic_ullong busy;                      /* sends refused for the moment, and sent again */
+    troupe_selector mark, flush, share;    /* of a package */
+    troupe_selector marked, flushed, done; /* of the conductor */
+    atomic_ullong busy;                    /* sends refused for the moment, and sent again */
     atomic_int trouble; /* status of the first send or turn that failed for good; 0: none */
 };
 
@@ -44,8 +43,13 @@ struct load_message {
 struct mark_message {
     uint32_t block; /* from 1 */
     uint32_t first; /* source of bit 0 */
-    uint32_t from;  /* who gets the ack: a package, or NOBODY */
     uint64_t sources[MARK_WORDS];
+};
+
+/* To the conductor: a mark has been taken in. `flushed` carries how many have been sent. */
+struct marked_message {
+    uint32_t number; /* of the package */
+    bool flushes;    /* it has something to pass on */
 };
 
 /* From a package, in answer to `figures`. */
@@ -75,7 +79,7 @@ extern const size_t conductor_method_count;
 extern const size_t package_state_size;
 troupe_status package_save(troupe_turn *turn, const void *state, troupe_writer *writer);
 troupe_status package_load(troupe_turn *turn, void *state, troupe_slice saved);
-extern const size_t conductor_state_size;
+size_t conductor_state_size(uint32_t packages);
 
 /* Tells, and again after a yield as long as the answer is BUSY. A failure for good is noted in the
  * book. */

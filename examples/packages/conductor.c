@@ -1,28 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one actor that starts each step and learns when it is over: a block of closures when all its
- * marks are acknowledged, a round of rank when all packages are done. It computes nothing itself.
+ * The one actor that starts each step and learns when it is over: a block of closures when nobody
+ * has a mark to take in or to pass on, a round of rank when all packages are done. It computes
+ * nothing itself.
  *
- * Invariants: 1. One step is under way at a time. 2. A round is over when every package has said
- * done and every `go` has been answered. 3. At most go_window of the latter are under way, so that
- * a round begins at the pace of its packages.
- * Threads: its shard. The state is plain bytes: it may be evicted between two messages.
+ * Invariants: 1. One step is under way at a time. 2. `marks` is how many were sent and not taken
+ * in, once no flush is under way: before, it may be short of those that a flush has sent
+ * already. 3. A round is over when every package has said done and every `go` has been answered. 4.
+ * At most go_window of these and flush_window flushes are under way, each of which may wait to
+ * send. Threads: its shard. The state is plain bytes: it may be evicted between two messages.
  */
 #include "actors.h"
 
 struct conductor {
     uint32_t blocks;  /* of closures, in all; 0: none asked for */
     uint32_t block;   /* under way, from 1 */
-    uint32_t waiting; /* marks not acknowledged */
-    uint32_t rounds;  /* of rank, in all; 0: none asked for */
-    uint32_t round;   /* under way, from 1 */
-    uint32_t next;    /* package to send go to */
-    uint32_t going;   /* go without answer */
-    uint32_t done;    /* packages that are done */
+    int64_t marks;    /* sent and not taken in */
+    uint32_t flushes; /* under way */
+    uint32_t ready_begin, ready_count;
+    uint32_t rounds; /* of rank, in all; 0: none asked for */
+    uint32_t round;  /* under way, from 1 */
+    uint32_t next;   /* package to send go to */
+    uint32_t going;  /* go without answer */
+    uint32_t done;   /* packages that are done */
     bool busy;
+    uint32_t ready[]; /* a ring, as long as there are packages: those that wait to flush */
 };
 
-const size_t conductor_state_size = sizeof(struct conductor);
+size_t conductor_state_size(uint32_t packages)
+{
+    return sizeof(struct conductor) + packages * sizeof(uint32_t);
+}
 
 /* ---- closures ------------------------------------------------------------------------------- */
 
@@ -32,9 +40,9 @@ static troupe_status begin_block(troupe_turn *turn, struct conductor *conductor)
     uint32_t first = (conductor->block - 1) * book->block_sources;
     uint32_t rest = book->count - first;
     uint32_t count = rest < book->block_sources ? rest : book->block_sources;
-    conductor->waiting = count;
+    conductor->marks = count;
     for (uint32_t i = 0; i < count; i++) {
-        struct mark_message message = {.block = conductor->block, .first = first, .from = NOBODY};
+        struct mark_message message = {.block = conductor->block, .first = first};
         const troupe_ref *source = book->packages[first + i];
         message.sources[i / 64] = UINT64_C(1) << (i % 64);
         TROUPE_TRY(book_tell(turn, source, book->mark, &message, sizeof(message)));
@@ -55,16 +63,49 @@ static troupe_status closures(troupe_turn *turn, void *state, troupe_slice paylo
     return begin_block(turn, conductor);
 }
 
-static troupe_status marked(troupe_turn *turn, void *state, troupe_slice payload)
+/* Bids flush as many as may, and begins the next block if this one is over. */
+static troupe_status flush_on(troupe_turn *turn, struct conductor *conductor)
 {
-    struct conductor *conductor = state;
-    (void)payload;
-    TROUPE_REQUIRE(turn, conductor->waiting > 0);
-    if (--conductor->waiting > 0)
+    struct address_book *book = troupe_turn_user(turn);
+    while (conductor->ready_count > 0 && conductor->flushes < book->flush_window) {
+        uint32_t package = conductor->ready[conductor->ready_begin];
+        conductor->ready_begin = (conductor->ready_begin + 1) % book->count;
+        conductor->ready_count--;
+        conductor->flushes++;
+        TROUPE_TRY(book_tell(turn, book->packages[package], book->flush, NULL, 0));
+    }
+    if (conductor->flushes > 0 || conductor->marks > 0)
         return TROUPE_OK;
     conductor->block++;
     conductor->busy = conductor->block <= conductor->blocks;
     return conductor->busy ? begin_block(turn, conductor) : TROUPE_OK;
+}
+
+static troupe_status marked(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    struct conductor *conductor = state;
+    struct address_book *book = troupe_turn_user(turn);
+    struct marked_message message;
+    TROUPE_REQUIRE(turn, payload.size == sizeof(message));
+    memcpy(&message, payload.data, sizeof(message));
+    conductor->marks--;
+    if (message.flushes) {
+        TROUPE_REQUIRE(turn, conductor->ready_count < book->count);
+        uint32_t end = (conductor->ready_begin + conductor->ready_count++) % book->count;
+        conductor->ready[end] = message.number;
+    }
+    return flush_on(turn, conductor);
+}
+
+static troupe_status flushed(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    struct conductor *conductor = state;
+    uint32_t sent;
+    TROUPE_REQUIRE(turn, payload.size == sizeof(sent) && conductor->flushes > 0);
+    memcpy(&sent, payload.data, sizeof(sent));
+    conductor->marks += sent;
+    conductor->flushes--;
+    return flush_on(turn, conductor);
 }
 
 /* ---- rank ----------------------------------------------------------------------------------- */
@@ -160,6 +201,7 @@ static troupe_status progress(troupe_turn *turn, const void *state, troupe_slice
 const troupe_method conductor_methods[] = {
     TROUPE_METHOD(closures),
     TROUPE_METHOD(marked),
+    TROUPE_METHOD(flushed),
     TROUPE_METHOD(rank),
     TROUPE_METHOD(done),
     TROUPE_READ_METHOD(progress),

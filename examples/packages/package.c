@@ -5,21 +5,19 @@
  * Closures. The conductor takes the packages in blocks and gives each of a block a mark with a
  * bit of its own. A package passes bits that are new to it on to all it depends on, so in
  * the end it has seen the bits of exactly the packages that depend on it, directly or not, and
- * counts them. Marks that wait in the mailbox together are passed on as one: the `flush` that a
- * package sends to itself comes after them.
+ * counts them. Marks that wait in the mailbox together are passed on as one: a package that has
+ * something to pass on says so to the conductor, and does it when the conductor bids it `flush`.
  *
- * When a block is over is found out by acknowledgements (Dijkstra and Scholten, Termination
- * detection for diffusing computations, 1980): a package owes its first sender, the parent, an ack
- * until everything that it sent on has been acknowledged; every other mark it acknowledges at once.
- * The conductor is the root: when all its marks are acknowledged no mark is under way.
+ * Only a flush sends to packages, and the conductor bids few at a time: a turn that waits to send
+ * keeps its actor active, and if as many waited as may be active, nobody could be woken to receive.
+ * The conductor also counts the marks sent and taken in; that is how it knows a block's end.
  *
  * Rank. After `go` a package sends a share to each package it depends on; when it has gone and has
  * the shares of all its dependents it takes its new rank and tells the conductor that it is done.
  *
- * Invariants: 1. flushing implies engaged. 2. engaged: owed > 0 or flushing, and the parent waits
- * for an ack. 3. Shares of a round come only after all packages are done with the round before.
- * Threads: a package's shard. The lists lie in the activation's arena; the saved form is the head
- * and the list.
+ * Invariants: 1. flushing: the conductor will bid this package flush. 2. Shares of a round come
+ * only after all packages are done with the round before. Threads: a package's shard. The lists lie
+ * in the activation's arena; the saved form is the head and the list.
  */
 #include <string.h>
 
@@ -30,13 +28,10 @@ struct package {
     uint32_t number;
     uint32_t dependents;
     uint32_t count; /* of targets */
-    bool engaged;
-    bool flushing; /* a flush is on its way */
+    bool flushing;  /* the conductor knows that there is something to pass on */
     bool went;
     uint32_t block;
-    uint32_t first; /* source of bit 0 in this block */
-    uint32_t parent;
-    uint32_t owed;    /* marks sent and not acknowledged */
+    uint32_t first;   /* source of bit 0 in this block */
     uint32_t arrived; /* shares */
     uint64_t closure;
     uint64_t rank;
@@ -69,7 +64,6 @@ static troupe_status load(troupe_turn *turn, void *state, troupe_slice payload)
     *package = (struct package){.number = message.number,
         .dependents = message.dependents,
         .count = message.count,
-        .parent = NOBODY,
         .rank = RANK_UNIT};
     package->targets = troupe_actor_alloc(turn, bytes + 1);
     memcpy(package->targets, (const char *)payload.data + sizeof(message), bytes);
@@ -108,14 +102,6 @@ static troupe_status figures(troupe_turn *turn, const void *state, troupe_slice 
 
 /* ---- closures -------------------------------------------------------------------------------- */
 
-static troupe_status acknowledge(troupe_turn *turn, uint32_t to)
-{
-    struct address_book *book = book_of(turn);
-    if (to == NOBODY)
-        return book_tell(turn, book->conductor, book->marked, NULL, 0);
-    return book_tell(turn, book->packages[to], book->ack, NULL, 0);
-}
-
 /* Takes the sources that are new, counts them, and tells whether there are any. */
 static bool take_sources(struct package *package, const struct mark_message *message)
 {
@@ -145,49 +131,29 @@ static troupe_status mark(troupe_turn *turn, void *state, troupe_slice payload)
     struct mark_message message;
     TROUPE_REQUIRE(turn, payload.size == sizeof(message));
     memcpy(&message, payload.data, sizeof(message));
-    TROUPE_REQUIRE(turn, !package->engaged || message.block == package->block);
-
-    bool was_engaged = package->engaged;
+    struct address_book *book = book_of(turn);
+    struct marked_message marked = {.number = package->number};
     if (take_sources(package, &message) && package->count > 0 && !package->flushing) {
-        struct address_book *book = book_of(turn);
         package->flushing = true;
-        package->engaged = true;
-        if (!was_engaged)
-            package->parent = message.from;
-        TROUPE_TRY(book_tell(turn, book->packages[package->number], book->flush, NULL, 0));
+        marked.flushes = true;
     }
-    if (package->engaged && !was_engaged)
-        return TROUPE_OK; /* its ack comes when all is passed on */
-    return acknowledge(turn, message.from);
+    return book_tell(turn, book->conductor, book->marked, &marked, sizeof(marked));
 }
 
 static troupe_status flush(troupe_turn *turn, void *state, troupe_slice payload)
 {
     struct package *package = state;
     struct address_book *book = book_of(turn);
-    struct mark_message message = {
-        .block = package->block, .first = package->first, .from = package->number};
+    struct mark_message message = {.block = package->block, .first = package->first};
     (void)payload;
     memcpy(message.sources, package->fresh, sizeof(message.sources));
     memset(package->fresh, 0, sizeof(package->fresh));
     package->flushing = false;
-    package->owed += package->count;
     for (uint32_t i = 0; i < package->count; i++) {
         const troupe_ref *target = book->packages[package->targets[i]];
         TROUPE_TRY(book_tell(turn, target, book->mark, &message, sizeof(message)));
     }
-    return TROUPE_OK;
-}
-
-static troupe_status ack(troupe_turn *turn, void *state, troupe_slice payload)
-{
-    struct package *package = state;
-    (void)payload;
-    TROUPE_REQUIRE(turn, package->owed > 0);
-    if (--package->owed > 0 || package->flushing)
-        return TROUPE_OK;
-    package->engaged = false;
-    return acknowledge(turn, package->parent);
+    return book_tell(turn, book->conductor, book->flushed, &package->count, sizeof(package->count));
 }
 
 /* ---- rank ------------------------------------------------------------------------------------ */
@@ -235,7 +201,6 @@ const troupe_method package_methods[] = {
     TROUPE_METHOD(load),
     TROUPE_METHOD(mark),
     TROUPE_METHOD(flush),
-    TROUPE_METHOD(ack),
     TROUPE_METHOD(go),
     TROUPE_METHOD(share),
     TROUPE_READ_METHOD(figures),

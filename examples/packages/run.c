@@ -19,7 +19,7 @@
 #include "progress.h"
 #include "sweep.h"
 
-enum { SWEEP_WINDOW = 1024, GO_WINDOW = 1024, STALL_SECONDS = 60 };
+enum { SWEEP_WINDOW = 1024, GO_WINDOW = 1024, FLUSH_WINDOW = 1024, STALL_SECONDS = 60 };
 
 struct run {
     const struct run_options *options;
@@ -75,7 +75,7 @@ static void describe_types(struct run *run)
     };
     run->conductor_type = (troupe_type){
         TROUPE_TYPE("conductor"),
-        .state_size = conductor_state_size,
+        .state_size = conductor_state_size(count),
         .methods = conductor_methods,
         .method_size = sizeof(troupe_method),
         .method_count = conductor_method_count,
@@ -116,10 +116,10 @@ static troupe_status find_selectors(struct address_book *book)
         troupe_selector *selector;
     } wanted[] = {
         {book->packages[0], "mark", &book->mark},
-        {book->packages[0], "ack", &book->ack},
         {book->packages[0], "flush", &book->flush},
         {book->packages[0], "share", &book->share},
         {book->conductor, "marked", &book->marked},
+        {book->conductor, "flushed", &book->flushed},
         {book->conductor, "done", &book->done},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
@@ -146,6 +146,7 @@ static bool fill_book(struct run *run)
     book->count = index->count;
     book->block_sources = at_once(run, MARK_SOURCES, 8);
     book->go_window = at_once(run, GO_WINDOW, 16);
+    book->flush_window = at_once(run, FLUSH_WINDOW, 16);
     troupe_status status =
         troupe_ref_create(run->node, troupe_id_of("conductor", "1"), &book->conductor);
     for (uint32_t i = 0; status == TROUPE_OK && i < index->count; i++)
