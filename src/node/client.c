@@ -79,10 +79,13 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
     }
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
     tp_shard *shard = shared->shards[tp_hash_shard(hash, shared->shard_count)];
+    if (!is_ask && atomic_load_explicit(&shard->crowded, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&node->outside_crowded, 1, memory_order_relaxed);
+        return TROUPE_BUSY;
+    }
     if (inbox_length(shard) >= shared->options.inbox_limit ||
         atomic_load_explicit(&shard->full_hints[hash % TP_FULL_HINTS], memory_order_relaxed) ==
-            hash ||
-        (!is_ask && atomic_load_explicit(&shard->crowded, memory_order_relaxed))) {
+            hash) {
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
         return TROUPE_BUSY;
     }

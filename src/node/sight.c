@@ -119,6 +119,7 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
     troupe_status status = tp_node_visit(node, 0, shared->shard_count, sum, &self);
     if (status == TROUPE_OK) {
         stats.busy_inbox += atomic_load_explicit(&node->outside_busy, memory_order_relaxed);
+        stats.busy_actors += atomic_load_explicit(&node->outside_crowded, memory_order_relaxed);
         stats.no_memory += atomic_load_explicit(&node->outside_no_memory, memory_order_relaxed);
         stats.too_large += atomic_load_explicit(&node->outside_too_large, memory_order_relaxed);
         stats.turn_time = distribution(&times[0]);
@@ -397,8 +398,7 @@ troupe_status troupe_node_subscribe(
     subscribing self = {.subscription = {.visit = visit_event, .user = user}};
     self.subscription.number =
         1 + atomic_fetch_add_explicit(&node->next_subscription, 1, memory_order_relaxed);
-    troupe_status status =
-        tp_node_visit(node, 0, node->shared.shard_count, visit_subscribe, &self);
+    troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_subscribe, &self);
     if (status == TROUPE_OK && self.full)
         status = TROUPE_BUSY;
     if (status != TROUPE_OK) { /* on all shards or on none */

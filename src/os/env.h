@@ -40,7 +40,7 @@ typedef struct tp_runner {
      * `sleeping` is set. */
     bool (*has_arrivals)(struct tp_runner *runner);
     const char *name;
-    uint32_t number; /* shard; the real env pins by it when asked to */
+    uint32_t number; /* of the shard */
     uint64_t spin;   /* ns of polling has_arrivals before it sleeps */
     /* The watchdog's view, written by step's code: turns begun; the running turn's owner. */
     _Atomic uint64_t turns_begun;
@@ -122,7 +122,6 @@ typedef struct tp_real_options {
     uint32_t blocking_threads;
     uint32_t blocking_limit;
     uint64_t spin; /* of wait */
-    bool pin;      /* runner n to core n */
 } tp_real_options;
 
 troupe_status tp_real_env_create(const tp_real_options *options, tp_env **ret_env);

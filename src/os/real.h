@@ -63,7 +63,6 @@ struct tp_real_env {
     /* Set by create. */
     const troupe_allocator *allocator;
     uint64_t spin;
-    bool pin;
     tp_jobs jobs;
 
     /* Under mutex. */

@@ -278,7 +278,6 @@ troupe_status tp_real_env_create(const tp_real_options *options, tp_env **ret_en
     }
     env->allocator = allocator;
     env->spin = options->spin;
-    env->pin = options->pin;
     (void)pthread_mutex_init(&env->mutex, NULL);
     (void)pthread_mutex_init(&env->log_mutex, NULL);
     fill(env);

@@ -188,28 +188,11 @@ static bool spin(tp_seat *seat, uint64_t due)
     return false;
 }
 
-static void pin_thread(const tp_real_env *env, uint32_t number)
-{
-#ifdef __linux__
-    if (env->pin && env->base.cores > 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(number % env->base.cores, &set);
-        /* Where the core is not ours to use, the thread stays where the system puts it. */
-        (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-    }
-#else
-    (void)env;
-    (void)number;
-#endif
-}
-
 static void *runner_run(void *argument)
 {
     tp_seat *seat = argument;
     tp_real_env *env = seat->env;
     tp_thread_name(seat->runner->name != NULL ? seat->runner->name : "troupe-shard");
-    pin_thread(env, seat->runner->number);
     uint32_t passes = 0;
     for (;;) {
         uint64_t due = tp_seat_step(seat);

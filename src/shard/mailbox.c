@@ -152,6 +152,17 @@ bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor)
     return actor->turns == NULL || find_beside(shard, actor, &before) != NULL;
 }
 
+/* May anything run now that could not before this message came, the last of the mailbox? */
+static bool may_run_by(tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    if (actor->flags & TP_QUEUED)
+        return false;
+    if (actor->mailbox.head == &message->node || actor->phase != TP_ACTIVE)
+        return tp_mailbox_may_run(shard, actor);
+    return actor->type->is.reentrancy == TROUPE_REENTRANCY_CALL_CHAIN &&
+           is_of_chain(actor, message) && !passes_its_sender(actor, message);
+}
+
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
     if (TP_UNLIKELY(is_over(actor, message)) && message->kind <= TP_ASK) {
@@ -176,7 +187,7 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
     if (TP_LIKELY(message->kind != TP_TICK))
         tp_activation_touch(shard, actor); /* a timer does not keep its actor */
     if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL) ||
-        tp_mailbox_may_run(shard, actor))
+        may_run_by(shard, actor, message))
         tp_schedule(shard, actor);
     if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK)
         tp_deadlock_watch(shard, actor);

@@ -40,6 +40,13 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
             "its methods' size differs: use TROUPE_METHODS(array) and compile it anew");
     if ((given->save == NULL) != (given->load == NULL))
         return wrong(error, size, name, "save and load hooks go together; one is missing");
+    if (given->state_size > TP_STATE_MAX)
+        return wrong(error, size, name, "state_size is above 1 GiB");
+    if (given->reentrancy > TROUPE_REENTRANCY_ALWAYS)
+        return wrong(error, size, name, "unknown reentrancy");
+    if (given->supervision.on_panic > TROUPE_SUPERVISE_STOP ||
+        given->supervision.on_error > TROUPE_SUPERVISE_STOP)
+        return wrong(error, size, name, "unknown supervision");
     if (given->persist > TROUPE_PERSIST_ON_DEACTIVATE)
         return wrong(error, size, name, "unknown persist mode");
     if (given->persist != TROUPE_PERSIST_NONE && given->state_size == 0 && given->save == NULL)

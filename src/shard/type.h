@@ -14,6 +14,7 @@
 #include <troupe.h>
 
 #define TP_METHOD_OTHER UINT16_MAX /* the catch-all: the message carries the name */
+#define TP_STATE_MAX    ((size_t)1 << 30)
 #define TP_METHODS_MAX  4096
 
 typedef struct tp_method {
