@@ -21,7 +21,7 @@ run: deps                 ## serve the example actors on this machine (ARGS= goe
 
 demo: deps                ## a real job on this machine's own package index
 	@$(CONFIGURE)
-	@$(NINJA) troupe
+	@$(NINJA) troupe example_packages
 	@$(BUILD)/troupe demo $(ARGS)
 
 test: deps-test           ## everything that CI checks; FUZZ_SECONDS=10 SIM_SEEDS=10000 TEST_ONLY=step

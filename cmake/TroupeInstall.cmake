@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What `make install PREFIX=` puts where: headers, libraries, programs, manual pages, and the two
-# ways by which a build finds them, pkg-config (troupe) and CMake (find_package(Troupe)).
+# What `make install PREFIX=` puts where: headers, libraries, programs, manual pages, completion, and
+# the two ways by which a build finds them, pkg-config (troupe) and CMake (find_package(Troupe)).
 
 if(NOT TARGET troupe_shared)
     return()
@@ -23,6 +23,31 @@ foreach(target troupe_testkit trouped troupe)
 endforeach()
 if(TARGET testkit_objects)
     install(TARGETS troupe_testkit_static)
+endif()
+
+# What `troupe bench` and `troupe demo` become; neither is for the PATH.
+foreach(target bench_core ${limit_targets} example_packages)
+    if(TARGET ${target})
+        set_target_properties(${target} PROPERTIES
+            INSTALL_RPATH "$ORIGIN/../../${CMAKE_INSTALL_LIBDIR}")
+        install(TARGETS ${target} RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/troupe")
+    endif()
+endforeach()
+
+# The tool writes its own completion. A build for another machine cannot ask it, and goes without.
+if(TARGET troupe AND NOT CMAKE_CROSSCOMPILING)
+    install(CODE "
+        execute_process(COMMAND \"${CMAKE_BINARY_DIR}/troupe\" completion
+            OUTPUT_VARIABLE text RESULT_VARIABLE status)
+        if(NOT status EQUAL 0)
+            message(FATAL_ERROR \"troupe completion failed: \${status}\")
+        endif()
+        set(data \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}\")
+        file(WRITE \"\${data}/bash-completion/completions/troupe\" \"\${text}\")
+        file(WRITE \"\${data}/zsh/site-functions/_troupe\"
+            \"#compdef troupe\\nautoload -U +X bashcompinit && bashcompinit\\n\${text}\"
+            \"_bash_complete -F _troupe\\n\")
+    ")
 endif()
 
 file(GLOB pages CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/man/*.[1-8]")

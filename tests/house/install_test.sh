@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What is installed can be used from outside: by pkg-config, by pkg-config statically, and by CMake's
-# find_package(Troupe), also after the installed tree was moved.
+# find_package(Troupe), also after the installed tree was moved; bench, demo and completion are there.
 set -eu
 build=${TROUPE_BUILD:?is set by ctest}
 work=$(mktemp -d)
@@ -59,3 +59,12 @@ for program in troupe trouped; do
     fi
 done
 echo 'ok: installed programs find their library'
+
+if [ -x "$build/troupe" ]; then
+    (unset LD_LIBRARY_PATH; "$work/moved/bin/troupe" completion) |
+        cmp - "$work/moved/share/bash-completion/completions/troupe"
+    grep -q '^#compdef troupe' "$work/moved/share/zsh/site-functions/_troupe"
+    (unset LD_LIBRARY_PATH; "$work/moved/bin/troupe" demo --help >/dev/null)
+    (unset LD_LIBRARY_PATH; "$work/moved/bin/troupe" bench --list >/dev/null)
+    echo 'ok: completion, demo and bench are found'
+fi
