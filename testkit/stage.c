@@ -122,9 +122,10 @@ static void make_world(tp_stage *stage, tp_prng *prng)
         .user = stage,
         .record = stage->options->record,
         .step_limit = 400000};
-    if (!stage->scenario->calm && tp_prng_chance(prng, 3, 4)) {
-        options.pause_chance = 1 + (uint32_t)tp_prng_below(prng, 200);
-        options.pause_max = draw_between(prng, 5000, TROUPE_MILLISECONDS(20));
+    bool stormy = stage->scenario->stormy;
+    if (stormy || tp_prng_chance(prng, 3, 4)) {
+        options.pause_chance = (stormy ? 200 : 1) + (uint32_t)tp_prng_below(prng, 200);
+        options.pause_max = draw_between(prng, stormy ? 1000000 : 5000, TROUPE_MILLISECONDS(20));
     }
     options.hurry = (uint32_t)tp_prng_below(prng, 900);
     stage->world = tp_world_create(&options);
@@ -229,21 +230,30 @@ static void perform(tp_stage *stage, const tp_op *op)
     }
 }
 
+static void go_on(tp_stage *stage)
+{
+    uint64_t until = tp_world_now(stage->world) + TROUPE_MILLISECONDS(3);
+    for (uint32_t k = 0; k < 40; k++)
+        if (!tp_world_step_until(stage->world, until))
+            return;
+}
+
 static void run_ops(tp_stage *stage, tp_prng *prng)
 {
     const tp_stage_options *options = stage->options;
     uint64_t most = stage->scenario->effects;
-    uint32_t close_at =
-        stage->scenario->closes ? 5 + (uint32_t)tp_prng_below(prng, 200) : UINT32_MAX;
+    if (stage->scenario->closes)
+        most += tp_prng_below(prng, most);
     if (stage->scenario->memory_fails) {
         uint64_t first = tp_world_allocations(stage->world) + tp_prng_below(prng, 4000);
-        tp_world_fail_memory(stage->world,
-            tp_prng_chance(prng, 1, 2) ? 1 + (uint32_t)tp_prng_below(prng, 30) : 0, first,
-            1 + tp_prng_below(prng, 40));
+        uint64_t count = 1 + tp_prng_below(prng, 40);
+        uint32_t chance =
+            tp_prng_chance(prng, 1, 2) ? 1 + (uint32_t)tp_prng_below(prng, 30) : 0;
+        tp_world_fail_memory(stage->world, chance, first, count);
         stage->memory_fails = true;
     }
     for (uint32_t i = 0; tp_world_effects(stage->world) < most || i < 20; i++) {
-        if (i >= close_at || i == 3000 || (options->ops_most != 0 && i >= options->ops_most))
+        if (i == 3000 || (options->ops_most != 0 && i >= options->ops_most))
             break;
         if (options->skip != NULL && options->skip[i])
             continue;
@@ -254,6 +264,8 @@ static void run_ops(tp_stage *stage, tp_prng *prng)
             (void)tp_world_step_until(stage->world, tp_world_now(stage->world));
         tp_plan_say(stage, i, &op);
         perform(stage, &op);
+        if (i % 16 == 15) /* however busy they are outside, inside something happens */
+            go_on(stage);
     }
     tp_world_fail_memory(stage->world, 0, 0, 0);
 }

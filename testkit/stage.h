@@ -202,8 +202,8 @@ typedef struct tp_scenario {
     bool deadlines; /* short timeouts and many cancels */
     bool short_idle;
     bool closes; /* in the middle */
+    bool stormy; /* bursts of several at once, shards that pause often and long */
     bool memory_fails;
-    bool calm; /* no pauses */
 } tp_scenario;
 
 /* In tp_scenarios; NULL: no such. */

@@ -63,8 +63,28 @@ static void check_limits(tp_stage *stage, const troupe_stats *stats)
             stage, "P9 asks", "%llu asks are pending", (unsigned long long)stats->pending_asks);
 }
 
+static void see_one(void *user, const troupe_actor_info *info)
+{
+    sight *self = user;
+    if (!troupe_id_equal(info->id, tp_player_id(self->stage, (uint16_t)self->most)))
+        tp_violate(self->stage, "P9 sight", "one actor is looked for, another is found");
+}
+
+/* Some of those that are called most: a look must not change the order of what they are sent. */
+static void look_up(tp_stage *stage)
+{
+    for (uint16_t i = 0; i < 4 && i < stage->player_count; i++) {
+        sight self = {.stage = stage, .most = i};
+        troupe_status status =
+            troupe_node_lookup(stage->node, tp_player_id(stage, i), see_one, &self);
+        if (!excused(stage, status) && status != TROUPE_NOT_FOUND)
+            tp_violate(stage, "P9 sight", "one actor: %s", troupe_status_name(status));
+    }
+}
+
 void tp_stage_look(tp_stage *stage)
 {
+    look_up(stage);
     troupe_stats stats = {.size = sizeof stats};
     troupe_status status = troupe_node_stats(stage->node, &stats);
     if (!excused(stage, status))

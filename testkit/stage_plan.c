@@ -145,7 +145,8 @@ static uint16_t draw_client(tp_prng *prng)
 
 static void plan_call(tp_stage *stage, tp_prng *prng, tp_op *op, tp_deed_kind kind)
 {
-    tp_deed *deed = make_deed(stage, NULL, kind, draw_client(prng), draw_actor(stage, prng));
+    uint16_t target = draw_actor(stage, prng); /* one draw a statement: the order is the run */
+    tp_deed *deed = make_deed(stage, NULL, kind, draw_client(prng), target);
     draw_manner(stage, prng, deed);
     if (op->kind != TP_OP_BLOCKING)
         deed->retries = 0;
@@ -154,9 +155,10 @@ static void plan_call(tp_stage *stage, tp_prng *prng, tp_op *op, tp_deed_kind ki
 }
 
 /* Many at once, most of them to one: what limits are for. */
-static void plan_burst(tp_stage *stage, tp_prng *prng, tp_op *op)
+static void add_burst(tp_stage *stage, tp_prng *prng, tp_op *op)
 {
-    tp_deed *deed = make_deed(stage, NULL, TP_DEED_ASK, draw_client(prng), draw_actor(stage, prng));
+    uint16_t first = draw_actor(stage, prng);
+    tp_deed *deed = make_deed(stage, NULL, TP_DEED_ASK, draw_client(prng), first);
     op->deeds[op->count++] = deed;
     uint32_t count = 20 + (uint32_t)tp_prng_below(prng, 120);
     bool tells = tp_prng_chance(prng, 1, 2), one = tp_prng_chance(prng, 1, 2);
@@ -174,10 +176,16 @@ static void plan_burst(tp_stage *stage, tp_prng *prng, tp_op *op)
         deed->acts[i] = (tp_act){.kind = tells ? TP_ACT_TELL : TP_ACT_CALL, .deed = child};
     }
     if (tp_prng_chance(prng, 1, 2)) { /* the target is slow */
-        tp_deed *first = deed->acts[0].deed;
-        first->acts[0] = (tp_act){
+        deed->acts[0].deed->acts[0] = (tp_act){
             .kind = TP_ACT_SLEEP, .amount = draw_time(prng, 20000, TROUPE_MILLISECONDS(60))};
     }
+}
+
+static void plan_burst(tp_stage *stage, tp_prng *prng, tp_op *op)
+{
+    uint32_t count = stage->scenario->stormy ? 1 + (uint32_t)tp_prng_below(prng, 4) : 1;
+    for (uint32_t i = 0; i < count; i++)
+        add_burst(stage, prng, op);
 }
 
 /* Each asks the next, the last one the first; every caller comes on its own. */

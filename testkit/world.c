@@ -283,13 +283,6 @@ bool tp_world_step(tp_world *world)
     return tp_world_step_until(world, TP_NEVER);
 }
 
-void tp_world_calm(tp_world *world)
-{
-    world->options.pause_max = 0;
-    for (uint32_t i = 0; i < world->seat_count; i++)
-        world->seats[i]->paused_until = 0;
-}
-
 void tp_world_at(tp_world *world, tp_world_event *event, uint64_t due)
 {
     TP_ASSERT(!event->is_set);

@@ -88,8 +88,6 @@ uint64_t tp_world_step_began(const tp_world *world);
 bool tp_world_step(tp_world *world);
 /* The same, but not past `until`: then the clock stands there, and it returns false. */
 bool tp_world_step_until(tp_world *world, uint64_t until);
-/* No runner is in a pause any more, and from now on none gets into one. */
-void tp_world_calm(tp_world *world);
 
 /* Calls `happen` outside of steps at `due`. Caller's storage, kept until then or until it is
  * cancelled. */

@@ -172,6 +172,8 @@ bool tp_fibers_may_park(const tp_shard *shard)
 
 void tp_fibers_starve(tp_shard *shard, tp_activation *actor)
 {
+    if (actor->flags & TP_QUEUED)
+        return; /* an answer came meanwhile: it is run anyway */
     tp_count(&shard->counters.busy_fibers);
     TP_MARK(shard, "waits for a fiber");
     actor->flags |= TP_QUEUED;
