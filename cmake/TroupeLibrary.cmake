@@ -30,8 +30,10 @@ target_link_libraries(troupe_objects PRIVATE troupe_inside)
 # The hot path runs through a dozen files: optimised together it is a fifth faster. The objects hold
 # ordinary code too (fat), so that libtroupe.a links without the plug-in; what is linked here uses it.
 set(TROUPE_LTO "")
+set(TROUPE_NO_LTO "")
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE MATCHES "Rel" AND NOT TROUPE_SANITIZE)
     set(TROUPE_LTO -flto=auto)
+    set(TROUPE_NO_LTO -fno-lto)
     target_compile_options(troupe_objects PRIVATE -flto=auto -ffat-lto-objects)
 endif()
 # gcc clears small structs by `rep stos`, whose start costs as much as a short turn.
@@ -62,7 +64,7 @@ if(testkit_sources)
         testkit_objects troupe_objects troupe_flags troupe_deps)
     target_include_directories(troupe_testkit INTERFACE "${CMAKE_SOURCE_DIR}/include")
     set_target_properties(troupe_testkit PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
-    target_link_options(troupe_testkit PRIVATE -Wl,-Bsymbolic-functions)
+    target_link_options(troupe_testkit PRIVATE -Wl,-Bsymbolic-functions ${TROUPE_NO_LTO})
 
     add_library(troupe_testkit_static STATIC)
     target_link_libraries(troupe_testkit_static PRIVATE testkit_objects INTERFACE troupe_static)

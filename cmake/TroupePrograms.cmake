@@ -31,6 +31,7 @@ if(sources)
     target_include_directories(troupe PRIVATE
         "${CMAKE_SOURCE_DIR}/cmd" "${CMAKE_SOURCE_DIR}/include" "${CMAKE_SOURCE_DIR}")
     target_link_libraries(troupe PRIVATE cmd_shared troupe_objects troupe_flags troupe_deps)
+    target_link_options(troupe PRIVATE ${TROUPE_NO_LTO})
     if(TARGET testkit_objects)
         target_link_libraries(troupe PRIVATE testkit_objects)
     endif()

@@ -78,6 +78,9 @@ foreach(file IN LISTS test_sources test_scripts)
         target_compile_options(${target} PRIVATE -UNDEBUG)
         target_link_libraries(${target} PRIVATE
             cmd_shared troupe_inside troupe_testkit_static PkgConfig::CMOCKA)
+        if(TROUPE_NO_LTO) # the objects' ordinary code: dozens of links must not optimise each anew
+            target_link_options(${target} PRIVATE ${TROUPE_NO_LTO})
+        endif()
         set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}_test
             RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests/${area}")
         add_test(NAME ${area}/${name} COMMAND ${target})
