@@ -232,7 +232,7 @@ static void perform(tp_stage *stage, const tp_op *op)
 
 static void go_on(tp_stage *stage)
 {
-    uint64_t until = tp_world_now(stage->world) + TROUPE_MILLISECONDS(3);
+    uint64_t until = tp_world_now(stage->world) + TROUPE_MILLISECONDS(40);
     for (uint32_t k = 0; k < 40; k++)
         if (!tp_world_step_until(stage->world, until))
             return;
@@ -247,8 +247,7 @@ static void run_ops(tp_stage *stage, tp_prng *prng)
     if (stage->scenario->memory_fails) {
         uint64_t first = tp_world_allocations(stage->world) + tp_prng_below(prng, 4000);
         uint64_t count = 1 + tp_prng_below(prng, 40);
-        uint32_t chance =
-            tp_prng_chance(prng, 1, 2) ? 1 + (uint32_t)tp_prng_below(prng, 30) : 0;
+        uint32_t chance = tp_prng_chance(prng, 1, 2) ? 1 + (uint32_t)tp_prng_below(prng, 30) : 0;
         tp_world_fail_memory(stage->world, chance, first, count);
         stage->memory_fails = true;
     }

@@ -305,7 +305,7 @@ _Noreturn void tp_violate(tp_stage *stage, const char *checker, const char *form
     TROUPE_PRINTF(3, 4);
 void tp_view_begin(tp_stage *stage, tp_view *view, troupe_turn *turn, uint16_t actor, tp_deed *deed,
     const void *state);
-void tp_view_pause(tp_view *view, const void *state);  /* before a call that may park */
+void tp_view_pause(tp_view *view, const void *state); /* before a call that may park */
 void tp_view_resume(tp_view *view, const void *state, const tp_deed *asked); /* after it */
 void tp_view_end(tp_view *view, const void *state, troupe_status status, bool panics);
 void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_view *by);

@@ -91,7 +91,10 @@ static bool waits_for(const tp_stage *stage, const tp_deed *deed,
     return false;
 }
 
-static bool is_view(const tp_view *view, const void *user) { return view == user; }
+static bool is_view(const tp_view *view, const void *user)
+{
+    return view == user;
+}
 
 static bool asks_in_circle(const tp_view *view, const void *user)
 {

@@ -29,7 +29,9 @@ _Noreturn void tp_violate(tp_stage *stage, const char *checker, const char *form
         tp_plan_say_open(stage);
         const char *log = tp_world_log(stage->world);
         size_t length = strlen(log);
-        stage->options->say(stage->options->say_user, length > 1500 ? log + length - 1500 : log);
+        if (length != 0)
+            stage->options->say(
+                stage->options->say_user, length > 1500 ? log + length - 1500 : log);
     }
     stage->options->violated(stage->options->user, checker, text);
     __builtin_trap();

@@ -5,16 +5,16 @@
  *
  * When an ask has waited behind a parked turn for `deadlock_wait`, a probe goes out along what that
  * turn waits for, and so on. When it comes to a turn that waits for an ask which waits behind the
- * turn that it began with, the cycle is closed. Then it goes round once more, along the asks it found.
- * An edge seen in both rounds, with the same generation of its slot, was there all the time between;
- * so after the second round all edges stood together at one moment, and the cycle is real. The
- * youngest ask in it that still waits in a mailbox fails, and only that: every probe of the same
- * cycle chooses the same. It is taken out of the mailbox, so it is NOT_DONE.
+ * turn that it began with, the cycle is closed. Then it goes round once more, along the asks it
+ * found. An edge seen in both rounds, with the same generation of its slot, was there all the time
+ * between; so after the second round all edges stood together at one moment, and the cycle is real.
+ * The youngest ask in it that still waits in a mailbox fails, and only that: every probe of the
+ * same cycle chooses the same. It is taken out of the mailbox, so it is NOT_DONE.
  *
  * Invariants
  * 1. A hop whose wait is over, or that waits for something else than an ask, ends the probe.
- * 2. The last edge of a cycle to form is an ask that comes to wait behind a turn in progress. So each
- * ask that does starts a search, of which many share one; it finds all other edges in place.
+ * 2. The last edge of a cycle to form is an ask that comes to wait behind a turn in progress. So
+ * each ask that does starts a search, of which many share one; it finds all other edges in place.
  * 3. A search visits each turn once, and a circle that it found and that broke, here or elsewhere,
  * starts it again: there may be another one.
  * 4. Waits through foreign threads are not seen.
@@ -170,6 +170,7 @@ static void follow(tp_shard *shard, const probe *from, tp_activation *actor, tro
         TP_MARK(shard, "cycle closed");
         if (TP_MUTANT(shard, TP_MUTANT_ONE_ROUND)) {
             fail_victim(shard, &self);
+            look_again(shard, &self);
             return;
         }
         self.round = 2;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replays the seeds that once found a defect (tests/sim/seeds.txt), a few fresh ones, and checks that
- * the simulator itself would see one.
+ * Replays the seeds that once found a defect (tests/sim/seeds.txt), a few fresh ones, and checks
+ * that the simulator itself would see one.
  */
 #include "testkit/seeds.h"
 
@@ -18,8 +18,12 @@
 static uint32_t run(const char *scenario, uint64_t start, uint64_t count, uint64_t mutants,
     tp_seed_report *ret_report)
 {
-    tp_seed_order order = {.start = start, .count = count, .mutants = mutants, .twice = mutants == 0,
-        .first_fault_ends = true, .quiet = mutants != 0};
+    tp_seed_order order = {.start = start,
+        .count = count,
+        .mutants = mutants,
+        .twice = mutants == 0,
+        .first_fault_ends = true,
+        .quiet = mutants != 0};
     assert_true(tp_subject_scenario(scenario, &order.subject));
     assert_true(tp_seeds_run(&order, ret_report));
     return ret_report->fault_count;
@@ -85,7 +89,8 @@ static void planted_mistakes_are_seen(void **state)
         {TP_MUTANT_DROP_FULL, "order", "P4 loss"}};
     for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++) {
         static tp_seed_report report;
-        assert_int_equal(run(planted[i].scenario, 1, 200, UINT64_C(1) << planted[i].bit, &report), 1);
+        assert_int_equal(
+            run(planted[i].scenario, 1, 200, UINT64_C(1) << planted[i].bit, &report), 1);
         assert_string_equal(report.faults[0].checker, planted[i].checker);
     }
 }
@@ -105,8 +110,8 @@ static void a_failing_seed_becomes_small(void **state)
     tp_subject subject;
     assert_true(tp_subject_scenario("failures", &subject));
     tp_shrunk shrunk;
-    assert_true(tp_seed_shrink(
-        &subject, report.faults[0].seed, mutants, count_line, NULL, &shrunk));
+    assert_true(
+        tp_seed_shrink(&subject, report.faults[0].seed, mutants, count_line, NULL, &shrunk));
     assert_true(shrunk.ops <= 5);
     assert_string_equal(shrunk.fault.checker, "P11 state");
 }

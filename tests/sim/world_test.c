@@ -12,7 +12,10 @@
 
 #include <cmocka.h>
 
-static jmp_buf *escape_of(void *user) { return user; }
+static jmp_buf *escape_of(void *user)
+{
+    return user;
+}
 
 static void stuck(void *user, const char *what)
 {
@@ -22,14 +25,15 @@ static void stuck(void *user, const char *what)
 
 static tp_world *make(uint64_t seed, jmp_buf *escape)
 {
-    tp_world_options options = {.seed = seed, .stuck = stuck, .user = escape, .pause_max = 5000000,
-        .pause_chance = 100};
+    tp_world_options options = {
+        .seed = seed, .stuck = stuck, .user = escape, .pause_max = 5000000, .pause_chance = 100};
     tp_world *world = tp_world_create(&options);
     assert_non_null(world);
     return world;
 }
 
-/* ---- a runner that does some work, then sleeps, then ends --------------------------------------- */
+/* ---- a runner that does some work, then sleeps, then ends ---------------------------------------
+ */
 
 typedef struct worker {
     tp_runner runner;
@@ -65,7 +69,9 @@ static bool has_arrivals(tp_runner *runner)
 static void start_worker(worker *self, tp_world *world, uint32_t number)
 {
     *self = (worker){.runner = {.step = step, .has_arrivals = has_arrivals, .number = number},
-        .env = tp_world_env(world), .world = world, .ends_at = 50};
+        .env = tp_world_env(world),
+        .world = world,
+        .ends_at = 50};
     assert_non_null(self->env);
     assert_int_equal(self->env->runner_start(self->env, &self->runner), TROUPE_OK);
 }
@@ -125,7 +131,8 @@ static void a_second_run_is_compared_step_by_step(void **state)
     tp_world_record_deinit(&record);
 }
 
-/* ---- clock ---------------------------------------------------------------------------------------- */
+/* ---- clock
+ * ---------------------------------------------------------------------------------------- */
 
 typedef struct note {
     tp_world_event event;
@@ -185,7 +192,8 @@ static void the_pulse_grows_with_the_clock(void **state)
     tp_world_destroy(world);
 }
 
-/* ---- waiting and jobs ----------------------------------------------------------------------------- */
+/* ---- waiting and jobs
+ * ----------------------------------------------------------------------------- */
 
 typedef struct errand {
     tp_job job;
@@ -243,7 +251,8 @@ static void waiting_for_nothing_is_reported(void **state)
     tp_world_destroy(world);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------- */
+/* ---- memory
+ * ----------------------------------------------------------------------------------------- */
 
 static void memory_fails_by_plan_and_is_counted(void **state)
 {
