@@ -65,6 +65,7 @@ is_ready() { grep -q '^trouped: ' "$work/daemon.out"; }
 is_over() { ! kill -0 "$daemon" 2>/dev/null; }
 
 start() {
+    : >"$work/daemon.out" # or the line of the last one is taken for this one's
     "$build/trouped" "$@" >"$work/daemon.out" 2>"$work/daemon.err" &
     daemon=$!
     until_true is_ready
