@@ -158,9 +158,12 @@ static void print_fault(const sim_options *options, const tp_seed_fault *fault)
 {
     printf("seed %" PRIu64 " (%s): %s: %s\n", fault->seed, fault->subject, fault->checker,
         fault->text);
-    printf("replay: troupe sim%s%s --seed %" PRIu64 " --shrunk\n",
-        options->load != NULL ? " --load " : "", options->load != NULL ? options->load : "",
-        fault->seed);
+    printf("replay: troupe sim");
+    if (options->load != NULL)
+        printf(" --load %s", options->load);
+    if (options->scenario != NULL)
+        printf(" --scenario %s", options->scenario);
+    printf(" --seed %" PRIu64 " --shrunk\n", fault->seed);
 }
 
 static uint64_t reached(const tp_seed_report *report, const char *name)
