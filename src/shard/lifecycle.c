@@ -514,7 +514,9 @@ void tp_keep_limits(tp_shard *shard)
             break;
         over = is_over(shard);
     }
-    if (TP_LIKELY(!shard->was_crowded) || over)
+    /* Crowded is what tp_make_room calls so: parked actors beyond the limit do not count here
+     * either, or all that wait to send would be refused for ever. */
+    if (TP_LIKELY(!shard->was_crowded) || tp_pool_bytes(&shard->pool) > shard->memory_limit)
         return;
     bool behind = shard->leaving > 64 + shard->max_active / 8;
     bool full = shard->active - shard->leaving >= shard->max_active + shard->parked_count;
