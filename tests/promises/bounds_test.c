@@ -105,8 +105,7 @@ static troupe_status large(troupe_turn *turn, void *state, troupe_slice payload)
     troupe_answer_release(&answer);
     troupe_status told =
         troupe_tell(turn, id_of("b/other"), "count", (troupe_slice){bytes, size}, NULL);
-    return troupe_reply_format(
-        turn, "%s %s", troupe_status_name(asked), troupe_status_name(told));
+    return troupe_reply_format(turn, "%s %s", troupe_status_name(asked), troupe_status_name(told));
 }
 
 static troupe_status boast(troupe_turn *turn, void *state, troupe_slice payload)
@@ -206,8 +205,8 @@ static void a_mailbox_is_bounded_in_bytes_too(void **state)
 {
     (void)state;
     bounds b;
-    open_bounds(&b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_bytes = 16384,
-                        .max_message = 4096});
+    open_bounds(&b,
+        &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_bytes = 16384, .max_message = 4096});
     static char bytes[4000];
     call first, calls[8];
     scene_ask(&b.s, &first, "b/1", "nap", "100", NULL);
@@ -246,8 +245,8 @@ static void accepted_tells_are_kept_and_later_ones_refused_while_a_mailbox_is_fu
     (void)state;
     for (uint32_t shards = 1; shards <= 2; shards++) {
         bounds b;
-        open_bounds(&b,
-            &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10, .shards = shards});
+        open_bounds(
+            &b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10, .shards = shards});
         char to[32] = "b/1", flood_text[64];
         if (shards == 2)
             find_remote(&b.s, "b/flooder", to, sizeof to);
@@ -406,10 +405,10 @@ static void a_full_pool_of_threads_refuses_blocking_jobs(void **state)
 {
     (void)state;
     _Atomic uint32_t jobs = 0;
-    const troupe_type type = {TROUPE_TYPE("b"), .state_size = sizeof(uint64_t),
-        TROUPE_METHODS(methods), .user = &jobs};
-    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 1, .log = "off",
-        .blocking_threads = 1, .blocking_limit = 2};
+    const troupe_type type = {
+        TROUPE_TYPE("b"), .state_size = sizeof(uint64_t), TROUPE_METHODS(methods), .user = &jobs};
+    const troupe_node_options options = {
+        TROUPE_NODE_OPTIONS, .shards = 1, .log = "off", .blocking_threads = 1, .blocking_limit = 2};
     troupe_node *node;
     troupe_client *client;
     assert_ok(troupe_node_open(&options, TROUPE_TYPES(&type), &node));
@@ -473,8 +472,7 @@ static void replies_are_never_refused_however_full_the_links_are(void **state)
         char id[32], text[32];
         snprintf(id, sizeof id, "b/%d", i % 40);
         snprintf(text, sizeof text, "b/%d 30", (i * 7 + 1) % 40);
-        troupe_status status =
-            scene_try(&b.s, &calls[i], id, i % 2 ? "flood" : "post", text, NULL);
+        troupe_status status = scene_try(&b.s, &calls[i], id, i % 2 ? "flood" : "post", text, NULL);
         tried += status == TROUPE_OK;
     }
     scene_run(&b.s, TROUPE_SECONDS(60));
@@ -493,16 +491,37 @@ static void replies_are_never_refused_however_full_the_links_are(void **state)
     scene_close(&b.s);
 }
 
+static void senders_that_wait_for_room_do_not_keep_each_other_waiting_for_ever(void **state)
+{
+    (void)state;
+    bounds b;
+    open_bounds(&b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2, .max_actors = 4});
+    char id[16], text[24];
+    for (int i = 0; i < 24;
+         i++) { /* accepted at once, so many become active, and all of them send */
+        snprintf(id, sizeof id, "b/s%d", i);
+        snprintf(text, sizeof text, "b/t%d 1", i);
+        tell(b.s.node, id, "pour", text);
+    }
+    scene_run(&b.s, TROUPE_SECONDS(10));
+    troupe_stats stats = stats_of(b.s.node);
+    assert_true(stats.busy_actors > 0);
+    assert_int_equal(stats.parked, 0);
+    assert_int_equal(stats.failures, 0);
+    assert_true(stats.active <= 4);
+    scene_close(&b.s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_mailbox_refuses_asks_with_busy_and_keeps_what_it_has),
         cmocka_unit_test(a_mailbox_is_bounded_in_bytes_too),
         cmocka_unit_test(a_type_may_have_a_mailbox_limit_of_its_own),
-        cmocka_unit_test(
-            accepted_tells_are_kept_and_later_ones_refused_while_a_mailbox_is_full),
+        cmocka_unit_test(accepted_tells_are_kept_and_later_ones_refused_while_a_mailbox_is_full),
         cmocka_unit_test(a_full_link_refuses_tells_at_once_and_a_retry_gets_through),
         cmocka_unit_test(a_full_inbox_refuses_outside_calls_at_once),
+        cmocka_unit_test(senders_that_wait_for_room_do_not_keep_each_other_waiting_for_ever),
         cmocka_unit_test(pending_asks_are_bounded),
         cmocka_unit_test(parked_turns_are_bounded_and_those_beyond_get_busy),
         cmocka_unit_test(jobs_that_wait_for_a_thread_are_bounded),
