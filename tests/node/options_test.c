@@ -43,7 +43,7 @@ static void no_options_give_the_documented_defaults(void **state)
     assert_int_equal(options.mailbox_limit, 10000);
     assert_int_equal(options.mailbox_bytes, 64 << 20);
     assert_int_equal(options.link_limit, 16384);
-    assert_int_equal(options.inbox_limit, 16384);
+    assert_int_equal(options.inbox_limit, 4096);
     assert_int_equal(options.max_asks, 1000000);
     assert_int_equal(options.max_fibers, 16000);
     assert_int_equal(options.max_message, 4 << 20);
