@@ -44,6 +44,9 @@ typedef enum troupe_store_kind {
     TROUPE_STORE_OPEN_WRITER = 1,
     /* `writer`. OK also when it was closed before. */
     TROUPE_STORE_CLOSE_WRITER,
+    /* `writer` -> `found`: how many. Closes all open rows whose number is smaller: those of former
+     * runs of a node that has its store for itself. */
+    TROUPE_STORE_CLOSE_OLDER,
     /* `id` -> `found` (the version; 0: never stored), `wake`, items: one of kind TROUPE_ROW_STATE
      * if there is a state, then all rows. */
     TROUPE_STORE_LOAD,
@@ -58,8 +61,8 @@ typedef enum troupe_store_kind {
     /* `id`, `from` = version -> one item with its value; NOT_FOUND. */
     TROUPE_STORE_READ_SNAPSHOT,
     /* `type`, `keep` (newest so many of each actor; 0: any number), `until` (older ones go; 0: any
-     * age), `limit` (of one call) -> `found`: how many went; `more`. The newest snapshot of an
-     * actor always stays. */
+     * age), `limit` (of one call) -> `found`: how many went; `more`. What one of the two sends away
+     * goes, but the newest snapshot of an actor always stays. */
     TROUPE_STORE_PRUNE,
     /* `type`, `after` (text form of an id; empty: from the first), `limit` -> items in bytewise
      * order of their text form: key = text form, number = version, time = of the last commit; no
@@ -107,7 +110,10 @@ typedef struct troupe_store_event {
     troupe_slice payload;
 } troupe_store_event;
 
-/* What a commit changes. An erase removes state, rows, snapshots and events first. */
+/* What a commit changes. An erase removes state, rows, snapshots and events first; if it puts
+ * nothing in their place it leaves a tombstone, until the next commit. Positions and times of
+ * events go on after an erase, as versions do. Within a commit the rows are taken in their order.
+ * `snapshot` comes with `has_state` only. */
 typedef struct troupe_store_commit {
     bool erase;
     bool has_state;
