@@ -25,6 +25,11 @@ if(TARGET testkit_objects)
     install(TARGETS troupe_testkit_static)
 endif()
 
+# The runtime looks for libtroupe_<scheme>.so beside itself.
+foreach(target IN LISTS provider_modules)
+    install(TARGETS ${target} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endforeach()
+
 # What `troupe bench` and `troupe demo` become; neither is for the PATH.
 foreach(target bench_core ${limit_targets} example_packages)
     if(TARGET ${target})

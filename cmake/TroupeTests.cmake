@@ -2,6 +2,9 @@
 #
 # Tests and fuzz targets. A test's ctest name is area/name, its label is the area.
 #
+# tests/store/<provider>[_…]_test.c links src/providers/<provider>, and is left out, with a line at each
+# configure, where the provider's client library is not installed.
+#
 # A folder of tests that cannot run under a sanitizer says so in tests/<area>/NO_TSAN or NO_ASAN, a
 # file with the reason in it; the reason is printed at each configure and by tools/test.
 
@@ -72,12 +75,22 @@ foreach(file IN LISTS test_sources test_scripts)
         add_test(NAME ${area}/${name} COMMAND sh "${file}")
         troupe_register(${area}/${name} ${area})
     elseif(TARGET troupe_static)
+        string(REGEX REPLACE "_.*" "" provider "${name}")
+        if(NOT (area STREQUAL "store" AND provider IN_LIST provider_names))
+            set(provider "")
+        elseif(NOT TARGET provider_${provider})
+            message(STATUS "${area}/${name} is NOT built: provider ${provider} is not")
+            continue()
+        endif()
         set(target test_${area}_${name})
         add_executable(${target} "${file}")
         # assert() in a test must stay a check in every build.
         target_compile_options(${target} PRIVATE -UNDEBUG)
         target_link_libraries(${target} PRIVATE
             cmd_shared troupe_inside troupe_testkit_static PkgConfig::CMOCKA)
+        if(provider)
+            target_link_libraries(${target} PRIVATE provider_${provider})
+        endif()
         if(TROUPE_NO_LTO) # the objects' ordinary code: dozens of links must not optimise each anew
             target_link_options(${target} PRIVATE ${TROUPE_NO_LTO})
         endif()
