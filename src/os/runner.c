@@ -9,8 +9,9 @@
  * Invariants
  * 1. `sleeping` is set before the last look for arrivals, and a waker looks at it after its work is
  *    published, with a full fence on either side: one of the two sees the other.
- * 2. Who takes `sleeping` from 1 to 0 owes the async; all others have nothing to do. A late async
- *    costs one step for nothing.
+ * 2. Who takes `sleeping` from 1 to 0 owes the async; all others have nothing to do. An async may
+ *    come late, even into the next sleep, so it ends no sleep by itself: `sleeping` that is 0 does,
+ *    or the moment that was slept for.
  * 3. A busy runner enters libuv about once a millisecond, and the system not otherwise.
  *
  * Threads: the loop is the runner's; wake is anybody's; start and join are the owner's.
@@ -21,8 +22,8 @@
 #include "base/limits.h"
 #include "os/real.h"
 
-#define LOOK_PASSES 64u /* passes between two looks at the clock while busy */
-#define LOOK_NS UINT64_C(1000000)
+#define LOOK_PASSES    64u /* passes between two looks at the clock while busy */
+#define LOOK_NS        UINT64_C(1000000)
 #define MILLISECOND_NS UINT64_C(1000000)
 
 /* The steps under way on this thread, innermost first: an env may be polled from another's turn. */
@@ -138,6 +139,13 @@ static void arm(tp_seat *seat, uint64_t until)
     (void)uv_timer_start(&seat->timer, on_timer, at > loop_now ? at - loop_now : 0, 0);
 }
 
+/* In driven mode an async may be for a thread that waits, which looks after each sleep. */
+static bool is_over(tp_seat *seat, uint64_t until)
+{
+    return seat == seat->env->driven || atomic_load(&seat->runner->sleeping) == 0 ||
+           (until != TP_NEVER && !uv_is_active((uv_handle_t *)&seat->timer));
+}
+
 void tp_seat_sleep(tp_seat *seat, uint64_t until)
 {
     tp_runner *runner = seat->runner;
@@ -153,7 +161,9 @@ void tp_seat_sleep(tp_seat *seat, uint64_t until)
         arm(seat, until);
     }
     tp_pulse_rest(seat->env);
-    (void)uv_run(&seat->loop, UV_RUN_ONCE);
+    do {
+        (void)uv_run(&seat->loop, UV_RUN_ONCE);
+    } while (!is_over(seat, until));
     tp_pulse_rise(seat->env);
     if (until != TP_NEVER) {
         (void)uv_timer_stop(&seat->timer);

@@ -234,30 +234,68 @@ static void node_with_nothing_to_do_wakes_nobody(void **state)
     env->destroy(env);
 }
 
+/* Works at moments of its own alone, so that nothing but their coming may end a wait for one. */
+typedef struct punctual {
+    tp_runner runner;
+    tp_env *env;
+    const uint64_t *after; /* the waits */
+    size_t count;
+    size_t next;
+    uint64_t due;
+    uint32_t early;
+    _Atomic bool lies; /* its next look says that something came, and wakes it by itself */
+} punctual;
+
+static bool punctual_has_arrivals(tp_runner *runner)
+{
+    punctual *self = (punctual *)(void *)runner;
+    /* As if another thread had published, taken `sleeping`, and had yet to send its async. */
+    if (atomic_load(&runner->sleeping) != 0 && atomic_exchange(&self->lies, false)) {
+        self->due = 0;
+        self->env->runner_wake(self->env, runner);
+        return true;
+    }
+    return false;
+}
+
+static uint64_t punctual_step(tp_runner *runner)
+{
+    punctual *self = (punctual *)(void *)runner;
+    uint64_t now = self->env->now(self->env);
+    self->early += now < self->due;
+    if (self->next == self->count) {
+        return TP_STEP_DONE;
+    }
+    self->due = now + self->after[self->next++];
+    return self->due;
+}
+
+static void run_punctual(punctual *self)
+{
+    self->runner.step = punctual_step;
+    self->runner.has_arrivals = punctual_has_arrivals;
+    self->env = open_env(false);
+    assert_int_equal(self->env->runner_start(self->env, &self->runner), TROUPE_OK);
+    self->env->runner_join(self->env, &self->runner);
+    assert_int_equal(self->early, 0);
+    assert_int_equal(self->next, self->count);
+    self->env->destroy(self->env);
+}
+
 static void step_is_not_called_before_it_is_due(void **state)
 {
     (void)state;
     const uint64_t after[] = {100, 70000, MILLISECOND, 3 * MILLISECOND + 1, 25 * MILLISECOND};
-    tp_env *env = open_env(false);
-    counter self;
-    counter_init(&self, env, 50000);
-    assert_int_equal(env->runner_start(env, &self.runner), TROUPE_OK);
-    for (size_t i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
-        atomic_store(&self.due, TP_NEVER);
-        counter_send(&self);
-        await_sleep(&self);
-        uint64_t steps = atomic_load(&self.steps);
-        uint64_t due = env->now(env) + after[i];
-        atomic_store(&self.due, due);
-        counter_send(&self); /* a step, then one that returns due, then the one at due */
-        while (atomic_load(&self.steps) < steps + 3) {
-            (void)sched_yield();
-        }
-        atomic_store(&self.due, TP_NEVER);
-        assert_true(atomic_load(&self.last_step) >= due);
-    }
-    counter_end(&self);
-    env->destroy(env);
+    punctual self = {.runner = {.spin = 50000}, .after = after, .count = 5};
+    run_punctual(&self);
+}
+
+static void wake_that_comes_while_it_falls_asleep_ends_no_later_sleep(void **state)
+{
+    (void)state;
+    const uint64_t after[] = {60 * SECOND, 25 * MILLISECOND, 25 * MILLISECOND};
+    punctual self = {.after = after, .count = 3, .lies = true};
+    run_punctual(&self);
 }
 
 /* ---- pulse and watchdog ---------------------------------------------------------------------- */
@@ -542,8 +580,8 @@ static void every_failed_allocation_is_answered_and_leaks_nothing(void **state)
         for (unsigned i = 0; status != TROUPE_OK; i++) {
             assert_true(i < 20);
             failing memory = {.left = i};
-            troupe_allocator allocator = {&memory, failing_allocate, failing_reallocate,
-                                          failing_release};
+            troupe_allocator allocator = {
+                &memory, failing_allocate, failing_reallocate, failing_release};
             tp_real_options options = {
                 .allocator = &allocator, .driven = driven != 0, .blocking_threads = 1};
             tp_env *env = NULL;
@@ -623,6 +661,7 @@ int main(void)
         cmocka_unit_test(arrival_behind_the_last_look_before_sleep_is_seen),
         cmocka_unit_test(node_with_nothing_to_do_wakes_nobody),
         cmocka_unit_test(step_is_not_called_before_it_is_due),
+        cmocka_unit_test(wake_that_comes_while_it_falls_asleep_ends_no_later_sleep),
         cmocka_unit_test(turn_that_does_not_end_is_reported_once),
         cmocka_unit_test(pulse_beats_again_after_a_rest),
         cmocka_unit_test(jobs_are_bounded_and_each_ends_once),
