@@ -51,11 +51,27 @@ static inline void tp_bytes_copy(void *to, const void *from, size_t size)
     }
 }
 
+static inline uint32_t tp_bytes_half(const char *at)
+{
+    uint32_t half;
+    memcpy(&half, at, sizeof half);
+    return half;
+}
+
 static inline bool tp_bytes_are_equal(const void *left, const void *right, size_t size)
 {
     const char *l = left, *r = right;
-    if (size - 8 > TP_BYTES_INLINE_MAX - 8)
-        return size == 0 || memcmp(l, r, size) == 0;
+    if (size < 8) {
+        if (size >= 4)
+            return tp_bytes_half(l) == tp_bytes_half(r) &&
+                   tp_bytes_half(l + size - 4) == tp_bytes_half(r + size - 4);
+        for (size_t i = 0; i < size; i++)
+            if (l[i] != r[i])
+                return false;
+        return true;
+    }
+    if (size > TP_BYTES_INLINE_MAX)
+        return memcmp(l, r, size) == 0;
     size_t last = size - 8;
     for (size_t i = 0; i < last; i += 8)
         if (tp_bytes_word(l + i) != tp_bytes_word(r + i))

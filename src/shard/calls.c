@@ -59,7 +59,7 @@ static inline callee selected(troupe_selector selector)
 struct troupe_ref {
     _Atomic uint32_t holders;
     const troupe_allocator *allocator; /* outlives the node, so that a ref may */
-    target to; /* its strings follow the struct */
+    target to;                         /* its strings follow the struct */
 };
 
 /* An actor of this shard that is found without a miss, while no arrivals wait whom it would
@@ -68,7 +68,7 @@ static inline tp_activation *near_target(tp_shard *shard, const target *to)
 {
     if (to->shard != shard->number)
         return NULL;
-    if (shard->arrival_count != 0 && !TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
+    if (shard->arrival_count != 0)
         return NULL;
     tp_activation *actor = shard->recent[to->hash % TP_RECENT].actor;
     if (shard->recent[to->hash % TP_RECENT].hash != to->hash || actor == NULL)
@@ -89,21 +89,27 @@ static void sample_arrival(tp_shard *shard, tp_message *message)
     message->arrived = tp_clock(shard);
 }
 
+static inline bool has_room(const tp_activation *near, size_t payload_size)
+{
+    return near->queued < near->type->is.mailbox_limit &&
+           near->queued_bytes + payload_size <= near->type->mailbox_bytes;
+}
+
 /* Makes the message and sends it. `call` is not NULL for asks. `chain` is the turn's when it waits
- * for the answer; else 0: what nobody waits for begins a chain of its own. */
-static inline troupe_status send(troupe_turn *turn, const target *to, callee called,
-    troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
+ * for the answer; else 0: what nobody waits for begins a chain of its own. Inlined into each of its
+ * callers, as a plain tell needs half of it. */
+__attribute__((always_inline)) static inline troupe_status send(troupe_turn *turn, const target *to,
+    callee called, troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
     const tp_call *call, uint64_t chain)
 {
     tp_shard *shard = turn->shard;
-    if (TP_UNLIKELY(payload.size > shard->shared->options.max_message)) {
+    if (TP_UNLIKELY(payload.size > shard->max_message)) {
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
     tp_activation *near = near_target(shard, to);
     if (near != NULL) {
-        if (TP_UNLIKELY(near->queued >= near->type->is.mailbox_limit ||
-                        near->queued_bytes + payload.size > near->type->mailbox_bytes)) {
+        if (TP_UNLIKELY(!has_room(near, payload.size))) {
             tp_count(&shard->counters.busy_mailbox);
             return TROUPE_BUSY;
         }
@@ -113,28 +119,27 @@ static inline troupe_status send(troupe_turn *turn, const target *to, callee cal
             return status;
     }
     const tp_activation *self = turn->actor;
-    tp_message *message = tp_message_make_here(
-        &shard->pool, (tp_message_parts){.caller_key = tp_activation_key(self),
-                          .caller_partition = tp_activation_partition(self),
-                          .key = near == NULL ? to->key : (troupe_slice){0, 0},
-                          .partition = near == NULL ? to->partition : (troupe_slice){0, 0},
-                          .method = called.name,
-                          .content_type = options != NULL ? options->content_type : NULL,
-                          .payload = payload});
+    tp_message_parts parts = {.caller = self + 1,
+        .key = near == NULL ? to->key : (troupe_slice){0, 0},
+        .partition = near == NULL ? to->partition : (troupe_slice){0, 0},
+        .method = called.name,
+        .content_type = options != NULL ? options->content_type : NULL,
+        .payload = payload};
+    tp_message head = {.hash = to->hash,
+        .type = to->type,
+        .deadline = deadline,
+        .from = call != NULL ? *call : (tp_call){0, 0},
+        .chain = chain,
+        .caller_type = self->type,
+        .method = called.number,
+        .from_shard = (uint16_t)shard->number,
+        .kind = (uint8_t)(call != NULL ? TP_ASK : TP_TELL),
+        .caller_key_size = self->key_size,
+        .caller_partition_size = self->partition_size};
+    tp_message *message = tp_message_make_here(&shard->pool, parts, head);
     if (TP_UNLIKELY(message == NULL)) {
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
-    }
-    message->hash = to->hash;
-    message->type = to->type;
-    message->method = called.number;
-    message->deadline = deadline;
-    message->caller_type = self->type;
-    message->chain = chain;
-    message->from_shard = (uint16_t)shard->number;
-    if (call != NULL) {
-        message->kind = TP_ASK;
-        message->from = *call;
     }
     sample_arrival(shard, message);
     turn->has_sent = true;
@@ -253,7 +258,7 @@ static troupe_status begin_ask(troupe_turn *turn, const target *to, callee calle
         status = tp_cancel_attach(shard, *ret_call, options->cancel);
     if (status == TROUPE_OK)
         status = send(turn, to, called, payload, options, deadline, ret_call,
-            kind == TP_ASK_TURN ? turn->chain : 0);
+            kind == TP_ASK_TURN ? tp_turn_chain(turn) : 0);
     if (TP_UNLIKELY(status != TROUPE_OK))
         tp_ask_forget(shard, *ret_call);
     return status;
@@ -403,6 +408,7 @@ troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration)
     if (duration == 0)
         return troupe_yield(turn);
     TROUPE_TRY(tp_park_reserve(turn));
+    turn->alarm.timer.link = (tp_link){NULL, NULL};
     tp_alarm_set(turn->shard, &turn->alarm, tp_time_after(tp_clock(turn->shard), duration), slept);
     return tp_park(turn, TP_WAIT_SLEEP);
 }

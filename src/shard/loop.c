@@ -40,13 +40,13 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
         tp_activate(shard, actor);
         return;
     }
-    for (uint32_t left = actor->type->is.batch; left != 0; left--) {
+    for (uint32_t left = actor->type->is.batch; left != 0;) {
         tp_message *message = tp_mailbox_next(shard, actor);
         if (message == NULL)
             break;
-        if (shard->turns_left != 0)
-            shard->turns_left--;
-        if (!tp_turn_run(shard, actor, message))
+        left--;
+        shard->turns_left--;
+        if (!tp_turn_run(shard, actor, message, &left))
             return;
     }
     tp_settle(shard, actor);
@@ -80,7 +80,7 @@ static inline void prefetch_next(const tp_shard *shard)
 void tp_loop_turns(tp_shard *shard)
 {
     for (;;) {
-        if (shard->turns_left == 0)
+        if (shard->turns_left <= 0)
             return;
         tp_fifo_node *node = tp_fifo_pop_front(&shard->ready);
         if (node != NULL) {
@@ -140,8 +140,9 @@ static uint64_t step(tp_runner *runner)
     end_yields(shard);
     tp_fibers_feed(shard);
     if (has_turns(shard)) {
-        shard->turns_left =
-            shard->env->choose == NULL ? TURNS_PER_PASS : 1 + shard->env->choose(shard->env, 8);
+        shard->turns_left = shard->env->choose == NULL
+                                ? TURNS_PER_PASS
+                                : 1 + (int32_t)shard->env->choose(shard->env, 8);
         tp_fibers_enter(shard);
     }
     tp_keep_limits(shard);
@@ -230,6 +231,9 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     const troupe_node_options *options = &shared->options;
     shard->shared = shared;
     shard->env = shared->env;
+    shard->simulated = shared->env->trace != NULL && shared->env->mark != NULL;
+    shard->times_all = options->driven;
+    shard->max_message = options->max_message;
     shard->number = number;
     shard->runner = (tp_runner){.step = step,
         .has_arrivals = has_arrivals,

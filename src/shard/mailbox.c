@@ -74,6 +74,8 @@ static bool is_read_only(const tp_message *message)
 
 static bool is_of_chain(const tp_activation *actor, const tp_message *message)
 {
+    if (message->chain == 0)
+        return false;
     for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
         if (turn->chain == message->chain)
             return true;
@@ -244,20 +246,10 @@ void tp_arrivals_flush(tp_shard *shard)
                 tp_activation_prefetch(actor);
         }
     }
+    bool backwards = TP_MUTANT(shard, TP_MUTANT_OVERTAKE);
     for (uint32_t i = 0; i < count; i++)
-        tp_accept(shard, shard->arrivals[i]);
+        tp_accept(shard, shard->arrivals[backwards ? count - 1 - i : i]);
     shard->arrival_count = 0;
-}
-
-static tp_message *taken(tp_shard *shard, tp_activation *actor, tp_message *message)
-{
-    actor->queued--;
-    actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
-    shard->queued--;
-    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
-        actor->queued <= actor->type->is.mailbox_limit / 2)
-        tp_mailbox_clear(shard, actor);
-    return message;
 }
 
 tp_message *tp_mailbox_next(tp_shard *shard, tp_activation *actor)
@@ -273,7 +265,7 @@ tp_message *tp_mailbox_next(tp_shard *shard, tp_activation *actor)
         tp_mailbox_remove(shard, actor, before, message);
         return message;
     }
-    return taken(shard, actor, tp_message_of(tp_fifo_pop_front(&actor->mailbox)));
+    return tp_mailbox_take(shard, actor);
 }
 
 void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message)
@@ -294,15 +286,14 @@ void tp_mailbox_remove(
         if (actor->mailbox.tail == &message->node)
             actor->mailbox.tail = &before->node;
     }
-    taken(shard, actor, message);
+    tp_mailbox_taken(shard, actor, message);
 }
 
 void tp_mailbox_fail_all(
     tp_shard *shard, tp_activation *actor, troupe_status status, const char *text)
 {
     while (!tp_fifo_is_empty(&actor->mailbox)) {
-        tp_message *message =
-            taken(shard, actor, tp_message_of(tp_fifo_pop_front(&actor->mailbox)));
+        tp_message *message = tp_mailbox_take(shard, actor);
         tp_message_answer(shard, message, status, TROUPE_NOT_DONE, "%s", text);
     }
 }

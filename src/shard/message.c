@@ -8,6 +8,9 @@
 static const char *const known_content[] = {[TP_CONTENT_BYTES] = TROUPE_BYTES,
     [TP_CONTENT_TEXT] = TROUPE_TEXT,
     [TP_CONTENT_JSON] = TROUPE_JSON};
+static const uint8_t known_size[] = {[TP_CONTENT_BYTES] = sizeof TROUPE_BYTES - 1,
+    [TP_CONTENT_TEXT] = sizeof TROUPE_TEXT - 1,
+    [TP_CONTENT_JSON] = sizeof TROUPE_JSON - 1};
 
 uint8_t tp_content_number(const char *content_type)
 {
@@ -22,7 +25,7 @@ uint8_t tp_content_number(const char *content_type)
 troupe_slice tp_message_content_type(const tp_message *message)
 {
     if (message->content != TP_CONTENT_OWN)
-        return troupe_str(known_content[message->content]);
+        return (troupe_slice){known_content[message->content], known_size[message->content]};
     return (troupe_slice){tp_message_tail(message) + tp_message_key_at(message) +
                               message->key_size + message->partition_size + message->method_size,
         message->content_size};
@@ -30,5 +33,6 @@ troupe_slice tp_message_content_type(const tp_message *message)
 
 tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
 {
-    return tp_message_make_here(pool, *parts);
+    return tp_message_make_here(
+        pool, *parts, (tp_message){.kind = TP_TELL, .deadline = UINT64_MAX});
 }

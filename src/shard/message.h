@@ -4,8 +4,9 @@
  * header, names, payload. Sent inside the node by pointer; never encoded. Also the form of replies,
  * and of what shards say to each other.
  *
- * The tail holds, each part only if the message has it: caller's key and partition, target's key
- * and partition, method name (catch-all only), content type, and at a multiple of 16 the payload.
+ * The tail holds, each part only if the message has it: caller's key and partition, filled up to a
+ * multiple of 16, target's key and partition, method name (catch-all only), content type, and at a
+ * multiple of 16 the payload.
  *
  * Invariants
  * 1. A message is in exactly one place: a mailbox, a ring, a waiting list, or in the hands of a
@@ -63,9 +64,12 @@ typedef struct tp_message {
     const tp_type *type; /* of the target */
     uint64_t deadline;   /* node's clock; TP_NEVER */
     tp_call from;
-    uint64_t chain;             /* the call chain that it belongs to */
+    uint64_t chain;             /* the call chain that it belongs to; 0: none yet */
     const tp_type *caller_type; /* NULL: from outside */
-    uint64_t arrived;
+    union {
+        uint64_t arrived; /* of a request with TP_MESSAGE_TIMED */
+        void *extra;      /* TP_ANSWER: its slot's callback; TP_TICK: the timer */
+    };
 
     uint32_t payload_size;
     uint16_t method;
@@ -83,8 +87,16 @@ typedef struct tp_message {
     uint16_t key_size;
     uint8_t partition_size;
     uint16_t payload_at; /* offset from the message's begin */
-    void *extra;         /* TP_ANSWER: its slot's callback; TP_TICK: the timer */
 } tp_message;
+
+#define TP_MESSAGE_STEP ((size_t)16)
+
+_Static_assert(sizeof(tp_message) % TP_MESSAGE_STEP == 0, "the caller's name begins at a step");
+
+static inline size_t tp_message_step(size_t size)
+{
+    return (size + TP_MESSAGE_STEP - 1) & ~(TP_MESSAGE_STEP - 1);
+}
 
 static inline tp_message *tp_message_of(tp_fifo_node *node)
 {
@@ -103,7 +115,7 @@ static inline troupe_slice tp_message_payload(const tp_message *message)
 
 static inline size_t tp_message_key_at(const tp_message *message)
 {
-    return (size_t)message->caller_key_size + message->caller_partition_size;
+    return tp_message_step((size_t)message->caller_key_size + message->caller_partition_size);
 }
 
 static inline troupe_slice tp_message_key(const tp_message *message)
@@ -140,7 +152,7 @@ troupe_slice tp_message_content_type(const tp_message *message);
 
 /* What a message is made of. Empty slices leave their part out. */
 typedef struct tp_message_parts {
-    troupe_slice caller_key, caller_partition;
+    const void *caller; /* key and partition, readable up to a multiple of 16; sizes in the head */
     troupe_slice key, partition;
     troupe_slice method; /* its name, for TP_METHOD_OTHER only */
     const char *content_type;
@@ -155,10 +167,11 @@ static inline char *tp_message_append(char *at, troupe_slice part)
     return at + part.size;
 }
 
-/* A message with its parts copied, kind TP_TELL, no deadline, all else zero. NULL: no memory.
- * Inline, so that on the hot paths parts that a caller never gives cost nothing. */
+/* A message with its parts copied. `head` says the rest, but for node, sizes and content, which are
+ * set here. NULL: no memory. Inline, so that each word is written once, and parts that a caller
+ * never gives cost nothing. */
 __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
-    tp_pool *pool, const tp_message_parts parts)
+    tp_pool *pool, const tp_message_parts parts, const tp_message head)
 {
     uint8_t content = parts.content_type == NULL ? (uint8_t)TP_CONTENT_BYTES
                                                  : tp_content_number(parts.content_type);
@@ -168,31 +181,38 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
         if (own.size > UINT8_MAX)
             own.size = UINT8_MAX;
     }
-    size_t rare = parts.caller_partition.size + parts.partition.size + parts.method.size + own.size;
-    size_t tail = parts.caller_key.size + parts.key.size + rare;
-    size_t payload_at = (sizeof(tp_message) + tail + 15) & ~(size_t)15;
+    size_t caller = tp_message_step((size_t)head.caller_key_size + head.caller_partition_size);
+    size_t rare = parts.partition.size + parts.method.size + own.size;
+    size_t payload_at = sizeof(tp_message) + caller + tp_message_step(parts.key.size + rare);
     tp_message *message = tp_pool_take(pool, payload_at + parts.payload.size);
     if (TP_UNLIKELY(message == NULL))
         return NULL;
     *message = (tp_message){
-        .deadline = UINT64_MAX,
-        .kind = TP_TELL,
-        .payload_at = (uint16_t)payload_at,
+        .hash = head.hash,
+        .type = head.type,
+        .deadline = head.deadline,
+        .from = head.from,
+        .chain = head.chain,
+        .caller_type = head.caller_type,
         .payload_size = (uint32_t)parts.payload.size,
+        .method = head.method,
+        .from_shard = head.from_shard,
+        .kind = head.kind,
+        .status = head.status,
         .content = content,
         .content_size = (uint8_t)own.size,
         .method_size = (uint8_t)parts.method.size,
-        .caller_key_size = (uint16_t)parts.caller_key.size,
-        .caller_partition_size = (uint8_t)parts.caller_partition.size,
+        .caller_key_size = head.caller_key_size,
+        .caller_partition_size = head.caller_partition_size,
         .key_size = (uint16_t)parts.key.size,
         .partition_size = (uint8_t)parts.partition.size,
+        .payload_at = (uint16_t)payload_at,
     };
-    char *at = tp_message_append(tp_message_tail(message), parts.caller_key);
-    if (TP_LIKELY(rare == 0)) {
-        tp_message_append(at, parts.key);
-    } else {
-        at = tp_message_append(at, parts.caller_partition);
-        at = tp_message_append(at, parts.key);
+    char *at = tp_message_tail(message);
+    for (size_t i = 0; i < caller; i += TP_MESSAGE_STEP)
+        memcpy(at + i, (const char *)parts.caller + i, TP_MESSAGE_STEP);
+    at = tp_message_append(at + caller, parts.key);
+    if (TP_UNLIKELY(rare != 0)) {
         at = tp_message_append(at, parts.partition);
         at = tp_message_append(at, parts.method);
         tp_message_append(at, own);
@@ -201,7 +221,7 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
     return message;
 }
 
-/* The same, called. */
+/* The same, called: kind TP_TELL, no deadline, all else zero. */
 TROUPE_CHECK tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts);
 
 static inline size_t tp_message_bytes(const tp_message *message)

@@ -110,6 +110,8 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     TP_TRACE(shard, TP_TRACE_PARK, turn->actor->hash ^ (uint64_t)wait);
     turn->wait = wait;
     turn->wait_status = TROUPE_OK;
+    if (!turn->parked_once)
+        turn->prober_shard = 0;
     turn->parked_once = true;
     turn->parked_at = shard->now;
     turn->fiber = shard->loop;

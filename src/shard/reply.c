@@ -12,6 +12,14 @@
 
 #define WORDS_MAX 4096
 
+static void *take_arena(troupe_turn *turn, size_t limit, size_t size)
+{
+    if (turn->arena == NULL)
+        turn->arena_bytes = 0;
+    turn->holds = true;
+    return tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, limit, size);
+}
+
 /* One reply per ask, none after a failure. A second one makes the whole call USAGE. */
 static troupe_status may_reply(troupe_turn *turn)
 {
@@ -34,18 +42,17 @@ static troupe_status stage(
     if (turn->message == NULL || turn->message->kind != TP_ASK)
         return status;
     tp_shard *shard = turn->shard;
-    if (TP_UNLIKELY(payload.size > shard->shared->options.max_message)) {
+    if (TP_UNLIKELY(payload.size > shard->max_message)) {
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
-    tp_message *reply = tp_message_make_here(
-        &shard->pool, (tp_message_parts){.content_type = content_type, .payload = payload});
+    tp_message *reply = tp_message_make_here(&shard->pool,
+        (tp_message_parts){.content_type = content_type, .payload = payload},
+        (tp_message){.kind = TP_REPLY, .status = status, .deadline = TP_NEVER});
     if (TP_UNLIKELY(reply == NULL)) {
         tp_count(&shard->counters.no_memory);
         return status == TROUPE_OK ? TROUPE_NO_MEMORY : status;
     }
-    reply->kind = TP_REPLY;
-    reply->status = status;
     turn->reply = reply;
     return status;
 }
@@ -90,9 +97,7 @@ troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...)
         return troupe_fail(turn, TROUPE_USAGE, "the JSON pack '%s' is wrong: %s", pack, error.text);
     size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
     /* Not troupe_turn_alloc: its panic would leave the value behind. */
-    char *text = size != 0 ? tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes,
-                                 turn->actor->type->is.arena_limit, size)
-                           : NULL;
+    char *text = size != 0 ? take_arena(turn, turn->actor->type->is.arena_limit, size) : NULL;
     if (text != NULL)
         size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
@@ -274,8 +279,7 @@ void troupe_deactivate(troupe_turn *turn)
 
 troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), void *argument)
 {
-    tp_defer *defer =
-        tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, SIZE_MAX, sizeof *defer);
+    tp_defer *defer = take_arena(turn, SIZE_MAX, sizeof *defer);
     if (defer == NULL)
         return TROUPE_NO_MEMORY;
     *defer = (tp_defer){turn->defers, cleanup, argument};
@@ -286,7 +290,7 @@ troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), v
 void *troupe_turn_alloc(troupe_turn *turn, size_t size)
 {
     size_t limit = turn->actor->type->is.arena_limit;
-    void *block = tp_arena_take(turn->shard, &turn->arena, &turn->arena_bytes, limit, size);
+    void *block = take_arena(turn, limit, size);
     if (block == NULL)
         troupe_panic(turn,
             "the turn's arena is exhausted: %zu bytes more than arena_limit (%zu), or no memory",

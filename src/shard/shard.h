@@ -203,24 +203,30 @@ struct troupe_turn {
     uint32_t pulse;
     uint8_t kind; /* tp_turn_kind */
     bool read_only;
-    bool timed;   /* `began` was read from the clock */
-    bool sampled; /* for the histogram */
-    bool panicked;
-    bool left;             /* nobody returns to its frame: its end settles the actor */
+    bool timed;            /* `began` was read from the clock */
+    bool sampled;          /* for the histogram */
     struct {               /* cleared together when it begins */
         tp_message *reply; /* staged until the turn ends well */
         tp_defer *defers;
         void *arena;
         void *before; /* snapshot of the state, or NULL */
         tp_wait wait;
-        bool failed; /* troupe_fail was called */
-        bool parked_once;
         bool has_sent; /* asks or tells: a failure cannot take them back */
-        bool cancelled;
-        bool interrupted; /* the node hurries: each park fails at once */
+        union {        /* what its end must look at; `special` is 0 in most turns */
+            struct {
+                bool failed; /* troupe_fail was called */
+                bool parked_once;
+                bool cancelled;
+                bool interrupted; /* the node hurries: each park fails at once */
+                bool panicked;
+                bool left;  /* nobody returns to its frame: its end settles the actor */
+                bool holds; /* clean-ups, an arena, or a block for `before` */
+            };
+            uint64_t special;
+        };
     };
     /* set when it parks */
-    tp_alarm alarm;     /* of a sleep; its link is cleared, too */
+    tp_alarm alarm;     /* of a sleep */
     size_t arena_bytes; /* while arena is not NULL */
     tp_call prober;     /* whose search for a cycle came by last, of shard `prober_shard - 1` */
     uint32_t prober_shard;
@@ -328,6 +334,9 @@ struct tp_shard {
     uint32_t number;
     uint64_t now;   /* read at each pass, with each sampled turn, and when the pulse has moved */
     uint32_t pulse; /* as it was at that reading */
+    bool simulated; /* the env traces and marks */
+    bool times_all; /* each turn is timed: nobody moves its pulse while it runs */
+    size_t max_message;
 
     /* turns */
     tp_fiber_pool fibers;
@@ -343,15 +352,15 @@ struct tp_shard {
     _Atomic(const tp_activation *) watched; /* [any] publishes the record's type and id */
     _Atomic uint32_t watched_method;        /* [any] */
     _Atomic uint32_t watchers;              /* [any] */
-    tp_fifo run_queue;   /* activations with something to do */
-    uint64_t run_pushed; /* onto the run queue, ever */
+    tp_fifo run_queue;                      /* activations with something to do */
+    uint64_t run_pushed;                    /* onto the run queue, ever */
     uint64_t run_popped;
     tp_fifo ready;    /* parked turns whose wait is over */
     tp_fifo starving; /* activations that wait for a fiber */
     tp_fifo yielded;  /* parked turns that let the others go first */
     tp_list parked;
     uint32_t parked_count;
-    uint32_t turns_left; /* of this pass */
+    int32_t turns_left; /* of this pass; a batch may run past it */
     uint32_t sample;
     uint64_t chains;
     uint64_t searches; /* for circles, that began here */
@@ -436,6 +445,15 @@ static inline uint64_t tp_clock(tp_shard *shard)
     return shard->now;
 }
 
+/* The call chain of a turn. Those of messages that begin one are numbered when they are first asked
+ * for: most never are. */
+static inline uint64_t tp_turn_chain(troupe_turn *turn)
+{
+    if (turn->chain == 0)
+        turn->chain = ((uint64_t)turn->shard->number << 48) | ++turn->shard->chains;
+    return turn->chain;
+}
+
 static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
 {
     return duration >= TP_NEVER - now ? TP_NEVER : now + duration;
@@ -457,6 +475,15 @@ static inline void tp_step_begins(tp_shard *shard, troupe_turn *turn)
         turn->message != NULL ? turn->message->method : TP_METHOD_OTHER, memory_order_relaxed);
     atomic_store_explicit(&shard->watched, turn->actor, memory_order_release);
     tp_step_count(shard);
+}
+
+/* The next message of the same actor, in the same frame: one turn ends, another begins. */
+static inline void tp_step_next(tp_shard *shard, const tp_message *message)
+{
+    atomic_store_explicit(&shard->watched_method, message->method, memory_order_relaxed);
+    atomic_store_explicit(&shard->runner.turns_begun,
+        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 2,
+        memory_order_relaxed);
 }
 
 static inline void tp_step_ends(tp_shard *shard)
@@ -484,6 +511,8 @@ TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard); /* the running fiber end
 void tp_loop_turns(tp_shard *shard);
 
 /* mailbox.c */
+void tp_mailbox_clear(
+    tp_shard *shard, tp_activation *actor); /* it is not full any more: tells all */
 void tp_accept(
     tp_shard *shard, tp_message *message); /* a message for this shard arrives: takes it */
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);
@@ -495,11 +524,29 @@ void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *me
 void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
 void tp_schedule(tp_shard *shard, tp_activation *actor);
+/* The counts, when a message has been taken out. */
+static inline void tp_mailbox_taken(
+    tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    actor->queued--;
+    actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
+    shard->queued--;
+    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
+        actor->queued <= actor->type->is.mailbox_limit / 2)
+        tp_mailbox_clear(shard, actor);
+}
+/* The first message, which there is. */
+static inline tp_message *tp_mailbox_take(tp_shard *shard, tp_activation *actor)
+{
+    tp_fifo_node *node = actor->mailbox.head;
+    tp_message *message = tp_message_of(node);
+    actor->mailbox.head = node->next;
+    tp_mailbox_taken(shard, actor, message);
+    return message;
+}
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor);
 bool tp_mailbox_is_held(
     const tp_activation *actor, const tp_message *message); /* until a parked turn ends */
-void tp_mailbox_clear(
-    tp_shard *shard, tp_activation *actor); /* it is not full any more: tells all */
 /* Asks get BUSY, the others stay. */
 void tp_mailbox_refuse(tp_shard *shard, tp_activation *actor, const char *text);
 void tp_mailbox_fail_all(
@@ -528,8 +575,10 @@ static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
 }
 
 /* turn.c */
-/* False: it parked in between, so that the caller's frame is old news: the actor may be gone. */
-bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message);
+/* Runs the message, and what waits behind it as long as the turns are plain, at most `left` more,
+ * which it counts down. False: one parked in between, so that the caller's frame is old news: the
+ * actor may be gone. */
+bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uint32_t *left);
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
     tp_turn_kind kind);
 void tp_turn_body(troupe_turn *turn); /* runs and ends it */
@@ -645,12 +694,12 @@ void tp_inspect_parked(
 /* The world may look, choose, trace: no-ops in the real one. */
 #define TP_MARK(shard, situation)                          \
     do {                                                   \
-        if (TP_UNLIKELY((shard)->env->mark != NULL))       \
+        if (TP_UNLIKELY((shard)->simulated))               \
             (shard)->env->mark((shard)->env, (situation)); \
     } while (0)
 #define TP_TRACE(shard, what, detail)                                                \
     do {                                                                             \
-        if (TP_UNLIKELY((shard)->env->trace != NULL))                                \
+        if (TP_UNLIKELY((shard)->simulated))                                         \
             (shard)->env->trace((shard)->env, (uint32_t)(what), (uint64_t)(detail)); \
     } while (0)
 #define TP_MUTANT(shard, bit) TP_UNLIKELY(((shard)->env->mutants >> (bit)) & 1)
@@ -669,18 +718,18 @@ enum tp_trace {
 
 /* Planted mistakes: each must be seen by a seed (testkit). */
 enum tp_mutant {
-    TP_MUTANT_LOST_REPLY,    /* now and then a reply is dropped */
-    TP_MUTANT_DOUBLE_TURN,   /* a second turn may start while one is parked */
-    TP_MUTANT_OVERTAKE,      /* a request goes ahead of those that wait for the arrivals' look-up */
-    TP_MUTANT_NO_RESTORE,    /* a failed turn keeps its bytes */
-    TP_MUTANT_STALE_SLOT,    /* generations of slots are not compared */
-    TP_MUTANT_NO_SAVE,       /* a state is dropped at eviction */
-    TP_MUTANT_FREE_EARLY,    /* messages that came during deactivation are lost */
-    TP_MUTANT_ONE_ROUND,     /* a probe's first closing is believed */
-    TP_MUTANT_NO_PROBE,      /* cycles are not looked for */
-    TP_MUTANT_START_EXPIRED, /* work whose caller gave up is started */
-    TP_MUTANT_DROP_FULL,     /* messages past the mailbox limit are dropped in silence */
-    TP_MUTANT_DOUBLE_REPLY,  /* an ask that timed out is answered again */
+    TP_MUTANT_LOST_REPLY,     /* now and then a reply is dropped */
+    TP_MUTANT_DOUBLE_TURN,    /* a second turn may start while one is parked */
+    TP_MUTANT_OVERTAKE,       /* requests go ahead of those that arrived before them */
+    TP_MUTANT_NO_RESTORE,     /* a failed turn keeps its bytes */
+    TP_MUTANT_STALE_SLOT,     /* generations of slots are not compared */
+    TP_MUTANT_NO_SAVE,        /* a state is dropped at eviction */
+    TP_MUTANT_FREE_EARLY,     /* messages that came during deactivation are lost */
+    TP_MUTANT_ONE_ROUND,      /* a probe's first closing is believed */
+    TP_MUTANT_NO_PROBE,       /* cycles are not looked for */
+    TP_MUTANT_START_EXPIRED,  /* work whose caller gave up is started */
+    TP_MUTANT_DROP_FULL,      /* messages past the mailbox limit are dropped in silence */
+    TP_MUTANT_DOUBLE_REPLY,   /* an ask that timed out is answered again */
     TP_MUTANT_FORGET_WAITING, /* the overflow of a link is not sent */
     TP_MUTANT_NO_BACKOFF,     /* a restart comes at once */
     TP_MUTANT_CANCEL_RUNS,    /* a withdrawn message runs all the same */

@@ -24,7 +24,7 @@ void tp_turn_commit(troupe_turn *turn)
             turn->before, tp_activation_state(turn->actor), turn->actor->type->is.state_size);
 }
 
-static bool keep_state(troupe_turn *turn)
+static inline bool keep_state(troupe_turn *turn)
 {
     const tp_type *type = turn->actor->type;
     if (!type->restores || turn->read_only)
@@ -34,6 +34,7 @@ static bool keep_state(troupe_turn *turn)
         turn->before = tp_pool_take(&turn->shard->pool, type->is.state_size);
         if (turn->before == NULL)
             return false;
+        turn->holds = true;
     }
     tp_turn_commit(turn);
     return true;
@@ -46,51 +47,56 @@ static void restore_state(troupe_turn *turn)
     memcpy(tp_activation_state(turn->actor), turn->before, turn->actor->type->is.state_size);
 }
 
+/* Is this turn timed? If so `now` is read. */
+static inline void begin_timing(troupe_turn *turn, bool is_next)
+{
+    tp_shard *shard = turn->shard;
+    turn->timed = shard->times_all; /* where no thread moves its pulse */
+    turn->sampled = false;
+    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !shard->shared->options.no_metrics)
+        turn->sampled = turn->timed = true;
+    if (TP_UNLIKELY(turn->timed && !(is_next && shard->times_all)))
+        tp_clock_read(shard); /* else the end of the last turn has just read it */
+    turn->began = shard->now;
+}
+
+static inline void take_message(troupe_turn *turn, tp_message *message)
+{
+    turn->message = message;
+    turn->deadline = message->deadline;
+    turn->chain = message->chain;
+    turn->read_only = message->method != TP_METHOD_OTHER && turn->kind == TP_TURN_METHOD &&
+                      message->type->methods[message->method].read != NULL;
+}
+
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
     tp_turn_kind kind)
 {
     memset(&turn->reply, 0, offsetof(troupe_turn, alarm) - offsetof(troupe_turn, reply));
-    turn->alarm.timer.link = (tp_link){NULL, NULL};
-    turn->arena_bytes = 0;
-    turn->prober_shard = 0;
-    turn->timed = turn->sampled = false;
-    turn->panicked = turn->left = false;
-    turn->read_only = false;
-    turn->chain = 0;
     turn->shard = shard;
     turn->actor = actor;
-    turn->message = message;
     turn->kind = (uint8_t)kind;
-    turn->deadline = TP_NEVER;
     if (message != NULL) {
-        turn->deadline = message->deadline;
-        turn->chain = message->chain;
-        turn->read_only = kind == TP_TURN_METHOD && message->method != TP_METHOD_OTHER &&
-                          message->type->methods[message->method].read != NULL;
+        take_message(turn, message);
+    } else {
+        turn->message = NULL;
+        turn->deadline = TP_NEVER;
+        turn->chain = 0;
+        turn->read_only = false;
     }
-    if (turn->chain == 0)
-        turn->chain = ((uint64_t)shard->number << 48) | ++shard->chains;
-    const troupe_node_options *options = &shard->shared->options;
-    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !options->no_metrics)
-        turn->sampled = turn->timed = true;
-    if (TP_UNLIKELY(options->driven)) /* no thread moves its pulse */
-        turn->timed = true;
-    if (TP_UNLIKELY(turn->timed))
-        tp_clock_read(shard);
-    turn->began = shard->now;
+    begin_timing(turn, false);
 }
 
-static troupe_status call_method(troupe_turn *turn)
+static inline troupe_status call_method(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
     const tp_message *message = turn->message;
     void *state = tp_activation_state(actor);
     troupe_slice payload = tp_message_payload(message);
-    if (message->method == TP_METHOD_OTHER)
+    if (TP_UNLIKELY(message->method == TP_METHOD_OTHER))
         return actor->type->is.otherwise(turn, state, payload);
     const tp_method *method = &actor->type->methods[message->method];
-    return method->read != NULL ? method->read(turn, state, payload)
-                                : method->run(turn, state, payload);
+    return turn->read_only ? method->read(turn, state, payload) : method->run(turn, state, payload);
 }
 
 static troupe_status call_back(troupe_turn *turn)
@@ -106,64 +112,6 @@ static troupe_status call_back(troupe_turn *turn)
     }
     callback->done(turn, tp_activation_state(turn->actor), &answer, callback->user);
     return TROUPE_OK;
-}
-
-void tp_turn_body(troupe_turn *turn)
-{
-    tp_shard *shard = turn->shard;
-    tp_activation *actor = turn->actor;
-    turn->next = actor->turns;
-    actor->turns = turn;
-    actor->turn_count++;
-    tp_step_begins(shard, turn);
-    TP_TRACE(shard, TP_TRACE_TURN,
-        actor->hash ^ (turn->message != NULL ? turn->message->method : turn->kind));
-    if (TP_UNLIKELY(turn->kind == TP_TURN_ACTIVATE)) {
-        tp_activate_body(turn);
-        return;
-    }
-    if (TP_UNLIKELY(turn->kind == TP_TURN_DEACTIVATE)) {
-        tp_deactivate_body(turn);
-        return;
-    }
-    troupe_status status = TROUPE_NO_MEMORY;
-    /* A callback runs without a snapshot rather than never: should it panic, its actor restarts. */
-    if (TP_LIKELY(keep_state(turn)) || turn->message->kind == TP_ANSWER) {
-        status = turn->message->kind == TP_ANSWER ? call_back(turn) : call_method(turn);
-    } else {
-        tp_count(&shard->counters.no_memory);
-        if (turn->message != NULL && turn->message->kind == TP_TELL)
-            tp_count(&shard->counters.dead_letters);
-    }
-    tp_turn_end(turn, status);
-}
-
-bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message)
-{
-    if (TP_UNLIKELY(message->deadline != TP_NEVER) && message->deadline <= tp_clock(shard) &&
-        !TP_MUTANT(shard, TP_MUTANT_START_EXPIRED)) {
-        tp_count(&shard->counters.expired);
-        TP_MARK(shard, "expired before its turn");
-        if (message->kind == TP_TICK)
-            tp_tick_taken(shard, message);
-        tp_message_answer(shard, message, TROUPE_EXPIRED, TROUPE_NOT_DONE,
-            "its deadline passed before it started");
-        return true;
-    }
-    if (TP_UNLIKELY(message->flags & TP_MESSAGE_TIMED))
-        tp_histogram_record(
-            &shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
-    if (TP_UNLIKELY(actor->type->is.stack_size != 0)) {
-        tp_turn_on_own_fiber(shard, actor, message);
-        return false;
-    }
-    if (TP_UNLIKELY(message->kind == TP_TICK))
-        tp_tick_begins(shard, message);
-    troupe_turn turn;
-    tp_turn_init(&turn, shard, actor, message,
-        message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
-    tp_turn_body(&turn);
-    return !turn.parked_once;
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -281,7 +229,8 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     status = judge(turn, status);
     if (TP_UNLIKELY(status != TROUPE_OK))
         restore_state(turn);
-    run_defers(turn);
+    if (TP_UNLIKELY(turn->defers != NULL))
+        run_defers(turn);
     watch_time(turn);
     TP_TRACE(shard, TP_TRACE_END, actor->hash ^ (uint32_t)status);
     unlink_turn(turn);
@@ -321,6 +270,157 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
         tp_supervise_torn(shard, actor);
     if (turn->parked_once || turn->left)
         tp_settle(shard, actor);
+}
+
+/* ---- from begin to end --------------------------------------------------------------------- */
+
+static inline void link_turn(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    turn->next = actor->turns;
+    actor->turns = turn;
+    actor->turn_count++;
+    tp_step_begins(turn->shard, turn);
+}
+
+/* Runs what the message asks for. */
+static inline troupe_status run_message(troupe_turn *turn)
+{
+    tp_shard *shard = turn->shard;
+    const tp_message *message = turn->message;
+    TP_TRACE(shard, TP_TRACE_TURN, turn->actor->hash ^ message->method);
+    if (TP_LIKELY(keep_state(turn) && message->kind != TP_ANSWER))
+        return call_method(turn);
+    /* A callback runs without a snapshot rather than never: should it panic, its actor restarts. */
+    if (message->kind == TP_ANSWER)
+        return call_back(turn);
+    tp_count(&shard->counters.no_memory);
+    if (message->kind == TP_TELL)
+        tp_count(&shard->counters.dead_letters);
+    return TROUPE_NO_MEMORY;
+}
+
+void tp_turn_body(troupe_turn *turn)
+{
+    link_turn(turn);
+    if (turn->message != NULL) {
+        tp_turn_end(turn, run_message(turn));
+        return;
+    }
+    TP_TRACE(turn->shard, TP_TRACE_TURN, turn->actor->hash ^ turn->kind);
+    if (turn->kind == TP_TURN_ACTIVATE) {
+        tp_activate_body(turn);
+    } else {
+        tp_deactivate_body(turn);
+    }
+}
+
+/* Does its deadline let it start? Else it is answered, and gone. */
+static bool may_start(tp_shard *shard, tp_message *message)
+{
+    if (message->deadline > tp_clock(shard) || TP_MUTANT(shard, TP_MUTANT_START_EXPIRED))
+        return true;
+    tp_count(&shard->counters.expired);
+    TP_MARK(shard, "expired before its turn");
+    if (message->kind == TP_TICK)
+        tp_tick_taken(shard, message);
+    tp_message_answer(
+        shard, message, TROUPE_EXPIRED, TROUPE_NOT_DONE, "its deadline passed before it started");
+    return false;
+}
+
+static inline void note_queue_time(tp_shard *shard, const tp_message *message)
+{
+    if (TP_UNLIKELY(message->flags & TP_MESSAGE_TIMED))
+        tp_histogram_record(
+            &shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
+}
+
+/* The end of a turn of which nothing is left but its counts: a tell that ended well, did not park,
+ * and holds nothing. The turn stays linked, for the next message. */
+static inline void end_plainly(troupe_turn *turn)
+{
+    tp_shard *shard = turn->shard;
+    tp_activation *actor = turn->actor;
+    if (TP_UNLIKELY(turn->timed ||
+                    atomic_load_explicit(shard->env->pulse, memory_order_relaxed) != turn->pulse))
+        watch_time(turn);
+    TP_TRACE(shard, TP_TRACE_END, actor->hash ^ TROUPE_OK);
+    tp_count(&shard->counters.turns);
+    actor->processed++;
+    actor->last_used = shard->now;
+    if (TP_LIKELY(!turn->read_only))
+        actor->flags |= TP_DIRTY;
+    if (TP_UNLIKELY(actor->extras != NULL))
+        actor->extras->failures = 0;
+    tp_pool_give(&shard->pool, turn->message);
+}
+
+/* The next message, if nothing but the method has to be run for it. */
+static inline tp_message *next_plain(troupe_turn *turn)
+{
+    tp_fifo_node *head = turn->actor->mailbox.head;
+    if (head == NULL || turn->next != NULL)
+        return NULL;
+    const tp_message *message = tp_message_of(head);
+    if (message->kind > TP_ASK || TP_UNLIKELY(message->deadline <= tp_clock(turn->shard)))
+        return NULL;
+    return tp_mailbox_take(turn->shard, turn->actor);
+}
+
+/* The turn is as a new one, linked to the same actor: what is here is all that a plain turn has
+ * touched. */
+static inline void begin_next(troupe_turn *turn, tp_message *message)
+{
+    tp_shard *shard = turn->shard;
+    turn->before = NULL;
+    turn->has_sent = false;
+    take_message(turn, message);
+    note_queue_time(shard, message);
+    begin_timing(turn, true);
+    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
+    tp_step_next(shard, message);
+}
+
+static bool run_on(troupe_turn *turn, uint32_t *left)
+{
+    tp_shard *shard = turn->shard;
+    link_turn(turn);
+    for (;;) {
+        troupe_status status = run_message(turn);
+        if (TP_UNLIKELY(
+                status != TROUPE_OK || turn->special != 0 || turn->message->kind != TP_TELL)) {
+            tp_turn_end(turn, status);
+            return !turn->parked_once;
+        }
+        end_plainly(turn);
+        tp_message *message = *left != 0 ? next_plain(turn) : NULL;
+        if (message == NULL)
+            break;
+        --*left;
+        shard->turns_left--;
+        begin_next(turn, message);
+    }
+    unlink_turn(turn);
+    tp_step_ends(shard);
+    return true;
+}
+
+bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uint32_t *left)
+{
+    if (TP_UNLIKELY(message->deadline <= tp_clock(shard)) && !may_start(shard, message))
+        return true;
+    note_queue_time(shard, message);
+    if (TP_UNLIKELY(actor->type->is.stack_size != 0)) {
+        tp_turn_on_own_fiber(shard, actor, message);
+        return false;
+    }
+    if (TP_UNLIKELY(message->kind == TP_TICK))
+        tp_tick_begins(shard, message);
+    troupe_turn turn;
+    tp_turn_init(&turn, shard, actor, message,
+        message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
+    return run_on(&turn, left);
 }
 
 /* ---- failing what never ran ---------------------------------------------------------------- */
