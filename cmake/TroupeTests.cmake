@@ -56,7 +56,7 @@ set(test_environment
     "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1" "TSAN_OPTIONS=halt_on_error=1:history_size=4")
 
 function(troupe_register name area)
-    set_tests_properties(${name} PROPERTIES LABELS ${area} TIMEOUT 300
+    set_tests_properties(${name} PROPERTIES LABELS ${area} TIMEOUT 300 SKIP_RETURN_CODE 77
         ENVIRONMENT "${test_environment}" WORKING_DIRECTORY "${CMAKE_BINARY_DIR}")
 endfunction()
 
@@ -83,7 +83,18 @@ foreach(file IN LISTS test_sources test_scripts)
             continue()
         endif()
         set(target test_${area}_${name})
+        # What is beside a test and is no test itself is shared by the tests of its folder.
+        file(GLOB shared_sources CONFIGURE_DEPENDS "${folder}/*.c")
+        list(FILTER shared_sources EXCLUDE REGEX "_test\\.c$")
+        if(shared_sources AND NOT TARGET shared_${area})
+            add_library(shared_${area} OBJECT ${shared_sources})
+            target_compile_options(shared_${area} PRIVATE -UNDEBUG)
+            target_link_libraries(shared_${area} PRIVATE troupe_inside PkgConfig::CMOCKA)
+        endif()
         add_executable(${target} "${file}")
+        if(shared_sources)
+            target_link_libraries(${target} PRIVATE shared_${area})
+        endif()
         # assert() in a test must stay a check in every build.
         target_compile_options(${target} PRIVATE -UNDEBUG)
         target_link_libraries(${target} PRIVATE
