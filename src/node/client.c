@@ -63,7 +63,7 @@ static uint32_t inbox_length(const tp_shard *shard)
     return (int32_t)length < 0 ? 0 : length;
 }
 
-/* Checks, and makes the call; it has one holder. */
+/* Checks, and makes the call. */
 static troupe_status prepare(troupe_node *node, troupe_id id, const char *method,
     troupe_slice payload, const troupe_call_options *options, bool is_ask, tp_outside **ret)
 {
@@ -142,26 +142,31 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     troupe_status status = prepare(node, id, method, payload, options, true, &outside);
     if (status != TROUPE_OK)
         return fail(node, id, method, ret_answer, status);
-    *ret_answer = (troupe_answer)TROUPE_ANSWER_INIT;
-    outside->answer = ret_answer;
-    status = env->wait_begin(env, &outside->waiter);
+    tp_waiter waiter;
+    status = env->wait_begin(env, &waiter);
     if (status != TROUPE_OK) {
-        tp_outside_let_go(outside);
+        tp_outside_release(outside);
         return fail(node, id, method, ret_answer, status);
     }
-    atomic_store_explicit(&outside->holders, 2, memory_order_relaxed);
+    outside->waiter = &waiter;
     uint64_t leave_at = tp_time_after(outside->deadline, STUCK_GRACE);
     enter(node, outside);
-    if (!env->wait(env, &outside->waiter, leave_at)) {
+    bool left = false;
+    if (!env->wait(env, &waiter, leave_at)) {
         uint32_t pending = TP_OUTSIDE_PENDING;
-        if (atomic_compare_exchange_strong(&outside->state, &pending, TP_OUTSIDE_LEFT)) {
-            fail(node, id, method, ret_answer, TROUPE_TIMEOUT);
-        } else {
-            env->wait(env, &outside->waiter, TP_NEVER); /* the answer is being written */
-        }
+        left = atomic_compare_exchange_strong(&outside->state, &pending, TP_OUTSIDE_LEFT);
+        if (!left)
+            env->wait(env, &waiter, TP_NEVER); /* its signal is on the way */
     }
-    env->wait_end(env, &outside->waiter);
-    tp_outside_let_go(outside);
+    env->wait_end(env, &waiter);
+    if (left)
+        return fail(node, id, method, ret_answer, TROUPE_TIMEOUT);
+    *ret_answer = outside->answer;
+    if (ret_answer->owner == &outside->block) {
+        troupe_cancel_destroy(outside->cancel);
+    } else {
+        tp_outside_release(outside);
+    }
     return ret_answer->status;
 }
 

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "os/wait.h"
 #include "troupe/base.h"
 #include "troupe/status.h"
 
@@ -48,9 +49,11 @@ typedef struct tp_runner {
      * once per turn. */
     void (*on_stuck)(struct tp_runner *runner, uint64_t age);
     uint64_t stuck;
-    /* The env's. */
+    /* The env's. Apart from what a running shard writes, since every waker reads it. */
+    char apart[64];
     _Atomic uint32_t sleeping; /* 1: it sleeps or is about to; wake must do more than nothing */
     void *seat;
+    char aside[64];
 } tp_runner;
 
 /* A job for the blocking pool; caller's storage, kept until `done` was called. */
@@ -61,10 +64,12 @@ typedef struct tp_job {
                                          of the job by the env */
 } tp_job;
 
-/* A thread outside that waits for one thing; caller's storage. */
+/* A thread outside that waits for one thing; caller's storage. All of it is the env's, between
+ * wait_begin and wait_end. */
 typedef struct tp_waiter {
     _Atomic uint32_t done;
-    void *seat; /* the env's, between wait_begin and wait_end */
+    void *seat;
+    tp_event event;
 } tp_waiter;
 
 struct tp_env {
@@ -90,7 +95,7 @@ struct tp_env {
         tp_job *job); /* [any thread] BUSY: the queue is full; then done is not called */
 
     /* ---- waiting from outside [threads that are not runners] */
-    troupe_status (*wait_begin)(tp_env *env, tp_waiter *waiter); /* NO_MEMORY */
+    troupe_status (*wait_begin)(tp_env *env, tp_waiter *waiter); /* NO_MEMORY, UNAVAILABLE */
     bool (*wait)(tp_env *env, tp_waiter *waiter,
         uint64_t deadline); /* until done or deadline (now); false: deadline */
     void (*wait_end)(tp_env *env, tp_waiter *waiter);

@@ -6,7 +6,8 @@
  *
  * Invariants
  * 1. Seats and waiter seats are freed by destroy and not before: a late waker or signaller touches
- *    memory that is still there, and at worst wakes somebody for nothing.
+ *    memory that is still there, and at worst wakes somebody for nothing. (Without a drive a thread
+ *    waits for its own event alone, which bears a late signaller: os/wait.h.)
  * 2. A runner is watched from runner_start until runner_join, so on_stuck is never called later.
  *
  * Threads: each group of fields says who writes it.
@@ -24,7 +25,7 @@
 #include "os/wait.h"
 
 #define TP_PULSE_NS UINT64_C(10000000)
-#define TP_WAITERS_MAX 65536u /* threads that block in one env at once; wait_begin: NO_MEMORY */
+#define TP_WAITERS_MAX 65536u /* driven: threads that block at once; wait_begin: NO_MEMORY */
 
 typedef struct tp_real_env tp_real_env;
 
@@ -51,6 +52,7 @@ typedef struct tp_seat {
     uint64_t since; /* when it was first seen */
 } tp_seat;
 
+/* Driven: a thread inside wait. */
 typedef struct tp_wait_seat {
     tp_event event;
     struct tp_wait_seat *next; /* free, or waiting for the drive; under env->mutex */

@@ -20,7 +20,7 @@
 
 #include "os/real.h"
 
-#define SECOND_NS UINT64_C(1000000000)
+#define SECOND_NS       UINT64_C(1000000000)
 #define LOG_PATIENCE_MS 100 /* for a reader of a non-blocking standard error */
 
 /* ---- clock and entropy ----------------------------------------------------------------------- */
@@ -89,7 +89,41 @@ static tp_wait_seat *wait_seat_create(tp_real_env *env)
     return seat;
 }
 
+/* With threads that step, the event is all: it may live on the waiter's stack, and `done` only
+ * remembers that it was taken. */
 static troupe_status real_wait_begin(tp_env *base, tp_waiter *waiter)
+{
+    (void)base;
+    waiter->seat = NULL;
+    atomic_init(&waiter->done, 0);
+    return tp_event_init(&waiter->event) ? TROUPE_OK : TROUPE_UNAVAILABLE;
+}
+
+static bool real_wait(tp_env *base, tp_waiter *waiter, uint64_t deadline)
+{
+    if (atomic_load_explicit(&waiter->done, memory_order_relaxed) != 0) {
+        return true;
+    }
+    if (!tp_event_wait_until(&waiter->event, deadline, tp_real(base)->spin)) {
+        return false;
+    }
+    atomic_store_explicit(&waiter->done, 1, memory_order_relaxed);
+    return true;
+}
+
+static void real_wait_end(tp_env *base, tp_waiter *waiter)
+{
+    (void)base;
+    tp_event_deinit(&waiter->event);
+}
+
+static void real_signal(tp_env *base, tp_waiter *waiter)
+{
+    (void)base;
+    tp_event_signal(&waiter->event);
+}
+
+static troupe_status driven_wait_begin(tp_env *base, tp_waiter *waiter)
 {
     tp_real_env *env = tp_real(base);
     (void)pthread_mutex_lock(&env->mutex);
@@ -114,23 +148,7 @@ static troupe_status real_wait_begin(tp_env *base, tp_waiter *waiter)
     return TROUPE_OK;
 }
 
-static bool real_wait(tp_env *base, tp_waiter *waiter, uint64_t deadline)
-{
-    tp_real_env *env = tp_real(base);
-    tp_wait_seat *seat = waiter->seat;
-    /* The event may be set for a waiter that had this seat before: only `done` counts. */
-    while (atomic_load_explicit(&waiter->done, memory_order_acquire) == 0) {
-        uint64_t now = tp_real_now(base);
-        if (now >= deadline) {
-            return false;
-        }
-        uint64_t timeout = deadline == TP_NEVER ? TP_EVENT_FOREVER : deadline - now;
-        (void)tp_event_wait(&seat->event, timeout, env->spin);
-    }
-    return true;
-}
-
-static void real_wait_end(tp_env *base, tp_waiter *waiter)
+static void driven_wait_end(tp_env *base, tp_waiter *waiter)
 {
     tp_real_env *env = tp_real(base);
     tp_wait_seat *seat = waiter->seat;
@@ -139,14 +157,6 @@ static void real_wait_end(tp_env *base, tp_waiter *waiter)
     seat->next = env->free_wait_seats;
     env->free_wait_seats = seat;
     (void)pthread_mutex_unlock(&env->mutex);
-}
-
-static void real_signal(tp_env *base, tp_waiter *waiter)
-{
-    (void)base;
-    tp_wait_seat *seat = waiter->seat;
-    atomic_store_explicit(&waiter->done, 1, memory_order_release);
-    tp_event_signal(&seat->event);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -259,7 +269,9 @@ static troupe_status fill_driven(tp_real_env *env)
 {
     env->base.runner_start = tp_driven_start;
     env->base.runner_join = tp_driven_join;
+    env->base.wait_begin = driven_wait_begin;
     env->base.wait = tp_driven_wait;
+    env->base.wait_end = driven_wait_end;
     env->base.signal = tp_driven_signal;
     env->base.poll = tp_driven_poll;
     env->base.descriptor = tp_driven_descriptor;

@@ -58,17 +58,19 @@ static bool event_take(tp_event *event)
 {
     uint32_t set = SET;
     if (atomic_load_explicit(&event->state, memory_order_relaxed) != SET ||
-        !atomic_compare_exchange_strong_explicit(&event->state, &set, IDLE, memory_order_acquire,
-                                                 memory_order_relaxed)) {
+        !atomic_compare_exchange_strong_explicit(
+            &event->state, &set, IDLE, memory_order_acquire, memory_order_relaxed)) {
         return false;
     }
     event_settle(event);
     return true;
 }
 
-static bool event_spin(tp_event *event, uint64_t until)
+/* Signalled or not: until the spinning or the time is over. */
+static bool event_spin(tp_event *event, uint64_t deadline, uint64_t spin_ns)
 {
-    do {
+    uint64_t until = 0;
+    for (;;) {
         /* The clock costs as much as a few pauses: look at it now and then only. */
         for (int i = 0; i < 16; i++) {
             if (event_take(event)) {
@@ -76,8 +78,14 @@ static bool event_spin(tp_event *event, uint64_t until)
             }
             cpu_pause();
         }
-    } while (now_ns() < until);
-    return false;
+        uint64_t now = now_ns();
+        if (until == 0) {
+            until = spin_ns > UINT64_MAX - now ? UINT64_MAX : now + spin_ns;
+        }
+        if (now >= until || now >= deadline) {
+            return false;
+        }
+    }
 }
 
 static struct timespec time_of(uint64_t at)
@@ -119,7 +127,7 @@ static bool event_sleep(tp_event *event, uint64_t deadline)
     /* The bitset form is the one whose timeout is a point in time on the monotonic clock. */
     struct timespec until = time_of(deadline);
     long rc = syscall(SYS_futex, &event->state, FUTEX_WAIT_BITSET_PRIVATE, SLEEPING,
-                      deadline == UINT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+        deadline == UINT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
     return rc != 0 && errno == ETIMEDOUT;
 }
 
@@ -189,8 +197,8 @@ static bool event_sleep(tp_event *event, uint64_t deadline)
 static bool event_take_or_leave(tp_event *event)
 {
     uint32_t sleeping = SLEEPING;
-    if (atomic_compare_exchange_strong_explicit(&event->state, &sleeping, IDLE,
-                                                memory_order_relaxed, memory_order_relaxed)) {
+    if (atomic_compare_exchange_strong_explicit(
+            &event->state, &sleeping, IDLE, memory_order_relaxed, memory_order_relaxed)) {
         return false;
     }
     bool taken = event_take(event);
@@ -207,14 +215,18 @@ bool tp_event_wait(tp_event *event, uint64_t timeout_ns, uint64_t spin_ns)
         return false;
     }
     uint64_t start = now_ns();
-    uint64_t deadline = timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns;
-    uint64_t spin = spin_ns < timeout_ns ? spin_ns : timeout_ns;
-    if (spin != 0 && event_spin(event, spin > UINT64_MAX - start ? UINT64_MAX : start + spin)) {
+    return tp_event_wait_until(
+        event, timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns, spin_ns);
+}
+
+bool tp_event_wait_until(tp_event *event, uint64_t deadline, uint64_t spin_ns)
+{
+    if (event_take(event) || (spin_ns != 0 && event_spin(event, deadline, spin_ns))) {
         return true;
     }
     uint32_t idle = IDLE;
-    if (!atomic_compare_exchange_strong_explicit(&event->state, &idle, SLEEPING,
-                                                 memory_order_relaxed, memory_order_relaxed)) {
+    if (!atomic_compare_exchange_strong_explicit(
+            &event->state, &idle, SLEEPING, memory_order_relaxed, memory_order_relaxed)) {
         bool taken = event_take(event);
         TP_ASSERT(taken);
         return true;

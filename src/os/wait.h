@@ -50,4 +50,7 @@ void tp_event_signal(tp_event *event);
  */
 bool tp_event_wait(tp_event *event, uint64_t timeout_ns, uint64_t spin_ns);
 
+/* The same until a moment of the monotonic clock, which is not read before it matters. */
+bool tp_event_wait_until(tp_event *event, uint64_t deadline, uint64_t spin_ns);
+
 #endif

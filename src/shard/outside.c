@@ -4,13 +4,15 @@
  * outside becomes a slot on the shard of its target, so that deadlines, cancellation and cycles
  * work as for asks of actors.
  *
- * Threads: a tp_outside has up to two holders, the calling thread and the shard; the last one frees
- * it. `answer` is filled before the waiter is signalled.
+ * Threads: a tp_outside belongs to the calling thread until the push, then to the shard. Of a
+ * blocking ask, `state` says who has it in the end: the caller once it is ANSWERED (and signalled),
+ * the shard if it was LEFT.
  */
 #include "shard/shard.h"
 
 #include "base/alloc.h"
 
+#define ANSWER_ROOM 128 /* at least, for the text of an answer in the block of its call */
 #define DRAIN_MAX \
     128 /* a pass; the rest waits, so that the inbox fills and callers are refused outside */
 
@@ -38,27 +40,8 @@ bool tp_inbox_drain(tp_shard *shard)
 
 /* ---- answers that live outside: one block with payload, content type and message ----------- */
 
-typedef struct outside_answer {
-    const troupe_allocator *allocator;
-    size_t size;
-} outside_answer;
-
-void tp_outside_copy(
-    const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to)
+static void lay_down(const troupe_answer *from, char *at, void *owner, troupe_answer *to)
 {
-    *to = (troupe_answer){.status = from->status, .outcome = from->outcome};
-    size_t size =
-        sizeof(outside_answer) + from->payload.size + from->content_type.size + from->message.size;
-    outside_answer *block = tp_allocate(allocator, size);
-    if (block == NULL) {
-        if (from->status == TROUPE_OK && from->payload.size != 0) {
-            to->status = TROUPE_NO_MEMORY; /* it ran, but its answer has no room */
-            to->outcome = TROUPE_UNKNOWN_OUTCOME;
-        }
-        return;
-    }
-    *block = (outside_answer){allocator, size};
-    char *at = (char *)(block + 1);
     const troupe_slice parts[] = {from->payload, from->content_type, from->message};
     troupe_slice *slices[] = {&to->payload, &to->content_type, &to->message};
     for (int i = 0; i < 3; i++) {
@@ -67,38 +50,74 @@ void tp_outside_copy(
         *slices[i] = (troupe_slice){at, parts[i].size};
         at += parts[i].size;
     }
-    to->owner = block;
+    to->owner = owner;
+}
+
+static size_t text_size(const troupe_answer *answer)
+{
+    return answer->payload.size + answer->content_type.size + answer->message.size;
+}
+
+void tp_outside_copy(
+    const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to)
+{
+    *to = (troupe_answer){.status = from->status, .outcome = from->outcome};
+    size_t size = sizeof(tp_outside_block) + text_size(from);
+    tp_outside_block *block = tp_allocate(allocator, size);
+    if (block == NULL) {
+        if (from->status == TROUPE_OK && from->payload.size != 0) {
+            to->status = TROUPE_NO_MEMORY; /* it ran, but its answer has no room */
+            to->outcome = TROUPE_UNKNOWN_OUTCOME;
+        }
+        return;
+    }
+    *block = (tp_outside_block){allocator, size};
+    lay_down(from, (char *)(block + 1), block, to);
 }
 
 void tp_outside_answer_release(void *owner)
 {
-    outside_answer *block = owner;
+    tp_outside_block *block = owner;
     tp_release(block->allocator, block, block->size);
 }
 
-void tp_outside_let_go(tp_outside *outside)
+void tp_outside_release(tp_outside *outside)
 {
-    if (atomic_fetch_sub_explicit(&outside->holders, 1, memory_order_acq_rel) != 1)
-        return;
     troupe_cancel_destroy(outside->cancel); /* NULL, once the shard has taken it in */
-    tp_release(outside->shared->allocator, outside, outside->size);
+    tp_outside_answer_release(&outside->block);
+}
+
+/* The waiter is signalled last: from then on the caller has the block. */
+static void hand_back(tp_outside *outside, const troupe_answer *answer)
+{
+    tp_shared *shared = outside->shared;
+    tp_waiter *waiter = outside->waiter;
+    troupe_answer *to = &outside->answer;
+    if (text_size(answer) <= outside->block.size - offsetof(tp_outside, tail)) {
+        *to = (troupe_answer){.status = answer->status, .outcome = answer->outcome};
+        lay_down(answer, outside->tail, &outside->block, to);
+    } else {
+        tp_outside_copy(shared->allocator, answer, to);
+    }
+    uint32_t pending = TP_OUTSIDE_PENDING;
+    if (atomic_compare_exchange_strong(&outside->state, &pending, TP_OUTSIDE_ANSWERED)) {
+        shared->env->signal(shared->env, waiter);
+        return;
+    }
+    if (to->owner != NULL && to->owner != &outside->block)
+        tp_outside_answer_release(to->owner);
+    tp_outside_release(outside);
 }
 
 void tp_outside_complete(tp_outside *outside, const troupe_answer *answer)
 {
-    tp_shared *shared = outside->shared;
-    if (outside->done != NULL) {
-        outside->done(outside->user, answer);
-    } else if (outside->is_ask) {
-        uint32_t pending = TP_OUTSIDE_PENDING;
-        if (!atomic_compare_exchange_strong(&outside->state, &pending, TP_OUTSIDE_ANSWERED)) {
-            tp_outside_let_go(outside); /* its caller has left */
-            return;
-        }
-        tp_outside_copy(shared->allocator, answer, outside->answer);
-        shared->env->signal(shared->env, &outside->waiter);
+    if (outside->waiter != NULL) {
+        hand_back(outside, answer);
+        return;
     }
-    tp_outside_let_go(outside);
+    if (outside->done != NULL)
+        outside->done(outside->user, answer);
+    tp_outside_release(outside);
 }
 
 static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, const char *words)
@@ -108,7 +127,7 @@ static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, c
         TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
             TP_FIELDS(tp_field_text("type", outside->type->name)),
             "a tell from outside was dropped: %s", words);
-        tp_outside_let_go(outside);
+        tp_outside_release(outside);
         return;
     }
     troupe_answer answer = {
@@ -116,12 +135,30 @@ static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, c
     tp_outside_complete(outside, &answer);
 }
 
+static troupe_slice cut(const char **at, size_t size)
+{
+    troupe_slice slice = {*at, size};
+    *at += size;
+    return slice;
+}
+
+static tp_message *make_message(tp_shard *shard, const tp_outside *outside)
+{
+    const char *at = outside->tail + outside->content_size + 1;
+    tp_message_parts parts = {.content_type = outside->content_size != 0 ? outside->tail : NULL};
+    parts.key = cut(&at, outside->key_size);
+    parts.partition = cut(&at, outside->partition_size);
+    parts.method = cut(&at, outside->method_size);
+    parts.payload = cut(&at, outside->payload_size);
+    return tp_message_make(&shard->pool, &parts);
+}
+
 static void arrive(tp_shard *shard, tp_inbound *inbound)
 {
     tp_outside *outside = TP_CONTAINER(inbound, tp_outside, inbound);
     uint32_t left = atomic_load_explicit(&shard->inbox_left, memory_order_relaxed);
     atomic_store_explicit(&shard->inbox_left, left + 1, memory_order_relaxed);
-    tp_message *message = tp_message_make(&shard->pool, &outside->parts);
+    tp_message *message = make_message(shard, outside);
     if (message == NULL) {
         tp_count(&shard->counters.no_memory);
         refuse(shard, outside, TROUPE_NO_MEMORY, "no memory for the message; try again later");
@@ -139,7 +176,7 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
     }
     if (!outside->is_ask) {
         tp_count(&shard->counters.tells);
-        tp_outside_let_go(outside);
+        tp_outside_release(outside);
         tp_arrivals_push(shard, message);
         return;
     }
@@ -162,32 +199,36 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
     tp_arrivals_push(shard, message);
 }
 
-/* [any thread] A call with its parts copied behind it; NULL: no memory. One holder. */
+/* [any thread] A call with its parts copied behind it; NULL: no memory. */
 tp_outside *tp_outside_make(tp_shared *shared, const tp_message_parts *parts)
 {
     troupe_slice content = troupe_str(parts->content_type != NULL ? parts->content_type : "");
-    size_t size = sizeof(tp_outside) + content.size + 1 + parts->key.size + parts->partition.size +
-                  parts->method.size + parts->payload.size;
+    if (content.size > UINT8_MAX)
+        content.size = UINT8_MAX;
+    size_t tail = content.size + 1 + parts->key.size + parts->partition.size + parts->method.size +
+                  parts->payload.size;
+    if (tail < ANSWER_ROOM)
+        tail = ANSWER_ROOM;
+    size_t size = offsetof(tp_outside, tail) + tail;
+    if (size < sizeof(tp_outside))
+        size = sizeof(tp_outside);
     tp_outside *outside = tp_allocate(shared->allocator, size);
     if (outside == NULL)
         return NULL;
-    memset(outside, 0, sizeof *outside);
+    memset(outside, 0, offsetof(tp_outside, answer));
+    outside->block = (tp_outside_block){shared->allocator, size};
     outside->inbound.arrive = arrive;
     outside->shared = shared;
-    outside->size = size;
-    atomic_store_explicit(&outside->holders, 1, memory_order_relaxed);
-    char *at = outside->content_type;
-    memcpy(at, content.data, content.size + 1);
-    outside->parts.content_type = content.size != 0 ? at : NULL;
-    at += content.size + 1;
-    const troupe_slice from[] = {parts->key, parts->partition, parts->method, parts->payload};
-    troupe_slice *to[] = {&outside->parts.key, &outside->parts.partition, &outside->parts.method,
-        &outside->parts.payload};
-    for (int i = 0; i < 4; i++) {
-        if (from[i].size != 0)
-            memcpy(at, from[i].data, from[i].size);
-        *to[i] = (troupe_slice){at, from[i].size};
-        at += from[i].size;
-    }
+    outside->content_size = (uint16_t)content.size;
+    outside->key_size = (uint16_t)parts->key.size;
+    outside->partition_size = (uint16_t)parts->partition.size;
+    outside->method_size = (uint16_t)parts->method.size;
+    outside->payload_size = (uint32_t)parts->payload.size;
+    char *at = tp_message_append(outside->tail, content);
+    *at++ = 0;
+    at = tp_message_append(at, parts->key);
+    at = tp_message_append(at, parts->partition);
+    at = tp_message_append(at, parts->method);
+    tp_message_append(at, parts->payload);
     return outside;
 }

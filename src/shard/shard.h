@@ -284,26 +284,36 @@ struct tp_inbound {
 
 enum { TP_OUTSIDE_PENDING, TP_OUTSIDE_ANSWERED, TP_OUTSIDE_LEFT };
 
-/* A call from outside, made by the calling thread out of the node's allocator. */
+/* What an answer that lives outside is in: the begin of its block. */
+typedef struct tp_outside_block {
+    const troupe_allocator *allocator;
+    size_t size; /* with all that follows */
+} tp_outside_block;
+
+/* A call from outside, made by the calling thread out of the node's allocator. The shard gives it
+ * back, but for a blocking ask that it answers: that goes back to the caller with the answer. */
 struct tp_outside {
+    tp_outside_block block; /* first: the owner of an answer that fits into the tail */
     tp_inbound inbound;
     tp_shared *shared;
-    _Atomic uint32_t holders; /* the outside thread, the shard */
-    bool is_ask;
-    tp_waiter waiter;         /* of the blocking form */
-    _Atomic uint32_t state;   /* of the blocking form: the shard answers, or the caller leaves */
-    troupe_answer *answer;    /* of the blocking form; not touched once the caller has left */
-    troupe_client_done *done; /* of the callback form */
-    void *user;
-    troupe_cancel *cancel;
     const tp_type *type;
     uint64_t hash;
     uint64_t deadline;
     uint64_t entered;
+    troupe_cancel *cancel;
+    tp_waiter *waiter;        /* of the blocking form; its caller's, unless that has left */
+    troupe_client_done *done; /* of the callback form */
+    void *user;
+    _Atomic uint32_t state; /* of the blocking form: the shard answers, or the caller leaves */
+    uint32_t payload_size;
+    uint16_t content_size; /* without its 0 */
+    uint16_t key_size;
+    uint16_t partition_size;
+    uint16_t method_size;
     uint16_t method;
-    size_t size;            /* of this block with all that follows */
-    tp_message_parts parts; /* point behind the struct */
-    char content_type[];    /* then key, partition, method, payload */
+    bool is_ask;
+    troupe_answer answer; /* of the blocking form; published by `state` and the waiter's signal */
+    char tail[]; /* content type with its 0, key, partition, method, payload; later the answer's */
 };
 
 /* ---- links to other shards ----------------------------------------------------------------- */
@@ -671,7 +681,7 @@ void tp_outside_copy(
     const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to);
 TROUPE_CHECK tp_outside *tp_outside_make(
     tp_shared *shared, const tp_message_parts *parts); /* [any thread] NULL: no memory */
-void tp_outside_let_go(tp_outside *outside);           /* [any thread] one holder less */
+void tp_outside_release(tp_outside *outside);          /* [any thread] its owner */
 
 /* calls.c */
 TROUPE_CHECK troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref);
