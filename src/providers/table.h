@@ -8,5 +8,6 @@
 #include <troupe/provider.h>
 
 extern const troupe_provider tp_memory_provider;
+extern const troupe_provider tp_sqlite_provider; /* one file of this machine */
 
 #endif

@@ -316,7 +316,7 @@ static void prune(model *self, const step *did)
 static int compare_text(troupe_slice left, troupe_slice right)
 {
     size_t size = left.size < right.size ? left.size : right.size;
-    int order = memcmp(left.data, right.data, size);
+    int order = size != 0 ? memcmp(left.data, right.data, size) : 0;
     return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
 }
 
