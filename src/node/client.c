@@ -65,7 +65,8 @@ static uint32_t inbox_length(const tp_shard *shard)
 
 /* Checks, and makes the call. */
 static troupe_status prepare(troupe_node *node, troupe_id id, const char *method,
-    troupe_slice payload, const troupe_call_options *options, bool is_ask, tp_outside **ret)
+    troupe_slice payload, const troupe_call_options *options, bool is_ask, bool waits,
+    tp_outside **ret)
 {
     tp_shared *shared = &node->shared;
     const tp_type *type;
@@ -95,7 +96,7 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
         .content_type = options != NULL ? options->content_type : NULL};
     if (number == TP_METHOD_OTHER)
         parts.method = troupe_str(method);
-    tp_outside *outside = tp_outside_make(shared, &parts);
+    tp_outside *outside = tp_outside_make(shard, &parts, waits);
     if (outside == NULL) {
         atomic_fetch_add_explicit(&node->outside_no_memory, 1, memory_order_relaxed);
         return TROUPE_NO_MEMORY;
@@ -139,7 +140,7 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
 {
     tp_env *env = node->env;
     tp_outside *outside;
-    troupe_status status = prepare(node, id, method, payload, options, true, &outside);
+    troupe_status status = prepare(node, id, method, payload, options, true, true, &outside);
     if (status != TROUPE_OK)
         return fail(node, id, method, ret_answer, status);
     tp_waiter waiter;
@@ -208,7 +209,7 @@ troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, co
     if (done == NULL || (options != NULL && options->retry.attempts > 1))
         return TROUPE_USAGE;
     tp_outside *outside;
-    TROUPE_TRY(prepare(client->node, id, method, payload, options, true, &outside));
+    TROUPE_TRY(prepare(client->node, id, method, payload, options, true, false, &outside));
     outside->done = done;
     outside->user = user;
     enter(client->node, outside);
@@ -221,7 +222,7 @@ troupe_status troupe_client_tell(troupe_client *client, troupe_id id, const char
     troupe_node *node = client->node;
     for (uint32_t attempt = 1;; attempt++) {
         tp_outside *outside;
-        troupe_status status = prepare(node, id, method, payload, options, false, &outside);
+        troupe_status status = prepare(node, id, method, payload, options, false, false, &outside);
         if (status == TROUPE_OK) {
             enter(node, outside);
             return TROUPE_OK;

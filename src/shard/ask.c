@@ -206,7 +206,7 @@ static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *re
         tp_outside *outside = ask->waiter.outside;
         troupe_answer answer = TROUPE_ANSWER_INIT;
         fill_answer(shard, &answer, reply);
-        tp_outside_complete(outside, &answer);
+        tp_outside_complete(shard, outside, &answer);
         tp_pool_give(&shard->pool, reply);
     }
 }
@@ -256,7 +256,7 @@ void tp_ask_end(
         *ask->waiter.turn->wait_answer = answer;
         tp_unpark(ask->waiter.turn, status);
     } else {
-        tp_outside_complete(ask->waiter.outside, &answer);
+        tp_outside_complete(shard, ask->waiter.outside, &answer);
     }
 }
 

@@ -298,6 +298,7 @@ void tp_shard_destroy(tp_shard *shard)
     tp_release(allocator, shard->incoming, count * sizeof(tp_spsc *));
     tp_release(allocator, shard->links, count * sizeof *shard->links);
     tp_asks_deinit(shard);
+    tp_outside_blocks_deinit(shard);
     tp_fiber_pool_deinit(&shard->fibers);
     tp_index_deinit(&shard->table);
     tp_pool_deinit(&shard->pool);

@@ -13,6 +13,8 @@
 #include "base/alloc.h"
 
 #define ANSWER_ROOM 128 /* at least, for the text of an answer in the block of its call */
+#define BLOCK_SIZE  512 /* of calls that nobody waits for: larger ones are not kept */
+#define BLOCKS_KEPT 256 /* at most twice: given back, and taken but not used yet */
 #define DRAIN_MAX \
     128 /* a pass; the rest waits, so that the inbox fills and callers are refused outside */
 
@@ -87,6 +89,69 @@ void tp_outside_release(tp_outside *outside)
     tp_outside_answer_release(&outside->block);
 }
 
+/* ---- blocks are used again ----------------------------------------------------------------- */
+
+/* What one thread allocates and another frees costs an allocator more than a call costs us. So the
+ * shard lays the blocks of calls that nobody waits for on a stack of its own, and a caller that
+ * needs one takes the whole of it: no block is taken off under another's eyes, so none can come
+ * back unseen in between. What the caller does not use at once the next callers find. */
+
+static void give_back(tp_shard *shard, tp_outside *outside)
+{
+    tp_mpsc_node *node = &outside->inbound.node;
+    tp_mpsc_node *top = atomic_load_explicit(&shard->blocks_back, memory_order_relaxed);
+    if (top == NULL)
+        shard->blocks_back_count = 0;
+    if (outside->block.size != BLOCK_SIZE || shard->blocks_back_count >= BLOCKS_KEPT ||
+        shard->shared->hostile) {
+        tp_outside_release(outside);
+        return;
+    }
+    troupe_cancel_destroy(outside->cancel); /* NULL, once the shard has taken it in */
+    shard->blocks_back_count++;
+    do {
+        node->next = top;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &shard->blocks_back, &top, node, memory_order_release, memory_order_relaxed));
+}
+
+static void release_all(tp_mpsc_node *node)
+{
+    while (node != NULL) {
+        tp_outside *outside = TP_CONTAINER(node, tp_outside, inbound.node);
+        node = node->next;
+        tp_outside_answer_release(&outside->block);
+    }
+}
+
+/* NULL: none is there. */
+static tp_outside *take_back(tp_shard *shard)
+{
+    tp_mpsc_node *node = NULL;
+    if (atomic_load_explicit(&shard->blocks_taken, memory_order_relaxed) != NULL)
+        node = atomic_exchange_explicit(&shard->blocks_taken, NULL, memory_order_acquire);
+    if (node == NULL && atomic_load_explicit(&shard->blocks_back, memory_order_relaxed) != NULL)
+        node = atomic_exchange_explicit(&shard->blocks_back, NULL, memory_order_acquire);
+    if (node == NULL)
+        return NULL;
+    tp_mpsc_node *rest = node->next;
+    tp_mpsc_node *none = NULL;
+    if (rest != NULL) {
+        for (size_t line = 0; line < 4; line++)
+            __builtin_prefetch((char *)TP_CONTAINER(rest, tp_outside, inbound.node) + 64 * line, 1);
+        if (!atomic_compare_exchange_strong_explicit(
+                &shard->blocks_taken, &none, rest, memory_order_release, memory_order_relaxed))
+            release_all(rest); /* another thread left some meanwhile: those are enough */
+    }
+    return TP_CONTAINER(node, tp_outside, inbound.node);
+}
+
+void tp_outside_blocks_deinit(tp_shard *shard)
+{
+    release_all(atomic_load(&shard->blocks_taken));
+    release_all(atomic_load(&shard->blocks_back));
+}
+
 /* The waiter is signalled last: from then on the caller has the block. */
 static void hand_back(tp_outside *outside, const troupe_answer *answer)
 {
@@ -109,7 +174,7 @@ static void hand_back(tp_outside *outside, const troupe_answer *answer)
     tp_outside_release(outside);
 }
 
-void tp_outside_complete(tp_outside *outside, const troupe_answer *answer)
+void tp_outside_complete(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
 {
     if (outside->waiter != NULL) {
         hand_back(outside, answer);
@@ -117,7 +182,7 @@ void tp_outside_complete(tp_outside *outside, const troupe_answer *answer)
     }
     if (outside->done != NULL)
         outside->done(outside->user, answer);
-    tp_outside_release(outside);
+    give_back(shard, outside);
 }
 
 static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, const char *words)
@@ -127,12 +192,12 @@ static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, c
         TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
             TP_FIELDS(tp_field_text("type", outside->type->name)),
             "a tell from outside was dropped: %s", words);
-        tp_outside_release(outside);
+        give_back(shard, outside);
         return;
     }
     troupe_answer answer = {
         .status = status, .outcome = TROUPE_NOT_DONE, .message = troupe_str(words)};
-    tp_outside_complete(outside, &answer);
+    tp_outside_complete(shard, outside, &answer);
 }
 
 static troupe_slice cut(const char **at, size_t size)
@@ -176,7 +241,7 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
     }
     if (!outside->is_ask) {
         tp_count(&shard->counters.tells);
-        tp_outside_release(outside);
+        give_back(shard, outside);
         tp_arrivals_push(shard, message);
         return;
     }
@@ -200,8 +265,9 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
 }
 
 /* [any thread] A call with its parts copied behind it; NULL: no memory. */
-tp_outside *tp_outside_make(tp_shared *shared, const tp_message_parts *parts)
+tp_outside *tp_outside_make(tp_shard *shard, const tp_message_parts *parts, bool waits)
 {
+    const troupe_allocator *allocator = shard->shared->allocator;
     troupe_slice content = troupe_str(parts->content_type != NULL ? parts->content_type : "");
     if (content.size > UINT8_MAX)
         content.size = UINT8_MAX;
@@ -212,13 +278,19 @@ tp_outside *tp_outside_make(tp_shared *shared, const tp_message_parts *parts)
     size_t size = offsetof(tp_outside, tail) + tail;
     if (size < sizeof(tp_outside))
         size = sizeof(tp_outside);
-    tp_outside *outside = tp_allocate(shared->allocator, size);
+    tp_outside *outside = NULL;
+    if (!waits && size <= BLOCK_SIZE) {
+        size = BLOCK_SIZE;
+        outside = take_back(shard);
+    }
+    if (outside == NULL)
+        outside = tp_allocate(allocator, size);
     if (outside == NULL)
         return NULL;
     memset(outside, 0, offsetof(tp_outside, answer));
-    outside->block = (tp_outside_block){shared->allocator, size};
+    outside->block = (tp_outside_block){allocator, size};
     outside->inbound.arrive = arrive;
-    outside->shared = shared;
+    outside->shared = shard->shared;
     outside->content_size = (uint16_t)content.size;
     outside->key_size = (uint16_t)parts->key.size;
     outside->partition_size = (uint16_t)parts->partition.size;

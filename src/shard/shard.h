@@ -426,6 +426,11 @@ struct tp_shard {
     _Alignas(TP_CACHE_LINE) tp_mpsc inbox;               /* [any] */
     _Atomic uint32_t inbox_entered;                      /* [any] outside calls pushed, ever */
     _Alignas(TP_CACHE_LINE) _Atomic uint32_t inbox_left; /* taken out, ever; read by [any] */
+    /* Blocks of calls, to be used again: given back by the shard, and what outside threads took of
+     * that and did not use yet. */
+    _Alignas(TP_CACHE_LINE) _Atomic(tp_mpsc_node *) blocks_back;  /* [any] takes all */
+    uint32_t blocks_back_count;                                   /* on `blocks_back`, at most */
+    _Alignas(TP_CACHE_LINE) _Atomic(tp_mpsc_node *) blocks_taken; /* [any] takes all, puts all */
 };
 
 /* loop.c */
@@ -675,13 +680,16 @@ void tp_victim_arrived(tp_shard *shard, tp_message *victim);
 /* outside.c */
 void tp_inbox_push(tp_shard *shard, tp_inbound *inbound); /* [any thread] and wakes it */
 bool tp_inbox_drain(tp_shard *shard);
-void tp_outside_complete(tp_outside *outside, const troupe_answer *answer); /* [shard] */
+void tp_outside_complete(
+    tp_shard *shard, tp_outside *outside, const troupe_answer *answer); /* [shard] */
 void tp_outside_answer_release(void *block); /* the owner of an answer that lives outside */
 void tp_outside_copy(
     const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to);
+/* [any thread] For a shard; NULL: no memory. Who waits takes the block home with the answer. */
 TROUPE_CHECK tp_outside *tp_outside_make(
-    tp_shared *shared, const tp_message_parts *parts); /* [any thread] NULL: no memory */
-void tp_outside_release(tp_outside *outside);          /* [any thread] its owner */
+    tp_shard *shard, const tp_message_parts *parts, bool waits);
+void tp_outside_blocks_deinit(tp_shard *shard);
+void tp_outside_release(tp_outside *outside); /* [any thread] its owner */
 
 /* calls.c */
 TROUPE_CHECK troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref);
