@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the Redis provider: its parts and what they share. Included by the files of this
+ * folder and by its tests, which open it by tp_redis_open.
+ *
+ *   url.c      reads redis://…
+ *   link.c     one connection: connects, signs in, sends, receives, all within a deadline
+ *   scripts.c  the Lua scripts, and how things lie in Redis
+ *   encode.c   operations -> commands
+ *   decode.c   replies -> results of operations
+ *   promises.c the server's settings -> what is promised
+ *   store.c    run: groups, unknown outcomes, reconnection
+ *
+ * Threads: a store belongs to the thread that runs it; only `hurry` comes from others, and touches
+ * the eventfd and one atomic flag.
+ */
+#ifndef TP_PROVIDERS_REDIS_H
+#define TP_PROVIDERS_REDIS_H
+
+#include <troupe/provider.h>
+
+#include <hiredis.h>
+#include <stdatomic.h>
+
+/* ---- url.c --------------------------------------------------------------------------------- */
+
+enum {
+    TP_REDIS_TEXT = 256,
+    TP_REDIS_PREFIX = 64,
+    TP_REDIS_LIMIT = 1000
+}; /* limit: of an operation that names none */
+
+typedef struct tp_redis_url {
+    char host[TP_REDIS_TEXT]; /* or the path of a socket */
+    bool is_path;
+    uint16_t port;
+    unsigned database;
+    char user[TP_REDIS_TEXT]; /* empty: the default user */
+    char password[TP_REDIS_TEXT];
+    char prefix[TP_REDIS_PREFIX + 1];
+    uint64_t timeout; /* ns */
+    bool accept_not_p5;
+    char shown[TP_REDIS_TEXT * 2]; /* for messages: without the password */
+} tp_redis_url;
+
+/* USAGE: `error` says which part is wrong. */
+TROUPE_CHECK troupe_status tp_redis_url_read(
+    const char *text, tp_redis_url *ret_url, char *error, size_t error_size);
+
+/* ---- scripts.c ----------------------------------------------------------------------------- */
+
+typedef enum tp_redis_script {
+    TP_REDIS_COMMIT,
+    TP_REDIS_OPEN_WRITER,
+    TP_REDIS_CLOSE_WRITER,
+    TP_REDIS_CLOSE_OLDER,
+    TP_REDIS_PRUNE,
+    TP_REDIS_LIST_IDS,
+    TP_REDIS_SCRIPTS
+} tp_redis_script;
+
+enum { TP_REDIS_SHA = 40, TP_REDIS_META = 49 };
+
+const char *tp_redis_script_text(tp_redis_script script);
+
+/* ---- encode.c ------------------------------------------------------------------------------ */
+
+/* Commands on their way out. */
+typedef struct tp_redis_buffer {
+    const troupe_allocator *allocator;
+    char *data;
+    size_t size;
+    size_t room;
+    bool failed; /* no memory: what was added since the last mark is incomplete */
+} tp_redis_buffer;
+
+void tp_redis_buffer_deinit(tp_redis_buffer *buffer);
+/* `*<count>`, then the arguments. */
+void tp_redis_put_begin(tp_redis_buffer *buffer, size_t count);
+void tp_redis_put(tp_redis_buffer *buffer, troupe_slice argument);
+void tp_redis_put_text(tp_redis_buffer *buffer, const char *text);
+
+/* What commands need to know of the store. */
+typedef struct tp_redis_names {
+    troupe_slice prefix;
+    char sha[TP_REDIS_SCRIPTS][TP_REDIS_SHA + 1];
+} tp_redis_names;
+
+/* Adds one command for ops[0], or for as many commits from there on as go into one script. Returns
+ * how many: at least 1. TOO_LARGE, USAGE: ops[0] cannot be sent. NO_MEMORY is buffer->failed. */
+size_t tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *names,
+    troupe_store_op *const *ops, size_t count, troupe_status *ret_status);
+
+/* ---- decode.c ------------------------------------------------------------------------------ */
+
+/* Sets the results of the operations of one command. The reply is no error. */
+void tp_redis_decode(troupe_store_op *const *ops, size_t count, const redisReply *reply);
+
+/* ---- link.c -------------------------------------------------------------------------------- */
+
+typedef struct tp_redis_link {
+    const troupe_store_host *host;
+    const tp_redis_url *url;
+    redisContext *redis; /* NULL: not connected */
+    int bell;            /* eventfd: readable when the store shall hurry */
+    uint64_t deadline;   /* host->now; each byte that moves puts it off by the URL's timeout */
+    char error[TP_REDIS_TEXT * 4]; /* of what failed last */
+    char input[64 << 10];
+} tp_redis_link;
+
+void tp_redis_link_renew(tp_redis_link *link);
+/* Connects, signs in, selects the database. UNAVAILABLE; USAGE: it refused who or what we are. */
+TROUPE_CHECK troupe_status tp_redis_link_open(tp_redis_link *link);
+void tp_redis_link_close(tp_redis_link *link);
+/* Still connected, as far as one can see without asking? */
+bool tp_redis_link_alive(tp_redis_link *link);
+/* Adds to `*sent` the bytes that went out. False: broken, out of time or in a hurry. */
+bool tp_redis_link_send(tp_redis_link *link, const char *data, size_t size, size_t *sent);
+/* The next reply, or NULL: broken, out of time, in a hurry. Given back by freeReplyObject. */
+redisReply *tp_redis_link_receive(tp_redis_link *link);
+/* One command of `count` strings, and its reply. */
+redisReply *tp_redis_link_ask(tp_redis_link *link, size_t count, const char *const *words);
+
+/* ---- promises.c ---------------------------------------------------------------------------- */
+
+typedef struct tp_redis_promises {
+    bool durable;
+    char text[TP_REDIS_TEXT * 2];
+} tp_redis_promises;
+
+/* USAGE: a setting breaks a promise that the URL does not give up; link->error says which, and what
+ * to do. UNAVAILABLE. */
+TROUPE_CHECK troupe_status tp_redis_promises_read(
+    tp_redis_link *link, tp_redis_promises *ret_promises);
+/* OK, or UNAVAILABLE and in `out` what is wrong with the server that gave this INFO, in words. */
+TROUPE_CHECK troupe_status tp_redis_health_read(const redisReply *info, char *out, size_t size);
+
+/* ---- store.c ------------------------------------------------------------------------------- */
+
+TROUPE_CHECK troupe_status tp_redis_open(const troupe_store_host *host, const char *url,
+    troupe_store **ret_store, char *error, size_t error_size);
+
+#endif
