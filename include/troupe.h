@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Troupe: virtual actors in C. This header is the manual of everything that a program needs to host
- * and call actors in its own process. What looks into a running node is in <troupe/inspect.h>, what
- * logs in <troupe/log.h>, modules for the daemon in <troupe/module.h>, simulated worlds in
- * <troupe/sim.h>.
+ * and call actors in its own process. Tables that describe structs are in <troupe/schema.h>, what
+ * looks into a running node is in <troupe/inspect.h>, what logs in <troupe/log.h>, modules for the
+ * daemon in <troupe/module.h>, simulated worlds in <troupe/sim.h>.
  *
  * Words. A *node* hosts actors on its *shards*, one thread each. An actor is named by an *id*
  * (type, key, optional partition) and always exists: its first message *activates* it. One run of a
@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include "troupe/base.h"
+#include "troupe/schema.h"
 #include "troupe/status.h"
 
 #ifdef __cplusplus
