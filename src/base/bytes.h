@@ -23,6 +23,20 @@ static inline uint64_t tp_bytes_word(const char *at)
     return word;
 }
 
+typedef uint64_t tp_bytes_16 __attribute__((vector_size(16)));
+
+static inline tp_bytes_16 tp_bytes_load(const char *at)
+{
+    tp_bytes_16 run;
+    memcpy(&run, at, sizeof run);
+    return run;
+}
+
+static inline void tp_bytes_store(char *at, tp_bytes_16 run)
+{
+    memcpy(at, &run, sizeof run);
+}
+
 /* The runs do not overlap in memory; the moves may, at the end. No loops: a key is two or four
  * moves. */
 static inline void tp_bytes_copy(void *to, const void *from, size_t size)
@@ -34,11 +48,16 @@ static inline void tp_bytes_copy(void *to, const void *from, size_t size)
     if (size > 64) {
         memcpy(t, f, size);
     } else if (size > 32) {
-        memcpy(t, f, 32);
-        memcpy(t + size - 32, f + size - 32, 32);
+        tp_bytes_16 first = tp_bytes_load(f), second = tp_bytes_load(f + 16);
+        tp_bytes_16 third = tp_bytes_load(f + size - 32), last = tp_bytes_load(f + size - 16);
+        tp_bytes_store(t, first);
+        tp_bytes_store(t + 16, second);
+        tp_bytes_store(t + size - 32, third);
+        tp_bytes_store(t + size - 16, last);
     } else if (size > 16) {
-        memcpy(t, f, 16);
-        memcpy(t + size - 16, f + size - 16, 16);
+        tp_bytes_16 first = tp_bytes_load(f), last = tp_bytes_load(f + size - 16);
+        tp_bytes_store(t, first);
+        tp_bytes_store(t + size - 16, last);
     } else if (size >= 8) {
         memcpy(t, f, 8);
         memcpy(t + size - 8, f + size - 8, 8);

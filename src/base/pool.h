@@ -171,15 +171,18 @@ TP_POOL_UNCHECKED static inline void tp_pool_set_link(void *block, void *next)
 /* [owner] A block of `size` bytes, 16-aligned, contents undefined; NULL when out of memory. */
 TROUPE_CHECK static inline void *tp_pool_take(tp_pool *pool, size_t size)
 {
-    if (TP_UNLIKELY(size > TP_POOL_SMALL_MAX)) {
+    if (TP_UNLIKELY(size - 1 >= 256 && size > TP_POOL_SMALL_MAX)) {
         return tp_pool_take_slowly(pool, size);
     }
-    tp_pool_page *page = pool->current[tp_pool_class(size)];
+    tp_pool_page *page =
+        pool->current[TP_LIKELY(size - 1 < 256) ? (size - 1) / 16 : tp_pool_class(size)];
     void *block = page->free;
     if (TP_UNLIKELY(block == NULL)) {
         return tp_pool_take_slowly(pool, size);
     }
-    page->free = tp_pool_link(block);
+    void *next = tp_pool_link(block);
+    __builtin_prefetch(next, 1);
+    page->free = next;
     page->live++;
     tp_cell_add(&pool->taken, page->block_size);
     TP_POOL_SHOW(block, size + (size == 0));

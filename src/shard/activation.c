@@ -32,10 +32,8 @@ tp_activation *tp_activation_find(
     if (shard->recent[hash % TP_RECENT].hash == hash && recent != NULL && same_id(recent, &id))
         return recent;
     tp_activation *actor = tp_index_find(&shard->table, hash, same_id, &id);
-    if (actor != NULL) {
-        shard->recent[hash % TP_RECENT].hash = hash;
-        shard->recent[hash % TP_RECENT].actor = actor;
-    }
+    if (actor != NULL)
+        shard->recent[hash % TP_RECENT] = (tp_recent){.hash = hash, .actor = actor};
     return actor;
 }
 
@@ -62,8 +60,7 @@ tp_activation *tp_activation_create(
         tp_pool_give(&shard->pool, actor);
         return NULL;
     }
-    shard->recent[hash % TP_RECENT].hash = hash;
-    shard->recent[hash % TP_RECENT].actor = actor;
+    shard->recent[hash % TP_RECENT] = (tp_recent){.hash = hash, .actor = actor};
     tp_list_push_back(&shard->recency, &actor->recency);
     shard->active++;
     actor->last_used = shard->now;
@@ -76,7 +73,7 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
     TP_ASSERT(
         actor->turns == NULL && tp_fifo_is_empty(&actor->mailbox) && !(actor->flags & TP_QUEUED));
     if (shard->recent[actor->hash % TP_RECENT].actor == actor)
-        shard->recent[actor->hash % TP_RECENT].actor = NULL;
+        shard->recent[actor->hash % TP_RECENT] = (tp_recent){.actor = NULL};
     tp_mailbox_clear(shard, actor);
     tp_index_remove(&shard->table, actor->hash, actor);
     tp_list_remove(&actor->recency);

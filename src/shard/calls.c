@@ -58,6 +58,7 @@ static inline callee selected(troupe_selector selector)
 
 struct troupe_ref {
     _Atomic uint32_t holders;
+    uint64_t number;                   /* of the node's refs; from 1 */
     const troupe_allocator *allocator; /* outlives the node, so that a ref may */
     target to;                         /* its strings follow the struct */
 };
@@ -70,8 +71,9 @@ static inline tp_activation *near_target(tp_shard *shard, const target *to)
         return NULL;
     if (shard->arrival_count != 0)
         return NULL;
-    tp_activation *actor = shard->recent[to->hash % TP_RECENT].actor;
-    if (shard->recent[to->hash % TP_RECENT].hash != to->hash || actor == NULL)
+    tp_recent *recent = &shard->recent[to->hash % TP_RECENT];
+    tp_activation *actor = recent->actor;
+    if (recent->hash != to->hash || actor == NULL)
         return NULL;
     bool same = actor->type == to->type && actor->key_size == to->key.size &&
                 actor->partition_size == to->partition.size &&
@@ -79,6 +81,19 @@ static inline tp_activation *near_target(tp_shard *shard, const target *to)
                 tp_bytes_are_equal((const char *)(actor + 1) + actor->key_size, to->partition.data,
                     to->partition.size);
     return TP_LIKELY(same) ? actor : NULL;
+}
+
+/* The same for a ref: that it was this one which was last compared saves comparing. */
+static inline tp_activation *near_ref(tp_shard *shard, const troupe_ref *ref)
+{
+    tp_recent *recent = &shard->recent[ref->to.hash % TP_RECENT];
+    if (TP_LIKELY(recent->ref == ref->number && recent->actor != NULL &&
+                  recent->actor->type == ref->to.type && shard->arrival_count == 0))
+        return recent->actor;
+    tp_activation *actor = near_target(shard, &ref->to);
+    if (actor != NULL)
+        recent->ref = ref->number;
+    return actor;
 }
 
 static void sample_arrival(tp_shard *shard, tp_message *message)
@@ -95,10 +110,51 @@ static inline bool has_room(const tp_activation *near, size_t payload_size)
            near->queued_bytes + payload_size <= near->type->mailbox_bytes;
 }
 
+/* A plain request to an actor of this shard that is at hand: a method by its number, no options.
+ * The message needs no name of its target, and goes straight to the mailbox. */
+__attribute__((always_inline)) static inline troupe_status send_near(troupe_turn *turn,
+    tp_activation *near, uint16_t method, troupe_slice payload, uint64_t deadline,
+    const tp_call *call, uint64_t chain)
+{
+    tp_shard *shard = turn->shard;
+    if (TP_UNLIKELY(payload.size > shard->max_message)) {
+        tp_count(&shard->counters.too_large);
+        return TROUPE_TOO_LARGE;
+    }
+    if (TP_UNLIKELY(!has_room(near, payload.size))) {
+        tp_count(&shard->counters.busy_mailbox);
+        return TROUPE_BUSY;
+    }
+    const tp_activation *self = turn->actor;
+    tp_message_parts parts = {.caller = self + 1, .payload = payload};
+    tp_message head = {.hash = near->hash,
+        .type = near->type,
+        .deadline = deadline,
+        .from = call != NULL ? *call : (tp_call){0, 0},
+        .chain = chain,
+        .caller_type = self->type,
+        .method = method,
+        .from_shard = (uint16_t)shard->number,
+        .kind = call != NULL ? TP_ASK : TP_TELL,
+        .caller_key_size = self->key_size,
+        .caller_partition_size = self->partition_size};
+    tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
+    if (TP_UNLIKELY(message == NULL)) {
+        tp_count(&shard->counters.no_memory);
+        return TROUPE_NO_MEMORY;
+    }
+    sample_arrival(shard, message);
+    turn->has_sent = true;
+    tp_mailbox_put(shard, near, message, tp_message_bytes(message));
+    tp_activation_touch(shard, near);
+    if (!(near->flags & TP_QUEUED) || call != NULL)
+        tp_mailbox_rouse(shard, near, message);
+    return TROUPE_OK;
+}
+
 /* Makes the message and sends it. `call` is not NULL for asks. `chain` is the turn's when it waits
- * for the answer; else 0: what nobody waits for begins a chain of its own. Inlined into each of its
- * callers, as a plain tell needs half of it. */
-__attribute__((always_inline)) static inline troupe_status send(troupe_turn *turn, const target *to,
+ * for the answer; else 0: what nobody waits for begins a chain of its own. */
+__attribute__((noinline)) static troupe_status send(troupe_turn *turn, const target *to,
     callee called, troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
     const tp_call *call, uint64_t chain)
 {
@@ -133,10 +189,10 @@ __attribute__((always_inline)) static inline troupe_status send(troupe_turn *tur
         .caller_type = self->type,
         .method = called.number,
         .from_shard = (uint16_t)shard->number,
-        .kind = (uint8_t)(call != NULL ? TP_ASK : TP_TELL),
+        .kind = call != NULL ? TP_ASK : TP_TELL,
         .caller_key_size = self->key_size,
         .caller_partition_size = self->partition_size};
-    tp_message *message = tp_message_make_here(&shard->pool, parts, head);
+    tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
     if (TP_UNLIKELY(message == NULL)) {
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
@@ -196,12 +252,19 @@ static troupe_status tell_with(troupe_turn *turn, const target *to, callee calle
     }
 }
 
-static inline troupe_status tell(troupe_turn *turn, const target *to, callee called,
-    troupe_slice payload, const troupe_call_options *options)
+static troupe_status tell_far(
+    troupe_turn *turn, const target *to, callee called, troupe_slice payload)
 {
-    if (TP_UNLIKELY(options != NULL))
-        return tell_with(turn, to, called, payload, options);
     troupe_status status = send(turn, to, called, payload, NULL, TP_NEVER, NULL, 0);
+    if (TP_LIKELY(status == TROUPE_OK))
+        tp_count(&turn->shard->counters.tells);
+    return status;
+}
+
+static inline troupe_status tell_near(
+    troupe_turn *turn, tp_activation *near, uint16_t method, troupe_slice payload)
+{
+    troupe_status status = send_near(turn, near, method, payload, TP_NEVER, NULL, 0);
     if (TP_LIKELY(status == TROUPE_OK))
         tp_count(&turn->shard->counters.tells);
     return status;
@@ -214,13 +277,20 @@ troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *name, tro
     callee called;
     TROUPE_TRY(set_target(turn->shard, id, &to));
     TROUPE_TRY(set_method(to.type, name, &called));
-    return tell(turn, &to, called, payload, options);
+    if (TP_UNLIKELY(options != NULL))
+        return tell_with(turn, &to, called, payload, options);
+    return tell_far(turn, &to, called, payload);
 }
 
 troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options)
 {
-    return tell(turn, &ref->to, selected(selector), payload, options);
+    if (TP_UNLIKELY(options != NULL))
+        return tell_with(turn, &ref->to, selected(selector), payload, options);
+    tp_activation *near = near_ref(turn->shard, ref);
+    if (TP_LIKELY(near != NULL))
+        return tell_near(turn, near, (uint16_t)selector.number, payload);
+    return tell_far(turn, &ref->to, selected(selector), payload);
 }
 
 /* ---- ask ----------------------------------------------------------------------------------- */
@@ -487,6 +557,7 @@ troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
         memcpy(partition, id.partition.data, id.partition.size);
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
     *ref = (troupe_ref){.holders = 1,
+        .number = 1 + atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed),
         .allocator = shared->allocator,
         .to = {.type = type,
             .partition = {partition, id.partition.size},

@@ -232,6 +232,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     shard->shared = shared;
     shard->env = shared->env;
     shard->simulated = shared->env->trace != NULL && shared->env->mark != NULL;
+    shard->pulse_at = shared->env->pulse;
     shard->times_all = options->driven;
     shard->max_message = options->max_message;
     shard->number = number;

@@ -165,6 +165,15 @@ static bool may_run_by(tp_shard *shard, tp_activation *actor, const tp_message *
            is_of_chain(actor, message) && !passes_its_sender(actor, message);
 }
 
+void tp_mailbox_rouse(tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL) ||
+        may_run_by(shard, actor, message))
+        tp_schedule(shard, actor);
+    if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK)
+        tp_deadlock_watch(shard, actor);
+}
+
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
     if (TP_UNLIKELY(is_over(actor, message)) && message->kind <= TP_ASK) {
@@ -181,18 +190,10 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
             return;
         }
     }
-    tp_fifo_push_back(&actor->mailbox, &message->node);
-    actor->queued++;
-    actor->received++;
-    actor->queued_bytes += (uint32_t)tp_message_bytes(message);
-    shard->queued++;
+    tp_mailbox_put(shard, actor, message, tp_message_bytes(message));
     if (TP_LIKELY(message->kind != TP_TICK))
         tp_activation_touch(shard, actor); /* a timer does not keep its actor */
-    if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL) ||
-        may_run_by(shard, actor, message))
-        tp_schedule(shard, actor);
-    if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK)
-        tp_deadlock_watch(shard, actor);
+    tp_mailbox_rouse(shard, actor, message);
 }
 
 static tp_activation *create_for(tp_shard *shard, tp_message *message)

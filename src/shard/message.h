@@ -74,19 +74,21 @@ typedef struct tp_message {
     uint32_t payload_size;
     uint16_t method;
     uint16_t from_shard;
+    uint16_t payload_at; /* offset from the message's begin */
+    uint16_t caller_key_size;
+    uint8_t caller_partition_size;
     uint8_t kind;
+    /* 0 in most requests: written together */
     uint8_t flags;
     uint8_t content;
-    uint8_t deliveries;   /* turns that it has killed */
     troupe_status status; /* of a reply */
     uint8_t outcome;      /* of a reply */
+    uint8_t deliveries;   /* turns that it has killed */
     uint8_t content_size;
     uint8_t method_size;
-    uint8_t caller_partition_size;
-    uint16_t caller_key_size;
-    uint16_t key_size;
     uint8_t partition_size;
-    uint16_t payload_at; /* offset from the message's begin */
+    uint8_t unused;
+    uint16_t key_size;
 } tp_message;
 
 #define TP_MESSAGE_STEP ((size_t)16)
@@ -171,8 +173,9 @@ static inline char *tp_message_append(char *at, troupe_slice part)
  * set here. NULL: no memory. Inline, so that each word is written once, and parts that a caller
  * never gives cost nothing. */
 __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
-    tp_pool *pool, const tp_message_parts parts, const tp_message head)
+    tp_pool *pool, const tp_message_parts *given, const tp_message *head)
 {
+    const tp_message_parts parts = *given;
     uint8_t content = parts.content_type == NULL ? (uint8_t)TP_CONTENT_BYTES
                                                  : tp_content_number(parts.content_type);
     troupe_slice own = {0, 0};
@@ -181,36 +184,39 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
         if (own.size > UINT8_MAX)
             own.size = UINT8_MAX;
     }
-    size_t caller = tp_message_step((size_t)head.caller_key_size + head.caller_partition_size);
+    size_t caller = tp_message_step((size_t)head->caller_key_size + head->caller_partition_size);
     size_t rare = parts.partition.size + parts.method.size + own.size;
     size_t payload_at = sizeof(tp_message) + caller + tp_message_step(parts.key.size + rare);
     tp_message *message = tp_pool_take(pool, payload_at + parts.payload.size);
     if (TP_UNLIKELY(message == NULL))
         return NULL;
-    *message = (tp_message){
-        .hash = head.hash,
-        .type = head.type,
-        .deadline = head.deadline,
-        .from = head.from,
-        .chain = head.chain,
-        .caller_type = head.caller_type,
-        .payload_size = (uint32_t)parts.payload.size,
-        .method = head.method,
-        .from_shard = head.from_shard,
-        .kind = head.kind,
-        .status = head.status,
-        .content = content,
-        .content_size = (uint8_t)own.size,
-        .method_size = (uint8_t)parts.method.size,
-        .caller_key_size = head.caller_key_size,
-        .caller_partition_size = head.caller_partition_size,
-        .key_size = (uint16_t)parts.key.size,
-        .partition_size = (uint8_t)parts.partition.size,
-        .payload_at = (uint16_t)payload_at,
-    };
+    /* One by one: a struct assigned as a whole is cleared first. */
+    message->hash = head->hash;
+    message->type = head->type;
+    message->deadline = head->deadline;
+    message->from = head->from;
+    message->chain = head->chain;
+    message->caller_type = head->caller_type;
+    message->payload_size = (uint32_t)parts.payload.size;
+    message->method = head->method;
+    message->from_shard = head->from_shard;
+    message->payload_at = (uint16_t)payload_at;
+    message->caller_key_size = head->caller_key_size;
+    message->caller_partition_size = head->caller_partition_size;
+    message->kind = head->kind;
+    message->flags = 0;
+    message->content = content;
+    message->status = head->status;
+    message->outcome = 0;
+    message->deliveries = 0;
+    message->content_size = (uint8_t)own.size;
+    message->method_size = (uint8_t)parts.method.size;
+    message->partition_size = (uint8_t)parts.partition.size;
+    message->unused = 0;
+    message->key_size = (uint16_t)parts.key.size;
     char *at = tp_message_tail(message);
     for (size_t i = 0; i < caller; i += TP_MESSAGE_STEP)
-        memcpy(at + i, (const char *)parts.caller + i, TP_MESSAGE_STEP);
+        tp_bytes_store(at + i, tp_bytes_load((const char *)parts.caller + i));
     at = tp_message_append(at + caller, parts.key);
     if (TP_UNLIKELY(rare != 0)) {
         at = tp_message_append(at, parts.partition);

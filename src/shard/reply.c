@@ -46,9 +46,9 @@ static troupe_status stage(
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
-    tp_message *reply = tp_message_make_here(&shard->pool,
-        (tp_message_parts){.content_type = content_type, .payload = payload},
-        (tp_message){.kind = TP_REPLY, .status = status, .deadline = TP_NEVER});
+    tp_message_parts parts = {.content_type = content_type, .payload = payload};
+    tp_message head = {.kind = TP_REPLY, .status = status, .deadline = TP_NEVER};
+    tp_message *reply = tp_message_make_here(&shard->pool, &parts, &head);
     if (TP_UNLIKELY(reply == NULL)) {
         tp_count(&shard->counters.no_memory);
         return status == TROUPE_OK ? TROUPE_NO_MEMORY : status;

@@ -63,6 +63,7 @@ typedef struct tp_shared {
     uint64_t started;
     bool hostile;             /* pools in direct mode */
     _Atomic uint32_t closing; /* [any] tp_closing */
+    _Atomic uint64_t refs;    /* [any] made, ever */
 } tp_shared;
 
 enum tp_closing {
@@ -337,15 +338,24 @@ typedef struct tp_subscription {
     void *user;
 } tp_subscription;
 
+/* An actor that was found lately. */
+typedef struct tp_recent {
+    uint64_t hash;
+    tp_activation *actor; /* NULL: none */
+    uint64_t ref;         /* the number of the ref that last led to it; 0: none */
+    uint64_t unused;
+} tp_recent;
+
 struct tp_shard {
     tp_runner runner;
     tp_shared *shared;
     tp_env *env;
     uint32_t number;
-    uint64_t now;   /* read at each pass, with each sampled turn, and when the pulse has moved */
-    uint32_t pulse; /* as it was at that reading */
-    bool simulated; /* the env traces and marks */
-    bool times_all; /* each turn is timed: nobody moves its pulse while it runs */
+    uint64_t now; /* read at each pass, with each sampled turn, and when the pulse has moved */
+    const _Atomic uint32_t *pulse_at; /* the env's */
+    uint32_t pulse;                   /* as it was at that reading */
+    bool simulated;                   /* the env traces and marks */
+    bool times_all;                   /* each turn is timed: nobody moves its pulse while it runs */
     size_t max_message;
 
     /* turns */
@@ -391,10 +401,7 @@ struct tp_shard {
 
     /* actors */
     tp_index table;
-    struct {
-        uint64_t hash;
-        tp_activation *actor;
-    } recent[TP_RECENT];
+    tp_recent recent[TP_RECENT];
     tp_list recency; /* least recently used first */
     uint64_t active; /* records */
     uint64_t max_active;
@@ -445,9 +452,14 @@ static inline void tp_count(tp_cell *cell)
     tp_cell_add(cell, 1);
 }
 
+static inline uint32_t tp_pulse(const tp_shard *shard)
+{
+    return atomic_load_explicit(shard->pulse_at, memory_order_relaxed);
+}
+
 static inline uint64_t tp_clock_read(tp_shard *shard)
 {
-    shard->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
+    shard->pulse = tp_pulse(shard);
     shard->now = shard->env->now(shard->env);
     return shard->now;
 }
@@ -455,7 +467,7 @@ static inline uint64_t tp_clock_read(tp_shard *shard)
 /* The time, at most some 10 ms old: a reading costs as much as a message. */
 static inline uint64_t tp_clock(tp_shard *shard)
 {
-    if (TP_UNLIKELY(atomic_load_explicit(shard->env->pulse, memory_order_relaxed) != shard->pulse))
+    if (TP_UNLIKELY(tp_pulse(shard) != shard->pulse))
         return tp_clock_read(shard);
     return shard->now;
 }
@@ -485,7 +497,7 @@ static inline void tp_step_count(tp_shard *shard)
 static inline void tp_step_begins(tp_shard *shard, troupe_turn *turn)
 {
     shard->running = turn;
-    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
+    turn->pulse = tp_pulse(shard);
     atomic_store_explicit(&shard->watched_method,
         turn->message != NULL ? turn->message->method : TP_METHOD_OTHER, memory_order_relaxed);
     atomic_store_explicit(&shard->watched, turn->actor, memory_order_release);
@@ -539,6 +551,18 @@ void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *me
 void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
 void tp_schedule(tp_shard *shard, tp_activation *actor);
+/* A message comes in that the mailbox has room for; who calls sees that the actor is run. */
+static inline void tp_mailbox_put(
+    tp_shard *shard, tp_activation *actor, tp_message *message, size_t bytes)
+{
+    tp_fifo_push_back(&actor->mailbox, &message->node);
+    actor->queued++;
+    actor->received++;
+    actor->queued_bytes += (uint32_t)bytes;
+    shard->queued++;
+}
+/* What a message that came in sets going. */
+void tp_mailbox_rouse(tp_shard *shard, tp_activation *actor, const tp_message *message);
 /* The counts, when a message has been taken out. */
 static inline void tp_mailbox_taken(
     tp_shard *shard, tp_activation *actor, const tp_message *message)
@@ -550,11 +574,13 @@ static inline void tp_mailbox_taken(
         actor->queued <= actor->type->is.mailbox_limit / 2)
         tp_mailbox_clear(shard, actor);
 }
-/* The first message, which there is. */
+/* The first message, which there is. The next is on its way to the cache meanwhile. */
 static inline tp_message *tp_mailbox_take(tp_shard *shard, tp_activation *actor)
 {
     tp_fifo_node *node = actor->mailbox.head;
     tp_message *message = tp_message_of(node);
+    __builtin_prefetch(node->next);
+    __builtin_prefetch((const char *)node->next + 64);
     actor->mailbox.head = node->next;
     tp_mailbox_taken(shard, actor, message);
     return message;

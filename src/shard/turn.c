@@ -17,26 +17,36 @@
 
 #include <stdarg.h>
 
+static inline void commit(troupe_turn *turn)
+{
+    tp_bytes_copy(turn->before, tp_activation_state(turn->actor), turn->actor->type->is.state_size);
+}
+
 void tp_turn_commit(troupe_turn *turn)
 {
     if (turn->before != NULL)
-        tp_bytes_copy(
-            turn->before, tp_activation_state(turn->actor), turn->actor->type->is.state_size);
+        commit(turn);
 }
 
-static inline bool keep_state(troupe_turn *turn)
+static bool keep_in_block(troupe_turn *turn)
 {
-    const tp_type *type = turn->actor->type;
-    if (!type->restores || turn->read_only)
+    turn->before = tp_pool_take(&turn->shard->pool, turn->actor->type->kept);
+    if (turn->before == NULL)
+        return false;
+    turn->holds = true;
+    commit(turn);
+    return true;
+}
+
+__attribute__((always_inline)) static inline bool keep_state(troupe_turn *turn)
+{
+    uint32_t size = turn->actor->type->kept;
+    if (TP_UNLIKELY(size > TP_SNAPSHOT))
+        return keep_in_block(turn);
+    if (size == 0)
         return true;
     turn->before = turn->snapshot;
-    if (TP_UNLIKELY(type->is.state_size > TP_SNAPSHOT)) {
-        turn->before = tp_pool_take(&turn->shard->pool, type->is.state_size);
-        if (turn->before == NULL)
-            return false;
-        turn->holds = true;
-    }
-    tp_turn_commit(turn);
+    tp_bytes_copy(turn->snapshot, tp_activation_state(turn->actor), size);
     return true;
 }
 
@@ -65,8 +75,6 @@ static inline void take_message(troupe_turn *turn, tp_message *message)
     turn->message = message;
     turn->deadline = message->deadline;
     turn->chain = message->chain;
-    turn->read_only = message->method != TP_METHOD_OTHER && turn->kind == TP_TURN_METHOD &&
-                      message->type->methods[message->method].read != NULL;
 }
 
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
@@ -82,21 +90,9 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
         turn->message = NULL;
         turn->deadline = TP_NEVER;
         turn->chain = 0;
-        turn->read_only = false;
     }
+    turn->read_only = false;
     begin_timing(turn, false);
-}
-
-static inline troupe_status call_method(troupe_turn *turn)
-{
-    tp_activation *actor = turn->actor;
-    const tp_message *message = turn->message;
-    void *state = tp_activation_state(actor);
-    troupe_slice payload = tp_message_payload(message);
-    if (TP_UNLIKELY(message->method == TP_METHOD_OTHER))
-        return actor->type->is.otherwise(turn, state, payload);
-    const tp_method *method = &actor->type->methods[message->method];
-    return turn->read_only ? method->read(turn, state, payload) : method->run(turn, state, payload);
 }
 
 static troupe_status call_back(troupe_turn *turn)
@@ -132,7 +128,7 @@ static void log_long(troupe_turn *turn, uint64_t milliseconds)
 static void watch_time(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
-    uint32_t pulses = atomic_load_explicit(shard->env->pulse, memory_order_relaxed) - turn->pulse;
+    uint32_t pulses = tp_pulse(shard) - turn->pulse;
     const troupe_node_options *options = &shard->shared->options;
     if (TP_UNLIKELY(pulses != 0) &&
         (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= options->long_turn)
@@ -283,28 +279,49 @@ static inline void link_turn(troupe_turn *turn)
     tp_step_begins(turn->shard, turn);
 }
 
-/* Runs what the message asks for. */
-static inline troupe_status run_message(troupe_turn *turn)
+/* Never run, for want of memory for a snapshot. */
+static troupe_status go_without(troupe_turn *turn)
 {
-    tp_shard *shard = turn->shard;
-    const tp_message *message = turn->message;
-    TP_TRACE(shard, TP_TRACE_TURN, turn->actor->hash ^ message->method);
-    if (TP_LIKELY(keep_state(turn) && message->kind != TP_ANSWER))
-        return call_method(turn);
-    /* A callback runs without a snapshot rather than never: should it panic, its actor restarts. */
-    if (message->kind == TP_ANSWER)
-        return call_back(turn);
-    tp_count(&shard->counters.no_memory);
-    if (message->kind == TP_TELL)
-        tp_count(&shard->counters.dead_letters);
+    tp_count(&turn->shard->counters.no_memory);
+    if (turn->message->kind == TP_TELL)
+        tp_count(&turn->shard->counters.dead_letters);
     return TROUPE_NO_MEMORY;
+}
+
+static troupe_status run_otherwise(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    /* A callback runs without a snapshot rather than never: should it panic, its actor restarts. */
+    bool is_kept = keep_state(turn);
+    if (turn->message->kind == TP_ANSWER)
+        return call_back(turn);
+    return is_kept ? actor->type->is.otherwise(
+                         turn, tp_activation_state(actor), tp_message_payload(turn->message))
+                   : go_without(turn);
+}
+
+/* Runs what the message asks for. */
+__attribute__((always_inline)) static inline troupe_status run_message(
+    troupe_turn *turn, tp_shard *shard, tp_activation *actor)
+{
+    const tp_message *message = turn->message;
+    TP_TRACE(shard, TP_TRACE_TURN, actor->hash ^ message->method);
+    if (TP_UNLIKELY(message->method == TP_METHOD_OTHER || message->kind == TP_ANSWER))
+        return run_otherwise(turn);
+    const tp_method *method = &actor->type->methods[message->method];
+    turn->read_only = method->read != NULL;
+    if (turn->read_only)
+        return method->read(turn, tp_activation_state(actor), tp_message_payload(message));
+    if (TP_UNLIKELY(!keep_state(turn)))
+        return go_without(turn);
+    return method->run(turn, tp_activation_state(actor), tp_message_payload(message));
 }
 
 void tp_turn_body(troupe_turn *turn)
 {
     link_turn(turn);
     if (turn->message != NULL) {
-        tp_turn_end(turn, run_message(turn));
+        tp_turn_end(turn, run_message(turn, turn->shard, turn->actor));
         return;
     }
     TP_TRACE(turn->shard, TP_TRACE_TURN, turn->actor->hash ^ turn->kind);
@@ -338,12 +355,9 @@ static inline void note_queue_time(tp_shard *shard, const tp_message *message)
 
 /* The end of a turn of which nothing is left but its counts: a tell that ended well, did not park,
  * and holds nothing. The turn stays linked, for the next message. */
-static inline void end_plainly(troupe_turn *turn)
+static inline void end_plainly(troupe_turn *turn, tp_shard *shard, tp_activation *actor)
 {
-    tp_shard *shard = turn->shard;
-    tp_activation *actor = turn->actor;
-    if (TP_UNLIKELY(turn->timed ||
-                    atomic_load_explicit(shard->env->pulse, memory_order_relaxed) != turn->pulse))
+    if (TP_UNLIKELY(turn->timed || tp_pulse(shard) != turn->pulse))
         watch_time(turn);
     TP_TRACE(shard, TP_TRACE_END, actor->hash ^ TROUPE_OK);
     tp_count(&shard->counters.turns);
@@ -357,49 +371,47 @@ static inline void end_plainly(troupe_turn *turn)
 }
 
 /* The next message, if nothing but the method has to be run for it. */
-static inline tp_message *next_plain(troupe_turn *turn)
+static inline tp_message *next_plain(const troupe_turn *turn, tp_shard *shard, tp_activation *actor)
 {
-    tp_fifo_node *head = turn->actor->mailbox.head;
+    tp_fifo_node *head = actor->mailbox.head;
     if (head == NULL || turn->next != NULL)
         return NULL;
     const tp_message *message = tp_message_of(head);
-    if (message->kind > TP_ASK || TP_UNLIKELY(message->deadline <= tp_clock(turn->shard)))
+    if (message->kind > TP_ASK || TP_UNLIKELY(message->deadline <= tp_clock(shard)))
         return NULL;
-    return tp_mailbox_take(turn->shard, turn->actor);
+    return tp_mailbox_take(shard, actor);
 }
 
 /* The turn is as a new one, linked to the same actor: what is here is all that a plain turn has
  * touched. */
-static inline void begin_next(troupe_turn *turn, tp_message *message)
+static inline void begin_next(troupe_turn *turn, tp_shard *shard, tp_message *message)
 {
-    tp_shard *shard = turn->shard;
     turn->before = NULL;
     turn->has_sent = false;
     take_message(turn, message);
     note_queue_time(shard, message);
     begin_timing(turn, true);
-    turn->pulse = atomic_load_explicit(shard->env->pulse, memory_order_relaxed);
+    turn->pulse = tp_pulse(shard);
     tp_step_next(shard, message);
 }
 
-static bool run_on(troupe_turn *turn, uint32_t *left)
+static inline bool run_on(troupe_turn *turn, tp_shard *shard, tp_activation *actor, uint32_t *left)
 {
-    tp_shard *shard = turn->shard;
     link_turn(turn);
     for (;;) {
-        troupe_status status = run_message(turn);
+        troupe_status status = run_message(turn, shard, actor);
         if (TP_UNLIKELY(
                 status != TROUPE_OK || turn->special != 0 || turn->message->kind != TP_TELL)) {
             tp_turn_end(turn, status);
             return !turn->parked_once;
         }
-        end_plainly(turn);
-        tp_message *message = *left != 0 ? next_plain(turn) : NULL;
+        end_plainly(turn, shard, actor);
+        tp_message *message = *left != 0 ? next_plain(turn, shard, actor) : NULL;
         if (message == NULL)
             break;
         --*left;
         shard->turns_left--;
-        begin_next(turn, message);
+        begin_next(turn, shard, message);
     }
     unlink_turn(turn);
     tp_step_ends(shard);
@@ -420,7 +432,7 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uin
     troupe_turn turn;
     tp_turn_init(&turn, shard, actor, message,
         message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
-    return run_on(&turn, left);
+    return run_on(&turn, shard, actor, left);
 }
 
 /* ---- failing what never ran ---------------------------------------------------------------- */

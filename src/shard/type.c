@@ -99,6 +99,7 @@ static troupe_status resolve(
     fill_defaults(type, options);
     type->mailbox_bytes = options->mailbox_bytes;
     type->restores = given->state_size != 0 && !given->keep_on_failure && given->save == NULL;
+    type->kept = type->restores ? (uint32_t)given->state_size : 0;
     type->interleaves = given->reentrancy != TROUPE_REENTRANCY_NONE;
     type->activates_alone = given->on_activate == NULL && given->persist == TROUPE_PERSIST_NONE;
     type->ends_alone = given->on_deactivate == NULL && given->persist == TROUPE_PERSIST_NONE;

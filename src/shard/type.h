@@ -31,6 +31,7 @@ typedef struct tp_type {
     tp_method *methods;
     troupe_type is;         /* a copy; optional fields are filled with the node's */
     uint64_t mailbox_bytes; /* the node's */
+    uint32_t kept;          /* bytes of the state that a failed turn puts back: all, or 0 */
     bool restores;          /* a failed turn puts the state's bytes back */
     bool interleaves;       /* others may run while a turn is parked */
     bool activates_alone;   /* nothing to run or load at activation */
