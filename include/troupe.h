@@ -328,6 +328,7 @@ typedef struct troupe_node_options {
     uint32_t shards;                   /* 0: one per core */
     const troupe_allocator *allocator; /* NULL: malloc; must outlive the node */
     const char *storage;               /* "memory:" */
+    uint32_t store_limit;              /* operations waiting for the store */
     uint64_t max_actors;   /* active at once; the least recently used idle ones go first */
     uint64_t memory_limit; /* bytes of activations, messages and state; as above */
     uint64_t idle;         /* age at which an idle actor is deactivated */

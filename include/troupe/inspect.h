@@ -41,6 +41,10 @@ extern "C" {
     X(busy_blocking, "refusals because the blocking pool's queue was full")                       \
     X(no_memory, "refusals because the allocator had no memory")                                  \
     X(too_large, "messages refused for their size")                                               \
+    X(busy_store, "refusals because store_limit operations waited for the store")                 \
+    X(store_ops, "operations of the store that ended")                                            \
+    X(store_groups, "groups of operations that the store was given")                              \
+    X(store_errors, "operations that the store could not do")                                     \
     X(timeouts, "asks that ended by their deadline")                                              \
     X(expired, "messages not started because their deadline had passed")                          \
     X(cancelled, "asks cancelled by their caller")                                                \

@@ -47,14 +47,17 @@ static troupe_status open_log(troupe_node *node)
     return tp_log_init(&node->log, &log);
 }
 
-static troupe_status open_store(troupe_node *node, char *error, size_t error_size)
+static troupe_status open_storage(troupe_node *node, char *error, size_t error_size)
 {
     tp_shared *shared = &node->shared;
-    if (strcmp(shared->options.storage, "memory:") == 0)
-        return tp_memory_store_create(shared->allocator, shared->shard_count, &shared->store);
-    snprintf(error, error_size,
-        "storage '%s' is not known: this build has memory:", shared->options.storage);
-    return TROUPE_USAGE;
+    const tp_storage_options options = {.env = node->env,
+        .allocator = shared->allocator,
+        .log = &node->log,
+        .url = shared->options.storage,
+        .limit = shared->options.store_limit};
+    TROUPE_TRY(tp_storage_open(&options, &node->storage, error, error_size));
+    shared->store = tp_storage_port(node->storage);
+    return TROUPE_OK;
 }
 
 static troupe_status open_shards(troupe_node *node)
@@ -88,11 +91,10 @@ static void dispose(troupe_node *node)
         node->env->runner_wake(node->env, &shared->shards[i]->runner);
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
+    tp_storage_close(node->storage); /* what still waits in it ends before its shard goes */
     for (uint32_t i = 0; shared->shards != NULL && i < shared->shard_count; i++)
         tp_shard_destroy(shared->shards[i]);
     tp_release(shared->allocator, shared->shards, shared->shard_count * sizeof(tp_shard *) * 2);
-    if (shared->store != NULL)
-        shared->store->destroy(shared->store);
     troupe_client_close(node->client);
     tp_types_deinit(&shared->types);
     if (shared->log != NULL)
@@ -111,7 +113,7 @@ static troupe_status open_parts(troupe_node *node, const troupe_type *const *typ
     TROUPE_TRY(open_log(node));
     TROUPE_TRY(tp_types_init(&shared->types, shared->allocator, secret, &shared->options, types,
         type_count, error, error_size));
-    TROUPE_TRY(open_store(node, error, error_size));
+    TROUPE_TRY(open_storage(node, error, error_size));
     TROUPE_TRY(open_shards(node));
     return troupe_client_open(node, &node->client);
 }

@@ -8,6 +8,7 @@
 #ifndef TP_NODE_NODE_H
 #define TP_NODE_NODE_H
 
+#include "node/storage.h"
 #include "shard/shard.h"
 
 struct troupe_node {
@@ -17,6 +18,7 @@ struct troupe_node {
     tp_env *env;
     bool owns_env;
     uint32_t runners;                   /* started */
+    tp_storage *storage;
     troupe_client *client;              /* of troupe_node_ask and _tell */
     _Atomic uint64_t next_subscription; /* [any] */
     _Atomic uint64_t outside_busy;      /* [any] refusals before a shard saw them */

@@ -122,6 +122,11 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
         stats.busy_actors += atomic_load_explicit(&node->outside_crowded, memory_order_relaxed);
         stats.no_memory += atomic_load_explicit(&node->outside_no_memory, memory_order_relaxed);
         stats.too_large += atomic_load_explicit(&node->outside_too_large, memory_order_relaxed);
+        tp_storage_counts store = tp_storage_count(node->storage);
+        stats.busy_store += store.busy;
+        stats.store_ops += store.ops;
+        stats.store_groups += store.groups;
+        stats.store_errors += store.errors;
         stats.turn_time = distribution(&times[0]);
         stats.ask_time = distribution(&times[1]);
         stats.queue_time = distribution(&times[2]);

@@ -2,6 +2,7 @@
 /*
  * Driven mode: no threads for runners. The host steps the one runner by poll, or a thread that
  * waits for an answer steps it meanwhile. Not for more than one runner, and without a watchdog.
+ * Runners that ask for a thread of their own have it here, too: see runner.c.
  *
  * Invariants
  * 1. Only the thread that holds the drive (`is_driven_now`) steps. Whoever lets go of it tells
@@ -173,7 +174,7 @@ void tp_driven_signal(tp_env *base, tp_waiter *waiter)
     tp_wait_seat *seat = waiter->seat;
     atomic_store_explicit(&waiter->done, 1, memory_order_release);
     tp_event_signal(&seat->event);
-    if (!tp_is_runner(base)) {
+    if (!tp_seat_is_stepped_here(tp_real(base)->driven)) {
         (void)uv_async_send(&tp_real(base)->driven->async); /* the waiter may sleep in the loop */
     }
 }
@@ -181,6 +182,9 @@ void tp_driven_signal(tp_env *base, tp_waiter *waiter)
 troupe_status tp_driven_start(tp_env *base, tp_runner *runner)
 {
     tp_seat *seat = tp_real(base)->driven;
+    if (runner->own_thread) {
+        return tp_threaded_start(base, runner);
+    }
     if (seat->runner != NULL) {
         return TROUPE_UNAVAILABLE;
     }
@@ -195,6 +199,10 @@ void tp_driven_join(tp_env *base, tp_runner *runner)
 {
     tp_real_env *env = tp_real(base);
     tp_seat *seat = env->driven;
+    if (runner->own_thread) {
+        tp_threaded_join(base, runner);
+        return;
+    }
     TP_ASSERT(seat->runner == runner);
     bool is_ours = drive_take(env);
     TP_ASSERT(is_ours); /* no call may be under way when a node closes */

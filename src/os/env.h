@@ -43,6 +43,8 @@ typedef struct tp_runner {
     const char *name;
     uint32_t number; /* of the shard */
     uint64_t spin;   /* ns of polling has_arrivals before it sleeps */
+    /* Its step may block, on files or a network: it has a thread also where the host drives. */
+    bool own_thread;
     /* The watchdog's view, written by step's code: turns begun; the running turn's owner. */
     _Atomic uint64_t turns_begun;
     /* Called by the watchdog on its own thread when the same turn has been running for `stuck` ns,

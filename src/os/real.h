@@ -138,6 +138,7 @@ uint64_t tp_seat_step(tp_seat *seat);           /* one step; inside, is_runner i
 void tp_seat_look(tp_seat *seat, uint64_t now); /* the loop's events, without waiting */
 void tp_seat_sleep(tp_seat *seat, uint64_t until); /* until then, a wake or an arrival */
 bool tp_is_runner(tp_env *env);
+bool tp_seat_is_stepped_here(const tp_seat *seat); /* is the calling thread inside its step? */
 troupe_status tp_threaded_start(tp_env *env, tp_runner *runner);
 void tp_threaded_join(tp_env *env, tp_runner *runner);
 void tp_runner_wake(tp_env *env, tp_runner *runner);

@@ -28,7 +28,7 @@
 
 /* The steps under way on this thread, innermost first: an env may be polled from another's turn. */
 typedef struct step_frame {
-    const tp_env *env;
+    const tp_seat *seat;
     const struct step_frame *outer;
 } step_frame;
 
@@ -39,7 +39,17 @@ static _Thread_local const step_frame *frames; /* tidy: static: per thread, empt
 bool tp_is_runner(tp_env *env)
 {
     for (const step_frame *frame = frames; frame != NULL; frame = frame->outer) {
-        if (frame->env == env) {
+        if (&frame->seat->env->base == env) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tp_seat_is_stepped_here(const tp_seat *seat)
+{
+    for (const step_frame *frame = frames; frame != NULL; frame = frame->outer) {
+        if (frame->seat == seat) {
             return true;
         }
     }
@@ -48,7 +58,7 @@ bool tp_is_runner(tp_env *env)
 
 uint64_t tp_seat_step(tp_seat *seat)
 {
-    step_frame frame = {&seat->env->base, frames};
+    step_frame frame = {seat, frames};
     frames = &frame;
     uint64_t due = seat->runner->step(seat->runner);
     frames = frame.outer;
@@ -231,7 +241,7 @@ troupe_status tp_threaded_start(tp_env *base, tp_runner *runner)
 {
     tp_real_env *env = tp_real(base);
     tp_seat *seat = NULL;
-    if (env->seat_count >= TP_SHARDS_MAX) {
+    if (env->seat_count > TP_SHARDS_MAX) {
         return TROUPE_UNAVAILABLE;
     }
     troupe_status status = tp_seat_create(env, runner, &seat);

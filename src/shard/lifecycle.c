@@ -88,18 +88,21 @@ static void activated(tp_shard *shard, tp_activation *actor)
 }
 
 typedef struct storing {
-    tp_store_op op;
+    troupe_store_op op;
+    tp_link link; /* in the shard's list, while it is not over */
     tp_inbound inbound;
     troupe_turn *turn;
     tp_alarm delay;
-    bool is_inline; /* submit has not returned yet */
-    bool is_done;
+    _Atomic uint32_t stage; /* publishes what was found to the shard */
 } storing;
+
+enum { STORING_SUBMITTED, STORING_AWAITED, STORING_DONE };
 
 static void storing_over(tp_shard *shard, tp_inbound *inbound)
 {
     (void)shard;
     storing *self = TP_CONTAINER(inbound, storing, inbound);
+    tp_list_remove(&self->link);
     tp_unpark(self->turn, TROUPE_OK);
 }
 
@@ -109,14 +112,23 @@ static void storing_delayed(tp_shard *shard, tp_alarm *alarm)
     tp_unpark(TP_CONTAINER(alarm, storing, delay)->turn, TROUPE_OK);
 }
 
-static void storing_done(tp_store_op *op)
+static void storing_done(troupe_store_op *op)
 {
     storing *self = TP_CONTAINER(op, storing, op);
-    if (self->is_inline) {
-        self->is_done = true;
-        return;
+    /* Who is not awaited yet is seen by submit's caller. */
+    if (atomic_exchange(&self->stage, STORING_DONE) == STORING_AWAITED)
+        tp_inbox_push(self->turn->shard, &self->inbound);
+}
+
+/* The shard goes, and with it the fibers of turns that still wait for the store. */
+void tp_lifecycle_abandon(tp_shard *shard)
+{
+    if (shard->storings.head.next == NULL)
+        return; /* it never came so far */
+    TP_LIST_EACH(&shard->storings, link)
+    {
+        troupe_store_release(&TP_CONTAINER(link, storing, link)->op);
     }
-    tp_inbox_push(self->turn->shard, &self->inbound);
 }
 
 /* Hands an operation to the store and waits for it. */
@@ -126,23 +138,22 @@ static troupe_status store(troupe_turn *turn, storing *self)
     tp_activation *actor = turn->actor;
     self->turn = turn;
     self->inbound.arrive = storing_over;
-    self->op.shard = shard->number;
-    self->op.hash = actor->hash;
     self->op.id = tp_activation_id(actor);
     self->op.allocator = shard->shared->allocator;
     self->op.done = storing_done;
     troupe_status status = tp_park_reserve(turn);
     if (status != TROUPE_OK)
         return status;
-    self->is_inline = true;
     shard->shared->store->submit(shard->shared->store, &self->op);
-    self->is_inline = false;
-    if (self->is_done && (shard->env->choose == NULL || shard->env->choose(shard->env, 4) != 0))
+    bool is_done = atomic_exchange(&self->stage, STORING_AWAITED) == STORING_DONE;
+    if (is_done && (shard->env->choose == NULL || shard->env->choose(shard->env, 4) != 0))
         return self->op.status;
-    if (self->is_done) { /* a simulated store takes its time */
+    if (is_done) { /* a simulated store takes its time */
         uint64_t delay = TROUPE_MICROSECONDS(1 + shard->env->choose(shard->env, 5000));
         tp_alarm_set(shard, &self->delay, shard->now + delay, storing_delayed);
     }
+    if (!is_done)
+        tp_list_push_back(&shard->storings, &self->link);
     TP_MARK(shard, "store takes its time");
     tp_park(turn, TP_WAIT_STORAGE);
     return self->op.status;
@@ -151,16 +162,15 @@ static troupe_status store(troupe_turn *turn, storing *self)
 /* The data of a load, given back also when its hook panics. */
 static void release_loaded(void *argument)
 {
-    tp_store_op *op = argument;
-    tp_release(op->allocator, (void *)(uintptr_t)op->data.data, op->data.size);
-    op->data = (troupe_slice){NULL, 0};
+    troupe_store_release(argument);
 }
 
-static troupe_status load_by_hook(troupe_turn *turn, tp_store_op *op)
+static troupe_status load_by_hook(troupe_turn *turn, troupe_store_op *op)
 {
     troupe_status status = troupe_defer(turn, release_loaded, op);
     if (status == TROUPE_OK)
-        status = turn->actor->type->is.load(turn, tp_activation_state(turn->actor), op->data);
+        status =
+            turn->actor->type->is.load(turn, tp_activation_state(turn->actor), op->items->value);
     release_loaded(op);
     return status;
 }
@@ -176,15 +186,20 @@ static troupe_status load(troupe_turn *turn, storing *self)
     if (extras == NULL)
         return TROUPE_NO_MEMORY;
     troupe_status status = store(turn, self);
-    if (status != TROUPE_OK)
+    if (status != TROUPE_OK) {
+        troupe_store_release(&self->op);
         return status;
-    extras->version = self->op.version;
-    if (self->op.data.data == NULL)
+    }
+    extras->version = self->op.found;
+    const troupe_store_item *found = self->op.items;
+    if (found == NULL || found->kind != TROUPE_ROW_STATE) {
+        troupe_store_release(&self->op);
         return TROUPE_OK;
+    }
     if (is->load != NULL)
         return load_by_hook(turn, &self->op);
-    if (self->op.data.size == is->state_size) {
-        memcpy(tp_activation_state(actor), self->op.data.data, is->state_size);
+    if (found->value.size == is->state_size) {
+        memcpy(tp_activation_state(actor), found->value.data, is->state_size);
     } else {
         status = TROUPE_CORRUPT;
     }
@@ -196,7 +211,7 @@ void tp_activate_body(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
-    storing loading = {.op = {.kind = TP_STORE_LOAD}};
+    storing loading = {.op = {.kind = TROUPE_STORE_LOAD}};
     troupe_status status = load(turn, &loading);
     if (status == TROUPE_OK && actor->type->is.on_activate != NULL)
         status = actor->type->is.on_activate(turn, tp_activation_state(actor));
@@ -358,20 +373,26 @@ static troupe_status save(troupe_turn *turn, troupe_writer *writer)
     if (TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE))
         return TROUPE_OK;
     troupe_status status = TROUPE_OK;
-    storing self = {.op = {.kind = TP_STORE_SAVE, .version = actor->extras->version}};
-    self.op.data = (troupe_slice){tp_activation_state(actor), is->state_size};
+    tp_shared *shared = turn->shard->shared;
+    storing self = {.op = {.kind = TROUPE_STORE_COMMIT,
+                        .writer = shared->store->writer,
+                        .version = actor->extras->version}};
+    troupe_store_commit *commit = &self.op.commit;
+    commit->has_state = true;
+    commit->time = shared->env->wall(shared->env);
+    commit->state = (troupe_slice){tp_activation_state(actor), is->state_size};
     if (is->save != NULL) {
         status = troupe_defer(turn, release_written, writer); /* also when it panics */
         if (status == TROUPE_OK)
             status = is->save(turn, tp_activation_state(actor), writer);
         if (status == TROUPE_OK && writer->failed)
             status = TROUPE_NO_MEMORY;
-        self.op.data = (troupe_slice){writer->data != NULL ? writer->data : "", writer->size};
+        commit->state = (troupe_slice){writer->data != NULL ? writer->data : "", writer->size};
     }
     if (status == TROUPE_OK)
         status = store(turn, &self);
     if (status == TROUPE_OK) {
-        actor->extras->version = self.op.version + 1;
+        actor->extras->version = self.op.found;
         actor->flags &= (uint16_t)~TP_DIRTY;
     }
     release_written(writer);

@@ -247,6 +247,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     shard->max_active = (options->max_actors + shared->shard_count - 1) / shared->shard_count;
     shard->memory_limit = (size_t)(options->memory_limit / shared->shard_count);
     tp_list_init(&shard->parked);
+    tp_list_init(&shard->storings);
     tp_list_init(&shard->recency);
     tp_mpsc_init(&shard->inbox);
     tp_clock_read(shard);
@@ -300,6 +301,7 @@ void tp_shard_destroy(tp_shard *shard)
     tp_release(allocator, shard->links, count * sizeof *shard->links);
     tp_asks_deinit(shard);
     tp_outside_blocks_deinit(shard);
+    tp_lifecycle_abandon(shard);
     tp_fiber_pool_deinit(&shard->fibers);
     tp_index_deinit(&shard->table);
     tp_pool_deinit(&shard->pool);

@@ -57,7 +57,7 @@ typedef struct tp_shared {
     tp_types types;
     tp_shard **shards;
     uint32_t shard_count;
-    tp_store *store;
+    tp_store_port *store;
     tp_log *log;
     troupe_node *node;
     uint64_t started;
@@ -379,6 +379,7 @@ struct tp_shard {
     tp_fifo starving; /* activations that wait for a fiber */
     tp_fifo yielded;  /* parked turns that let the others go first */
     tp_list parked;
+    tp_list storings; /* operations of the store that turns wait for */
     uint32_t parked_count;
     int32_t turns_left; /* of this pass; a batch may run past it */
     uint32_t sample;
@@ -645,6 +646,7 @@ void tp_leave(
 bool tp_make_room(tp_shard *shard);   /* before a creation: false: at the limit, nothing idle */
 void tp_keep_limits(tp_shard *shard); /* evicts while over max_actors or memory_limit */
 void tp_idle_watch(tp_shard *shard, tp_activation *actor);
+void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);

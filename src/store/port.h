@@ -1,45 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The port through which shards load and save the state of actors. A provider takes operations and
- * ends each exactly once by `done`: on the caller's thread before submit returns, or later on any
- * thread.
+ * The port through which shards reach the store of their node: operations as <troupe/provider.h>
+ * has them, ended by their `done`. How they come to a provider is src/node/storage.c.
  *
  * Invariants
- * 1. A save is done only if the stored version equals `version`; it then becomes version + 1.
- * Versions never restart: a delete leaves a tombstone that keeps the version.
- * 2. The caller keeps the operation and what it points to until `done`; `data` of a load belongs to
- * the caller afterwards, by the op's allocator.
+ * 1. Each operation ends exactly once: on the caller's thread before submit returns, or later on
+ * any thread. `done` is the last touch of it.
+ * 2. Operations that one thread submits are run in that order.
+ * 3. BUSY: too many wait; UNAVAILABLE: the node has closed its store. Nothing was done.
  */
 #ifndef TP_STORE_PORT_H
 #define TP_STORE_PORT_H
 
-#include <troupe.h>
+#include <troupe/provider.h>
 
-typedef enum tp_store_kind { TP_STORE_LOAD, TP_STORE_SAVE, TP_STORE_DELETE } tp_store_kind;
-
-typedef struct tp_store_op tp_store_op;
-struct tp_store_op {
-    tp_store_kind kind;
-    uint32_t shard; /* of the id: operations of one shard come from one thread */
-    uint64_t hash;  /* of the id */
-    troupe_id id;
-    uint64_t version;  /* save, delete: read before; load: the stored one (0: never stored) */
-    troupe_slice data; /* save: the bytes; load: the bytes found, allocated (NULL: absent) */
-    const troupe_allocator *allocator;
-    /* OK; CONFLICT: another version is stored; UNAVAILABLE, NO_MEMORY: not done; CORRUPT. A load of
-     * what is absent is OK without data. */
-    troupe_status status;
-    void (*done)(tp_store_op *op);
+typedef struct tp_store_port tp_store_port;
+struct tp_store_port {
+    /* [any thread] A list linked by `next`, which is the port's until `done`. */
+    void (*submit)(tp_store_port *port, troupe_store_op *first);
+    bool durable;
+    uint64_t writer; /* of this run of the node */
 };
-
-typedef struct tp_store tp_store;
-struct tp_store {
-    void (*submit)(tp_store *store, tp_store_op *op);
-    void (*destroy)(tp_store *store);
-};
-
-/* Opens the provider that a URL names: `memory:`. USAGE: `error` names the known ones. */
-TROUPE_CHECK troupe_status tp_memory_store_create(
-    const troupe_allocator *allocator, uint32_t shards, tp_store **ret_store);
 
 #endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the scheme of a URL to the provider: those in the library, or a module libtroupe_SCHEME.so,
+ * looked for in the folders of $TROUPE_PROVIDER_PATH, beside the library (or the program that it is
+ * linked into), in the folder `troupe` beside it, and where the system looks.
+ *
+ * Threads: the opening thread.
+ */
+#include "node/storage.h"
+#include "providers/table.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SCHEME_MAX 32
+#define PATH_SIZE  4096
+
+static const troupe_provider *const built_in[] = {&tp_memory_provider, &tp_sqlite_provider};
+
+/* Other names of schemes, as client libraries have them. */
+static const struct {
+    const char *name, *scheme;
+} aliases[] = {{"postgresql", "postgres"}, {"rediss", "redis"}};
+
+typedef struct search {
+    char scheme[SCHEME_MAX];
+    void *module;
+    char last[512]; /* what the loader said of a file that is there */
+} search;
+
+static bool read_scheme(const char *url, char *ret_scheme)
+{
+    size_t size = strspn(url, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+    if (size == 0 || size >= SCHEME_MAX || url[size] != ':')
+        return false;
+    memcpy(ret_scheme, url, size);
+    ret_scheme[size] = 0;
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+        if (strcmp(ret_scheme, aliases[i].name) == 0)
+            snprintf(ret_scheme, SCHEME_MAX, "%s", aliases[i].scheme);
+    return true;
+}
+
+/* `folder` of `size` bytes; empty: where the system looks. */
+static bool load(search *self, const char *folder, size_t size)
+{
+    char path[PATH_SIZE];
+    int length = snprintf(path, sizeof path, "%.*s%slibtroupe_%s.so", (int)size, folder,
+        size != 0 ? "/" : "", self->scheme);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return false;
+    self->module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (self->module == NULL) {
+        const char *said = dlerror();
+        if (said != NULL && strstr(said, "No such file") == NULL)
+            snprintf(self->last, sizeof self->last, "; %s", said);
+    }
+    return self->module != NULL;
+}
+
+static bool load_from_path(search *self)
+{
+    const char *at = secure_getenv("TROUPE_PROVIDER_PATH");
+    while (at != NULL && *at != 0) {
+        size_t size = strcspn(at, ":");
+        if (size != 0 && load(self, at, size))
+            return true;
+        at += size + (at[size] == ':');
+    }
+    return false;
+}
+
+static bool load_beside(search *self)
+{
+    Dl_info own;
+    if (dladdr(&built_in, &own) == 0 || own.dli_fname == NULL)
+        return false;
+    const char *slash = strrchr(own.dli_fname, '/');
+    if (slash == NULL)
+        return false;
+    size_t size = (size_t)(slash - own.dli_fname);
+    char folder[PATH_SIZE];
+    snprintf(folder, sizeof folder, "%.*s/troupe", (int)size, own.dli_fname);
+    return load(self, own.dli_fname, size) || load(self, folder, strlen(folder));
+}
+
+static troupe_status refuse(const search *self, const char *url, char *error, size_t error_size)
+{
+    char known[128] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof built_in / sizeof built_in[0] && at < sizeof known; i++)
+        at += (size_t)snprintf(
+            known + at, sizeof known - at, "%s%s:", i != 0 ? ", " : "", built_in[i]->scheme);
+    if (self->scheme[0] == 0)
+        snprintf(error, error_size,
+            "storage '%s' is no URL: it begins with a scheme and a colon; this build has %s", url,
+            known);
+    else
+        snprintf(error, error_size,
+            "storage '%s' is not known: this build has %s, and there is no provider "
+            "libtroupe_%s.so in $TROUPE_PROVIDER_PATH, beside the library or program, in its "
+            "folder "
+            "troupe, or where the system looks for libraries%s",
+            url, known, self->scheme, self->last);
+    return TROUPE_USAGE;
+}
+
+static troupe_status check(
+    const search *self, const troupe_provider *found, char *error, size_t error_size)
+{
+    const char *wrong = NULL;
+    if (found == NULL)
+        wrong = "has no " TROUPE_PROVIDER_SYMBOL ": it is no provider";
+    else if (found->size < sizeof *found || found->api_number != TROUPE_API_NUMBER)
+        wrong = "was built for another version of Troupe: build it anew";
+    else if (found->open == NULL || found->scheme == NULL ||
+             strcmp(found->scheme, self->scheme) != 0)
+        wrong = "is a provider of another scheme";
+    if (wrong == NULL)
+        return TROUPE_OK;
+    snprintf(error, error_size, "libtroupe_%s.so %s", self->scheme, wrong);
+    return TROUPE_USAGE;
+}
+
+troupe_status tp_provider_find(const char *url, const troupe_provider **ret_provider,
+    void **ret_module, char *error, size_t error_size)
+{
+    search self = {0};
+    if (!read_scheme(url, self.scheme))
+        return refuse(&(search){0}, url, error, error_size);
+    for (size_t i = 0; i < sizeof built_in / sizeof built_in[0]; i++) {
+        if (strcmp(self.scheme, built_in[i]->scheme) == 0) {
+            *ret_provider = built_in[i];
+            return TROUPE_OK;
+        }
+    }
+    if (!load_from_path(&self) && !load_beside(&self) && !load(&self, "", 0))
+        return refuse(&self, url, error, error_size);
+    const troupe_provider *found = dlsym(self.module, TROUPE_PROVIDER_SYMBOL);
+    troupe_status status = check(&self, found, error, error_size);
+    if (status != TROUPE_OK) {
+        tp_provider_release(self.module);
+        return status;
+    }
+    *ret_provider = found;
+    *ret_module = self.module;
+    return TROUPE_OK;
+}
+
+void tp_provider_release(void *module)
+{
+    if (module != NULL)
+        (void)dlclose(module);
+}

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See storage.h. A store with a thread of its own is a runner of the env, so that a simulated world
+ * steps it like a shard:
+ *
+ *     shards --push--> top (a stack) --drain, turned round--> rest --up to `group` each--> run,
+ * done
+ *
+ * Invariants
+ * 1. `waiting` counts what was accepted and not yet ended.
+ * 2. Only the runner touches `rest` and calls the store; before it starts and after it has ended
+ * the thread that opens and closes does, through operations as well.
+ *
+ * Threads: submit any; step the runner's.
+ */
+#include "node/storage.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+#include <stdio.h>
+
+#define GROUP_MOST   1024
+#define INLINE_GROUP 16
+#define WRITER_TRIES 1000
+#define SPIN         TROUPE_MICROSECONDS(5)
+
+struct tp_storage {
+    tp_store_port port;
+    troupe_store *store;
+    tp_env *env;
+    const troupe_allocator *allocator;
+    tp_log *log;
+    void *module;
+    uint64_t limit;
+    size_t group;
+    bool has_runner, owns_store;
+    tp_runner runner;
+    /* the runner's */
+    troupe_store_op *rest, *rest_last;
+    bool is_late; /* simulation: it has waited already */
+    /* any thread's */
+    _Alignas(TP_CACHE_LINE) _Atomic(troupe_store_op *) top; /* publishes operations to the runner */
+    _Atomic uint64_t waiting;
+    _Atomic bool closes; /* publishes nothing; the runner ends when nothing waits */
+    _Atomic uint64_t ops, groups, errors, busy;
+    troupe_store_op *list[]; /* of the group under way */
+};
+
+static tp_storage *storage_of(tp_store_port *port)
+{
+    return TP_CONTAINER(port, tp_storage, port);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+/* CONFLICT and the like are answers. */
+static bool is_error(troupe_status status)
+{
+    return status != TROUPE_OK && status != TROUPE_CONFLICT && status != TROUPE_NOT_FOUND;
+}
+
+static void run_group(tp_storage *self, troupe_store_op **list, size_t size)
+{
+    uint64_t errors = 0;
+    self->store->run(self->store, list, size);
+    for (size_t i = 0; i < size; i++)
+        errors += is_error(list[i]->status);
+    count(&self->ops, size);
+    count(&self->groups, 1);
+    if (errors != 0)
+        count(&self->errors, errors);
+    for (size_t i = 0; i < size; i++)
+        list[i]->done(list[i]);
+}
+
+static void submit_immediate(tp_store_port *port, troupe_store_op *first)
+{
+    tp_storage *self = storage_of(port);
+    troupe_store_op *list[INLINE_GROUP];
+    while (first != NULL) {
+        size_t size = 0;
+        while (first != NULL && size < INLINE_GROUP) {
+            list[size++] = first;
+            first = first->next;
+        }
+        run_group(self, list, size);
+    }
+}
+
+/* Takes room for as many as there is; returns for how many. */
+static uint64_t take_room(tp_storage *self, uint64_t wanted)
+{
+    uint64_t before = atomic_fetch_add_explicit(&self->waiting, wanted, memory_order_relaxed);
+    uint64_t room = before < self->limit ? self->limit - before : 0;
+    uint64_t taken = wanted < room ? wanted : room;
+    if (taken < wanted)
+        atomic_fetch_sub_explicit(&self->waiting, wanted - taken, memory_order_relaxed);
+    return taken;
+}
+
+/* Turns the first `size` of a list round onto the stack; returns the others. */
+static troupe_store_op *push(tp_storage *self, troupe_store_op *first, uint64_t size)
+{
+    troupe_store_op *newest = NULL, *oldest = first;
+    for (uint64_t i = 0; i < size; i++) {
+        troupe_store_op *op = first;
+        first = op->next;
+        op->next = newest;
+        newest = op;
+    }
+    if (size == 0)
+        return first;
+    troupe_store_op *top = atomic_load_explicit(&self->top, memory_order_relaxed);
+    do {
+        oldest->next = top;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &self->top, &top, newest, memory_order_seq_cst, memory_order_relaxed));
+    if (top == NULL)
+        self->env->runner_wake(self->env, &self->runner);
+    return first;
+}
+
+static void submit_queued(tp_store_port *port, troupe_store_op *first)
+{
+    tp_storage *self = storage_of(port);
+    uint64_t size = 0;
+    for (troupe_store_op *op = first; op != NULL; op = op->next)
+        size++;
+    troupe_store_op *refused = push(self, first, take_room(self, size));
+    while (refused != NULL) {
+        troupe_store_op *op = refused;
+        refused = op->next;
+        count(&self->busy, 1);
+        op->status = TROUPE_BUSY;
+        op->done(op);
+    }
+}
+
+/* Moves what has arrived behind what waits. */
+static void drain(tp_storage *self)
+{
+    if (atomic_load_explicit(&self->top, memory_order_relaxed) == NULL)
+        return;
+    troupe_store_op *op = atomic_exchange_explicit(&self->top, NULL, memory_order_acquire);
+    troupe_store_op *first = NULL, *last = op;
+    while (op != NULL) {
+        troupe_store_op *older = op->next;
+        op->next = first;
+        first = op;
+        op = older;
+    }
+    if (self->rest == NULL)
+        self->rest = first;
+    else
+        self->rest_last->next = first;
+    self->rest_last = last;
+}
+
+static bool has_arrivals(tp_runner *runner)
+{
+    tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
+    return atomic_load_explicit(&self->top, memory_order_seq_cst) != NULL ||
+           atomic_load_explicit(&self->closes, memory_order_relaxed);
+}
+
+/* A simulated store takes its time, and groups of any size form. */
+static uint64_t dawdle(tp_storage *self)
+{
+    tp_env *env = self->env;
+    if (env->choose == NULL || self->is_late || env->choose(env, 4) != 0)
+        return 0;
+    self->is_late = true;
+    return env->now(env) + TROUPE_MICROSECONDS(1 + env->choose(env, 5000));
+}
+
+static uint64_t step(tp_runner *runner)
+{
+    tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
+    bool closes = atomic_load_explicit(&self->closes, memory_order_acquire);
+    drain(self);
+    if (self->rest == NULL)
+        return closes ? TP_STEP_DONE : TP_NEVER;
+    uint64_t later = dawdle(self);
+    if (later != 0)
+        return later;
+    self->is_late = false;
+    size_t size = 0;
+    while (self->rest != NULL && size < self->group) {
+        self->list[size++] = self->rest;
+        self->rest = self->rest->next;
+    }
+    atomic_fetch_sub_explicit(&self->waiting, size, memory_order_relaxed);
+    run_group(self, self->list, size);
+    return 0;
+}
+
+/* ---- one operation from outside ------------------------------------------------------------- */
+
+typedef struct call {
+    tp_env *env;
+    tp_waiter waiter;
+} call;
+
+static void call_done(troupe_store_op *op)
+{
+    call *self = op->owner;
+    self->env->signal(self->env, &self->waiter);
+}
+
+static void call_ignored(troupe_store_op *op)
+{
+    (void)op;
+}
+
+troupe_status tp_storage_call(tp_storage *storage, troupe_store_op *op)
+{
+    op->next = NULL;
+    if (!storage->has_runner) {
+        op->done = call_ignored;
+        storage->port.submit(&storage->port, op);
+        return op->status;
+    }
+    tp_env *env = storage->env;
+    call self = {.env = env};
+    TROUPE_TRY(env->wait_begin(env, &self.waiter));
+    op->owner = &self;
+    op->done = call_done;
+    storage->port.submit(&storage->port, op);
+    env->wait(env, &self.waiter, TP_NEVER);
+    env->wait_end(env, &self.waiter);
+    return op->status;
+}
+
+/* ---- what providers are lent ---------------------------------------------------------------- */
+
+static uint64_t host_now(void *context)
+{
+    tp_env *env = ((tp_storage *)context)->env;
+    return env->now(env);
+}
+
+static uint64_t host_wall(void *context)
+{
+    tp_env *env = ((tp_storage *)context)->env;
+    return env->wall(env);
+}
+
+static void host_log(void *context, int level, const char *event, const char *text)
+{
+    tp_log *log = ((tp_storage *)context)->log;
+    if (level <= TROUPE_LOG_ERROR)
+        TP_LOG(
+            log, TROUPE_LOG_ERROR, "store", TP_FIELDS(tp_field_string("what", event)), "%s", text);
+    else if (level == TROUPE_LOG_WARN)
+        TP_LOG(
+            log, TROUPE_LOG_WARN, "store", TP_FIELDS(tp_field_string("what", event)), "%s", text);
+    else if (level == TROUPE_LOG_INFO)
+        TP_LOG(
+            log, TROUPE_LOG_INFO, "store", TP_FIELDS(tp_field_string("what", event)), "%s", text);
+    else
+        TP_LOG(
+            log, TROUPE_LOG_DEBUG, "store", TP_FIELDS(tp_field_string("what", event)), "%s", text);
+}
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+static troupe_status open_writer(tp_storage *self, char *error, size_t error_size)
+{
+    troupe_store_op op = {.kind = TROUPE_STORE_OPEN_WRITER,
+        .allocator = self->allocator,
+        .writer = self->env->wall(self->env)};
+    troupe_status status = TROUPE_CONFLICT;
+    for (int i = 0; i < WRITER_TRIES && status == TROUPE_CONFLICT; i++) {
+        op.writer += i != 0;
+        status = tp_storage_call(self, &op);
+    }
+    if (status == TROUPE_OK) {
+        self->port.writer = op.writer;
+        troupe_store_op older = {
+            .kind = TROUPE_STORE_CLOSE_OLDER, .allocator = self->allocator, .writer = op.writer};
+        status = tp_storage_call(self, &older);
+    }
+    if (status != TROUPE_OK)
+        snprintf(error, error_size, "the store is open, but takes no writer: %s",
+            troupe_status_text(status));
+    return status;
+}
+
+static troupe_status start(tp_storage *self, char *error, size_t error_size)
+{
+    troupe_store *store = self->store;
+    self->port.durable = store->durable;
+    self->group = store->group != 0 && store->group < GROUP_MOST ? store->group : GROUP_MOST;
+    self->port.submit = submit_immediate;
+    if (!store->immediate) {
+        self->port.submit = submit_queued;
+        self->runner = (tp_runner){.step = step,
+            .has_arrivals = has_arrivals,
+            .name = "troupe-store",
+            .number = TP_SHARDS_MAX,
+            .spin = SPIN,
+            .own_thread = true};
+        troupe_status status = self->env->runner_start(self->env, &self->runner);
+        if (status != TROUPE_OK) {
+            snprintf(error, error_size, "the store's thread could not be made: %s",
+                troupe_status_text(status));
+            return status;
+        }
+        self->has_runner = true;
+    }
+    TROUPE_TRY(open_writer(self, error, error_size));
+    TP_LOG(self->log, TROUPE_LOG_INFO, "store_open",
+        TP_FIELDS(tp_field_number("writer", self->port.writer)), "%s", store->promises);
+    return TROUPE_OK;
+}
+
+static size_t storage_size(void)
+{
+    return sizeof(tp_storage) + GROUP_MOST * sizeof(troupe_store_op *);
+}
+
+static tp_storage *create(const tp_storage_options *options)
+{
+    tp_storage *self = tp_allocate_lines(options->allocator, storage_size());
+    if (self == NULL)
+        return NULL;
+    memset(self, 0, storage_size());
+    self->env = options->env;
+    self->allocator = options->allocator;
+    self->log = options->log;
+    self->limit = options->limit;
+    return self;
+}
+
+static void destroy(tp_storage *self)
+{
+    if (self->has_runner) {
+        if (self->store->hurry != NULL)
+            self->store->hurry(self->store);
+        atomic_store_explicit(&self->closes, true, memory_order_release);
+        self->env->runner_wake(self->env, &self->runner);
+        self->env->runner_join(self->env, &self->runner);
+    }
+    if (self->owns_store && self->store != NULL)
+        self->store->close(self->store);
+    tp_provider_release(self->module);
+    tp_release_lines(self->allocator, self, storage_size());
+}
+
+static troupe_status open_provider(
+    tp_storage *self, const char *url, char *error, size_t error_size)
+{
+    const troupe_provider *provider = NULL;
+    TROUPE_TRY(tp_provider_find(url, &provider, &self->module, error, error_size));
+    const troupe_store_host host = {.size = sizeof host,
+        .allocator = self->allocator,
+        .context = self,
+        .now = host_now,
+        .wall = host_wall,
+        .log = host_log};
+    self->owns_store = true;
+    return provider->open(&host, url, &self->store, error, error_size);
+}
+
+troupe_status tp_storage_open(
+    const tp_storage_options *options, tp_storage **ret_storage, char *error, size_t error_size)
+{
+    tp_storage *self = create(options);
+    if (self == NULL)
+        return TROUPE_NO_MEMORY;
+    troupe_status status = open_provider(self, options->url, error, error_size);
+    if (status == TROUPE_OK)
+        status = start(self, error, error_size);
+    if (status != TROUPE_OK) {
+        destroy(self);
+        return status;
+    }
+    *ret_storage = self;
+    return TROUPE_OK;
+}
+
+troupe_status tp_storage_open_with(const tp_storage_options *options, troupe_store *store,
+    tp_storage **ret_storage, char *error, size_t error_size)
+{
+    tp_storage *self = create(options);
+    if (self == NULL)
+        return TROUPE_NO_MEMORY;
+    self->store = store;
+    troupe_status status = start(self, error, error_size);
+    if (status != TROUPE_OK) {
+        destroy(self);
+        return status;
+    }
+    self->owns_store = true;
+    *ret_storage = self;
+    return TROUPE_OK;
+}
+
+void tp_storage_close(tp_storage *storage)
+{
+    if (storage == NULL)
+        return;
+    troupe_store_op op = {.kind = TROUPE_STORE_CLOSE_WRITER,
+        .allocator = storage->allocator,
+        .writer = storage->port.writer};
+    if (storage->has_runner && storage->store->hurry != NULL)
+        storage->store->hurry(storage->store);
+    troupe_status status = tp_storage_call(storage, &op);
+    if (status != TROUPE_OK) /* the next run closes it */
+        TP_LOG(storage->log, TROUPE_LOG_WARN, "writer_not_closed",
+            TP_FIELDS(tp_field_string("status", troupe_status_name(status))),
+            "the store did not take the end of this run; the next one does it");
+    destroy(storage);
+}
+
+tp_store_port *tp_storage_port(tp_storage *storage)
+{
+    return &storage->port;
+}
+
+tp_storage_counts tp_storage_count(const tp_storage *storage)
+{
+    return (tp_storage_counts){.ops = atomic_load_explicit(&storage->ops, memory_order_relaxed),
+        .groups = atomic_load_explicit(&storage->groups, memory_order_relaxed),
+        .errors = atomic_load_explicit(&storage->errors, memory_order_relaxed),
+        .busy = atomic_load_explicit(&storage->busy, memory_order_relaxed)};
+}
