@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -25,7 +26,16 @@ bool redis_server_is_installed(void)
     return false;
 }
 
-/* Sends words and reads the first line of the answer. */
+/* An answer is a line, or what a first line `$size` announces. */
+static bool is_whole(const char *answer, size_t got)
+{
+    const char *end = memchr(answer, '\n', got);
+    if (end == NULL || answer[0] != '$')
+        return end != NULL;
+    return got >= (size_t)(end + 1 - answer) + strtoul(answer + 1, NULL, 10) + 2;
+}
+
+/* Sends words and reads the answer. */
 static bool ask(const char *path, const char *const *words, char *out, size_t size)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -45,7 +55,7 @@ static bool ask(const char *path, const char *const *words, char *out, size_t si
         good = more > 0;
         if (good)
             got += (size_t)more;
-        if (good && memchr(out, '\n', got) != NULL)
+        if (good && is_whole(out, got))
             break;
     }
     close(file);
@@ -53,10 +63,15 @@ static bool ask(const char *path, const char *const *words, char *out, size_t si
     return good;
 }
 
+bool redis_server_ask(redis_server *self, const char *const *words, char *out, size_t size)
+{
+    return ask(self->socket, words, out, size) && out[0] != '-';
+}
+
 bool redis_server_say(redis_server *self, const char *const *words)
 {
     char answer[256];
-    return ask(self->socket, words, answer, sizeof answer) && answer[0] != '-';
+    return redis_server_ask(self, words, answer, sizeof answer);
 }
 
 /* Answers, and not that it still loads. */

@@ -26,6 +26,8 @@ bool redis_server_start(redis_server *self, const char *const *options);
 bool redis_server_clean(redis_server *self);
 /* One command, of up to 6 words: whether it is answered by no error. */
 bool redis_server_say(redis_server *self, const char *const *words);
+/* The same, with what arrived of the answer. */
+bool redis_server_ask(redis_server *self, const char *const *words, char *out, size_t size);
 /* Ends it, and removes the folder. */
 void redis_server_remove(redis_server *self);
 

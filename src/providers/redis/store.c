@@ -38,6 +38,9 @@ enum {
 #define LAST_BACK_OFF  TROUPE_SECONDS(1)
 #define LOG_EVERY      TROUPE_SECONDS(5)
 
+/* What is said in the log, each at most once in LOG_EVERY. */
+typedef enum trouble { LOST, UNREACHABLE, REFUSED, CORRUPT, TROUBLES } trouble;
+
 /* Operations of one command. */
 typedef struct part {
     size_t first, count;
@@ -54,8 +57,10 @@ typedef struct redis_store {
     tp_redis_promises promises;
     uint64_t next_try; /* no connecting before; host.now */
     uint64_t back_off;
-    uint64_t next_line; /* no log line of trouble before */
-    uint64_t silent;    /* lines left out since the last */
+    struct {
+        uint64_t next;   /* no line before */
+        uint64_t silent; /* lines left out since the last */
+    } lines[TROUBLES];
     bool was_down;
     size_t part_count;
     part parts[GROUP];
@@ -74,22 +79,23 @@ static void say(redis_store *self, int level, const char *event, const char *tex
         self->host.log(self->host.context, level, event, text);
 }
 
-/* A line of trouble; at most one in LOG_EVERY. */
-static void complain(redis_store *self, const char *event, const char *text)
+static void complain(redis_store *self, trouble what, const char *text)
 {
+    static const char *const events[TROUBLES] = {
+        "store_lost", "store_unreachable", "store_refused", "store_corrupt"};
     char line[TP_REDIS_TEXT * 7];
     uint64_t moment = now(self);
-    if (moment < self->next_line) {
-        self->silent++;
+    if (moment < self->lines[what].next) {
+        self->lines[what].silent++;
         return;
     }
     size_t size = (size_t)snprintf(line, sizeof line, "%s: %s", self->url.shown, text);
-    if (self->silent != 0 && size < sizeof line)
+    if (self->lines[what].silent != 0 && size < sizeof line)
         snprintf(line + size, sizeof line - size, " (%llu more such lines)",
-            (unsigned long long)self->silent);
-    self->silent = 0;
-    self->next_line = moment + LOG_EVERY;
-    say(self, TROUPE_LOG_WARN, event, line);
+            (unsigned long long)self->lines[what].silent);
+    self->lines[what].silent = 0;
+    self->lines[what].next = moment + LOG_EVERY;
+    say(self, TROUPE_LOG_WARN, events[what], line);
 }
 
 /* ---- the connection ------------------------------------------------------------------------ */
@@ -128,7 +134,7 @@ static troupe_status connect_store(redis_store *self, tp_redis_promises *ret_pro
 
 static void lose(redis_store *self)
 {
-    complain(self, "store_lost", self->link.error);
+    complain(self, LOST, self->link.error);
     tp_redis_link_close(&self->link);
     self->was_down = true;
 }
@@ -153,7 +159,7 @@ static bool make_ready(redis_store *self)
         status = TROUPE_USAGE;
     }
     if (status != TROUPE_OK) {
-        complain(self, "store_unreachable", self->link.error);
+        complain(self, UNREACHABLE, self->link.error);
         self->next_try = now(self) + self->back_off;
         self->back_off = self->back_off * 2 < LAST_BACK_OFF ? self->back_off * 2 : LAST_BACK_OFF;
         self->was_down = true;
@@ -207,11 +213,11 @@ static void end_refused(
     redis_store *self, troupe_store_op *const *ops, size_t count, const char *error)
 {
     if (strstr(error, "WRONGTYPE ") != NULL) {
-        complain(self, "store_corrupt", "a key under our prefix is of another type: who wrote it?");
+        complain(self, CORRUPT, "a key under our prefix is of another type: who wrote it?");
         end_all(ops, count, TROUPE_CORRUPT);
         return;
     }
-    complain(self, "store_refused", error);
+    complain(self, REFUSED, error);
     bool unknown = changes(ops[0]) && !did_nothing(error);
     end_all(ops, count, unknown ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE);
 }
