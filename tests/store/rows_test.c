@@ -258,6 +258,23 @@ static void garbage_under_a_right_checksum_is_no_harm(void **state)
     assert_in_range(taken, 500, 19500);
 }
 
+static void bytes_behind_the_last_field_are_seen(void **state)
+{
+    (void)state;
+    for (uint32_t kind = TROUPE_ROW_ONCE; kind <= TROUPE_ROW_DEAD; kind++) {
+        tp_row row = sample(kind);
+        size_t size = 0;
+        unsigned char *value = encode(&row, key_of(kind), &size);
+        unsigned char *more = calloc(1, size + 1);
+        memcpy(more, value, size);
+        tp_row_seal(kind, SEED, key_of(kind), more, size + 1);
+        assert_non_null(
+            decode_fault(kind, SEED, key_of(kind), troupe_slice_of(more, size + 1), NULL));
+        free(more);
+        free(value);
+    }
+}
+
 static void a_row_of_another_actor_kind_or_key_is_seen(void **state)
 {
     (void)state;
@@ -269,7 +286,9 @@ static void a_row_of_another_actor_kind_or_key_is_seen(void **state)
     assert_null(decode_fault(TROUPE_ROW_SENDER, SEED, key, value, NULL));
     assert_non_null(decode_fault(TROUPE_ROW_SENDER, SEED + 1, key, value, NULL));
     assert_non_null(decode_fault(TROUPE_ROW_SENDER, SEED, troupe_str("some/kez"), value, NULL));
-    assert_non_null(decode_fault(TROUPE_ROW_REMINDER, SEED, key, value, NULL));
+    const char *reason = decode_fault(TROUPE_ROW_REMINDER, SEED, key, value, NULL);
+    assert_non_null(reason);
+    assert_non_null(strstr(reason, "another kind"));
     assert_non_null(decode_fault(TROUPE_ROW_STATE, SEED, key, value, NULL));
     assert_non_null(decode_fault(6, SEED, key, value, NULL));
     free(bytes);
@@ -386,6 +405,7 @@ int main(void)
         cmocka_unit_test(the_bytes_of_format_1_are_these),
         cmocka_unit_test(a_changed_bit_or_a_cut_anywhere_is_seen),
         cmocka_unit_test(garbage_under_a_right_checksum_is_no_harm),
+        cmocka_unit_test(bytes_behind_the_last_field_are_seen),
         cmocka_unit_test(a_row_of_another_actor_kind_or_key_is_seen),
         cmocka_unit_test(a_newer_format_is_told_from_damage),
         cmocka_unit_test(a_field_or_key_that_could_not_be_read_again_has_no_size),

@@ -568,6 +568,10 @@ static void the_work_is_bounded_however_much_was_missed(void **state)
     assert_int_equal(due, last * SECOND);
     assert_false(tp_schedule_next(&schedule, last * SECOND, &due));
     assert_false(tp_schedule_next(&schedule, UINT64_MAX, &due));
+    /* 64 bits end in July 2554. */
+    schedule = parse_set("0 0 1 7,8 *", 0);
+    due = next(&schedule, UINT64_MAX - TROUPE_HOURS(24 * 30));
+    assert_false(tp_schedule_next(&schedule, due, &due));
     schedule = parse_set("every 1ms from 0", 0);
     assert_int_equal(tp_schedule_count(&schedule, 0, UINT64_MAX), UINT64_MAX / 1000000);
     tp_schedule_step step = tp_schedule_catch_up(&schedule, 1, 0, UINT64_MAX);
