@@ -345,7 +345,7 @@ extern "C" {
         _Static_assert(condition, text); \
         char unused;                     \
     }))
-#define TROUPE_IS_(x, type) _Generic((x), type : 1, default : 0)
+#define TROUPE_IS_(x, type) _Generic(&(x), type * : 1, default : 0)
 #define TROUPE_IS_SIGNED_(x) \
     _Generic((x), signed char : 1, short : 1, int : 1, long : 1, long long : 1, default : 0)
 #define TROUPE_IS_UNSIGNED_(x)                                                            \

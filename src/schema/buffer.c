@@ -103,7 +103,7 @@ troupe_status tp_buffer_json_string(troupe_buffer *buffer, troupe_slice text)
     size_t most;
     if (__builtin_mul_overflow(text.size, 6, &most) || most > SIZE_MAX - 2)
         return TROUPE_NO_MEMORY;
-    if (text.size > 4096) { /* then rather a second look than six times the room */
+    if (text.size > 256) { /* then rather a second look than six times the room */
         most = text.size;
         for (size_t i = 0; i < text.size; i++)
             most += bytes[i] < 0x20 || bytes[i] >= 0x7F ? 5 : bytes[i] == '"' || bytes[i] == '\\';

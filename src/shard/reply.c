@@ -12,7 +12,7 @@
 
 #define WORDS_MAX 4096
 
-static void *take_arena(troupe_turn *turn, size_t limit, size_t size)
+void *tp_turn_take(troupe_turn *turn, size_t limit, size_t size)
 {
     if (turn->arena == NULL)
         turn->arena_bytes = 0;
@@ -97,7 +97,7 @@ troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...)
         return troupe_fail(turn, TROUPE_USAGE, "the JSON pack '%s' is wrong: %s", pack, error.text);
     size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
     /* Not troupe_turn_alloc: its panic would leave the value behind. */
-    char *text = size != 0 ? take_arena(turn, turn->actor->type->is.arena_limit, size) : NULL;
+    char *text = size != 0 ? tp_turn_take(turn, turn->actor->type->is.arena_limit, size) : NULL;
     if (text != NULL)
         size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
@@ -279,7 +279,7 @@ void troupe_deactivate(troupe_turn *turn)
 
 troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), void *argument)
 {
-    tp_defer *defer = take_arena(turn, SIZE_MAX, sizeof *defer);
+    tp_defer *defer = tp_turn_take(turn, SIZE_MAX, sizeof *defer);
     if (defer == NULL)
         return TROUPE_NO_MEMORY;
     *defer = (tp_defer){turn->defers, cleanup, argument};
@@ -290,7 +290,7 @@ troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), v
 void *troupe_turn_alloc(troupe_turn *turn, size_t size)
 {
     size_t limit = turn->actor->type->is.arena_limit;
-    void *block = take_arena(turn, limit, size);
+    void *block = tp_turn_take(turn, limit, size);
     if (block == NULL)
         troupe_panic(turn,
             "the turn's arena is exhausted: %zu bytes more than arena_limit (%zu), or no memory",

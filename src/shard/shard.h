@@ -631,6 +631,8 @@ void tp_turn_commit(
 void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
     troupe_outcome outcome, const char *format, ...)
     TROUPE_PRINTF(5, 6); /* fails an ask; drops a tell as a dead letter; takes it */
+/* Of the arena of a turn that runs. NULL: beyond the limit, or no memory. (reply.c) */
+void *tp_turn_take(troupe_turn *turn, size_t limit, size_t size);
 void *tp_arena_take(tp_shard *shard, void **arena, size_t *bytes, size_t limit, size_t size);
 void tp_arena_drop(tp_shard *shard, void **arena, size_t *bytes);
 

@@ -20,8 +20,7 @@
 static void *arena_allocate(void *context, size_t size)
 {
     troupe_turn *turn = context;
-    return tp_arena_take(
-        turn->shard, &turn->arena, &turn->arena_bytes, turn->actor->type->is.arena_limit, size);
+    return tp_turn_take(turn, turn->actor->type->is.arena_limit, size);
 }
 
 static void *arena_reallocate(void *context, void *block, size_t old_size, size_t new_size)
