@@ -55,7 +55,11 @@ static troupe_status open_storage(troupe_node *node, char *error, size_t error_s
         .log = &node->log,
         .url = shared->options.storage,
         .limit = shared->options.store_limit};
-    TROUPE_TRY(tp_storage_open(&options, &node->storage, error, error_size));
+    troupe_store *given = node->given_store;
+    node->given_store = NULL;
+    TROUPE_TRY(given != NULL
+                   ? tp_storage_open_with(&options, given, &node->storage, error, error_size)
+                   : tp_storage_open(&options, &node->storage, error, error_size));
     shared->store = tp_storage_port(node->storage);
     return TROUPE_OK;
 }
@@ -91,7 +95,9 @@ static void dispose(troupe_node *node)
         node->env->runner_wake(node->env, &shared->shards[i]->runner);
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
-    tp_storage_close(node->storage); /* what still waits in it ends before its shard goes */
+    if (node->given_store != NULL)
+        node->given_store->close(node->given_store);
+    tp_storage_close(node->storage); /* what waits in it ends before its shard goes */
     for (uint32_t i = 0; shared->shards != NULL && i < shared->shard_count; i++)
         tp_shard_destroy(shared->shards[i]);
     tp_release(shared->allocator, shared->shards, shared->shard_count * sizeof(tp_shard *) * 2);
@@ -167,11 +173,25 @@ troupe_status tp_node_open_in(tp_env *env, bool hostile, const troupe_node_optio
     const troupe_type *const *types, size_t type_count, troupe_node **ret_node, char *error,
     size_t error_size)
 {
+    return tp_node_open_on(
+        env, hostile, NULL, options, types, type_count, ret_node, error, error_size);
+}
+
+troupe_status tp_node_open_on(tp_env *env, bool hostile, troupe_store *store,
+    const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
+    troupe_node **ret_node, char *error, size_t error_size)
+{
     if (error_size != 0)
         error[0] = 0;
     troupe_node *node = NULL;
-    TROUPE_TRY(allocate_node(options, &node, error, error_size));
+    troupe_status status = allocate_node(options, &node, error, error_size);
+    if (status != TROUPE_OK) {
+        if (store != NULL)
+            store->close(store);
+        return status;
+    }
     node->env = env;
+    node->given_store = store;
     node->shared.hostile = hostile;
     return finish_open(node, types, type_count, ret_node, error, error_size);
 }

@@ -17,8 +17,9 @@ struct troupe_node {
     char name[TP_NAME_MAX + 1];
     tp_env *env;
     bool owns_env;
-    uint32_t runners;                   /* started */
+    uint32_t runners; /* started */
     tp_storage *storage;
+    troupe_store *given_store;          /* until it is the storage's */
     troupe_client *client;              /* of troupe_node_ask and _tell */
     _Atomic uint64_t next_subscription; /* [any] */
     _Atomic uint64_t outside_busy;      /* [any] refusals before a shard saw them */
@@ -30,6 +31,11 @@ struct troupe_node {
 /* Opens a node in a world. `hostile`: every block of the pools is an allocation of its own. The env
  * outlives the node. */
 TROUPE_CHECK troupe_status tp_node_open_in(tp_env *env, bool hostile,
+    const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
+    troupe_node **ret_node, char *error, size_t error_size);
+
+/* The same on a store that is open already; the node closes it, also when it does not open. */
+TROUPE_CHECK troupe_status tp_node_open_on(tp_env *env, bool hostile, troupe_store *store,
     const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
     troupe_node **ret_node, char *error, size_t error_size);
 

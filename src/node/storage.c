@@ -389,15 +389,17 @@ troupe_status tp_storage_open_with(const tp_storage_options *options, troupe_sto
     tp_storage **ret_storage, char *error, size_t error_size)
 {
     tp_storage *self = create(options);
-    if (self == NULL)
+    if (self == NULL) {
+        store->close(store);
         return TROUPE_NO_MEMORY;
+    }
     self->store = store;
+    self->owns_store = true;
     troupe_status status = start(self, error, error_size);
     if (status != TROUPE_OK) {
         destroy(self);
         return status;
     }
-    self->owns_store = true;
     *ret_storage = self;
     return TROUPE_OK;
 }

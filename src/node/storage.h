@@ -36,7 +36,8 @@ typedef struct tp_storage_counts {
  * UNAVAILABLE, NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_storage_open(
     const tp_storage_options *options, tp_storage **ret_storage, char *error, size_t error_size);
-/* The same with a store that is open already (of a test); on failure it stays the caller's. */
+/* The same with a store that is open already (of a test); it is closed with the storage, and on
+ * failure. */
 TROUPE_CHECK troupe_status tp_storage_open_with(const tp_storage_options *options,
     troupe_store *store, tp_storage **ret_storage, char *error, size_t error_size);
 /* [closing thread] What waits still ends, the writer is closed. Nobody may submit any more. NULL is
