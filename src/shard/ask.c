@@ -15,8 +15,6 @@
 
 #include <stdio.h>
 
-#define CHUNK 1024
-
 struct tp_cancel_link {
     tp_inbound inbound;   /* travels to the shard when it is fired */
     tp_link link;         /* in the token, under its lock */
@@ -34,15 +32,10 @@ struct troupe_cancel {
     tp_list links;
 };
 
-static tp_ask *slot_at(const tp_shard *shard, uint32_t slot)
-{
-    return &shard->asks[slot / CHUNK][slot % CHUNK];
-}
-
 static troupe_status grow(tp_shard *shard)
 {
     const troupe_allocator *allocator = shard->shared->allocator;
-    uint32_t limit = (shard->shared->options.max_asks + CHUNK - 1) / CHUNK;
+    uint32_t limit = (shard->shared->options.max_asks + TP_ASK_CHUNK - 1) / TP_ASK_CHUNK;
     if (shard->asks == NULL) {
         shard->asks = tp_allocate_zeroed(allocator, limit * sizeof *shard->asks);
         if (shard->asks == NULL)
@@ -50,12 +43,12 @@ static troupe_status grow(tp_shard *shard)
     }
     if (shard->ask_chunks == limit)
         return TROUPE_BUSY;
-    tp_ask *chunk = tp_allocate_zeroed(allocator, CHUNK * sizeof *chunk);
+    tp_ask *chunk = tp_allocate_zeroed(allocator, TP_ASK_CHUNK * sizeof *chunk);
     if (chunk == NULL)
         return TROUPE_NO_MEMORY;
-    uint32_t first = shard->ask_chunks * CHUNK;
-    for (uint32_t i = 0; i < CHUNK; i++)
-        chunk[i].next_free = i + 1 < CHUNK ? first + i + 1 : UINT32_MAX;
+    uint32_t first = shard->ask_chunks * TP_ASK_CHUNK;
+    for (uint32_t i = 0; i < TP_ASK_CHUNK; i++)
+        chunk[i].next_free = i + 1 < TP_ASK_CHUNK ? first + i + 1 : UINT32_MAX;
     shard->asks[shard->ask_chunks++] = chunk;
     shard->ask_free = first;
     return TROUPE_OK;
@@ -64,15 +57,20 @@ static troupe_status grow(tp_shard *shard)
 void tp_asks_deinit(tp_shard *shard)
 {
     const troupe_allocator *allocator = shard->shared->allocator;
-    uint32_t limit = (shard->shared->options.max_asks + CHUNK - 1) / CHUNK;
+    uint32_t limit = (shard->shared->options.max_asks + TP_ASK_CHUNK - 1) / TP_ASK_CHUNK;
     for (uint32_t i = 0; i < shard->ask_chunks; i++)
-        tp_release(allocator, shard->asks[i], CHUNK * sizeof(tp_ask));
+        tp_release(allocator, shard->asks[i], TP_ASK_CHUNK * sizeof(tp_ask));
     tp_release(allocator, shard->asks, limit * sizeof *shard->asks);
 }
 
 static void free_slot(tp_shard *shard, uint32_t slot, tp_ask *ask)
 {
-    tp_alarm_cancel(shard, &ask->alarm);
+    if (TP_LIKELY(ask->in_line)) {
+        ask->in_line = false;
+        tp_list_remove(&ask->alarm.timer.link);
+    } else {
+        tp_alarm_cancel(shard, &ask->alarm);
+    }
     ask->kind = TP_ASK_FREE;
     ask->generation++;
     ask->next_free = shard->ask_free;
@@ -82,17 +80,6 @@ static void free_slot(tp_shard *shard, uint32_t slot, tp_ask *ask)
 
 static void detach_cancel(tp_shard *shard, tp_ask *ask);
 static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask);
-
-tp_ask *tp_ask_find(tp_shard *shard, tp_call call)
-{
-    if (call.slot / CHUNK >= shard->ask_chunks)
-        return NULL;
-    tp_ask *ask = slot_at(shard, call.slot);
-    if (ask->kind == TP_ASK_FREE)
-        return NULL;
-    return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask
-                                                                                        : NULL;
-}
 
 static void time_out(tp_shard *shard, tp_alarm *alarm)
 {
@@ -109,11 +96,61 @@ static void time_out(tp_shard *shard, tp_alarm *alarm)
         shard, call, TROUPE_TIMEOUT, TROUPE_UNKNOWN_OUTCOME, (troupe_slice){words, (size_t)size});
     send_cancel(shard, call, &gone);
     if (TP_MUTANT(shard, TP_MUTANT_DOUBLE_REPLY))
-        slot_at(shard, call.slot)->generation--;
+        tp_ask_at(shard, call.slot)->generation--;
+}
+
+/* ---- the line of deadlines: what has the node's timeout comes in order, and needs no wheel --- */
+
+static tp_ask *first_in_line(const tp_shard *shard)
+{
+    tp_link *link = tp_list_front(&shard->ask_line);
+    return link != NULL ? TP_CONTAINER(link, tp_ask, alarm.timer.link) : NULL;
+}
+
+static void line_due(tp_shard *shard, tp_alarm *alarm)
+{
+    tp_ask *first;
+    while ((first = first_in_line(shard)) != NULL && first->alarm.timer.due <= shard->now)
+        time_out(shard, &first->alarm);
+    if (first != NULL)
+        tp_alarm_set(shard, alarm, first->alarm.timer.due, line_due);
+}
+
+void tp_asks_rest(tp_shard *shard)
+{
+    const tp_ask *first = first_in_line(shard);
+    if (!tp_timer_is_set(&shard->ask_next.timer))
+        return;
+    if (first == NULL) {
+        tp_alarm_cancel(shard, &shard->ask_next);
+    } else if (first->alarm.timer.due != shard->ask_next.timer.due) {
+        tp_alarm_set(shard, &shard->ask_next, first->alarm.timer.due, line_due);
+    }
+}
+
+/* In the line if nobody in it is due later, and nobody who comes after may be due before. */
+static inline void set_deadline(tp_shard *shard, tp_ask *ask, uint64_t deadline)
+{
+    const tp_link *last = shard->ask_line.head.previous;
+    bool is_empty = last == &shard->ask_line.head;
+    if (TP_UNLIKELY(
+            deadline - shard->now > shard->ask_timeout ||
+            (!is_empty &&
+                TP_CONTAINER(last, const tp_ask, alarm.timer.link)->alarm.timer.due > deadline))) {
+        if (deadline != TP_NEVER)
+            tp_alarm_set(shard, &ask->alarm, deadline, time_out);
+        return;
+    }
+    ask->in_line = true;
+    ask->alarm.timer.due = deadline;
+    tp_list_push_back(&shard->ask_line, &ask->alarm.timer.link);
+    if (is_empty && (!tp_timer_is_set(&shard->ask_next.timer) ||
+                        TP_UNLIKELY(shard->ask_next.timer.due > deadline)))
+        tp_alarm_set(shard, &shard->ask_next, deadline, line_due);
 }
 
 troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, const tp_type *type,
-    uint64_t hash, tp_call *ret_call)
+    uint64_t hash, tp_call *ret_call, tp_ask **ret_ask)
 {
     if (TP_UNLIKELY(shard->pending >= shard->shared->options.max_asks)) {
         tp_count(&shard->counters.busy_asks);
@@ -128,7 +165,7 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
         }
     }
     uint32_t slot = shard->ask_free;
-    tp_ask *ask = slot_at(shard, slot);
+    tp_ask *ask = tp_ask_at(shard, slot);
     shard->ask_free = ask->next_free;
     ask->next_free = slot;
     ask->kind = (uint8_t)kind;
@@ -139,9 +176,9 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
     if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
         ask->asked = tp_clock_read(shard);
     ask->cancel = NULL;
-    if (deadline != TP_NEVER)
-        tp_alarm_set(shard, &ask->alarm, deadline, time_out);
+    set_deadline(shard, ask, deadline);
     shard->pending++;
+    *ret_ask = ask;
     *ret_call = (tp_call){slot, ask->generation};
     tp_count(&shard->counters.asks);
     return TROUPE_OK;
@@ -151,16 +188,15 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
 
 static void fill_answer(tp_shard *shard, troupe_answer *answer, tp_message *reply)
 {
+    const troupe_slice none = {NULL, 0};
+    bool is_good = TP_LIKELY(reply->status == TROUPE_OK);
     answer->status = reply->status;
     answer->outcome = (troupe_outcome)reply->outcome;
+    answer->payload = is_good ? tp_message_payload(reply) : none;
+    answer->content_type = is_good ? tp_message_content_type(reply) : none;
+    answer->message = is_good ? none : tp_message_payload(reply);
     answer->owner = reply;
     answer->home = shard;
-    if (reply->status == TROUPE_OK) {
-        answer->payload = tp_message_payload(reply);
-        answer->content_type = tp_message_content_type(reply);
-    } else {
-        answer->message = tp_message_payload(reply);
-    }
 }
 
 static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *reply)

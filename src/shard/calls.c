@@ -9,15 +9,7 @@
 #include "base/id.h"
 #include "base/text.h"
 
-/* Whom a call is for, but for the method. */
-typedef struct target {
-    const tp_type *type;
-    troupe_slice partition, key;
-    uint64_t hash;
-    uint32_t shard;
-} target;
-
-static troupe_status set_target(tp_shard *shard, troupe_id id, target *ret)
+static troupe_status set_target(tp_shard *shard, troupe_id id, tp_target *ret)
 {
     const tp_types *types = &shard->shared->types;
     ret->type = tp_types_find(types, id.type);
@@ -34,13 +26,7 @@ static troupe_status set_target(tp_shard *shard, troupe_id id, target *ret)
     return TROUPE_OK;
 }
 
-/* What is called. */
-typedef struct callee {
-    troupe_slice name; /* for the catch-all only */
-    uint16_t number;
-} callee;
-
-static troupe_status set_method(const tp_type *type, const char *name, callee *ret)
+static troupe_status set_method(const tp_type *type, const char *name, tp_callee *ret)
 {
     troupe_slice slice = troupe_str(name);
     int32_t number = tp_type_method(type, slice);
@@ -51,21 +37,21 @@ static troupe_status set_method(const tp_type *type, const char *name, callee *r
     return TROUPE_OK;
 }
 
-static inline callee selected(troupe_selector selector)
+static inline tp_callee selected(troupe_selector selector)
 {
-    return (callee){{NULL, 0}, (uint16_t)selector.number};
+    return (tp_callee){{NULL, 0}, (uint16_t)selector.number};
 }
 
 struct troupe_ref {
     _Atomic uint32_t holders;
     uint64_t number;                   /* of the node's refs; from 1 */
     const troupe_allocator *allocator; /* outlives the node, so that a ref may */
-    target to;                         /* its strings follow the struct */
+    tp_target to;                      /* its strings follow the struct */
 };
 
 /* An actor of this shard that is found without a miss, while no arrivals wait whom it would
  * overtake. */
-static inline tp_activation *near_target(tp_shard *shard, const target *to)
+static inline tp_activation *near_target(tp_shard *shard, const tp_target *to)
 {
     if (to->shard != shard->number)
         return NULL;
@@ -147,15 +133,18 @@ __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn
     turn->has_sent = true;
     tp_mailbox_put(shard, near, message, tp_message_bytes(message));
     tp_activation_touch(shard, near);
-    if (!(near->flags & TP_QUEUED) || call != NULL)
+    if (TP_LIKELY(near->phase == TP_ACTIVE && near->turns == NULL)) {
+        tp_schedule(shard, near);
+    } else {
         tp_mailbox_rouse(shard, near, message);
+    }
     return TROUPE_OK;
 }
 
 /* Makes the message and sends it. `call` is not NULL for asks. `chain` is the turn's when it waits
  * for the answer; else 0: what nobody waits for begins a chain of its own. */
-__attribute__((noinline)) static troupe_status send(troupe_turn *turn, const target *to,
-    callee called, troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
+__attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_target *to,
+    tp_callee called, troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
     const tp_call *call, uint64_t chain)
 {
     tp_shard *shard = turn->shard;
@@ -233,7 +222,7 @@ uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t ch
 
 /* ---- tell ---------------------------------------------------------------------------------- */
 
-static troupe_status tell_with(troupe_turn *turn, const target *to, callee called,
+static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee called,
     troupe_slice payload, const troupe_call_options *options)
 {
     tp_shard *shard = turn->shard;
@@ -253,7 +242,7 @@ static troupe_status tell_with(troupe_turn *turn, const target *to, callee calle
 }
 
 static troupe_status tell_far(
-    troupe_turn *turn, const target *to, callee called, troupe_slice payload)
+    troupe_turn *turn, const tp_target *to, tp_callee called, troupe_slice payload)
 {
     troupe_status status = send(turn, to, called, payload, NULL, TP_NEVER, NULL, 0);
     if (TP_LIKELY(status == TROUPE_OK))
@@ -273,8 +262,8 @@ static inline troupe_status tell_near(
 troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *name, troupe_slice payload,
     const troupe_call_options *options)
 {
-    target to;
-    callee called;
+    tp_target to;
+    tp_callee called;
     TROUPE_TRY(set_target(turn->shard, id, &to));
     TROUPE_TRY(set_method(to.type, name, &called));
     if (TP_UNLIKELY(options != NULL))
@@ -306,7 +295,7 @@ static uint64_t ask_deadline(const troupe_turn *turn, const troupe_call_options 
 }
 
 /* Opens a slot and sends; the slot is gone again when that fails. */
-static troupe_status begin_ask(troupe_turn *turn, const target *to, callee called,
+static troupe_status begin_ask(troupe_turn *turn, const tp_target *to, tp_callee called,
     troupe_slice payload, const troupe_call_options *options, tp_ask_kind kind, void *waiter,
     tp_call *ret_call)
 {
@@ -316,8 +305,8 @@ static troupe_status begin_ask(troupe_turn *turn, const target *to, callee calle
         tp_count(&shard->counters.expired);
         return TROUPE_EXPIRED;
     }
-    TROUPE_TRY(tp_ask_open(shard, kind, deadline, to->type, to->hash, ret_call));
-    tp_ask *ask = tp_ask_find(shard, *ret_call);
+    tp_ask *ask;
+    TROUPE_TRY(tp_ask_open(shard, kind, deadline, to->type, to->hash, ret_call, &ask));
     if (kind == TP_ASK_TURN) {
         ask->waiter.turn = waiter;
     } else {
@@ -365,40 +354,34 @@ static troupe_status fail_answer(troupe_turn *turn, troupe_id id, troupe_slice m
     return status;
 }
 
-static inline troupe_slice name_of(const target *to, callee called)
-{
-    return called.number == TP_METHOD_OTHER ? called.name : to->type->methods[called.number].name;
-}
-
-static troupe_status fail_target(
-    troupe_turn *turn, const target *to, callee called, troupe_status status, troupe_answer *answer)
+static troupe_status fail_target(troupe_turn *turn, const tp_target *to, tp_callee called,
+    troupe_status status, troupe_answer *answer)
 {
     troupe_id id = {to->type->name, to->partition, to->key};
-    return fail_answer(turn, id, name_of(to, called), status, answer);
+    return fail_answer(turn, id, tp_callee_name(to, called), status, answer);
 }
 
-static troupe_status ask_once(troupe_turn *turn, const target *to, callee called,
+static troupe_status ask_once(troupe_turn *turn, const tp_target *to, tp_callee called,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *answer)
 {
     tp_shard *shard = turn->shard;
     troupe_status status = tp_park_reserve(turn);
     if (status != TROUPE_OK)
         return fail_target(turn, to, called, status, answer);
-    *answer = (troupe_answer)TROUPE_ANSWER_INIT;
     turn->wait_answer = answer;
+    turn->wait_target = to;
+    turn->wait_callee = called;
     status = begin_ask(turn, to, called, payload, options, TP_ASK_TURN, turn, &turn->wait_call);
     if (status != TROUPE_OK)
         return fail_target(turn, to, called, status, answer);
-    turn->wait_id = (troupe_id){to->type->name, to->partition, to->key};
-    turn->wait_method = name_of(to, called);
     if (tp_ask_find(shard, turn->wait_call) == NULL)
         return answer->status; /* refused on the way, at once */
     status = tp_park(turn, TP_WAIT_ASK);
     return answer->status == TROUPE_OK ? status : answer->status;
 }
 
-static troupe_status ask(troupe_turn *turn, const target *to, callee called, troupe_slice payload,
-    const troupe_call_options *options, troupe_answer *answer)
+static troupe_status ask(troupe_turn *turn, const tp_target *to, tp_callee called,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *answer)
 {
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = ask_once(turn, to, called, payload, options, answer);
@@ -415,8 +398,8 @@ static troupe_status ask(troupe_turn *turn, const target *to, callee called, tro
 troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *name, troupe_slice payload,
     const troupe_call_options *options, troupe_answer *ret_answer)
 {
-    target to;
-    callee called;
+    tp_target to;
+    tp_callee called;
     troupe_status status = set_target(turn->shard, id, &to);
     if (TP_LIKELY(status == TROUPE_OK))
         status = set_method(to.type, name, &called);
@@ -425,9 +408,45 @@ troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *name, trou
     return ask(turn, &to, called, payload, options, ret_answer);
 }
 
+/* An ask of an actor of this shard that is at hand, without options: it is not refused on the way.
+ */
+static troupe_status ask_near(troupe_turn *turn, const tp_target *to, tp_activation *near,
+    tp_callee called, troupe_slice payload, troupe_answer *answer)
+{
+    tp_shard *shard = turn->shard;
+    tp_ask *ask;
+    troupe_status status = tp_park_reserve(turn);
+    if (TP_UNLIKELY(status != TROUPE_OK))
+        return fail_target(turn, to, called, status, answer);
+    uint64_t deadline = ask_deadline(turn, NULL);
+    if (TP_UNLIKELY(deadline <= shard->now)) {
+        tp_count(&shard->counters.expired);
+        return fail_target(turn, to, called, TROUPE_EXPIRED, answer);
+    }
+    status =
+        tp_ask_open(shard, TP_ASK_TURN, deadline, near->type, near->hash, &turn->wait_call, &ask);
+    if (TP_UNLIKELY(status != TROUPE_OK))
+        return fail_target(turn, to, called, status, answer);
+    ask->waiter.turn = turn;
+    status = send_near(
+        turn, near, called.number, payload, deadline, &turn->wait_call, tp_turn_chain(turn));
+    if (TP_UNLIKELY(status != TROUPE_OK)) {
+        tp_ask_forget(shard, turn->wait_call);
+        return fail_target(turn, to, called, status, answer);
+    }
+    turn->wait_answer = answer;
+    turn->wait_target = to;
+    turn->wait_callee = called;
+    status = tp_park(turn, TP_WAIT_ASK);
+    return answer->status == TROUPE_OK ? status : answer->status;
+}
+
 troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
+    tp_activation *near = options == NULL ? near_ref(turn->shard, ref) : NULL;
+    if (TP_LIKELY(near != NULL))
+        return ask_near(turn, &ref->to, near, selected(selector), payload, ret_answer);
     return ask(turn, &ref->to, selected(selector), payload, options, ret_answer);
 }
 
@@ -437,8 +456,8 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *n
     tp_shard *shard = turn->shard;
     if (options != NULL && options->retry.attempts > 1)
         return TROUPE_USAGE; /* retries need the waiting form */
-    target to;
-    callee called;
+    tp_target to;
+    tp_callee called;
     TROUPE_TRY(set_target(shard, id, &to));
     TROUPE_TRY(set_method(to.type, name, &called));
     tp_extras *extras = tp_activation_extras(shard, turn->actor);

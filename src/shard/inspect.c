@@ -141,8 +141,9 @@ void tp_inspect_parked(tp_shard *shard, const troupe_id *id, troupe_parked_visit
             .frames = frames,
             .frame_count = count};
         if (turn->wait == TP_WAIT_ASK) {
-            info.target = turn->wait_id;
-            info.target_method = turn->wait_method;
+            const tp_target *to = turn->wait_target;
+            info.target = (troupe_id){to->type->name, to->partition, to->key};
+            info.target_method = tp_callee_name(to, turn->wait_callee);
         }
         visit(user, &info);
     }

@@ -154,6 +154,7 @@ static uint64_t step(tp_runner *runner)
     tp_pool_collect(&shard->pool);
     if (tp_links_wait(shard))
         return shard->now + TROUPE_MICROSECONDS(20); /* the other side is busy: look again soon */
+    tp_asks_rest(shard);
     uint64_t due = tp_wheel_next(&shard->wheel);
     if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
         due = due < shard->now + STARVING ? due : shard->now + STARVING;
@@ -235,6 +236,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     shard->pulse_at = shared->env->pulse;
     shard->times_all = options->driven;
     shard->max_message = options->max_message;
+    shard->ask_timeout = options->ask_timeout;
     shard->number = number;
     shard->runner = (tp_runner){.step = step,
         .has_arrivals = has_arrivals,
@@ -249,6 +251,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     tp_list_init(&shard->parked);
     tp_list_init(&shard->storings);
     tp_list_init(&shard->recency);
+    tp_list_init(&shard->ask_line);
     tp_mpsc_init(&shard->inbox);
     tp_clock_read(shard);
     tp_wheel_init(&shard->wheel, shard->now);

@@ -13,15 +13,6 @@
  */
 #include "shard/shard.h"
 
-void tp_schedule(tp_shard *shard, tp_activation *actor)
-{
-    if (actor->flags & TP_QUEUED)
-        return;
-    actor->flags |= TP_QUEUED;
-    shard->run_pushed++;
-    tp_fifo_push_back(&shard->run_queue, &actor->run_node);
-}
-
 static void tell_full(tp_shard *shard, tp_activation *actor, uint32_t to, tp_message_kind kind)
 {
     tp_message_parts none = {0};

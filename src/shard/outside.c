@@ -245,8 +245,9 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
         tp_arrivals_push(shard, message);
         return;
     }
-    troupe_status status = tp_ask_open(
-        shard, TP_ASK_OUTSIDE, outside->deadline, outside->type, outside->hash, &message->from);
+    tp_ask *ask;
+    troupe_status status = tp_ask_open(shard, TP_ASK_OUTSIDE, outside->deadline, outside->type,
+        outside->hash, &message->from, &ask);
     if (status != TROUPE_OK) {
         tp_pool_give(&shard->pool, message);
         refuse(shard, outside, status,
@@ -254,7 +255,6 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
                                   : "no memory for an ask");
         return;
     }
-    tp_ask *ask = tp_ask_find(shard, message->from);
     ask->waiter.outside = outside;
     if (outside->cancel != NULL &&
         tp_cancel_attach(shard, message->from, outside->cancel) != TROUPE_OK)

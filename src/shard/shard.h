@@ -193,6 +193,25 @@ typedef struct tp_defer {
     void *argument;
 } tp_defer;
 
+/* Whom a call is for, but for the method. */
+typedef struct tp_target {
+    const tp_type *type;
+    troupe_slice partition, key;
+    uint64_t hash;
+    uint32_t shard;
+} tp_target;
+
+/* What is called. */
+typedef struct tp_callee {
+    troupe_slice name; /* for the catch-all only */
+    uint16_t number;
+} tp_callee;
+
+static inline troupe_slice tp_callee_name(const tp_target *to, tp_callee called)
+{
+    return called.number == TP_METHOD_OTHER ? called.name : to->type->methods[called.number].name;
+}
+
 struct troupe_turn {
     tp_shard *shard;
     tp_activation *actor;
@@ -238,8 +257,8 @@ struct troupe_turn {
     uint64_t parked_at;
     tp_call wait_call; /* TP_WAIT_ASK */
     troupe_answer *wait_answer;
-    troupe_id wait_id; /* what the ask waits for; borrowed from the parked stack */
-    troupe_slice wait_method;
+    const tp_target *wait_target; /* what the ask waits for; borrowed from the parked stack */
+    tp_callee wait_callee;
     uint64_t yield_until; /* of a yield: when so many were popped off the run queue */
     _Alignas(16) unsigned char snapshot[TP_SNAPSHOT];
 };
@@ -260,10 +279,11 @@ typedef struct tp_cancel_link tp_cancel_link;
 typedef struct tp_outside tp_outside;
 
 typedef struct tp_ask {
-    tp_alarm alarm; /* the deadline */
+    tp_alarm alarm; /* the deadline; in the line, `timer` is linked and due, but not set */
     uint32_t generation;
     uint32_t next_free;
     uint8_t kind;
+    bool in_line;        /* its deadline is in `ask_line` */
     bool sampled;        /* for the histogram: `asked` was read from the clock */
     const tp_type *type; /* of the target */
     uint64_t hash;
@@ -357,6 +377,7 @@ struct tp_shard {
     bool simulated;                   /* the env traces and marks */
     bool times_all;                   /* each turn is timed: nobody moves its pulse while it runs */
     size_t max_message;
+    uint64_t ask_timeout;
 
     /* turns */
     tp_fiber_pool fibers;
@@ -416,6 +437,8 @@ struct tp_shard {
     tp_ask **asks; /* chunks of 1,024 */
     uint32_t ask_chunks;
     uint32_t ask_free; /* first free slot, UINT32_MAX: none */
+    tp_list ask_line;  /* asks in the order of their deadlines: most have the same timeout */
+    tp_alarm ask_next; /* set not later than the first of the line is due */
     uint32_t pending;
 
     /* time and chance */
@@ -551,7 +574,14 @@ tp_message *tp_mailbox_next(
 void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message);
 void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
-void tp_schedule(tp_shard *shard, tp_activation *actor);
+static inline void tp_schedule(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->flags & TP_QUEUED)
+        return;
+    actor->flags |= TP_QUEUED;
+    shard->run_pushed++;
+    tp_fifo_push_back(&shard->run_queue, &actor->run_node);
+}
 /* A message comes in that the mailbox has room for; who calls sees that the actor is run. */
 static inline void tp_mailbox_put(
     tp_shard *shard, tp_activation *actor, tp_message *message, size_t bytes)
@@ -675,9 +705,15 @@ bool tp_links_wait(const tp_shard *shard); /* something could not leave yet */
 void tp_dispatch(tp_shard *shard, tp_message *message);
 
 /* ask.c */
+/* The slot's waiter is to be set by who calls. */
 TROUPE_CHECK troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline,
-    const tp_type *type, uint64_t hash, tp_call *ret_call);
-tp_ask *tp_ask_find(tp_shard *shard, tp_call call);    /* NULL: it has ended */
+    const tp_type *type, uint64_t hash, tp_call *ret_call, tp_ask **ret_ask);
+void tp_asks_rest(tp_shard *shard); /* before a sleep: no alarm but what is needed */
+#define TP_ASK_CHUNK 1024
+static inline tp_ask *tp_ask_at(const tp_shard *shard, uint32_t slot)
+{
+    return &shard->asks[slot / TP_ASK_CHUNK][slot % TP_ASK_CHUNK];
+}
 void tp_ask_reply(tp_shard *shard, tp_message *reply); /* takes */
 void tp_ask_end(
     tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text);
@@ -750,7 +786,8 @@ void tp_inspect_parked(
         if (TP_UNLIKELY((shard)->simulated))                                         \
             (shard)->env->trace((shard)->env, (uint32_t)(what), (uint64_t)(detail)); \
     } while (0)
-#define TP_MUTANT(shard, bit) TP_UNLIKELY(((shard)->env->mutants >> (bit)) & 1)
+#define TP_MUTANT(shard, bit) \
+    (TP_UNLIKELY((shard)->simulated) && (((shard)->env->mutants >> (bit)) & 1))
 
 /* What is folded into a world's trace hash. */
 enum tp_trace {
@@ -783,5 +820,17 @@ enum tp_mutant {
     TP_MUTANT_CANCEL_RUNS,    /* a withdrawn message runs all the same */
     TP_MUTANT_COUNT
 };
+
+/* NULL: it has ended. */
+static inline tp_ask *tp_ask_find(const tp_shard *shard, tp_call call)
+{
+    if (TP_UNLIKELY(call.slot / TP_ASK_CHUNK >= shard->ask_chunks))
+        return NULL;
+    tp_ask *ask = tp_ask_at(shard, call.slot);
+    if (ask->kind == TP_ASK_FREE)
+        return NULL;
+    return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask
+                                                                                        : NULL;
+}
 
 #endif

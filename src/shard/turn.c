@@ -353,9 +353,8 @@ static inline void note_queue_time(tp_shard *shard, const tp_message *message)
             &shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
 }
 
-/* The end of a turn of which nothing is left but its counts: a tell that ended well, did not park,
- * and holds nothing. The turn stays linked, for the next message. */
-static inline void end_plainly(troupe_turn *turn, tp_shard *shard, tp_activation *actor)
+/* The counts of a turn that ended well. */
+static inline void count_plain(troupe_turn *turn, tp_shard *shard, tp_activation *actor)
 {
     if (TP_UNLIKELY(turn->timed || tp_pulse(shard) != turn->pulse))
         watch_time(turn);
@@ -367,7 +366,23 @@ static inline void end_plainly(troupe_turn *turn, tp_shard *shard, tp_activation
         actor->flags |= TP_DIRTY;
     if (TP_UNLIKELY(actor->extras != NULL))
         actor->extras->failures = 0;
-    tp_pool_give(&shard->pool, turn->message);
+}
+
+static inline void close_plain(troupe_turn *turn, tp_shard *shard)
+{
+    unlink_turn(turn);
+    tp_step_ends(shard);
+}
+
+/* An ask that was answered well, of which else nothing is left. */
+static inline void answer_plainly(troupe_turn *turn, tp_shard *shard)
+{
+    tp_message *message = turn->message, *reply = turn->reply;
+    uint32_t to = message->from_shard;
+    reply->outcome = TROUPE_DONE;
+    reply->from = message->from;
+    tp_pool_give(&shard->pool, message);
+    tp_reply_send(shard, to, reply);
 }
 
 /* The next message, if nothing but the method has to be run for it. */
@@ -400,12 +415,21 @@ static inline bool run_on(troupe_turn *turn, tp_shard *shard, tp_activation *act
     link_turn(turn);
     for (;;) {
         troupe_status status = run_message(turn, shard, actor);
-        if (TP_UNLIKELY(
-                status != TROUPE_OK || turn->special != 0 || turn->message->kind != TP_TELL)) {
+        bool is_plain = status == TROUPE_OK && turn->special == 0;
+        if (is_plain && turn->message->kind == TP_ASK && turn->reply != NULL &&
+            turn->reply->status == TROUPE_OK) {
+            count_plain(turn, shard, actor);
+            close_plain(turn, shard);
+            answer_plainly(turn, shard);
+            return true;
+        }
+        if (TP_UNLIKELY(!is_plain || turn->message->kind != TP_TELL)) {
             tp_turn_end(turn, status);
             return !turn->parked_once;
         }
-        end_plainly(turn, shard, actor);
+        /* Nothing is left of a tell; the turn stays linked, for the next message. */
+        count_plain(turn, shard, actor);
+        tp_pool_give(&shard->pool, turn->message);
         tp_message *message = *left != 0 ? next_plain(turn, shard, actor) : NULL;
         if (message == NULL)
             break;
@@ -413,8 +437,7 @@ static inline bool run_on(troupe_turn *turn, tp_shard *shard, tp_activation *act
         shard->turns_left--;
         begin_next(turn, shard, message);
     }
-    unlink_turn(turn);
-    tp_step_ends(shard);
+    close_plain(turn, shard);
     return true;
 }
 
