@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-enum { TRIES = 5, KEEPS_STATE = 1, ERASES = 2, KEEPS_SNAPSHOT = 4, TOMBSTONE = 8 };
+enum { TRIES = 5, KEEPS_STATE = 1, ERASES = 2, KEEPS_SNAPSHOT = 4, TOMBSTONE = 8, PUTS_ROWS = 16 };
 enum {
     HAS_NEW = 1,
     HAS_OLD = 2,
@@ -36,6 +36,8 @@ static uint32_t flags_of(const troupe_store_commit *commit)
         flags |= KEEPS_SNAPSHOT;
     if (commit->erase && !commit->has_state && commit->row_count == 0 && commit->event_count == 0)
         flags |= TOMBSTONE;
+    if (commit->row_count != 0)
+        flags |= PUTS_ROWS;
     return flags;
 }
 

@@ -60,23 +60,80 @@ bool tp_pg_load_send(tp_pg_store *self, const tp_pg_entry *entries, size_t count
     return sent;
 }
 
-/* The state, which comes before all rows, or a row. */
+/* The rows of an actor: a record of three arrays, of kinds, keys and values. In binary form a
+ * record is the number of its fields, then type, length and bytes of each; an array has five
+ * numbers before its elements. */
+enum { ROW_FIELDS = 3, ARRAY_HEAD = 20 };
+
+typedef struct reader {
+    const char *at;
+    size_t left;
+} reader;
+
+/* The next bytes, or NULL: there are not so many. */
+static const char *read_on(reader *from, size_t size)
+{
+    if (from->left < size)
+        return NULL;
+    const char *at = from->at;
+    from->at += size;
+    from->left -= size;
+    return at;
+}
+
+/* A length, and so many bytes. */
+static bool read_piece(reader *from, troupe_slice *ret_piece)
+{
+    const char *length = read_on(from, 4);
+    size_t size = length != NULL ? tp_pg_read_u32(length) : 0;
+    const char *bytes = length != NULL ? read_on(from, size) : NULL;
+    if (bytes == NULL)
+        return false;
+    *ret_piece = troupe_slice_of(bytes, size);
+    return true;
+}
+
+static troupe_status take_rows(troupe_store_op *op, troupe_slice record)
+{
+    reader whole = {record.data, record.size}, field[ROW_FIELDS];
+    const char *count = read_on(&whole, 4);
+    if (count == NULL || tp_pg_read_u32(count) != ROW_FIELDS)
+        return TROUPE_CORRUPT;
+    for (int i = 0; i < ROW_FIELDS; i++) {
+        troupe_slice array;
+        if (read_on(&whole, 4) == NULL || whole.left < 4)
+            return TROUPE_CORRUPT;
+        if (tp_pg_read_u32(whole.at) == UINT32_MAX) /* no rows any more */
+            return TROUPE_OK;
+        if (!read_piece(&whole, &array))
+            return TROUPE_CORRUPT;
+        field[i] = (reader){array.data, array.size};
+        if (read_on(&field[i], ARRAY_HEAD) == NULL)
+            return TROUPE_CORRUPT;
+    }
+    troupe_status status = TROUPE_OK;
+    while (status == TROUPE_OK && field[0].left != 0) {
+        troupe_slice kind;
+        troupe_store_item item = {0};
+        if (!read_piece(&field[0], &kind) || kind.size != 4 || !read_piece(&field[1], &item.key) ||
+            !read_piece(&field[2], &item.value))
+            return TROUPE_CORRUPT;
+        item.kind = tp_pg_read_u32(kind.data);
+        status = troupe_store_add(op, &item);
+    }
+    return status;
+}
+
 static void take_loaded(troupe_store_op *op, const PGresult *rows, int row)
 {
-    uint32_t kind = tp_pg_u32(rows, row, 1);
-    troupe_store_item item = {.kind = kind};
-    if (kind == UINT32_MAX) {
-        op->found = tp_pg_u64(rows, row, 2);
-        op->wake = tp_pg_u64(rows, row, 3);
-        if (PQgetisnull(rows, row, 5) != 0)
-            return;
-        item.kind = TROUPE_ROW_STATE;
-    } else {
-        item.key = tp_pg_bytes(rows, row, 4);
-    }
-    item.value = tp_pg_bytes(rows, row, 5);
-    if (op->status == TROUPE_OK)
+    op->found = tp_pg_u64(rows, row, 1);
+    op->wake = tp_pg_u64(rows, row, 2);
+    if (PQgetisnull(rows, row, 3) == 0) {
+        troupe_store_item item = {.kind = TROUPE_ROW_STATE, .value = tp_pg_bytes(rows, row, 3)};
         op->status = troupe_store_add(op, &item);
+    }
+    if (op->status == TROUPE_OK && PQgetisnull(rows, row, 4) == 0)
+        op->status = take_rows(op, tp_pg_bytes(rows, row, 4));
 }
 
 void tp_pg_load_finish(

@@ -13,6 +13,9 @@
  * 4. commit_plain and commit_full run as the only statement of their transaction, so a row of
  *    `actors` whose xmin is the running transaction was accepted by this very call.
  *
+ * Why has_rows: most actors have none, and looking for them would cost a load as much as the state
+ * does. It is raised with the first row and falls with an erase.
+ *
  * Why functions: the check of the writer, the change of a thousand actors and that of their rows
  * are one message, and one plan each that is kept. A refused actor is returned and never raised, so
  * it costs its neighbours nothing. Half of each page of `actors` is left free: then the new version
@@ -33,7 +36,7 @@ static const char tables[] =
     "CREATE TABLE @.actors ("
     " version int8 NOT NULL, time int8 NOT NULL, wake int8 NOT NULL,"
     " event_position int8 NOT NULL, event_time int8 NOT NULL, erased bool NOT NULL,"
-    " id bytea PRIMARY KEY, state bytea) WITH (fillfactor = 50);"
+    " has_rows bool NOT NULL, id bytea PRIMARY KEY, state bytea) WITH (fillfactor = 50);"
     "CREATE INDEX actors_wake ON @.actors (wake, id) WHERE wake <> 0;"
     "CREATE TABLE @.rows ("
     " kind int4 NOT NULL, id bytea NOT NULL, key bytea NOT NULL, value bytea NOT NULL,"
@@ -76,8 +79,9 @@ static const char functions[] =
     "  GET DIAGNOSTICS changed = ROW_COUNT;\n"
     " END IF;\n"
     " IF a_what & 1 <> 0 THEN\n"
-    "  INSERT INTO @.actors (version, time, wake, event_position, event_time, erased, id, state)"
-    "  SELECT 1, i.time, 0, 0, 0, false, i.id, i.state"
+    "  INSERT INTO @.actors (version, time, wake, event_position, event_time, erased,"
+    "   has_rows, id, state)"
+    "  SELECT 1, i.time, 0, 0, 0, false, false, i.id, i.state"
     "  FROM (SELECT unnest(a_ids) AS id, unnest(a_versions) AS version,"
     "   unnest(a_times) AS time, unnest(a_states) AS state) i"
     "  WHERE i.version = 0 ON CONFLICT (id) DO NOTHING;\n"
@@ -100,7 +104,9 @@ static const char functions[] =
     " IF NOT FOUND THEN RETURN @.refused_all(a_ids); END IF;\n"
     " IF a_what & 2 <> 0 THEN\n"
     "  UPDATE @.actors a SET version = i.version + 1, time = i.time, wake = i.wake,"
-    "   erased = i.flags & 8 <> 0, event_position = a.event_position + i.events,"
+    "   erased = i.flags & 8 <> 0,"
+    "   has_rows = a.has_rows AND i.flags & 2 = 0 OR i.flags & 16 <> 0, event_position = "
+    "a.event_position + i.events,"
     "   event_time = CASE WHEN i.events = 0 THEN a.event_time"
     "    ELSE greatest(a.event_time + 1, i.time) + i.events - 1 END,"
     "   state = CASE WHEN i.flags & 1 <> 0 THEN a.state ELSE i.state END"
@@ -111,9 +117,11 @@ static const char functions[] =
     "  GET DIAGNOSTICS changed = ROW_COUNT;\n"
     " END IF;\n"
     " IF a_what & 1 <> 0 THEN\n"
-    "  INSERT INTO @.actors (version, time, wake, event_position, event_time, erased, id, state)"
+    "  INSERT INTO @.actors (version, time, wake, event_position, event_time, erased,"
+    "   has_rows, id, state)"
     "  SELECT 1, i.time, i.wake, i.events, CASE WHEN i.events = 0 THEN 0"
-    "   ELSE i.time + i.events - 1 END, i.flags & 8 <> 0, i.id, i.state"
+    "   ELSE i.time + i.events - 1 END, i.flags & 8 <> 0, i.flags & 16 <> 0,"
+    "   i.id, i.state"
     "  FROM (SELECT unnest(a_ids) AS id, unnest(a_versions) AS version,"
     "   unnest(a_times) AS time, unnest(a_states) AS state, unnest(a_flags) AS flags,"
     "   unnest(a_wakes) AS wake, unnest(a_events) AS events) i"
@@ -190,12 +198,12 @@ static const char *const statements[TP_PG_STATEMENTS] = {
                            " WHERE s.pid <> pg_backend_pid() AND s.application_name IN"
                            " (SELECT 'troupe/' || w.writer FROM @.writers w"
                            "  WHERE w.open AND w.writer BETWEEN $1 AND $2)",
-    [TP_PG_LOAD] = "WITH i AS MATERIALIZED (SELECT unnest($1::bytea[]) AS id,"
-                   " generate_subscripts($1::bytea[], 1) AS place)"
-                   " SELECT i.place, -1 AS kind, a.version, a.wake, NULL::bytea, a.state"
-                   " FROM i JOIN @.actors a ON a.id = i.id"
-                   " UNION ALL SELECT i.place, r.kind, 0, 0, r.key, r.value"
-                   " FROM i JOIN @.rows r ON r.id = i.id",
+    [TP_PG_LOAD] =
+        "SELECT i.place, a.version, a.wake, a.state, CASE WHEN a.has_rows THEN"
+        " (SELECT ROW(array_agg(r.kind), array_agg(r.key), array_agg(r.value))"
+        "  FROM @.rows r WHERE r.id = a.id) END"
+        " FROM (SELECT unnest($1::bytea[]) AS id, generate_subscripts($1::bytea[], 1) AS place) i"
+        " JOIN @.actors a ON a.id = i.id",
     [TP_PG_READ_EVENTS] = "SELECT position, time, name, payload FROM @.events"
                           " WHERE id = $1 AND position >= $2 ORDER BY position LIMIT $3",
     [TP_PG_LIST_SNAPSHOTS] = "SELECT version, time FROM @.snapshots WHERE id = $1"
