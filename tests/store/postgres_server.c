@@ -2,76 +2,83 @@
 /*
  * Starts and stops a PostgreSQL server for a test; see the header.
  *
- * Threads: one.
+ * Threads: the test's one.
  */
 #include "postgres_server.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
-#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static int find_programs(postgres_server *server)
+bool postgres_server_is_installed(postgres_server *self)
 {
     glob_t found;
     if (glob("/usr/lib/postgresql/*/bin/postgres", 0, NULL, &found) != 0) {
         fprintf(stderr, "SKIPPED: PostgreSQL is not installed (make deps-test)\n");
-        return 77;
+        return false;
     }
     const char *newest = found.gl_pathv[found.gl_pathc - 1];
-    snprintf(server->programs, sizeof server->programs, "%.*s",
-        (int)(strrchr(newest, '/') - newest), newest);
+    snprintf(self->programs, sizeof self->programs, "%.*s", (int)(strrchr(newest, '/') - newest),
+        newest);
     globfree(&found);
-    server->as_other = getuid() == 0;
-    if (!server->as_other)
-        return 0;
+    if (getuid() != 0)
+        return true;
     const struct passwd *user = getpwnam("postgres");
     if (user == NULL) {
         fprintf(stderr, "SKIPPED: PostgreSQL refuses root, and there is no user postgres\n");
-        return 77;
+        return false;
     }
-    server->user = user->pw_uid;
-    server->group = user->pw_gid;
-    return 0;
+    self->server.user = user->pw_uid;
+    self->server.group = user->pw_gid;
+    return true;
 }
 
-/* In the child: never returns. The server ends with the test, however that ends. */
-static void become(const postgres_server *server, const char *program, char *const *arguments)
+static bool put_file(
+    const postgres_server *self, const char *name, const char *how, const char *text)
 {
-    char path[300], log[200];
-    snprintf(path, sizeof path, "%s/%s", server->programs, program);
-    snprintf(log, sizeof log, "%s/log", server->folder);
-    if (chdir(server->folder) != 0)
-        _exit(126);
-    if (server->as_other &&
-        (setgroups(0, NULL) != 0 || setgid(server->group) != 0 || setuid(server->user) != 0))
-        _exit(126);
-    prctl(PR_SET_PDEATHSIG, SIGQUIT);
-    int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (out < 0 || in < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
-        _exit(126);
-    execv(path, arguments);
-    _exit(127);
+    char path[SERVER_PATH + 32];
+    snprintf(path, sizeof path, "%s/data/%s", self->server.folder, name);
+    FILE *file = fopen(path, how);
+    if (file == NULL)
+        return false;
+    bool put = fputs(text, file) >= 0;
+    return fclose(file) == 0 && put;
 }
 
-static void show_log(const postgres_server *server)
+static bool make(postgres_server *self)
 {
-    char path[200], line[512];
-    snprintf(path, sizeof path, "%s/log", server->folder);
+    char program[SERVER_PATH + 16];
+    snprintf(program, sizeof program, "%s/initdb", self->programs);
+    const char *const argv[] = {program, "-D", "data", "-U", "postgres", "-A", "trust", "-E",
+        "UTF8", "--locale=C", "--no-sync", "--no-instructions", NULL};
+    return server_make_folder(&self->server, "postgres") && server_run(&self->server, argv) == 0 &&
+           put_file(self, "pg_hba.conf", "w",
+               "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
+}
+
+/* Its own word: the socket is there before the recovery is over. */
+static bool is_ready(void *user)
+{
+    postgres_server *self = user;
+    char path[SERVER_PATH + 32], text[512];
+    snprintf(path, sizeof path, "%s/data/postmaster.pid", self->server.folder);
+    FILE *file = fopen(path, "r");
+    size_t size = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file != NULL)
+        fclose(file);
+    text[size] = '\0';
+    int pid = 0;
+    return sscanf(text, "%d", &pid) == 1 && pid == self->server.pid &&
+           strstr(text, "ready") != NULL;
+}
+
+static void show_log(const postgres_server *self)
+{
+    char path[SERVER_PATH + 8], line[512];
+    snprintf(path, sizeof path, "%s/log", self->server.folder);
     FILE *log = fopen(path, "r");
     while (log != NULL && fgets(line, sizeof line, log) != NULL)
         fputs(line, stderr);
@@ -79,142 +86,41 @@ static void show_log(const postgres_server *server)
         fclose(log);
 }
 
-static int free_port(void)
+bool postgres_server_start(postgres_server *self, const char *settings)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int port = -1;
-    if (bind(fd, (struct sockaddr *)&address, size) == 0 &&
-        getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-        port = ntohs(address.sin_port);
-    close(fd);
-    return port;
-}
-
-static int set(const postgres_server *server, const char *settings)
-{
-    char path[200];
-    snprintf(path, sizeof path, "%s/data/postgresql.conf", server->folder);
-    FILE *file = fopen(path, "a");
-    if (file == NULL)
-        return 1;
-    fprintf(file,
+    char text[1024], program[SERVER_PATH + 16];
+    if (self->server.folder[0] == '\0' && !make(self)) {
+        show_log(self);
+        return false;
+    }
+    if (self->port == 0)
+        self->port = server_free_port();
+    snprintf(text, sizeof text,
         "\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = '%s'\n"
-        "logging_collector = off\n%s\n",
-        server->port, server->folder, settings);
-    return fclose(file);
+        "logging_collector = off\nautovacuum_naptime = 1s\n%s\n",
+        self->port, self->server.folder, settings);
+    snprintf(program, sizeof program, "%s/postgres", self->programs);
+    const char *const argv[] = {program, "-D", "data", NULL};
+    if (put_file(self, "postgresql.conf", "a", text) && server_start(&self->server, argv) &&
+        server_await(is_ready, self, 60))
+        return true;
+    show_log(self);
+    return false;
 }
 
-int postgres_server_create(postgres_server *server, const char *settings)
+void postgres_server_stop(postgres_server *self)
 {
-    *server = (postgres_server){0};
-    int missing = find_programs(server);
-    if (missing != 0)
-        return missing;
-    const char *temporary = getenv("TMPDIR");
-    snprintf(server->folder, sizeof server->folder, "%s/troupe-postgres-XXXXXX",
-        temporary != NULL ? temporary : "/tmp");
-    if (mkdtemp(server->folder) == NULL ||
-        (server->as_other && chown(server->folder, server->user, server->group) != 0))
-        return 1;
-    char *arguments[] = {"initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8",
-        "--locale=C", "--no-sync", "--no-instructions", NULL};
-    pid_t child = fork();
-    if (child == 0)
-        become(server, "initdb", arguments);
-    int status = 1;
-    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-        show_log(server);
-        return 1;
-    }
-    return postgres_server_start(server, settings);
+    server_end(&self->server, SIGINT); /* "fast" */
 }
 
-/* It takes connections, or its process has ended. */
-static int await(postgres_server *server)
+void postgres_server_remove(postgres_server *self)
 {
-    char path[200];
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(path, sizeof path, "%s/.s.PGSQL.%d", server->folder, server->port);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    /* The socket takes connections before the recovery is over: the file says "ready". */
-    snprintf(path, sizeof path, "%s/data/postmaster.pid", server->folder);
-    for (int i = 0; i < 3000; i++) {
-        char text[512] = "";
-        FILE *file = fopen(path, "r");
-        size_t size = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
-        if (file != NULL)
-            fclose(file);
-        text[size] = '\0';
-        if (atoi(text) == server->process && strstr(text, "ready") != NULL)
-            return 0;
-        if (waitpid(server->process, NULL, WNOHANG) != 0) {
-            server->process = 0;
-            break;
-        }
-        nanosleep(&(struct timespec){0, 10000000}, NULL); /* between two looks at the file */
-    }
-    show_log(server);
-    return 1;
+    server_end(&self->server, SIGQUIT);
+    server_remove_folder(&self->server);
 }
 
-int postgres_server_start(postgres_server *server, const char *more_settings)
+void postgres_server_url(const postgres_server *self, const char *options, char *url, size_t size)
 {
-    char *arguments[] = {"postgres", "-D", "data", NULL};
-    if (server->port == 0)
-        server->port = free_port();
-    if (set(server, more_settings) != 0)
-        return 1;
-    server->process = fork();
-    if (server->process == 0)
-        become(server, "postgres", arguments);
-    return server->process > 0 ? await(server) : 1;
-}
-
-void postgres_server_signal(postgres_server *server, int number)
-{
-    if (server->process > 0)
-        kill(server->process, number);
-}
-
-static void end(postgres_server *server, int number)
-{
-    if (server->process <= 0)
-        return;
-    kill(server->process, number);
-    while (waitpid(server->process, NULL, 0) < 0 && errno == EINTR)
-        ;
-    server->process = 0;
-}
-
-void postgres_server_stop(postgres_server *server)
-{
-    end(server, SIGINT); /* "fast" */
-}
-
-void postgres_server_kill(postgres_server *server)
-{
-    end(server, SIGQUIT); /* "immediate": nothing is tidied up, the next start recovers */
-}
-
-void postgres_server_destroy(postgres_server *server)
-{
-    postgres_server_kill(server);
-    if (server->folder[0] == '\0')
-        return;
-    pid_t child = fork();
-    if (child == 0) {
-        execlp("rm", "rm", "-rf", "--", server->folder, (char *)NULL);
-        _exit(127);
-    }
-    if (child > 0)
-        waitpid(child, NULL, 0);
-}
-
-void postgres_server_url(const postgres_server *server, const char *options, char *url, size_t size)
-{
-    snprintf(url, size, "postgres:///postgres?host=%s&port=%d&user=postgres%s%s", server->folder,
-        server->port, options[0] != '\0' ? "&" : "", options);
+    snprintf(url, size, "postgres:///postgres?host=%s&port=%d&user=postgres%s%s",
+        self->server.folder, self->port, options[0] != '\0' ? "&" : "", options);
 }

@@ -15,13 +15,14 @@
 typedef struct place {
     postgres_server server;
     char url[400];
+    char libpq[400]; /* without our options */
 } place;
 
 /* Everything that is stored, but not the schema: making it is what the first open does. */
 static int clean(void *user)
 {
     const place *self = user;
-    PGconn *conn = PQconnectdb(self->url);
+    PGconn *conn = PQconnectdb(self->libpq);
     PGresult *result = PQexec(conn,
         "DO $$ BEGIN IF to_regclass('troupe.format') IS NOT NULL THEN"
         " TRUNCATE troupe.writers, troupe.actors, troupe.rows, troupe.events, troupe.snapshots;"
@@ -38,19 +39,24 @@ int main(void)
 {
     static const troupe_provider provider = {
         sizeof provider, TROUPE_API_NUMBER, "postgres", tp_postgres_open};
-    place self;
-    int failed = postgres_server_create(&self.server, "");
-    if (failed == 0) {
-        postgres_server_url(&self.server, "", self.url, sizeof self.url);
-        conformance suite = {.name = "postgres",
-            .provider = &provider,
-            .url = self.url,
-            .clean = clean,
-            .user = &self,
-            .durable = true,
-            .shared = true};
-        failed = conformance_run(&suite);
+    place self = {0};
+    if (!postgres_server_is_installed(&self.server))
+        return 77;
+    if (!postgres_server_start(&self.server, "")) {
+        fprintf(stderr, "FAILED: PostgreSQL does not start\n");
+        postgres_server_remove(&self.server);
+        return 1;
     }
-    postgres_server_destroy(&self.server);
+    postgres_server_url(&self.server, "timeout=20s", self.url, sizeof self.url);
+    postgres_server_url(&self.server, "", self.libpq, sizeof self.libpq);
+    conformance suite = {.name = "postgres",
+        .provider = &provider,
+        .url = self.url,
+        .clean = clean,
+        .user = &self,
+        .durable = true,
+        .shared = true};
+    int failed = conformance_run(&suite);
+    postgres_server_remove(&self.server);
     return failed;
 }

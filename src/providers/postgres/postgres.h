@@ -80,6 +80,7 @@ typedef struct tp_pg_session {
     uint64_t writer; /* that this node opened; 0: none yet. Names its session at the server */
     bool weak;       /* the URL accepts settings that break P5 */
     bool durable;    /* with the settings found */
+    bool ended;      /* the server said that it ends the session */
     bool was_lost;
     char synchronous[16]; /* the setting in force */
     char *url;            /* for libpq, without our options */

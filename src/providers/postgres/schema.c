@@ -270,6 +270,14 @@ static troupe_status ask(
     }
     if (answer.outcome != TP_PG_REFUSED)
         return TROUPE_UNAVAILABLE;
+    if (strcmp(answer.state, "42501") == 0) {
+        char words[300];
+        (void)snprintf(words, sizeof words, "%.299s", session->error);
+        tp_pg_note(session,
+            "%s: GRANT CREATE ON DATABASE to this user, or open the store once as"
+            " one who has it and grant USAGE on schema %s and all in it",
+            words, session->schema);
+    }
     if (strncmp(answer.state, "42", 2) == 0 || strncmp(answer.state, "25", 2) == 0)
         return TROUPE_USAGE;
     return TROUPE_UNAVAILABLE;

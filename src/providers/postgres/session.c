@@ -257,6 +257,16 @@ tp_pg_answer tp_pg_receive(tp_pg_session *session, uint64_t deadline)
     return collect(session, false, deadline);
 }
 
+/* What the server says unasked. That it ends the session comes this way when nothing is under way;
+ * all else is of no use to a node, and libpq would print it. */
+static void on_notice(void *context, const PGresult *notice)
+{
+    tp_pg_session *session = context;
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+        session->ended = true;
+}
+
 /* ---- connecting ------------------------------------------------------------------------------ */
 
 static troupe_status refuse_connection(tp_pg_session *session, const char *why)
@@ -281,6 +291,9 @@ static troupe_status connect_to(tp_pg_session *session, uint64_t deadline)
         tp_pg_note(session, "postgres: no memory for a connection");
         return TROUPE_UNAVAILABLE;
     }
+    session->ended = false;
+    PQsetNoticeReceiver(session->conn, on_notice, session);
+    PQsetErrorContextVisibility(session->conn, PQSHOW_CONTEXT_NEVER);
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
     while (next != PGRES_POLLING_OK) {
         if (PQstatus(session->conn) == CONNECTION_BAD || next == PGRES_POLLING_FAILED)
@@ -388,16 +401,21 @@ troupe_status tp_pg_session_open(tp_pg_session *session, uint64_t deadline)
     return TROUPE_OK;
 }
 
-/* What the server said while nobody listened: its end, for one. */
+/* Reads what the server said while nobody listened: its end, for one. */
 static bool is_alive(tp_pg_session *session)
 {
+    enum { MESSAGES = 16 };
     struct pollfd polled = {.fd = PQsocket(session->conn), .events = POLLIN};
-    if (poll(&polled, 1, 0) > 0 &&
-        (PQconsumeInput(session->conn) == 0 || PQstatus(session->conn) != CONNECTION_OK)) {
-        drop_by_error(session);
-        return false;
+    for (int i = 0; i < MESSAGES && !session->ended && poll(&polled, 1, 0) > 0; i++) {
+        if (PQconsumeInput(session->conn) == 0)
+            break;
+        int busy = PQisBusy(session->conn); /* parses what has come */
+        (void)busy;
     }
-    return PQstatus(session->conn) == CONNECTION_OK;
+    if (!session->ended && PQstatus(session->conn) == CONNECTION_OK)
+        return true;
+    drop_by_error(session);
+    return false;
 }
 
 bool tp_pg_session_ready(tp_pg_session *session, uint64_t deadline)
