@@ -275,16 +275,19 @@ static troupe_status open_writer(tp_storage *self, char *error, size_t error_siz
     troupe_store_op op = {.kind = TROUPE_STORE_OPEN_WRITER,
         .allocator = self->allocator,
         .writer = self->env->wall(self->env)};
+    /* A row of which nobody knows whether it is there is left: no commit will have its number. */
     troupe_status status = TROUPE_CONFLICT;
-    for (int i = 0; i < WRITER_TRIES && status == TROUPE_CONFLICT; i++) {
+    for (int i = 0; i < WRITER_TRIES && (status == TROUPE_CONFLICT || status == TROUPE_UNKNOWN);
+         i++) {
         op.writer += i != 0;
         status = tp_storage_call(self, &op);
     }
+    self->port.writer = op.writer;
     if (status == TROUPE_OK) {
-        self->port.writer = op.writer;
-        troupe_store_op older = {
-            .kind = TROUPE_STORE_CLOSE_OLDER, .allocator = self->allocator, .writer = op.writer};
-        status = tp_storage_call(self, &older);
+        op.kind = TROUPE_STORE_CLOSE_OLDER;
+        status = TROUPE_UNKNOWN;
+        for (int i = 0; i < WRITER_TRIES && status == TROUPE_UNKNOWN; i++)
+            status = tp_storage_call(self, &op);
     }
     if (status != TROUPE_OK)
         snprintf(error, error_size, "the store is open, but takes no writer: %s",
