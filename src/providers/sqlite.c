@@ -39,6 +39,9 @@
 #define REDOS_CAREFUL 1
 #define REDOS_MOST    8
 
+/* Pages by which the log grows. */
+#define LOG_AHEAD 256
+
 const troupe_provider tp_sqlite_provider = {
     sizeof(troupe_provider), TROUPE_API_NUMBER, "sqlite", tp_sqlite_open};
 
@@ -338,12 +341,42 @@ static int on_log_written(void *context, sqlite3 *db, const char *schema, int pa
     return SQLITE_OK;
 }
 
+/* A sync of a file that grew costs several of one that did not (the file system's own log is
+ * written too), so the log grows by many pages at once: zeros, which are no frames. Where it grows
+ * by large transactions anyway, or there is no room, nothing is done. Only what is beyond the end
+ * is written. */
+static void extend_log(sqlite_store *self, size_t grown)
+{
+    static const char zeros[64 * 1024];
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    if (self->wal_pages + LOG_AHEAD / 4 < self->wal_room || grown > LOG_AHEAD / 2)
+        return;
+    self->wal_room = self->wal_pages + LOG_AHEAD;
+    if (sqlite3_file_control(self->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file) != SQLITE_OK ||
+        file == NULL || file->pMethods == NULL ||
+        file->pMethods->xFileSize(file, &size) != SQLITE_OK)
+        return;
+    sqlite3_int64 wanted = (sqlite3_int64)(self->wal_room * self->frame_size);
+    while (size < wanted) {
+        int piece = (int)sizeof zeros;
+        if (file->pMethods->xWrite(file, zeros, piece, size) != SQLITE_OK)
+            return;
+        size += piece;
+    }
+}
+
 /* Moves the log into the file when it is long. What fails is tried again when the log has grown by
  * as much again: nothing is lost by it. */
 static void check_log(sqlite_store *self)
 {
-    if (self->wal_pages < self->settings.wal || self->wal_pages < self->wal_retry)
+    size_t grown = self->wal_pages > self->wal_before ? self->wal_pages - self->wal_before : 0;
+    self->wal_before = self->wal_pages;
+    if (self->wal_pages < self->settings.wal || self->wal_pages < self->wal_retry) {
+        if (grown != 0)
+            extend_log(self, grown);
         return;
+    }
     int code = sqlite3_wal_checkpoint_v2(self->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (code == SQLITE_OK) {
         self->wal_pages = 0;

@@ -132,6 +132,9 @@ typedef struct sqlite_store {
      * the next open. */
     bool in_doubt;
     size_t wal_pages;  /* of the log, when the last transaction ended */
+    size_t wal_before; /* and the one before it */
+    size_t wal_room;   /* pages that the log's file has room for, as far as known */
+    size_t frame_size; /* bytes of a page in the log */
     size_t wal_retry;  /* after a checkpoint that failed: not before so many */
     bool is_failing;   /* said so in the log */
     char trouble[200]; /* the last one, for HEALTH; empty: none since the last write */

@@ -371,6 +371,10 @@ static troupe_status check_format(opening *at)
         code = ask(self, "SELECT count(*) FROM sqlite_schema", &tables);
     if (code != SQLITE_OK)
         return fail_code(at, code, "reading it");
+    /* Invariant 3. A new file has no log yet. */
+    code = sqlite3_wal_checkpoint_v2(self->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (code != SQLITE_OK)
+        return fail_code(at, code, "moving the log into the file");
     bool is_new = application == 0 && format == 0 && tables == 0;
     if (!is_new && application != APPLICATION)
         return FAIL(at, TROUPE_USAGE,
@@ -439,9 +443,11 @@ static troupe_status open_all(opening *at, const char *url)
         status = prepare(at);
     if (status != TROUPE_OK)
         return status;
-    int code = sqlite3_wal_checkpoint_v2(self->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int64_t page = 0;
+    int code = ask(self, "PRAGMA page_size", &page);
     if (code != SQLITE_OK)
-        return fail_code(at, code, "moving the log into the file");
+        return fail_code(at, code, "reading it");
+    self->frame_size = (size_t)page + 24;
     (void)snprintf(self->promises, sizeof self->promises,
         "sqlite %s, %.80s: one node; WAL, synchronous %s: %s", sqlite3_libversion(),
         self->settings.path, self->settings.relaxed ? "NORMAL" : "FULL",
