@@ -124,3 +124,11 @@ if(bench_sources)
     set_target_properties(bench_core PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
     target_link_options(bench_core PRIVATE ${TROUPE_LTO}) # as a program that links libtroupe.so has it
 endif()
+
+# A provider module by itself, beside the limit of its store.
+if(provider_modules)
+    add_executable(bench_provider "${CMAKE_SOURCE_DIR}/bench/providers/provider.c")
+    target_link_libraries(bench_provider PRIVATE troupe_shared troupe_flags ${CMAKE_DL_LIBS})
+    set_target_properties(bench_provider PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+endif()

@@ -82,39 +82,45 @@ static void decode_commits(troupe_store_op *const *ops, size_t count, const redi
     }
 }
 
-static troupe_status decode_load(troupe_store_op *op, const redisReply *reply)
+static troupe_status add_rows(troupe_store_op *op, const redisReply *rows)
+{
+    if (rows->type == REDIS_REPLY_NIL)
+        return TROUPE_OK;
+    troupe_status status = is_list(rows) && rows->elements % 2 == 0 ? TROUPE_OK : TROUPE_CORRUPT;
+    for (size_t i = 0; status == TROUPE_OK && i < rows->elements; i += 2) {
+        const redisReply *field = rows->element[i], *value = rows->element[i + 1];
+        if (!is_text(field) || !is_text(value) || field->len < 2)
+            return TROUPE_CORRUPT;
+        status = troupe_store_add(op, &(troupe_store_item){.kind = (uint32_t)(field->str[0] - '0'),
+                                          .key = {field->str + 1, field->len - 1},
+                                          .value = slice_of(value)});
+    }
+    return status;
+}
+
+/* m, state, rows. */
+static troupe_status decode_load(troupe_store_op *op, redisReply *const *parts)
 {
     meta found = {0};
-    const redisReply *state = NULL;
-    if (!is_list(reply) || reply->elements % 2 != 0)
-        return TROUPE_CORRUPT;
-    bool known = reply->elements == 0;
-    for (size_t i = 0; i < reply->elements; i += 2) {
-        const redisReply *field = reply->element[i];
-        if (!is_text(field) || !is_text(reply->element[i + 1]) || field->len == 0)
-            return TROUPE_CORRUPT;
-        if (field->len == 1 && field->str[0] == 'm')
-            known = read_meta(reply->element[i + 1], &found);
-        else if (field->len == 1 && field->str[0] == 's')
-            state = reply->element[i + 1];
-    }
-    if (!known)
+    if (parts[0]->type != REDIS_REPLY_NIL && !read_meta(parts[0], &found))
         return TROUPE_CORRUPT;
     op->found = found.version;
     op->wake = found.wake;
     troupe_status status = TROUPE_OK;
-    if (state != NULL)
+    if (is_text(parts[1]))
         status = troupe_store_add(
-            op, &(troupe_store_item){.kind = TROUPE_ROW_STATE, .value = slice_of(state)});
-    for (size_t i = 0; status == TROUPE_OK && i < reply->elements; i += 2) {
-        const redisReply *field = reply->element[i];
-        if (field->str[0] != 'r' || field->len < 2)
-            continue;
-        status = troupe_store_add(op, &(troupe_store_item){.kind = (uint32_t)(field->str[1] - '0'),
-                                          .key = {field->str + 2, field->len - 2},
-                                          .value = slice_of(reply->element[i + 1])});
+            op, &(troupe_store_item){.kind = TROUPE_ROW_STATE, .value = slice_of(parts[1])});
+    return status == TROUPE_OK ? add_rows(op, parts[2]) : status;
+}
+
+static void decode_loads(troupe_store_op *const *ops, size_t count, const redisReply *reply)
+{
+    bool good = is_list(reply) && reply->elements == 3 * count;
+    for (size_t i = 0; i < count; i++) {
+        ops[i]->status = good ? decode_load(ops[i], reply->element + 3 * i) : TROUPE_CORRUPT;
+        if (ops[i]->status != TROUPE_OK)
+            troupe_store_release(ops[i]); /* half of a result is none */
     }
-    return status;
 }
 
 /* One entry of a stream: its id, then t, time, n, name, p, payload. */
@@ -248,8 +254,6 @@ static troupe_status decode_number(troupe_store_op *op, const redisReply *reply)
 static troupe_status decode_one(troupe_store_op *op, const redisReply *reply)
 {
     switch (op->kind) {
-    case TROUPE_STORE_LOAD:
-        return decode_load(op, reply);
     case TROUPE_STORE_READ_EVENTS:
         return decode_events(op, reply);
     case TROUPE_STORE_LIST_SNAPSHOTS:
@@ -275,7 +279,11 @@ void tp_redis_decode(troupe_store_op *const *ops, size_t count, const redisReply
         decode_commits(ops, count, reply);
         return;
     }
+    if (ops[0]->kind == TROUPE_STORE_LOAD) {
+        decode_loads(ops, count, reply);
+        return;
+    }
     ops[0]->status = decode_one(ops[0], reply);
     if (ops[0]->status != TROUPE_OK && ops[0]->kind != TROUPE_STORE_HEALTH)
-        troupe_store_release(ops[0]); /* half of a result is none */
+        troupe_store_release(ops[0]);
 }

@@ -8,8 +8,8 @@
  * 1. A command is whole in the buffer or not there: when memory runs out in the middle, the buffer
  *    is cut back to where the command began.
  * 2. Commits that follow one another and have one writer share a script call, up to COMMITS and
- *    COMMIT_BYTES: what a call costs beside its work is more than half of a small commit, and while
- *    it runs nobody else is served.
+ *    COMMIT_BYTES, and so do loads, up to LOADS: what a call costs beside its work is more than
+ * half of a small commit, and while it runs nobody else is served.
  *
  * Threads: the store's.
  */
@@ -19,6 +19,7 @@
 
 enum {
     COMMITS = 128,
+    LOADS = 64,
     COMMIT_BYTES = 256 << 10,
     ID_ROOM = 1536, /* of the longest id's text form */
     HEX = 16,
@@ -201,7 +202,7 @@ static void put_what(tp_redis_buffer *buffer, const troupe_store_commit *commit)
 
 static void put_row(tp_redis_buffer *buffer, const troupe_store_row *row)
 {
-    const char head[2] = {row->remove ? 'd' : 'r', (char)('0' + row->kind)};
+    const char head[2] = {row->remove ? 'd' : 'p', (char)('0' + row->kind)};
     put_two(buffer, (troupe_slice){head, sizeof head}, row->key);
     tp_redis_put(buffer, row->remove ? (troupe_slice){NULL, 0} : row->value);
 }
@@ -209,14 +210,13 @@ static void put_row(tp_redis_buffer *buffer, const troupe_store_row *row)
 static void put_commit(tp_redis_buffer *buffer, const troupe_store_op *op)
 {
     const troupe_store_commit *commit = &op->commit;
-    char room[ID_ROOM], meta[TP_REDIS_META];
+    char meta[TP_REDIS_META];
     bool leaves_nothing =
         commit->erase && !commit->has_state && commit->row_count == 0 && commit->event_count == 0;
     char *end = write_hex(meta, op->version + 1);
     end = write_hex(end, commit->time);
     end = write_hex(end, commit->wake);
     *end = leaves_nothing ? 'x' : '-';
-    tp_redis_put(buffer, text_of(op->id, room));
     put_hex(buffer, op->version);
     tp_redis_put(buffer, (troupe_slice){meta, sizeof meta});
     put_what(buffer, commit);
@@ -228,6 +228,13 @@ static void put_commit(tp_redis_buffer *buffer, const troupe_store_op *op)
         tp_redis_put(buffer, commit->events[i].name);
         tp_redis_put(buffer, commit->events[i].payload);
     }
+}
+
+static void put_texts(tp_redis_buffer *buffer, troupe_store_op *const *ops, size_t count)
+{
+    char room[ID_ROOM];
+    for (size_t i = 0; i < count; i++)
+        tp_redis_put(buffer, text_of(ops[i]->id, room));
 }
 
 static size_t put_commits(tp_redis_buffer *buffer, const tp_redis_names *names,
@@ -252,6 +259,7 @@ static size_t put_commits(tp_redis_buffer *buffer, const tp_redis_names *names,
     put_script(buffer, names, TP_REDIS_COMMIT, arguments);
     put_hex(buffer, ops[0]->writer);
     put_number(buffer, taken);
+    put_texts(buffer, ops, taken);
     for (size_t i = 0; i < taken && !buffer->failed; i++)
         put_commit(buffer, ops[i]);
     return taken;
@@ -293,7 +301,7 @@ static void put_read_snapshot(
     char room[ID_ROOM];
     tp_redis_put_begin(buffer, 3);
     tp_redis_put_text(buffer, "HGET");
-    put_key(buffer, names, "s:", text_of(op->id, room));
+    put_key(buffer, names, "h:", text_of(op->id, room));
     put_hex(buffer, op->from);
 }
 
@@ -355,13 +363,15 @@ static void put_list_due(
     put_number(buffer, limit_of(op) + 1);
 }
 
-static void put_load(
-    tp_redis_buffer *buffer, const tp_redis_names *names, const troupe_store_op *op)
+static size_t put_loads(
+    tp_redis_buffer *buffer, const tp_redis_names *names, troupe_store_op *const *ops, size_t count)
 {
-    char room[ID_ROOM];
-    tp_redis_put_begin(buffer, 2);
-    tp_redis_put_text(buffer, "HGETALL");
-    put_key(buffer, names, "a:", text_of(op->id, room));
+    size_t taken = 1;
+    while (taken < count && taken < LOADS && ops[taken]->kind == TROUPE_STORE_LOAD)
+        taken++;
+    put_script(buffer, names, TP_REDIS_LOAD, taken);
+    put_texts(buffer, ops, taken);
+    return taken;
 }
 
 static bool put_one(tp_redis_buffer *buffer, const tp_redis_names *names, const troupe_store_op *op)
@@ -375,9 +385,6 @@ static bool put_one(tp_redis_buffer *buffer, const tp_redis_names *names, const 
         return true;
     case TROUPE_STORE_CLOSE_OLDER:
         put_writer(buffer, names, TP_REDIS_CLOSE_OLDER, op);
-        return true;
-    case TROUPE_STORE_LOAD:
-        put_load(buffer, names, op);
         return true;
     case TROUPE_STORE_READ_EVENTS:
         put_read_events(buffer, names, op);
@@ -414,6 +421,8 @@ size_t tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *names,
     *ret_status = TROUPE_OK;
     if (ops[0]->kind == TROUPE_STORE_COMMIT)
         taken = put_commits(buffer, names, ops, count, ret_status);
+    else if (ops[0]->kind == TROUPE_STORE_LOAD)
+        taken = put_loads(buffer, names, ops, count);
     else if (!put_one(buffer, names, ops[0]))
         *ret_status = TROUPE_USAGE;
     if (buffer->failed) {

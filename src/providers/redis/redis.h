@@ -51,6 +51,7 @@ TROUPE_CHECK troupe_status tp_redis_url_read(
 
 typedef enum tp_redis_script {
     TP_REDIS_COMMIT,
+    TP_REDIS_LOAD,
     TP_REDIS_OPEN_WRITER,
     TP_REDIS_CLOSE_WRITER,
     TP_REDIS_CLOSE_OLDER,
@@ -86,8 +87,9 @@ typedef struct tp_redis_names {
     char sha[TP_REDIS_SCRIPTS][TP_REDIS_SHA + 1];
 } tp_redis_names;
 
-/* Adds one command for ops[0], or for as many commits from there on as go into one script. Returns
- * how many: at least 1. TOO_LARGE, USAGE: ops[0] cannot be sent. NO_MEMORY is buffer->failed. */
+/* Adds one command for ops[0], or for as many commits or loads from there on as go into one script.
+ * Returns how many: at least 1. TOO_LARGE, USAGE: ops[0] cannot be sent. NO_MEMORY is
+ * buffer->failed. */
 size_t tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *names,
     troupe_store_op *const *ops, size_t count, troupe_status *ret_status);
 
