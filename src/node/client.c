@@ -55,14 +55,6 @@ static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method
     return TROUPE_OK;
 }
 
-/* Calls under way in the inbox, about: two counters, so that the two sides do not fight for one. */
-static uint32_t inbox_length(const tp_shard *shard)
-{
-    uint32_t left = atomic_load_explicit(&shard->inbox_left, memory_order_relaxed);
-    uint32_t length = atomic_load_explicit(&shard->inbox_entered, memory_order_relaxed) - left;
-    return (int32_t)length < 0 ? 0 : length;
-}
-
 /* Checks, and makes the call. */
 static troupe_status prepare(troupe_node *node, troupe_id id, const char *method,
     troupe_slice payload, const troupe_call_options *options, bool is_ask, bool waits,
@@ -84,7 +76,7 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
         atomic_fetch_add_explicit(&node->outside_crowded, 1, memory_order_relaxed);
         return TROUPE_BUSY;
     }
-    if (inbox_length(shard) >= shared->options.inbox_limit ||
+    if (tp_mpring_length(&shard->calls) >= shared->options.inbox_limit ||
         atomic_load_explicit(&shard->full_hints[hash % TP_FULL_HINTS], memory_order_relaxed) ==
             hash) {
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
@@ -101,11 +93,14 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
         atomic_fetch_add_explicit(&node->outside_no_memory, 1, memory_order_relaxed);
         return TROUPE_NO_MEMORY;
     }
-    uint64_t timeout = options != NULL ? options->timeout : 0;
-    if (timeout == 0)
-        timeout = is_ask ? shared->options.ask_timeout : TP_NEVER;
-    outside->entered = node->env->now(node->env);
-    outside->deadline = tp_time_after(outside->entered, timeout);
+    outside->timeout = options != NULL ? options->timeout : 0;
+    if (outside->timeout == 0)
+        outside->timeout = is_ask ? shared->options.ask_timeout : TP_NEVER;
+    outside->pulse = atomic_load_explicit(node->env->pulse, memory_order_relaxed);
+    /* The clock costs as much as the rest of this. One call in so many shows how long they wait. */
+    if (atomic_load_explicit(&shard->calls.entered, memory_order_relaxed) % TP_SAMPLE == 0 ||
+        !node->env->beats)
+        outside->entered = node->env->now(node->env);
     outside->is_ask = is_ask;
     outside->type = type;
     outside->hash = hash;
@@ -115,11 +110,14 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
     return TROUPE_OK;
 }
 
-static void enter(troupe_node *node, tp_outside *outside)
+static troupe_status enter(troupe_node *node, tp_outside *outside)
 {
     tp_shard *shard = node->shared.shards[tp_hash_shard(outside->hash, node->shared.shard_count)];
-    atomic_fetch_add_explicit(&shard->inbox_entered, 1, memory_order_relaxed);
-    tp_inbox_push(shard, &outside->inbound);
+    if (tp_outside_enter(shard, outside))
+        return TROUPE_OK;
+    tp_outside_release(outside);
+    atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
+    return TROUPE_BUSY;
 }
 
 static troupe_status fail(troupe_node *node, troupe_id id, const char *method,
@@ -150,8 +148,13 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
         return fail(node, id, method, ret_answer, status);
     }
     outside->waiter = &waiter;
-    uint64_t leave_at = tp_time_after(outside->deadline, STUCK_GRACE);
-    enter(node, outside);
+    uint64_t patience = tp_time_after(outside->timeout, STUCK_GRACE);
+    status = enter(node, outside);
+    if (status != TROUPE_OK) {
+        env->wait_end(env, &waiter);
+        return fail(node, id, method, ret_answer, status);
+    }
+    uint64_t leave_at = tp_time_after(env->now(env), patience);
     bool left = false;
     if (!env->wait(env, &waiter, leave_at)) {
         uint32_t pending = TP_OUTSIDE_PENDING;
@@ -212,8 +215,7 @@ troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, co
     TROUPE_TRY(prepare(client->node, id, method, payload, options, true, false, &outside));
     outside->done = done;
     outside->user = user;
-    enter(client->node, outside);
-    return TROUPE_OK;
+    return enter(client->node, outside);
 }
 
 troupe_status troupe_client_tell(troupe_client *client, troupe_id id, const char *method,
@@ -223,10 +225,10 @@ troupe_status troupe_client_tell(troupe_client *client, troupe_id id, const char
     for (uint32_t attempt = 1;; attempt++) {
         tp_outside *outside;
         troupe_status status = prepare(node, id, method, payload, options, false, false, &outside);
-        if (status == TROUPE_OK) {
-            enter(node, outside);
+        if (status == TROUPE_OK)
+            status = enter(node, outside);
+        if (status == TROUPE_OK)
             return TROUPE_OK;
-        }
         bool busy = troupe_status_kind(status) == TROUPE_KIND_BUSY;
         if (!busy || options == NULL || attempt >= options->retry.attempts ||
             node->env->is_runner(node->env))

@@ -82,6 +82,7 @@ struct tp_env {
     /* Coarse time: grows by one each 10 ms while a runner is awake. Read before and after each
      * turn, at the price of a load. Simulated: advanced by the world with its clock. */
     const _Atomic uint32_t *pulse;
+    bool beats; /* a thread moves the pulse; else it moves between steps only, by leaps */
     uint32_t cores;
     uint64_t memory; /* bytes of the machine */
 

@@ -296,6 +296,7 @@ troupe_status tp_real_env_create(const tp_real_options *options, tp_env **ret_en
     troupe_status status =
         tp_jobs_init(&env->jobs, allocator, options->blocking_threads, options->blocking_limit);
     if (status == TROUPE_OK) {
+        env->base.beats = !options->driven;
         status = options->driven ? fill_driven(env) : tp_pulse_start(env);
     }
     if (status != TROUPE_OK) {

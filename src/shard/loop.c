@@ -114,7 +114,7 @@ static bool has_turns(const tp_shard *shard)
 static bool has_arrivals(tp_runner *runner)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
-    if (shard->inbox_rest != NULL || !tp_mpsc_is_empty(&shard->inbox))
+    if (!tp_inbox_is_empty(shard))
         return true;
     if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_ENDED)
         return true;
@@ -164,7 +164,8 @@ static uint64_t step(tp_runner *runner)
 bool tp_shard_is_quiet(const tp_shard *shard)
 {
     return !has_turns(shard) && shard->parked_count == 0 && shard->queued == 0 &&
-           shard->pending == 0 && shard->leaving == 0 && !tp_links_wait(shard);
+           shard->pending == 0 && shard->leaving == 0 && !tp_links_wait(shard) &&
+           tp_mpring_is_empty(&shard->calls);
 }
 
 /* [watchdog] Whose step runs; false: none. Once `watchers` is raised, either tp_activation_free
@@ -204,6 +205,7 @@ static troupe_status create_parts(tp_shard *shard)
     TROUPE_TRY(tp_pool_init(
         &shard->pool, allocator, (uint16_t)shard->number, (uint16_t)count, shared->hostile));
     TROUPE_TRY(tp_index_init(&shard->table, allocator, 64));
+    TROUPE_TRY(tp_mpring_init(&shard->calls, allocator, shared->options.inbox_limit));
     TROUPE_TRY(tp_fibers_init(shard));
     shard->links = tp_allocate_zeroed(allocator, count * sizeof *shard->links);
     shard->incoming = tp_allocate_zeroed(allocator, count * sizeof(tp_spsc *));
@@ -304,6 +306,7 @@ void tp_shard_destroy(tp_shard *shard)
     tp_release(allocator, shard->links, count * sizeof *shard->links);
     tp_asks_deinit(shard);
     tp_outside_blocks_deinit(shard);
+    tp_mpring_deinit(&shard->calls, allocator);
     tp_lifecycle_abandon(shard);
     tp_fiber_pool_deinit(&shard->fibers);
     tp_index_deinit(&shard->table);

@@ -13,6 +13,9 @@
 #include "base/alloc.h"
 
 #define ANSWER_ROOM 128 /* at least, for the text of an answer in the block of its call */
+#define TP_BEAT     TROUPE_MILLISECONDS(10) /* of env's pulse */
+#define HOT_LINES   4   /* of a block: what comes before the answer, and a short tail */
+#define AHEAD       3   /* calls whose blocks are on their way to the cache */
 #define BLOCK_SIZE  512 /* of calls that nobody waits for: larger ones are not kept */
 #define BLOCKS_KEPT 256 /* at most twice: given back, and taken but not used yet */
 #define DRAIN_MAX \
@@ -24,20 +27,57 @@ void tp_inbox_push(tp_shard *shard, tp_inbound *inbound)
     shard->env->runner_wake(shard->env, &shard->runner);
 }
 
+bool tp_outside_enter(tp_shard *shard, tp_outside *outside)
+{
+    if (!tp_mpring_put(&shard->calls, outside))
+        return false;
+    shard->env->runner_wake(shard->env, &shard->runner);
+    return true;
+}
+
+static void arrive(tp_shard *shard, tp_outside *outside);
+
+static void prefetch(const tp_outside *outside)
+{
+    const char *at = (const char *)outside;
+    for (size_t line = 0; outside != NULL && line < HOT_LINES; line++)
+        __builtin_prefetch(at + TP_CACHE_LINE * line, 1); /* it is written to before long */
+}
+
+static uint32_t take_calls(tp_shard *shard)
+{
+    tp_mpring *calls = &shard->calls;
+    uint32_t taken = 0;
+    for (; taken < DRAIN_MAX; taken++) {
+        tp_outside *outside = tp_mpring_take(calls);
+        if (outside == NULL)
+            break;
+        prefetch(tp_mpring_peek(calls, AHEAD));
+        arrive(shard, outside);
+    }
+    if (taken != 0)
+        tp_mpring_publish(calls);
+    return taken;
+}
+
 bool tp_inbox_drain(tp_shard *shard)
 {
-    if (shard->inbox_rest == NULL) {
-        if (tp_mpsc_is_empty(&shard->inbox))
-            return false;
+    uint32_t taken = take_calls(shard);
+    if (shard->inbox_rest == NULL && !tp_mpsc_is_empty(&shard->inbox)) {
         shard->inbox_rest = tp_mpsc_drain(&shard->inbox);
+        /* What a thread did after its calls does not overtake them. */
+        shard->inbox_after = atomic_load_explicit(&shard->calls.entered, memory_order_relaxed);
     }
-    for (uint32_t i = 0; i < DRAIN_MAX && shard->inbox_rest != NULL; i++) {
+    if (TP_LIKELY(shard->inbox_rest == NULL) ||
+        (int32_t)(shard->calls.next - shard->inbox_after) < 0)
+        return !tp_inbox_is_empty(shard);
+    for (; taken < DRAIN_MAX && shard->inbox_rest != NULL; taken++) {
         tp_mpsc_node *node = shard->inbox_rest;
         shard->inbox_rest = node->next;
         tp_inbound *inbound = TP_CONTAINER(node, tp_inbound, node);
         inbound->arrive(shard, inbound);
     }
-    return shard->inbox_rest != NULL;
+    return !tp_inbox_is_empty(shard);
 }
 
 /* ---- answers that live outside: one block with payload, content type and message ----------- */
@@ -98,7 +138,7 @@ void tp_outside_release(tp_outside *outside)
 
 static void give_back(tp_shard *shard, tp_outside *outside)
 {
-    tp_mpsc_node *node = &outside->inbound.node;
+    tp_mpsc_node *node = &outside->node;
     tp_mpsc_node *top = atomic_load_explicit(&shard->blocks_back, memory_order_relaxed);
     if (top == NULL)
         shard->blocks_back_count = 0;
@@ -118,7 +158,7 @@ static void give_back(tp_shard *shard, tp_outside *outside)
 static void release_all(tp_mpsc_node *node)
 {
     while (node != NULL) {
-        tp_outside *outside = TP_CONTAINER(node, tp_outside, inbound.node);
+        tp_outside *outside = TP_CONTAINER(node, tp_outside, node);
         node = node->next;
         tp_outside_answer_release(&outside->block);
     }
@@ -137,13 +177,12 @@ static tp_outside *take_back(tp_shard *shard)
     tp_mpsc_node *rest = node->next;
     tp_mpsc_node *none = NULL;
     if (rest != NULL) {
-        for (size_t line = 0; line < 4; line++)
-            __builtin_prefetch((char *)TP_CONTAINER(rest, tp_outside, inbound.node) + 64 * line, 1);
+        prefetch(TP_CONTAINER(rest, tp_outside, node));
         if (!atomic_compare_exchange_strong_explicit(
                 &shard->blocks_taken, &none, rest, memory_order_release, memory_order_relaxed))
             release_all(rest); /* another thread left some meanwhile: those are enough */
     }
-    return TP_CONTAINER(node, tp_outside, inbound.node);
+    return TP_CONTAINER(node, tp_outside, node);
 }
 
 void tp_outside_blocks_deinit(tp_shard *shard)
@@ -153,9 +192,9 @@ void tp_outside_blocks_deinit(tp_shard *shard)
 }
 
 /* The waiter is signalled last: from then on the caller has the block. */
-static void hand_back(tp_outside *outside, const troupe_answer *answer)
+static void hand_back(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
 {
-    tp_shared *shared = outside->shared;
+    tp_shared *shared = shard->shared;
     tp_waiter *waiter = outside->waiter;
     troupe_answer *to = &outside->answer;
     if (text_size(answer) <= outside->block.size - offsetof(tp_outside, tail)) {
@@ -177,7 +216,7 @@ static void hand_back(tp_outside *outside, const troupe_answer *answer)
 void tp_outside_complete(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
 {
     if (outside->waiter != NULL) {
-        hand_back(outside, answer);
+        hand_back(shard, outside, answer);
         return;
     }
     if (outside->done != NULL)
@@ -218,11 +257,19 @@ static tp_message *make_message(tp_shard *shard, const tp_outside *outside)
     return tp_message_make(&shard->pool, &parts);
 }
 
-static void arrive(tp_shard *shard, tp_inbound *inbound)
+/* When its time is over. The clock of the pass that takes it in is as good as its caller's while
+ * the pulse has not moved in between, and else late by two beats at most, never early. */
+static uint64_t deadline_of(const tp_shard *shard, const tp_outside *outside)
 {
-    tp_outside *outside = TP_CONTAINER(inbound, tp_outside, inbound);
-    uint32_t left = atomic_load_explicit(&shard->inbox_left, memory_order_relaxed);
-    atomic_store_explicit(&shard->inbox_left, left + 1, memory_order_relaxed);
+    if (outside->timeout == TP_NEVER || outside->entered != 0)
+        return tp_time_after(outside->entered, outside->timeout);
+    int32_t beats = (int32_t)(shard->pulse - outside->pulse); /* the caller's may be newer */
+    uint64_t age = beats > 1 ? (uint64_t)(beats - 1) * TP_BEAT : 0;
+    return tp_time_after(shard->now - (age < shard->now ? age : 0), outside->timeout);
+}
+
+static void arrive(tp_shard *shard, tp_outside *outside)
+{
     tp_message *message = make_message(shard, outside);
     if (message == NULL) {
         tp_count(&shard->counters.no_memory);
@@ -233,11 +280,11 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
     message->type = outside->type;
     message->hash = outside->hash;
     message->method = outside->method;
-    message->deadline = outside->deadline;
+    message->deadline = deadline_of(shard, outside);
     message->from_shard = (uint16_t)shard->number;
-    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !shard->shared->options.no_metrics) {
+    if (TP_UNLIKELY(outside->entered != 0) && !shard->shared->options.no_metrics) {
         message->flags |= TP_MESSAGE_TIMED;
-        message->arrived = outside->entered != 0 ? outside->entered : shard->now;
+        message->arrived = outside->entered;
     }
     if (!outside->is_ask) {
         tp_count(&shard->counters.tells);
@@ -246,7 +293,7 @@ static void arrive(tp_shard *shard, tp_inbound *inbound)
         return;
     }
     tp_ask *ask;
-    troupe_status status = tp_ask_open(shard, TP_ASK_OUTSIDE, outside->deadline, outside->type,
+    troupe_status status = tp_ask_open(shard, TP_ASK_OUTSIDE, message->deadline, outside->type,
         outside->hash, &message->from, &ask);
     if (status != TROUPE_OK) {
         tp_pool_give(&shard->pool, message);
@@ -289,8 +336,6 @@ tp_outside *tp_outside_make(tp_shard *shard, const tp_message_parts *parts, bool
         return NULL;
     memset(outside, 0, offsetof(tp_outside, answer));
     outside->block = (tp_outside_block){allocator, size};
-    outside->inbound.arrive = arrive;
-    outside->shared = shard->shared;
     outside->content_size = (uint16_t)content.size;
     outside->key_size = (uint16_t)parts->key.size;
     outside->partition_size = (uint16_t)parts->partition.size;

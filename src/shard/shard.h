@@ -24,6 +24,7 @@
 #include "base/histogram.h"
 #include "base/index.h"
 #include "base/list.h"
+#include "base/mpring.h"
 #include "base/mpsc.h"
 #include "base/pool.h"
 #include "base/prng.h"
@@ -315,17 +316,17 @@ typedef struct tp_outside_block {
  * back, but for a blocking ask that it answers: that goes back to the caller with the answer. */
 struct tp_outside {
     tp_outside_block block; /* first: the owner of an answer that fits into the tail */
-    tp_inbound inbound;
-    tp_shared *shared;
+    tp_mpsc_node node;      /* among the blocks to be used again */
     const tp_type *type;
     uint64_t hash;
-    uint64_t deadline;
-    uint64_t entered;
+    uint64_t timeout;
+    uint64_t entered; /* 0: the clock was not read; then about when is told by `pulse` */
     troupe_cancel *cancel;
     tp_waiter *waiter;        /* of the blocking form; its caller's, unless that has left */
     troupe_client_done *done; /* of the callback form */
     void *user;
     _Atomic uint32_t state; /* of the blocking form: the shard answers, or the caller leaves */
+    uint32_t pulse;         /* as the call was made */
     uint32_t payload_size;
     uint16_t content_size; /* without its 0 */
     uint16_t key_size;
@@ -452,11 +453,11 @@ struct tp_shard {
     uint32_t subscription_count;
 
     tp_mpsc_node *inbox_rest; /* drained, not yet taken in */
+    uint32_t inbox_after;     /* calls that entered before it was drained go first */
     _Alignas(TP_CACHE_LINE) _Atomic uint64_t
-        full_hints[TP_FULL_HINTS];                       /* [any] hashes of full mailboxes */
-    _Alignas(TP_CACHE_LINE) tp_mpsc inbox;               /* [any] */
-    _Atomic uint32_t inbox_entered;                      /* [any] outside calls pushed, ever */
-    _Alignas(TP_CACHE_LINE) _Atomic uint32_t inbox_left; /* taken out, ever; read by [any] */
+        full_hints[TP_FULL_HINTS];         /* [any] hashes of full mailboxes */
+    _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
+    tp_mpring calls;                       /* [any] tp_outside */
     /* Blocks of calls, to be used again: given back by the shard, and what outside threads took of
      * that and did not use yet. */
     _Alignas(TP_CACHE_LINE) _Atomic(tp_mpsc_node *) blocks_back;  /* [any] takes all */
@@ -746,6 +747,12 @@ void tp_victim_arrived(tp_shard *shard, tp_message *victim);
 /* outside.c */
 void tp_inbox_push(tp_shard *shard, tp_inbound *inbound); /* [any thread] and wakes it */
 bool tp_inbox_drain(tp_shard *shard);
+static inline bool tp_inbox_is_empty(const tp_shard *shard)
+{
+    return shard->inbox_rest == NULL && tp_mpsc_is_empty(&shard->inbox) &&
+           tp_mpring_is_empty(&shard->calls);
+}
+bool tp_outside_enter(tp_shard *shard, tp_outside *outside); /* [any thread] false: no room */
 void tp_outside_complete(
     tp_shard *shard, tp_outside *outside, const troupe_answer *answer); /* [shard] */
 void tp_outside_answer_release(void *block); /* the owner of an answer that lives outside */

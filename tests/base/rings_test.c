@@ -2,6 +2,7 @@
 /*
  * The ring and the inbox: order, limits, and two threads that hammer them.
  */
+#include "base/mpring.h"
 #include "base/mpsc.h"
 #include "base/prng.h"
 #include "base/spsc.h"
@@ -181,6 +182,85 @@ static void inbox_keeps_the_order_of_each_sender_and_wakes_once_a_drain(void **s
     assert_int_equal(firsts, drains);
 }
 
+static void shared_ring_takes_its_limit_and_no_more(void **state)
+{
+    (void)state;
+    int items[7];
+    for (uint32_t limit = 1; limit <= 7; limit++) {
+        failing memory;
+        failing_init(&memory);
+        tp_mpring ring = {0};
+        assert_int_equal(tp_mpring_init(&ring, &memory.allocator, limit), TROUPE_OK);
+        ring.entered = ring.left = ring.next = UINT32_MAX - 9; /* the counts wrap */
+        for (int round = 0; round < 5; round++) {
+            assert_true(tp_mpring_is_empty(&ring));
+            assert_null(tp_mpring_take(&ring));
+            for (uint32_t i = 0; i < limit; i++)
+                assert_true(tp_mpring_put(&ring, &items[i]));
+            assert_false(tp_mpring_put(&ring, &items[0]));
+            assert_int_equal(tp_mpring_length(&ring), limit);
+            for (uint32_t i = 0; i < limit; i++) {
+                assert_ptr_equal(tp_mpring_peek(&ring, 0), &items[i]);
+                assert_ptr_equal(tp_mpring_take(&ring), &items[i]);
+            }
+            assert_false(tp_mpring_put(&ring, &items[0])); /* not published yet */
+            tp_mpring_publish(&ring);
+            assert_int_equal(tp_mpring_length(&ring), 0);
+        }
+        tp_mpring_deinit(&ring, &memory.allocator);
+        assert_int_equal(memory.bytes, 0);
+        assert_int_equal(memory.wrong_sizes, 0);
+    }
+}
+
+typedef struct putter {
+    tp_mpring *ring;
+    letter *letters;
+    uint32_t from;
+} putter;
+
+static void *put_all(void *argument)
+{
+    putter *self = argument;
+    for (uint32_t i = 0; i < PUSHES; i++) {
+        self->letters[i].from = self->from;
+        self->letters[i].number = i;
+        while (!tp_mpring_put(self->ring, &self->letters[i]))
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void shared_ring_keeps_the_order_of_each_sender(void **state)
+{
+    (void)state;
+    tp_mpring ring = {0};
+    assert_int_equal(tp_mpring_init(&ring, tp_allocator_system(), 50), TROUPE_OK);
+    putter putters[PUSHERS];
+    pthread_t threads[PUSHERS];
+    for (uint32_t i = 0; i < PUSHERS; i++) {
+        putters[i] = (putter){&ring, calloc(PUSHES, sizeof(letter)), i};
+        assert_int_equal(pthread_create(&threads[i], NULL, put_all, &putters[i]), 0);
+    }
+    uint32_t expected[PUSHERS] = {0};
+    for (uint32_t got = 0; got < PUSHERS * PUSHES;) {
+        letter *l = tp_mpring_take(&ring);
+        if (l == NULL) {
+            tp_mpring_publish(&ring);
+            sched_yield();
+            continue;
+        }
+        got++;
+        assert_int_equal(l->number, expected[l->from]++);
+    }
+    for (uint32_t i = 0; i < PUSHERS; i++) {
+        pthread_join(threads[i], NULL);
+        free(putters[i].letters);
+    }
+    assert_true(tp_mpring_is_empty(&ring));
+    tp_mpring_deinit(&ring, tp_allocator_system());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +268,8 @@ int main(void)
         cmocka_unit_test(ring_says_so_when_memory_is_refused),
         cmocka_unit_test(ring_hands_over_everything_in_order_between_two_threads),
         cmocka_unit_test(inbox_keeps_the_order_of_each_sender_and_wakes_once_a_drain),
+        cmocka_unit_test(shared_ring_takes_its_limit_and_no_more),
+        cmocka_unit_test(shared_ring_keeps_the_order_of_each_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
