@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -267,6 +268,43 @@ static void bytes_of_the_first_version_are_read_and_written_for_ever(void **stat
     assert_string_equal(back.owner, "ada");
 }
 
+static troupe_slice read_golden(const char *name, char *out, size_t capacity)
+{
+    char path[1024];
+    const char *source = getenv("TROUPE_SOURCE");
+    snprintf(path, sizeof path, "%s/tests/schema/golden/%s", source != NULL ? source : ".", name);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        fail_msg("%s cannot be read: set TROUPE_SOURCE to the repository", path);
+    size_t size = fread(out, 1, capacity, file);
+    fclose(file);
+    return troupe_slice_of(out, size);
+}
+
+/* As above, with a field of each kind and shape. */
+static void each_kind_is_read_and_written_for_ever(void **state)
+{
+    (void)state;
+    char bytes[2048], text[2048], error[256] = "";
+    struct everything it, same;
+    troupe_slice packed = read_golden("everything.bin", bytes, sizeof bytes);
+    troupe_slice json = read_golden("everything.json", text, sizeof text);
+    troupe_buffer buffer = {NULL, (char[2048]){0}, 0, 2048};
+    if (troupe_schema_decode(&everything_schema, packed, &it, NULL, error, sizeof error) !=
+        TROUPE_OK)
+        fail_msg("%s", error);
+    assert_int_equal(
+        troupe_schema_from_json(&everything_schema, json, &same, NULL, error, sizeof error),
+        TROUPE_OK);
+    assert_true(troupe_schema_equal(&everything_schema, &it, &same));
+    assert_int_equal(it.i64, -70000);
+    assert_string_equal(it.way[0].label, "unnamed");
+    assert_int_equal(troupe_schema_encode(&everything_schema, &same, &buffer, NULL, 0), TROUPE_OK);
+    assert_true(troupe_slice_equal(troupe_buffer_slice(&buffer), packed));
+    troupe_schema_free(&everything_schema, &it, NULL);
+    troupe_schema_free(&everything_schema, &same, NULL);
+}
+
 static void json_reads_as_a_person_expects(void **state)
 {
     (void)state;
@@ -350,6 +388,7 @@ int main(void)
         cmocka_unit_test(each_failed_allocation_is_no_memory_and_leaks_nothing),
         cmocka_unit_test(a_fixed_buffer_is_full_and_says_so),
         cmocka_unit_test(bytes_of_the_first_version_are_read_and_written_for_ever),
+        cmocka_unit_test(each_kind_is_read_and_written_for_ever),
         cmocka_unit_test(json_reads_as_a_person_expects),
         cmocka_unit_test(a_tree_of_its_own_kind_is_carried),
         cmocka_unit_test(what_is_nested_too_deep_is_refused_and_not_followed),
