@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# The shared libraries export names that begin with troupe_ and nothing else, and libtroupe.so exports
-# every function that the public headers declare.
+# The shared libraries export names that begin with troupe_ and nothing else, provider modules only
+# their entry, and libtroupe.so exports every function that the public headers declare.
 set -u
 build=${TROUPE_BUILD:?is set by ctest}
 source=${TROUPE_SOURCE:?is set by ctest}
@@ -28,6 +28,15 @@ for library in libtroupe.so libtroupe_testkit.so; do
         bad=1
     fi
     echo "$library exports $(grep -c '^troupe_' "$work/$library") names"
+done
+
+for module in "$build"/libtroupe_*.so; do
+    case $module in */libtroupe_testkit.so | *'*'*) continue ;; esac
+    if [ "$(names "$module")" != troupe_provider_entry ]; then
+        echo "FAILED: $module exports other names than troupe_provider_entry:"
+        names "$module" | head -n 20
+        bad=1
+    fi
 done
 
 if [ -e "$work/libtroupe.so" ]; then

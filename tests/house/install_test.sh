@@ -60,6 +60,14 @@ for program in troupe trouped; do
 done
 echo 'ok: installed programs find their library'
 
+for module in "$build"/libtroupe_*.so; do
+    if [ -e "$module" ] && [ ! -e "$LD_LIBRARY_PATH/${module##*/}" ]; then
+        echo "FAILED: ${module##*/} is not installed beside libtroupe.so"
+        exit 1
+    fi
+done
+echo 'ok: provider modules are beside the library'
+
 if [ -x "$build/troupe" ]; then
     (unset LD_LIBRARY_PATH; "$work/moved/bin/troupe" completion) |
         cmp - "$work/moved/share/bash-completion/completions/troupe"
