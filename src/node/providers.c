@@ -53,7 +53,8 @@ static bool load(search *self, const char *folder, size_t size)
     self->module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (self->module == NULL) {
         const char *said = dlerror();
-        if (said != NULL && strstr(said, "No such file") == NULL)
+        if (said != NULL && strstr(said, "No such file") == NULL &&
+            strstr(said, "Not a directory") == NULL)
             snprintf(self->last, sizeof self->last, "; %s", said);
     }
     return self->module != NULL;

@@ -24,6 +24,7 @@
 #define INLINE_GROUP 16
 #define WRITER_TRIES 1000
 #define SPIN         TROUPE_MICROSECONDS(5)
+#define PATIENCE     TROUPE_SECONDS(2) /* of a node that closes; then the store hurries */
 
 struct tp_storage {
     tp_store_port port;
@@ -218,7 +219,8 @@ static void call_ignored(troupe_store_op *op)
     (void)op;
 }
 
-troupe_status tp_storage_call(tp_storage *storage, troupe_store_op *op)
+/* After `patience` the store is told to hurry. */
+static troupe_status call_within(tp_storage *storage, troupe_store_op *op, uint64_t patience)
 {
     op->next = NULL;
     if (!storage->has_runner) {
@@ -232,9 +234,20 @@ troupe_status tp_storage_call(tp_storage *storage, troupe_store_op *op)
     op->owner = &self;
     op->done = call_done;
     storage->port.submit(&storage->port, op);
-    env->wait(env, &self.waiter, TP_NEVER);
+    uint64_t now = env->now(env);
+    uint64_t deadline = patience < TP_NEVER - now ? now + patience : TP_NEVER;
+    if (!env->wait(env, &self.waiter, deadline)) {
+        if (storage->store->hurry != NULL)
+            storage->store->hurry(storage->store);
+        env->wait(env, &self.waiter, TP_NEVER);
+    }
     env->wait_end(env, &self.waiter);
     return op->status;
+}
+
+troupe_status tp_storage_call(tp_storage *storage, troupe_store_op *op)
+{
+    return call_within(storage, op, TP_NEVER);
 }
 
 /* ---- what providers are lent ---------------------------------------------------------------- */
@@ -344,8 +357,6 @@ static tp_storage *create(const tp_storage_options *options)
 static void destroy(tp_storage *self)
 {
     if (self->has_runner) {
-        if (self->store->hurry != NULL)
-            self->store->hurry(self->store);
         atomic_store_explicit(&self->closes, true, memory_order_release);
         self->env->runner_wake(self->env, &self->runner);
         self->env->runner_join(self->env, &self->runner);
@@ -414,9 +425,7 @@ void tp_storage_close(tp_storage *storage)
     troupe_store_op op = {.kind = TROUPE_STORE_CLOSE_WRITER,
         .allocator = storage->allocator,
         .writer = storage->port.writer};
-    if (storage->has_runner && storage->store->hurry != NULL)
-        storage->store->hurry(storage->store);
-    troupe_status status = tp_storage_call(storage, &op);
+    troupe_status status = call_within(storage, &op, PATIENCE);
     if (status != TROUPE_OK) /* the next run closes it */
         TP_LOG(storage->log, TROUPE_LOG_WARN, "writer_not_closed",
             TP_FIELDS(tp_field_string("status", troupe_status_name(status))),

@@ -32,7 +32,7 @@ typedef struct fake {
     troupe_store store;
     pthread_mutex_t gate; /* held by the test: a run waits */
     _Atomic uint32_t runs_begun;
-    _Atomic bool hurried, closed;
+    _Atomic bool is_stuck, hurried, closed;
     /* of the store's thread, read when it has ended */
     uint32_t groups;
     size_t largest;
@@ -66,6 +66,8 @@ static void fake_run(troupe_store *store, troupe_store_op *const *ops, size_t co
 {
     fake *self = (fake *)store;
     atomic_fetch_add(&self->runs_begun, 1);
+    while (atomic_load(&self->is_stuck) && !atomic_load(&self->hurried))
+        sched_yield();
     pthread_mutex_lock(&self->gate);
     pthread_mutex_unlock(&self->gate);
     self->groups++;
@@ -319,9 +321,22 @@ static void closing_ends_all_that_waits(void **state)
     tp_storage_close(self.storage);
     self.storage = NULL;
     assert_int_equal(atomic_load(&all->done), LIMIT);
-    assert_true(atomic_load(&self.fake.hurried));
+    assert_false(atomic_load(&self.fake.hurried)); /* there was no need to */
     teardown(&self);
     free(all);
+}
+
+static void a_store_that_is_stuck_is_hurried_when_the_node_closes(void **state)
+{
+    (void)state;
+    scene self;
+    setup(&self, false);
+    assert_int_equal(open_fake(&self), TROUPE_OK);
+    atomic_store(&self.fake.is_stuck, true);
+    tp_storage_close(self.storage); /* ends */
+    self.storage = NULL;
+    assert_true(atomic_load(&self.fake.hurried));
+    teardown(&self);
 }
 
 static void an_immediate_store_runs_on_the_thread_that_submits(void **state)
@@ -445,6 +460,7 @@ int main(void)
         cmocka_unit_test(operations_of_one_thread_run_in_their_order),
         cmocka_unit_test(beyond_the_limit_is_busy_at_once),
         cmocka_unit_test(closing_ends_all_that_waits),
+        cmocka_unit_test(a_store_that_is_stuck_is_hurried_when_the_node_closes),
         cmocka_unit_test(an_immediate_store_runs_on_the_thread_that_submits),
         cmocka_unit_test(a_driven_node_has_a_thread_for_its_store),
         cmocka_unit_test(an_unknown_scheme_names_the_known_ones_and_where_it_was_looked_for),
