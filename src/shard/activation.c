@@ -87,6 +87,7 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
         tp_pool_give(&shard->pool, extras);
     }
     shard->active--;
+    shard->departures++;
     while (TP_UNLIKELY(atomic_fetch_add_explicit(&shard->watchers, 0, memory_order_acq_rel) != 0)) {
         /* the watchdog copies an id: well under a microsecond */
     }

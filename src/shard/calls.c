@@ -9,10 +9,22 @@
 #include "base/id.h"
 #include "base/text.h"
 
-static troupe_status set_target(tp_shard *shard, troupe_id id, tp_target *ret)
+static inline const tp_type *find_type(tp_shard *shard, troupe_slice name)
+{
+    const tp_type **hint = &shard->hints.types[((uintptr_t)name.data ^ name.size) % TP_HINTS];
+    if (TP_LIKELY(*hint != NULL && (*hint)->name.size == name.size &&
+                  tp_bytes_are_equal((*hint)->name.data, name.data, name.size)))
+        return *hint;
+    const tp_type *type = tp_types_find(&shard->shared->types, name);
+    if (type != NULL)
+        *hint = type;
+    return type;
+}
+
+static inline troupe_status set_target(tp_shard *shard, troupe_id id, tp_target *ret)
 {
     const tp_types *types = &shard->shared->types;
-    ret->type = tp_types_find(types, id.type);
+    ret->type = find_type(shard, id.type);
     if (TP_UNLIKELY(ret->type == NULL))
         return TROUPE_NO_TYPE;
     if (TP_UNLIKELY(id.key.size - 1 >= TP_KEY_MAX))
@@ -26,7 +38,8 @@ static troupe_status set_target(tp_shard *shard, troupe_id id, tp_target *ret)
     return TROUPE_OK;
 }
 
-static troupe_status set_method(const tp_type *type, const char *name, tp_callee *ret)
+static troupe_status find_method(
+    tp_shard *shard, const tp_type *type, const char *name, uint32_t at, tp_callee *ret)
 {
     troupe_slice slice = troupe_str(name);
     int32_t number = tp_type_method(type, slice);
@@ -34,7 +47,24 @@ static troupe_status set_method(const tp_type *type, const char *name, tp_callee
         return TROUPE_NO_METHOD;
     ret->number = (uint16_t)number;
     ret->name = number == TP_METHOD_OTHER ? slice : (troupe_slice){NULL, 0};
+    if (number != TP_METHOD_OTHER) {
+        shard->hints.methods[at].type = type;
+        shard->hints.methods[at].number = (uint32_t)number;
+    }
     return TROUPE_OK;
+}
+
+static inline troupe_status set_method(
+    tp_shard *shard, const tp_type *type, const char *name, tp_callee *ret)
+{
+    uint32_t at = (uint32_t)((uintptr_t)name ^ type->number) % TP_HINTS;
+    uint32_t number = shard->hints.methods[at].number;
+    if (TP_LIKELY(shard->hints.methods[at].type == type && name != NULL &&
+                  strcmp(type->methods[number].name.data, name) == 0)) {
+        *ret = (tp_callee){{NULL, 0}, (uint16_t)number};
+        return TROUPE_OK;
+    }
+    return find_method(shard, type, name, at, ret);
 }
 
 static inline tp_callee selected(troupe_selector selector)
@@ -113,7 +143,7 @@ __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn
     }
     const tp_activation *self = turn->actor;
     tp_message_parts parts = {.caller = self + 1, .payload = payload};
-    tp_message head = {.hash = near->hash,
+    tp_message_head head = {.hash = near->hash,
         .type = near->type,
         .deadline = deadline,
         .from = call != NULL ? *call : (tp_call){0, 0},
@@ -133,11 +163,7 @@ __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn
     turn->has_sent = true;
     tp_mailbox_put(shard, near, message, tp_message_bytes(message));
     tp_activation_touch(shard, near);
-    if (TP_LIKELY(near->phase == TP_ACTIVE && near->turns == NULL)) {
-        tp_schedule(shard, near);
-    } else {
-        tp_mailbox_rouse(shard, near, message);
-    }
+    tp_mailbox_rouse(shard, near, message);
     return TROUPE_OK;
 }
 
@@ -170,7 +196,7 @@ __attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_
         .method = called.name,
         .content_type = options != NULL ? options->content_type : NULL,
         .payload = payload};
-    tp_message head = {.hash = to->hash,
+    tp_message_head head = {.hash = to->hash,
         .type = to->type,
         .deadline = deadline,
         .from = call != NULL ? *call : (tp_call){0, 0},
@@ -241,9 +267,45 @@ static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee
     }
 }
 
+/* A tell to an actor of this shard that has to be looked for: nothing is marked full, and nothing
+ * but the key names the target. */
+static inline troupe_status tell_arriving(
+    troupe_turn *turn, const tp_target *to, uint16_t method, troupe_slice payload)
+{
+    tp_shard *shard = turn->shard;
+    const tp_activation *self = turn->actor;
+    tp_message_parts parts = {.caller = self + 1, .key = to->key, .payload = payload};
+    tp_message_head head = {.hash = to->hash,
+        .type = to->type,
+        .deadline = TP_NEVER,
+        .caller_type = self->type,
+        .method = method,
+        .from_shard = (uint16_t)shard->number,
+        .kind = TP_TELL,
+        .caller_key_size = self->key_size,
+        .caller_partition_size = self->partition_size};
+    tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
+    if (TP_UNLIKELY(message == NULL)) {
+        tp_count(&shard->counters.no_memory);
+        return TROUPE_NO_MEMORY;
+    }
+    sample_arrival(shard, message);
+    turn->has_sent = true;
+    tp_count(&shard->counters.tells);
+    tp_arrivals_push(shard, message);
+    return TROUPE_OK;
+}
+
 static troupe_status tell_far(
     troupe_turn *turn, const tp_target *to, tp_callee called, troupe_slice payload)
 {
+    tp_shard *shard = turn->shard;
+    if (TP_LIKELY(to->shard == shard->number && shard->mark_count == 0 &&
+                  !atomic_load_explicit(&shard->crowded, memory_order_relaxed) &&
+                  to->partition.size == 0 && called.number != TP_METHOD_OTHER &&
+                  payload.size <= shard->max_message &&
+                  shard->recent[to->hash % TP_RECENT].hash != to->hash))
+        return tell_arriving(turn, to, called.number, payload);
     troupe_status status = send(turn, to, called, payload, NULL, TP_NEVER, NULL, 0);
     if (TP_LIKELY(status == TROUPE_OK))
         tp_count(&turn->shard->counters.tells);
@@ -265,7 +327,7 @@ troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *name, tro
     tp_target to;
     tp_callee called;
     TROUPE_TRY(set_target(turn->shard, id, &to));
-    TROUPE_TRY(set_method(to.type, name, &called));
+    TROUPE_TRY(set_method(turn->shard, to.type, name, &called));
     if (TP_UNLIKELY(options != NULL))
         return tell_with(turn, &to, called, payload, options);
     return tell_far(turn, &to, called, payload);
@@ -402,7 +464,7 @@ troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *name, trou
     tp_callee called;
     troupe_status status = set_target(turn->shard, id, &to);
     if (TP_LIKELY(status == TROUPE_OK))
-        status = set_method(to.type, name, &called);
+        status = set_method(turn->shard, to.type, name, &called);
     if (TP_UNLIKELY(status != TROUPE_OK))
         return fail_answer(turn, id, troupe_str(name), status, ret_answer);
     return ask(turn, &to, called, payload, options, ret_answer);
@@ -459,7 +521,7 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *n
     tp_target to;
     tp_callee called;
     TROUPE_TRY(set_target(shard, id, &to));
-    TROUPE_TRY(set_method(to.type, name, &called));
+    TROUPE_TRY(set_method(shard, to.type, name, &called));
     tp_extras *extras = tp_activation_extras(shard, turn->actor);
     tp_callback *callback = extras != NULL ? tp_pool_take(&shard->pool, sizeof *callback) : NULL;
     if (callback == NULL)

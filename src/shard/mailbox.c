@@ -156,10 +156,9 @@ static bool may_run_by(tp_shard *shard, tp_activation *actor, const tp_message *
            is_of_chain(actor, message) && !passes_its_sender(actor, message);
 }
 
-void tp_mailbox_rouse(tp_shard *shard, tp_activation *actor, const tp_message *message)
+void tp_mailbox_rouse_other(tp_shard *shard, tp_activation *actor, const tp_message *message)
 {
-    if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL) ||
-        may_run_by(shard, actor, message))
+    if (may_run_by(shard, actor, message))
         tp_schedule(shard, actor);
     if (TP_UNLIKELY(actor->turns != NULL) && message->kind == TP_ASK)
         tp_deadlock_watch(shard, actor);
@@ -220,27 +219,42 @@ void tp_accept(tp_shard *shard, tp_message *message)
         tp_accept_at(shard, actor, message);
 }
 
-void tp_arrivals_push(tp_shard *shard, tp_message *message)
+/* Whom a look-up without a look at the record gave, if it is the one that is meant. */
+static inline bool is_meant(const tp_activation *actor, const tp_message *message)
 {
-    tp_index_prefetch(&shard->table, message->hash);
-    shard->arrivals[shard->arrival_count++] = message;
-    if (shard->arrival_count == TP_ARRIVALS)
-        tp_arrivals_flush(shard);
+    return actor->type == message->type && actor->key_size == message->key_size &&
+           actor->partition_size == message->partition_size &&
+           tp_bytes_are_equal(actor + 1, tp_message_key(message).data,
+               (size_t)message->key_size + message->partition_size);
 }
 
 void tp_arrivals_flush(tp_shard *shard)
 {
+    tp_activation *found[TP_ARRIVALS];
     uint32_t count = shard->arrival_count;
-    if (count > 2) {
-        for (uint32_t i = 0; i < count; i++) {
-            const tp_activation *actor = tp_index_peek(&shard->table, shard->arrivals[i]->hash);
-            if (actor != NULL)
-                tp_activation_prefetch(actor);
-        }
+    for (uint32_t i = 0; i < count; i++) {
+        found[i] = tp_index_peek(&shard->table, shard->arrivals[i]->hash);
+        if (found[i] != NULL)
+            tp_activation_prefetch(found[i]);
     }
     bool backwards = TP_MUTANT(shard, TP_MUTANT_OVERTAKE);
-    for (uint32_t i = 0; i < count; i++)
-        tp_accept(shard, shard->arrivals[backwards ? count - 1 - i : i]);
+    uint64_t departures = shard->departures;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = backwards ? count - 1 - i : i;
+        tp_message *message = shard->arrivals[at];
+        tp_activation *actor = found[at];
+        /* Making room for one may have sent away another that was found. */
+        if (TP_UNLIKELY(
+                actor == NULL || shard->departures != departures || !is_meant(actor, message))) {
+            tp_accept(shard, message);
+            continue;
+        }
+        TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
+        tp_recent *recent = &shard->recent[message->hash % TP_RECENT];
+        if (recent->actor != actor)
+            *recent = (tp_recent){.hash = message->hash, .actor = actor};
+        tp_accept_at(shard, actor, message);
+    }
     shard->arrival_count = 0;
 }
 

@@ -33,6 +33,6 @@ troupe_slice tp_message_content_type(const tp_message *message)
 
 tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
 {
-    tp_message head = {.kind = TP_TELL, .deadline = UINT64_MAX};
+    tp_message_head head = {.kind = TP_TELL, .deadline = UINT64_MAX};
     return tp_message_make_here(pool, parts, &head);
 }

@@ -161,6 +161,19 @@ typedef struct tp_message_parts {
     troupe_slice payload;
 } tp_message_parts;
 
+/* What a message says of itself, beside its parts. */
+typedef struct tp_message_head {
+    uint64_t hash;
+    const tp_type *type;
+    uint64_t deadline;
+    tp_call from;
+    uint64_t chain;
+    const tp_type *caller_type;
+    troupe_status status;
+    uint16_t method, from_shard, caller_key_size;
+    uint8_t caller_partition_size, kind;
+} tp_message_head;
+
 uint8_t tp_content_number(const char *content_type);
 
 static inline char *tp_message_append(char *at, troupe_slice part)
@@ -169,11 +182,10 @@ static inline char *tp_message_append(char *at, troupe_slice part)
     return at + part.size;
 }
 
-/* A message with its parts copied. `head` says the rest, but for node, sizes and content, which are
- * set here. NULL: no memory. Inline, so that each word is written once, and parts that a caller
- * never gives cost nothing. */
+/* A message with its parts copied. NULL: no memory. Inline, so that each word is written once, and
+ * parts that a caller never gives cost nothing. */
 __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
-    tp_pool *pool, const tp_message_parts *given, const tp_message *head)
+    tp_pool *pool, const tp_message_parts *given, const tp_message_head *head)
 {
     const tp_message_parts parts = *given;
     uint8_t content = parts.content_type == NULL ? (uint8_t)TP_CONTENT_BYTES

@@ -84,7 +84,7 @@ static tp_fiber *next_loop(tp_shard *shard)
     return fresh;
 }
 
-troupe_status tp_park_reserve(troupe_turn *turn)
+troupe_status tp_park_reserve_slowly(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(turn->interrupted || atomic_load_explicit(&shard->shared->closing,

@@ -21,12 +21,8 @@ void *tp_turn_take(troupe_turn *turn, size_t limit, size_t size)
 }
 
 /* One reply per ask, none after a failure. A second one makes the whole call USAGE. */
-static troupe_status may_reply(troupe_turn *turn)
+static troupe_status misused(troupe_turn *turn)
 {
-    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK)
-        return TROUPE_OK;
-    if (TP_LIKELY(turn->reply == NULL && !turn->failed))
-        return TROUPE_OK;
     turn->failed = true;
     TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "reply_misused",
         TP_FIELDS(tp_field_text("type", turn->actor->type->name),
@@ -36,7 +32,14 @@ static troupe_status may_reply(troupe_turn *turn)
     return TROUPE_USAGE;
 }
 
-static troupe_status stage(
+static inline troupe_status may_reply(troupe_turn *turn)
+{
+    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK)
+        return TROUPE_OK;
+    return TP_LIKELY(turn->reply == NULL && !turn->failed) ? TROUPE_OK : misused(turn);
+}
+
+__attribute__((always_inline)) static inline troupe_status stage_here(
     troupe_turn *turn, troupe_status status, const char *content_type, troupe_slice payload)
 {
     if (turn->message == NULL || turn->message->kind != TP_ASK)
@@ -47,7 +50,7 @@ static troupe_status stage(
         return TROUPE_TOO_LARGE;
     }
     tp_message_parts parts = {.content_type = content_type, .payload = payload};
-    tp_message head = {.kind = TP_REPLY, .status = status, .deadline = TP_NEVER};
+    tp_message_head head = {.kind = TP_REPLY, .status = status, .deadline = TP_NEVER};
     tp_message *reply = tp_message_make_here(&shard->pool, &parts, &head);
     if (TP_UNLIKELY(reply == NULL)) {
         tp_count(&shard->counters.no_memory);
@@ -55,6 +58,12 @@ static troupe_status stage(
     }
     turn->reply = reply;
     return status;
+}
+
+static troupe_status stage(
+    troupe_turn *turn, troupe_status status, const char *content_type, troupe_slice payload)
+{
+    return stage_here(turn, status, content_type, payload);
 }
 
 troupe_status troupe_reply_typed(troupe_turn *turn, const char *content_type, troupe_slice payload)
@@ -65,7 +74,8 @@ troupe_status troupe_reply_typed(troupe_turn *turn, const char *content_type, tr
 
 troupe_status troupe_reply_bytes(troupe_turn *turn, troupe_slice payload)
 {
-    return troupe_reply_typed(turn, NULL, payload);
+    TROUPE_TRY(may_reply(turn));
+    return stage_here(turn, TROUPE_OK, NULL, payload);
 }
 
 troupe_status troupe_reply_format(troupe_turn *turn, const char *format, ...)

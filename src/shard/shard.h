@@ -40,6 +40,7 @@
 
 #define TP_ARRIVALS      64  /* messages whose look-ups are prefetched together */
 #define TP_RECENT        256 /* direct-mapped: hash to activation, for the hot ones */
+#define TP_HINTS         16  /* direct-mapped: names to types, and to methods */
 #define TP_SNAPSHOT      256 /* state bytes kept on the stack of a turn */
 #define TP_SAMPLE        64  /* one turn in so many is timed */
 #define TP_TIMERS_MAX    64  /* per actor */
@@ -359,6 +360,15 @@ typedef struct tp_subscription {
     void *user;
 } tp_subscription;
 
+/* A type, and a method of a type, that were found by their names lately. */
+typedef struct tp_name_hints {
+    const tp_type *types[TP_HINTS];
+    struct {
+        const tp_type *type;
+        uint32_t number;
+    } methods[TP_HINTS];
+} tp_name_hints;
+
 /* An actor that was found lately. */
 typedef struct tp_recent {
     uint64_t hash;
@@ -425,8 +435,10 @@ struct tp_shard {
     /* actors */
     tp_index table;
     tp_recent recent[TP_RECENT];
-    tp_list recency; /* least recently used first */
-    uint64_t active; /* records */
+    tp_name_hints hints;
+    tp_list recency;     /* least recently used first */
+    uint64_t active;     /* records */
+    uint64_t departures; /* records that went, ever */
     uint64_t max_active;
     uint64_t leaving; /* records in a deactivation that is under way */
     uint64_t queued;  /* messages in mailboxes */
@@ -551,8 +563,18 @@ void tp_fibers_feed(tp_shard *shard);
 bool tp_fibers_may_park(const tp_shard *shard);
 void tp_fibers_starve(tp_shard *shard, tp_activation *actor); /* it is run again when it may */
 void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
-TROUPE_CHECK troupe_status tp_park_reserve(
-    troupe_turn *turn); /* a fiber is there to go on: BUSY, CANCELLED, INTERRUPTED */
+TROUPE_CHECK troupe_status tp_park_reserve_slowly(troupe_turn *turn);
+/* A fiber is there to go on: BUSY, CANCELLED, INTERRUPTED. */
+TROUPE_CHECK static inline troupe_status tp_park_reserve(troupe_turn *turn)
+{
+    const tp_shard *shard = turn->shard;
+    const tp_shared *shared = shard->shared;
+    if (TP_LIKELY(shard->spare_count != 0 && shard->parked_count < shared->options.max_fibers &&
+                  !turn->interrupted && !turn->cancelled &&
+                  atomic_load_explicit(&shared->closing, memory_order_relaxed) == TP_OPEN))
+        return TROUPE_OK;
+    return tp_park_reserve_slowly(turn);
+}
 troupe_status tp_park(troupe_turn *turn, tp_wait wait);  /* after a reserve; returns wait_status */
 void tp_unpark(troupe_turn *turn, troupe_status status); /* it becomes ready */
 void tp_resume(tp_shard *shard, troupe_turn *turn);      /* [loop fiber] */
@@ -568,8 +590,15 @@ void tp_mailbox_clear(
 void tp_accept(
     tp_shard *shard, tp_message *message); /* a message for this shard arrives: takes it */
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);
-void tp_arrivals_push(tp_shard *shard, tp_message *message); /* the same, later and prefetched */
 void tp_arrivals_flush(tp_shard *shard);
+/* The same, later and prefetched. */
+static inline void tp_arrivals_push(tp_shard *shard, tp_message *message)
+{
+    tp_index_prefetch(&shard->table, message->hash);
+    shard->arrivals[shard->arrival_count++] = message;
+    if (TP_UNLIKELY(shard->arrival_count == TP_ARRIVALS))
+        tp_arrivals_flush(shard);
+}
 tp_message *tp_mailbox_next(
     tp_shard *shard, tp_activation *actor); /* the next that may run now, taken out; NULL */
 void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message);
@@ -594,7 +623,16 @@ static inline void tp_mailbox_put(
     shard->queued++;
 }
 /* What a message that came in sets going. */
-void tp_mailbox_rouse(tp_shard *shard, tp_activation *actor, const tp_message *message);
+void tp_mailbox_rouse_other(tp_shard *shard, tp_activation *actor, const tp_message *message);
+static inline void tp_mailbox_rouse(
+    tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL)) {
+        tp_schedule(shard, actor);
+    } else {
+        tp_mailbox_rouse_other(shard, actor, message);
+    }
+}
 /* The counts, when a message has been taken out. */
 static inline void tp_mailbox_taken(
     tp_shard *shard, tp_activation *actor, const tp_message *message)
