@@ -489,92 +489,14 @@ static inline void tp_count(tp_cell *cell)
     tp_cell_add(cell, 1);
 }
 
-static inline uint32_t tp_pulse(const tp_shard *shard)
-{
-    return atomic_load_explicit(shard->pulse_at, memory_order_relaxed);
-}
-
-static inline uint64_t tp_clock_read(tp_shard *shard)
-{
-    shard->pulse = tp_pulse(shard);
-    shard->now = shard->env->now(shard->env);
-    return shard->now;
-}
-
-/* The time, at most some 10 ms old: a reading costs as much as a message. */
-static inline uint64_t tp_clock(tp_shard *shard)
-{
-    if (TP_UNLIKELY(tp_pulse(shard) != shard->pulse))
-        return tp_clock_read(shard);
-    return shard->now;
-}
-
-/* The call chain of a turn. Those of messages that begin one are numbered when they are first asked
- * for: most never are. */
-static inline uint64_t tp_turn_chain(troupe_turn *turn)
-{
-    if (turn->chain == 0)
-        turn->chain = ((uint64_t)turn->shard->number << 48) | ++turn->shard->chains;
-    return turn->chain;
-}
-
-static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
-{
-    return duration >= TP_NEVER - now ? TP_NEVER : now + duration;
-}
-
-/* A step begins and ends. The count is odd while one runs. */
-static inline void tp_step_count(tp_shard *shard)
-{
-    atomic_store_explicit(&shard->runner.turns_begun,
-        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
-        memory_order_relaxed);
-}
-
-static inline void tp_step_begins(tp_shard *shard, troupe_turn *turn)
-{
-    shard->running = turn;
-    turn->pulse = tp_pulse(shard);
-    atomic_store_explicit(&shard->watched_method,
-        turn->message != NULL ? turn->message->method : TP_METHOD_OTHER, memory_order_relaxed);
-    atomic_store_explicit(&shard->watched, turn->actor, memory_order_release);
-    tp_step_count(shard);
-}
-
-/* The next message of the same actor, in the same frame: one turn ends, another begins. */
-static inline void tp_step_next(tp_shard *shard, const tp_message *message)
-{
-    atomic_store_explicit(&shard->watched_method, message->method, memory_order_relaxed);
-    atomic_store_explicit(&shard->runner.turns_begun,
-        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 2,
-        memory_order_relaxed);
-}
-
-static inline void tp_step_ends(tp_shard *shard)
-{
-    shard->running = NULL;
-    atomic_store_explicit(&shard->watched, NULL, memory_order_relaxed);
-    tp_step_count(shard);
-}
-
 /* park.c */
 TROUPE_CHECK troupe_status tp_fibers_init(tp_shard *shard);
 void tp_fibers_feed(tp_shard *shard);
 bool tp_fibers_may_park(const tp_shard *shard);
 void tp_fibers_starve(tp_shard *shard, tp_activation *actor); /* it is run again when it may */
 void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
+/* tp_park_reserve is in quick.h. */
 TROUPE_CHECK troupe_status tp_park_reserve_slowly(troupe_turn *turn);
-/* A fiber is there to go on: BUSY, CANCELLED, INTERRUPTED. */
-TROUPE_CHECK static inline troupe_status tp_park_reserve(troupe_turn *turn)
-{
-    const tp_shard *shard = turn->shard;
-    const tp_shared *shared = shard->shared;
-    if (TP_LIKELY(shard->spare_count != 0 && shard->parked_count < shared->options.max_fibers &&
-                  !turn->interrupted && !turn->cancelled &&
-                  atomic_load_explicit(&shared->closing, memory_order_relaxed) == TP_OPEN))
-        return TROUPE_OK;
-    return tp_park_reserve_slowly(turn);
-}
 troupe_status tp_park(troupe_turn *turn, tp_wait wait);  /* after a reserve; returns wait_status */
 void tp_unpark(troupe_turn *turn, troupe_status status); /* it becomes ready */
 void tp_resume(tp_shard *shard, troupe_turn *turn);      /* [loop fiber] */
@@ -591,70 +513,12 @@ void tp_accept(
     tp_shard *shard, tp_message *message); /* a message for this shard arrives: takes it */
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);
 void tp_arrivals_flush(tp_shard *shard);
-/* The same, later and prefetched. */
-static inline void tp_arrivals_push(tp_shard *shard, tp_message *message)
-{
-    tp_index_prefetch(&shard->table, message->hash);
-    shard->arrivals[shard->arrival_count++] = message;
-    if (TP_UNLIKELY(shard->arrival_count == TP_ARRIVALS))
-        tp_arrivals_flush(shard);
-}
 tp_message *tp_mailbox_next(
     tp_shard *shard, tp_activation *actor); /* the next that may run now, taken out; NULL */
 void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message);
 void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
-static inline void tp_schedule(tp_shard *shard, tp_activation *actor)
-{
-    if (actor->flags & TP_QUEUED)
-        return;
-    actor->flags |= TP_QUEUED;
-    shard->run_pushed++;
-    tp_fifo_push_back(&shard->run_queue, &actor->run_node);
-}
-/* A message comes in that the mailbox has room for; who calls sees that the actor is run. */
-static inline void tp_mailbox_put(
-    tp_shard *shard, tp_activation *actor, tp_message *message, size_t bytes)
-{
-    tp_fifo_push_back(&actor->mailbox, &message->node);
-    actor->queued++;
-    actor->received++;
-    actor->queued_bytes += (uint32_t)bytes;
-    shard->queued++;
-}
-/* What a message that came in sets going. */
 void tp_mailbox_rouse_other(tp_shard *shard, tp_activation *actor, const tp_message *message);
-static inline void tp_mailbox_rouse(
-    tp_shard *shard, tp_activation *actor, const tp_message *message)
-{
-    if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL)) {
-        tp_schedule(shard, actor);
-    } else {
-        tp_mailbox_rouse_other(shard, actor, message);
-    }
-}
-/* The counts, when a message has been taken out. */
-static inline void tp_mailbox_taken(
-    tp_shard *shard, tp_activation *actor, const tp_message *message)
-{
-    actor->queued--;
-    actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
-    shard->queued--;
-    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
-        actor->queued <= actor->type->is.mailbox_limit / 2)
-        tp_mailbox_clear(shard, actor);
-}
-/* The first message, which there is. The next is on its way to the cache meanwhile. */
-static inline tp_message *tp_mailbox_take(tp_shard *shard, tp_activation *actor)
-{
-    tp_fifo_node *node = actor->mailbox.head;
-    tp_message *message = tp_message_of(node);
-    __builtin_prefetch(node->next);
-    __builtin_prefetch((const char *)node->next + 64);
-    actor->mailbox.head = node->next;
-    tp_mailbox_taken(shard, actor, message);
-    return message;
-}
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor);
 bool tp_mailbox_is_held(
     const tp_activation *actor, const tp_message *message); /* until a parked turn ends */
@@ -749,10 +613,6 @@ TROUPE_CHECK troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64
     const tp_type *type, uint64_t hash, tp_call *ret_call, tp_ask **ret_ask);
 void tp_asks_rest(tp_shard *shard); /* before a sleep: no alarm but what is needed */
 #define TP_ASK_CHUNK 1024
-static inline tp_ask *tp_ask_at(const tp_shard *shard, uint32_t slot)
-{
-    return &shard->asks[slot / TP_ASK_CHUNK][slot % TP_ASK_CHUNK];
-}
 void tp_ask_reply(tp_shard *shard, tp_message *reply); /* takes */
 void tp_ask_end(
     tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text);
@@ -866,16 +726,6 @@ enum tp_mutant {
     TP_MUTANT_COUNT
 };
 
-/* NULL: it has ended. */
-static inline tp_ask *tp_ask_find(const tp_shard *shard, tp_call call)
-{
-    if (TP_UNLIKELY(call.slot / TP_ASK_CHUNK >= shard->ask_chunks))
-        return NULL;
-    tp_ask *ask = tp_ask_at(shard, call.slot);
-    if (ask->kind == TP_ASK_FREE)
-        return NULL;
-    return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask
-                                                                                        : NULL;
-}
+#include "shard/quick.h"
 
 #endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The small steps that every message goes through, to be inlined: clock, begin and end of a step,
+ * into a mailbox and out of it, slots of asks. The rest of shard.h, which includes it; nothing else
+ * does.
+ *
+ * Invariants
+ * 1. `watched` names the actor whose step runs, and `turns_begun` is odd, exactly while one runs.
+ * 2. The counts of a mailbox are those of what lies in it.
+ * Threads: the shard's own.
+ */
+#ifndef TP_SHARD_QUICK_H
+#define TP_SHARD_QUICK_H
+
+#include "shard/shard.h"
+
+static inline uint32_t tp_pulse(const tp_shard *shard)
+{
+    return atomic_load_explicit(shard->pulse_at, memory_order_relaxed);
+}
+
+static inline uint64_t tp_clock_read(tp_shard *shard)
+{
+    shard->pulse = tp_pulse(shard);
+    shard->now = shard->env->now(shard->env);
+    return shard->now;
+}
+
+/* The time, at most some 10 ms old: a reading costs as much as a message. */
+static inline uint64_t tp_clock(tp_shard *shard)
+{
+    if (TP_UNLIKELY(tp_pulse(shard) != shard->pulse))
+        return tp_clock_read(shard);
+    return shard->now;
+}
+
+/* The call chain of a turn. Those of messages that begin one are numbered when they are first asked
+ * for: most never are. */
+static inline uint64_t tp_turn_chain(troupe_turn *turn)
+{
+    if (turn->chain == 0)
+        turn->chain = ((uint64_t)turn->shard->number << 48) | ++turn->shard->chains;
+    return turn->chain;
+}
+
+static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
+{
+    return duration >= TP_NEVER - now ? TP_NEVER : now + duration;
+}
+
+/* A step begins and ends. The count is odd while one runs. */
+static inline void tp_step_count(tp_shard *shard)
+{
+    atomic_store_explicit(&shard->runner.turns_begun,
+        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+}
+
+static inline void tp_step_begins(tp_shard *shard, troupe_turn *turn)
+{
+    shard->running = turn;
+    turn->pulse = tp_pulse(shard);
+    atomic_store_explicit(&shard->watched_method,
+        turn->message != NULL ? turn->message->method : TP_METHOD_OTHER, memory_order_relaxed);
+    atomic_store_explicit(&shard->watched, turn->actor, memory_order_release);
+    tp_step_count(shard);
+}
+
+/* The next message of the same actor, in the same frame: one turn ends, another begins. */
+static inline void tp_step_next(tp_shard *shard, const tp_message *message)
+{
+    atomic_store_explicit(&shard->watched_method, message->method, memory_order_relaxed);
+    atomic_store_explicit(&shard->runner.turns_begun,
+        atomic_load_explicit(&shard->runner.turns_begun, memory_order_relaxed) + 2,
+        memory_order_relaxed);
+}
+
+static inline void tp_step_ends(tp_shard *shard)
+{
+    shard->running = NULL;
+    atomic_store_explicit(&shard->watched, NULL, memory_order_relaxed);
+    tp_step_count(shard);
+}
+
+/* A fiber is there to go on: BUSY, CANCELLED, INTERRUPTED. */
+TROUPE_CHECK static inline troupe_status tp_park_reserve(troupe_turn *turn)
+{
+    const tp_shard *shard = turn->shard;
+    const tp_shared *shared = shard->shared;
+    if (TP_LIKELY(shard->spare_count != 0 && shard->parked_count < shared->options.max_fibers &&
+                  !turn->interrupted && !turn->cancelled &&
+                  atomic_load_explicit(&shared->closing, memory_order_relaxed) == TP_OPEN))
+        return TROUPE_OK;
+    return tp_park_reserve_slowly(turn);
+}
+
+/* The same, later and prefetched. */
+static inline void tp_arrivals_push(tp_shard *shard, tp_message *message)
+{
+    tp_index_prefetch(&shard->table, message->hash);
+    shard->arrivals[shard->arrival_count++] = message;
+    if (TP_UNLIKELY(shard->arrival_count == TP_ARRIVALS))
+        tp_arrivals_flush(shard);
+}
+
+static inline void tp_schedule(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->flags & TP_QUEUED)
+        return;
+    actor->flags |= TP_QUEUED;
+    shard->run_pushed++;
+    tp_fifo_push_back(&shard->run_queue, &actor->run_node);
+}
+
+/* A message comes in that the mailbox has room for; who calls sees that the actor is run. */
+static inline void tp_mailbox_put(
+    tp_shard *shard, tp_activation *actor, tp_message *message, size_t bytes)
+{
+    tp_fifo_push_back(&actor->mailbox, &message->node);
+    actor->queued++;
+    actor->received++;
+    actor->queued_bytes += (uint32_t)bytes;
+    shard->queued++;
+}
+
+/* What a message that came in sets going. */
+static inline void tp_mailbox_rouse(
+    tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    if (TP_LIKELY(actor->phase == TP_ACTIVE && actor->turns == NULL)) {
+        tp_schedule(shard, actor);
+    } else {
+        tp_mailbox_rouse_other(shard, actor, message);
+    }
+}
+
+/* The counts, when a message has been taken out. */
+static inline void tp_mailbox_taken(
+    tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    actor->queued--;
+    actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
+    shard->queued--;
+    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
+        actor->queued <= actor->type->is.mailbox_limit / 2)
+        tp_mailbox_clear(shard, actor);
+}
+
+/* The first message, which there is. The next is on its way to the cache meanwhile. */
+static inline tp_message *tp_mailbox_take(tp_shard *shard, tp_activation *actor)
+{
+    tp_fifo_node *node = actor->mailbox.head;
+    tp_message *message = tp_message_of(node);
+    __builtin_prefetch(node->next);
+    __builtin_prefetch((const char *)node->next + 64);
+    actor->mailbox.head = node->next;
+    tp_mailbox_taken(shard, actor, message);
+    return message;
+}
+
+static inline tp_ask *tp_ask_at(const tp_shard *shard, uint32_t slot)
+{
+    return &shard->asks[slot / TP_ASK_CHUNK][slot % TP_ASK_CHUNK];
+}
+
+/* NULL: it has ended. */
+static inline tp_ask *tp_ask_find(const tp_shard *shard, tp_call call)
+{
+    if (TP_UNLIKELY(call.slot / TP_ASK_CHUNK >= shard->ask_chunks))
+        return NULL;
+    tp_ask *ask = tp_ask_at(shard, call.slot);
+    if (ask->kind == TP_ASK_FREE)
+        return NULL;
+    return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask
+                                                                                        : NULL;
+}
+
+#endif
