@@ -27,8 +27,9 @@
  * A name that was removed can come back: what was stored before its `.since` is not read.
  *
  * The binary form: a byte 1, the version, then each field with a key that is made of its name (of
- * its `.number`, if it has one: three bytes less), in the order of the table. Equal values have
- * equal bytes. Integers are of variable length. It carries no checksum: stores add theirs.
+ * its `.number`, if it has one: three bytes less), in the order of the table, and a byte 0, so that
+ * no beginning of it is taken for the whole. Equal values have equal bytes. Integers are of
+ * variable length. It carries no checksum: stores add theirs.
  *
  * JSON: fields by name; enums by theirs; bytes as base64; unsigned integers beyond 2^63-1, not a
  * number and infinities as strings. Strings should be UTF-8: other bytes become U+FFFD in JSON.

@@ -2,7 +2,7 @@
 /*
  * Values to their binary form. The reader is unpack.c; the form is described here.
  *
- *     value   = 1, record                     1: TP_SCHEMA_FORMAT
+ *     value   = 1, record, 0                  1: TP_SCHEMA_FORMAT; 0: the end, which no cut has
  *     record  = version, { key, content }     version: varint; the end is where the bytes end
  *     key     = varint of number << 3 | wire  see tp_field_key and tp_wire
  *     struct  = length, record
@@ -205,8 +205,12 @@ troupe_status troupe_schema_encode(const troupe_schema *schema, const void *valu
     buffer->data[buffer->size++] = TP_SCHEMA_FORMAT;
     add_varint(buffer, troupe_schema_version(schema));
     status = pack_fields(&walk, NULL, schema, value, buffer);
+    if (status == TROUPE_OK && (status = tp_buffer_reserve(buffer, 1)) != TROUPE_OK)
+        (void)no_room(&walk, NULL, status);
     if (status != TROUPE_OK)
         buffer->size = before;
+    else
+        buffer->data[buffer->size++] = 0;
     return status;
 }
 

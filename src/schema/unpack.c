@@ -337,7 +337,12 @@ static troupe_status unpack(const tp_walk *walk, troupe_slice packed, void *valu
     if (*in.at != TP_SCHEMA_FORMAT)
         return tp_schema_fail(walk, NULL, TROUPE_CORRUPT,
             "begins with %u, and the format known here is %d", *in.at, TP_SCHEMA_FORMAT);
+    /* What is cut anywhere has no end mark, or its last field has lost its last byte to it. */
+    if (packed.size < 2 || in.end[-1] != 0)
+        return tp_schema_fail(walk, NULL, TROUPE_CORRUPT,
+            "is cut off: its end mark is missing at byte %zu", packed.size);
     in.at++;
+    in.end--;
     if (!take_varint(&in, &version) || version == 0 || version > UINT32_MAX)
         return corrupt(walk, NULL, &in, "a broken version");
     uint32_t own = troupe_schema_version(schema);

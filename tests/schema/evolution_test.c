@@ -267,23 +267,16 @@ static void every_cut_of_a_record_is_refused_with_words(void **state)
                          &everything_schema, troupe_str(json), &it, NULL, error, sizeof error),
         TROUPE_OK);
     assert_int_equal(troupe_schema_encode(&everything_schema, &it, &buffer, NULL, 0), TROUPE_OK);
-    size_t read = 0;
     for (size_t size = 0; size < buffer.size; size++) {
         error[0] = 0;
         char *exact = malloc(size + 1); /* so that a sanitizer sees the end */
         memcpy(exact, buffer.data, size);
         troupe_status status = troupe_schema_decode(
             &everything_schema, troupe_slice_of(exact, size), &back, NULL, error, sizeof error);
-        if (status == TROUPE_OK) { /* cut between two fields: the store's checksum is for that */
-            read++;
-            troupe_schema_free(&everything_schema, &back, NULL);
-        } else {
-            assert_int_equal(status, TROUPE_CORRUPT);
-            assert_true(strncmp(error, "everything: ", 12) == 0 && strlen(error) > 20);
-        }
+        assert_int_equal(status, TROUPE_CORRUPT);
+        assert_true(strncmp(error, "everything: ", 12) == 0 && strlen(error) > 20);
         free(exact);
     }
-    assert_true(read <= everything_schema.field_count);
     troupe_schema_free(&everything_schema, &it, NULL);
 }
 
@@ -303,24 +296,24 @@ static void garbage_is_refused_by_name_and_place(void **state)
     } cases[] = {
         {{NULL, 0}, "account: there are no bytes"},
         {BYTES(2, 1), "account: begins with 2, and the format known here is 1"},
-        {BYTES(1), "account: a broken version at byte 1 of 1"},
-        {BYTES(1, 0), "account: a broken version at byte 2 of 2"},
-        {BYTES(1, 2, 0x80), "account: a broken key of a field at byte 3 of 3"},
-        {BYTES(1, 2, 3), "account: a broken key of a field at byte 3 of 3"},
-        {BYTES(1, 2, BALANCE, 0xff), "account: field balance: a broken integer at byte 7 of 7"},
-        {BYTES(1, 2, BALANCE, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2),
+        {BYTES(1), "account: is cut off: its end mark is missing at byte 1"},
+        {BYTES(1, 0, 0), "account: a broken version at byte 2 of 2"},
+        {BYTES(1, 2, 0x80, 0), "account: a broken key of a field at byte 3 of 3"},
+        {BYTES(1, 2, 3, 0), "account: a broken key of a field at byte 3 of 3"},
+        {BYTES(1, 2, BALANCE, 0xff, 0), "account: field balance: a broken integer at byte 7 of 7"},
+        {BYTES(1, 2, BALANCE, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0),
             "account: field balance: a broken integer at byte 16 of 16"},
-        {BYTES(1, 2, BALANCE, 1, BALANCE, 1),
+        {BYTES(1, 2, BALANCE, 1, BALANCE, 1, 0),
             "account: field balance: comes twice at byte 11 of 12"},
-        {BYTES(1, 2, OWNER, 9, 'a'),
+        {BYTES(1, 2, OWNER, 9, 'a', 0),
             "account: field owner: a string or bytes are cut off at byte 7 of 8"},
-        {BYTES(1, 2, OWNER, 2, 'a', 0), "account: field owner: a string may not hold a NUL"},
+        {BYTES(1, 2, OWNER, 2, 'a', 0, 0), "account: field owner: a string may not hold a NUL"},
         {BYTES(1, 2, OWNER, 32, 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a',
              'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a',
-             'a', 'a'),
+             'a', 'a', 0),
             "account: field owner: 32 bytes do not fit: there is room for 31"},
-        {BYTES(1, 2, 0x0c, 9, 1), "account: an unknown field is cut off at byte 4 of 5"},
-        {BYTES(1, 2, 0x0f, 1), "account: an unknown field is cut off at byte 3 of 4"},
+        {BYTES(1, 2, 0x0c, 9, 1, 0), "account: an unknown field is cut off at byte 4 of 5"},
+        {BYTES(1, 2, 0x0f, 1, 0), "account: an unknown field is cut off at byte 3 of 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct account account = {1, "x"};
@@ -344,13 +337,13 @@ static void a_count_that_lies_does_not_allocate(void **state)
         TROUPE_FIELD_OWNED(struct lying, many, many_count, U64, .number = 1)};
     static const troupe_schema schema = TROUPE_SCHEMA(struct lying, fields);
     assert_int_equal(
-        troupe_schema_decode(&schema, BYTES(1, 1, 0x0e, 7, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 1),
+        troupe_schema_decode(&schema, BYTES(1, 1, 0x0e, 7, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 0),
             &value, NULL, error, sizeof error),
         TROUPE_CORRUPT);
     assert_string_equal(
         error, "lying: field many: an array is shorter than its count says at byte 10 of 11");
     /* 300 elements, and a member of eight bits to count them */
-    unsigned char many[308] = {1, 1, 0x0e, 0xaf, 2, 0, 0xac, 2};
+    unsigned char many[309] = {1, 1, 0x0e, 0xaf, 2, 0, 0xac, 2};
     assert_int_equal(troupe_schema_decode(&schema, troupe_slice_of(many, sizeof many), &value, NULL,
                          error, sizeof error),
         TROUPE_CORRUPT);

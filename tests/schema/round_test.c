@@ -252,7 +252,7 @@ static void bytes_of_the_first_version_are_read_and_written_for_ever(void **stat
 {
     (void)state;
     static const unsigned char golden[] = {0x01, 0x02, 0xb1, 0x85, 0xd8, 0x3f, 0xe7, 0x07, 0x84,
-        0xd1, 0xf6, 0x21, 0x03, 0x61, 0x64, 0x61};
+        0xd1, 0xf6, 0x21, 0x03, 0x61, 0x64, 0x61, 0x00};
     struct account account = {-500, "ada"}, back;
     troupe_buffer buffer = {NULL, (char[64]){0}, 0, 64};
     assert_int_equal(troupe_schema_encode(&account_schema, &account, &buffer, NULL, 0), TROUPE_OK);

@@ -167,7 +167,8 @@ static void wrong_payloads_fail_the_call_in_words_and_change_nothing(void **stat
         {"{\"cent\":1}",
             "account/ada deposit: amount: unknown field 'cent'; did you mean 'cents'?"},
         {"", "account/ada deposit: amount: field cents: is missing, and required"},
-        {"\x01\x01\x80", "account/ada deposit: amount: a broken key of a field at byte 3 of 3"},
+        {"\x01\x01\x80",
+            "account/ada deposit: amount: is cut off: its end mark is missing at byte 3"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(ask("deposit", NULL, troupe_str(cases[i][0])), TROUPE_USAGE);
