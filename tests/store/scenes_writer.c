@@ -124,6 +124,7 @@ void a_close_in_a_group_ends_the_commits_behind_it(void **state)
 typedef struct committer {
     scene base; /* an allocator of its own: the scenes' is of one thread */
     _Atomic uint64_t done;
+    _Atomic bool closed; /* what begins after this must be refused */
     troupe_status last;
 } committer;
 
@@ -134,9 +135,10 @@ static void *commit_until_refused(void *argument)
     for (uint64_t version = 0;; version++) {
         troupe_store_op commit = scene_commit(&self->base, id, version, "state");
         troupe_store_op *list[] = {&commit};
+        bool closed = atomic_load(&self->closed);
         self->base.store->run(self->base.store, list, 1);
         self->last = commit.status;
-        if (commit.status != TROUPE_OK)
+        if (commit.status != TROUPE_OK || closed)
             return NULL;
         atomic_store(&self->done, version + 1);
     }
@@ -154,6 +156,7 @@ void no_commit_lands_after_its_writer_was_closed_elsewhere(void **state)
     while (atomic_load(&other.done) < 20)
         ;
     scene_writer(self, TROUPE_STORE_CLOSE_WRITER, SCENE_WRITER, TROUPE_OK);
+    atomic_store(&other.closed, true);
     troupe_store_op load = scene_op(self, TROUPE_STORE_LOAD);
     load.id = scene_id("user/ada");
     assert_int_equal(scene_run(self, &load), TROUPE_OK);
