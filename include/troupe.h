@@ -169,6 +169,15 @@ typedef struct troupe_call_options {
     const char *content_type; /* NULL: TROUPE_BYTES */
     troupe_cancel *cancel;    /* NULL: none. Must live until the call has ended */
     troupe_retry retry;
+    /* The call happens once, whatever crashes: 1 to 64 bytes that name this call among all those to
+     * the same actor. Asked again with the same key it gives the first answer again. For types that
+     * persist every turn; others answer USAGE. Empty: none. */
+    troupe_slice once;
+    /* Of a tell in a turn of a type that persists every turn: it is committed with the turn, and
+     * then takes effect exactly once at a target that persists every turn, at least once elsewhere.
+     * `timeout` is how long it is tried; 0: 14 days. What is refused for good is kept as a dead
+     * letter. */
+    bool outbox;
 } troupe_call_options;
 
 /* `&(troupe_call_options){ TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(1) }` */
@@ -244,6 +253,14 @@ typedef enum troupe_reentrancy {
 typedef enum troupe_persist {
     TROUPE_PERSIST_NONE = 0,
     TROUPE_PERSIST_ON_DEACTIVATE, /* saved when it is deactivated; a crash loses what came since */
+    /* Each turn that changes the state commits it, and nothing that rests on it (replies, asks,
+     * tells) leaves before it is durable as the store is configured. The actor goes on meanwhile,
+     * and the turns that come share the next commit. What a turn sends leaves when it ends or asks;
+     * a failing turn has sent nothing. */
+    TROUPE_PERSIST_EVERY_TURN,
+    /* Saved every `snapshot_interval` turns that may write, and at deactivation; replies do not
+     * wait. A crash loses the turns since. */
+    TROUPE_PERSIST_EVERY_N,
 } troupe_persist;
 
 typedef enum troupe_supervise {
@@ -271,6 +288,12 @@ typedef struct troupe_supervision {
     bool redeliver;        /* a message whose turn panicked is delivered again after the restart */
 } troupe_supervision;
 
+/* Which stored states of an actor are kept besides the present one. Zeros: none. */
+typedef struct troupe_retention {
+    uint32_t max_snapshots; /* the newest so many; 0: any number of those young enough */
+    uint64_t max_age;       /* 0: any age */
+} troupe_retention;
+
 /* Collects the bytes of a save hook. */
 typedef struct troupe_writer troupe_writer;
 TROUPE_API TROUPE_CHECK troupe_status troupe_write(
@@ -296,6 +319,10 @@ typedef struct troupe_type {
      * after on_deactivate and the save, or instead of them when it ends by failure. */
     void (*discard)(void *state);
     troupe_persist persist;
+    /* EVERY_N: turns from save to save. EVERY_TURN with retention: commits from one kept snapshot
+     * to the next; 0: each. */
+    uint32_t snapshot_interval;
+    troupe_retention retention;
     troupe_reentrancy reentrancy;
     bool keep_on_failure; /* a failing turn does not restore the state's bytes; for states that own
                              memory */
@@ -329,9 +356,12 @@ typedef struct troupe_node_options {
     const troupe_allocator *allocator; /* NULL: malloc; must outlive the node */
     const char *storage;               /* "memory:" */
     uint32_t store_limit;              /* operations waiting for the store */
-    uint64_t max_actors;   /* active at once; the least recently used idle ones go first */
-    uint64_t memory_limit; /* bytes of activations, messages and state; as above */
-    uint64_t idle;         /* age at which an idle actor is deactivated */
+    uint32_t once_window;              /* once keys that an actor remembers */
+    uint64_t max_clock_skew; /* answers of calls once are kept so long beyond their deadline */
+    uint32_t outbox_limit;   /* outbox messages of an actor under way */
+    uint64_t max_actors;     /* active at once; the least recently used idle ones go first */
+    uint64_t memory_limit;   /* bytes of activations, messages and state; as above */
+    uint64_t idle;           /* age at which an idle actor is deactivated */
     uint64_t ask_timeout;
     uint32_t mailbox_limit; /* messages waiting for one actor */
     uint64_t mailbox_bytes; /* bytes waiting for one actor */
@@ -506,6 +536,26 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_tell(troupe_turn *turn, troupe_id i
 TROUPE_API TROUPE_CHECK troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref,
     troupe_selector method, troupe_slice payload, const troupe_call_options *options);
 
+/* What becomes of the answer of troupe_ask_then. */
+typedef struct troupe_then {
+    size_t size;      /* set by TROUPE_THEN */
+    const char *done; /* method of this actor that runs with the answer's payload */
+    const char
+        *failed; /* and if the request failed: with its words; troupe_turn_answer says more */
+    troupe_slice context; /* given to both (troupe_turn_context); at most 4 KiB */
+} troupe_then;
+
+/* `&(troupe_then){ TROUPE_THEN, .done = "transferred", .failed = "refund" }` */
+#define TROUPE_THEN .size = sizeof(troupe_then)
+
+/* [turn] Asks, and survives any crash: the request is committed with this turn, and its answer
+ * comes as a turn of this actor, exactly once. For types that persist every turn (else USAGE).
+ * Nothing is sent before the turn has ended well. Statuses: NO_TYPE, NO_METHOD (also of `done` and
+ * `failed`), TOO_LARGE, NO_MEMORY, BUSY: outbox_limit messages are under way. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_ask_then(troupe_turn *turn, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options,
+    const troupe_then *then);
+
 /* [turn] Parks. CANCELLED: the caller gave up or the node closes. BUSY: no fiber is free. */
 TROUPE_API troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration);
 /* [turn] Parks until the others that are ready have had their turn. */
@@ -541,6 +591,10 @@ TROUPE_API troupe_id troupe_turn_self(const troupe_turn *turn);   /* borrowed un
 TROUPE_API troupe_id troupe_turn_caller(const troupe_turn *turn); /* empty type: from outside */
 TROUPE_API troupe_slice troupe_turn_method(const troupe_turn *turn);
 TROUPE_API troupe_slice troupe_turn_content_type(const troupe_turn *turn);
+/* In a method that a troupe_then named: how the request ended, and its context. Else OK, DONE,
+ * empty. */
+TROUPE_API troupe_status troupe_turn_answer(const troupe_turn *turn, troupe_outcome *ret_outcome);
+TROUPE_API troupe_slice troupe_turn_context(const troupe_turn *turn);
 TROUPE_API bool troupe_turn_is_ask(const troupe_turn *turn);
 TROUPE_API uint64_t troupe_turn_remaining(
     const troupe_turn *turn); /* until the deadline; TROUPE_NEVER: none */

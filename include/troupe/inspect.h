@@ -53,7 +53,15 @@ extern "C" {
     X(parks, "times a turn parked")                                                               \
     X(timers, "timer turns")                                                                      \
     X(long_turns, "turns that ran longer than long_turn without a park")                          \
-    X(save_failures, "states that could not be saved; the activation stayed")                     \
+    X(commits, "commits of living actors that became durable")                                    \
+    X(commits_unknown, "commits whose outcome was unknown for a while")                           \
+    X(once_repeated, "calls with a once key that was answered before")                            \
+    X(busy_once, "refusals because a window of once keys was full")                               \
+    X(outbox_sent, "messages committed to an outbox")                                             \
+    X(outbox_again, "messages of outboxes sent again")                                            \
+    X(busy_outbox, "refusals because an outbox was full")                                         \
+    X(dead_dropped, "dead letters dropped because their sender keeps 1,000 already")              \
+    X(save_failures, "states that could not be saved: at a deactivation, or by a commit")         \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 

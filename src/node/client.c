@@ -8,6 +8,7 @@
  * its calls.
  */
 #include "node/node.h"
+#include "shard/durable.h"
 
 #include "base/alloc.h"
 #include "base/id.h"
@@ -82,10 +83,16 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
         return TROUPE_BUSY;
     }
+    tp_slip slip = {.once = options != NULL ? options->once : (troupe_slice){NULL, 0}};
+    if (slip.once.size != 0 && (!type->gated || slip.once.size > TP_ROW_ONCE_MAX))
+        return TROUPE_USAGE;
+    if (options != NULL && options->outbox)
+        return TROUPE_USAGE; /* an outbox is an actor's */
     tp_message_parts parts = {.key = id.key,
         .partition = id.partition,
         .payload = payload,
-        .content_type = options != NULL ? options->content_type : NULL};
+        .content_type = options != NULL ? options->content_type : NULL,
+        .slip = slip.once.size != 0 ? &slip : NULL};
     if (number == TP_METHOD_OTHER)
         parts.method = troupe_str(method);
     tp_outside *outside = tp_outside_make(shard, &parts, waits);

@@ -6,7 +6,7 @@
  * An idle activation is this record with id and state, and nothing else: no stack, no lock, one
  * timer link.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
 typedef struct id_parts {
     const tp_type *type;
@@ -84,6 +84,7 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
         tp_alarm_cancel(shard, &extras->back_off);
         tp_alarm_cancel(shard, &extras->probe);
         tp_arena_drop(shard, &extras->arena, &extras->arena_bytes);
+        tp_durable_free(shard, actor);
         tp_pool_give(&shard->pool, extras);
     }
     shard->active--;
@@ -120,5 +121,7 @@ tp_extras *tp_activation_extras(tp_shard *shard, tp_activation *actor)
 bool tp_activation_is_idle(const tp_activation *actor)
 {
     return actor->turns == NULL && actor->queued == 0 && !(actor->flags & TP_QUEUED) &&
-           (actor->extras == NULL || actor->extras->callbacks == 0);
+           (actor->extras == NULL ||
+               (actor->extras->callbacks == 0 && (actor->extras->durable == NULL ||
+                                                     tp_durable_is_quiet(actor->extras->durable))));
 }

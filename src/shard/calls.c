@@ -3,7 +3,7 @@
  * The calls that a turn makes: ask, tell, sleep, blocking work. Each checks its arguments and
  * limits, then makes a message and sends it on its way. Answering is in reply.c.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
 #include "base/alloc.h"
 #include "base/id.h"
@@ -178,7 +178,12 @@ __attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
-    tp_activation *near = near_target(shard, to);
+    tp_slip slip;
+    bool is_once = options != NULL && options->once.size != 0;
+    if (TP_UNLIKELY(is_once))
+        TROUPE_TRY(tp_once_slip(shard->shared, to->type, options->once, deadline, &slip));
+    bool gated = turn->actor->type->gated;
+    tp_activation *near = TP_LIKELY(!gated) ? near_target(shard, to) : NULL;
     if (near != NULL) {
         if (TP_UNLIKELY(!has_room(near, payload.size))) {
             tp_count(&shard->counters.busy_mailbox);
@@ -195,7 +200,8 @@ __attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_
         .partition = near == NULL ? to->partition : (troupe_slice){0, 0},
         .method = called.name,
         .content_type = options != NULL ? options->content_type : NULL,
-        .payload = payload};
+        .payload = payload,
+        .slip = is_once ? &slip : NULL};
     tp_message_head head = {.hash = to->hash,
         .type = to->type,
         .deadline = deadline,
@@ -213,6 +219,12 @@ __attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_
         return TROUPE_NO_MEMORY;
     }
     sample_arrival(shard, message);
+    if (TP_UNLIKELY(gated)) {
+        troupe_status status = tp_gate_hold(turn, to->shard, message);
+        if (status != TROUPE_OK)
+            tp_pool_give(&shard->pool, message);
+        return status;
+    }
     turn->has_sent = true;
     if (near != NULL) {
         tp_accept_at(shard, near, message);
@@ -252,6 +264,10 @@ static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee
     troupe_slice payload, const troupe_call_options *options)
 {
     tp_shard *shard = turn->shard;
+    if (options->outbox) {
+        troupe_id id = {to->type->name, to->partition, to->key};
+        return tp_outbox_send(turn, id, tp_callee_name(to, called), payload, options, NULL);
+    }
     uint64_t deadline =
         options->timeout != 0 ? tp_time_after(tp_clock(shard), options->timeout) : TP_NEVER;
     for (uint32_t attempt = 1;; attempt++) {
@@ -338,7 +354,7 @@ troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_s
 {
     if (TP_UNLIKELY(options != NULL))
         return tell_with(turn, &ref->to, selected(selector), payload, options);
-    tp_activation *near = near_ref(turn->shard, ref);
+    tp_activation *near = TP_LIKELY(!turn->commits) ? near_ref(turn->shard, ref) : NULL;
     if (TP_LIKELY(near != NULL))
         return tell_near(turn, near, (uint16_t)selector.number, payload);
     return tell_far(turn, &ref->to, selected(selector), payload);
@@ -506,7 +522,7 @@ static troupe_status ask_near(troupe_turn *turn, const tp_target *to, tp_activat
 troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
-    tp_activation *near = options == NULL ? near_ref(turn->shard, ref) : NULL;
+    tp_activation *near = options == NULL && !turn->commits ? near_ref(turn->shard, ref) : NULL;
     if (TP_LIKELY(near != NULL))
         return ask_near(turn, &ref->to, near, selected(selector), payload, ret_answer);
     return ask(turn, &ref->to, selected(selector), payload, options, ret_answer);
@@ -544,6 +560,23 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *n
         tp_pool_give(&shard->pool, callback);
     }
     return status;
+}
+
+troupe_status troupe_ask_then(troupe_turn *turn, troupe_id id, const char *name,
+    troupe_slice payload, const troupe_call_options *options, const troupe_then *then)
+{
+    tp_target to;
+    tp_callee called;
+    TROUPE_TRY(set_target(turn->shard, id, &to));
+    TROUPE_TRY(set_method(turn->shard, to.type, name, &called));
+    if (then == NULL || then->size != sizeof *then || then->done == NULL || then->failed == NULL ||
+        then->context.size > TP_CONTEXT_MAX)
+        return TROUPE_USAGE;
+    const tp_type *own = turn->actor->type;
+    if (tp_type_method(own, troupe_str(then->done)) < 0 ||
+        tp_type_method(own, troupe_str(then->failed)) < 0)
+        return TROUPE_NO_METHOD;
+    return tp_outbox_send(turn, id, troupe_str(name), payload, options, then);
 }
 
 /* ---- waiting ------------------------------------------------------------------------------- */

@@ -38,6 +38,8 @@ static const char *phase_name(const tp_activation *actor)
         return "deactivating";
     case TP_WAITING:
         return "waiting";
+    case TP_HALTED:
+        return "halted";
     }
     return "?";
 }

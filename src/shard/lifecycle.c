@@ -12,9 +12,9 @@
  * tried again.
  * 4. Hooks run as turns: nothing here runs user code by itself.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
-#include "base/alloc.h"
+#include "store/record.h"
 
 #include <stdio.h>
 
@@ -83,9 +83,15 @@ static void activated(tp_shard *shard, tp_activation *actor)
     tp_count(&shard->counters.activations);
     tp_idle_watch(shard, actor);
     tell(shard, actor, TROUPE_LIFECYCLE_ACTIVATED, (troupe_reason)0, TROUPE_OK);
+    if (actor->type->commits) {
+        tp_durable_check(shard, actor);
+        tp_outbox_loaded(shard, tp_durable_of(actor));
+    }
     if (tp_mailbox_may_run(shard, actor))
         tp_schedule(shard, actor);
 }
+
+/* ---- to the store and back, by a hook that waits ------------------------------------------- */
 
 typedef struct storing {
     troupe_store_op op;
@@ -159,64 +165,86 @@ static troupe_status store(troupe_turn *turn, storing *self)
     return self->op.status;
 }
 
-/* The data of a load, given back also when its hook panics. */
 static void release_loaded(void *argument)
 {
     troupe_store_release(argument);
 }
 
-static troupe_status load_by_hook(troupe_turn *turn, troupe_store_op *op)
+static troupe_status corrupt(troupe_turn *turn, const char *reason)
 {
-    troupe_status status = troupe_defer(turn, release_loaded, op);
-    if (status == TROUPE_OK)
-        status =
-            turn->actor->type->is.load(turn, tp_activation_state(turn->actor), op->items->value);
-    release_loaded(op);
-    return status;
+    TP_MARK(turn->shard, "stored state is damaged");
+    TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "state_corrupt",
+        TP_FIELDS(tp_field_text("type", turn->actor->type->name),
+            tp_field_text("key", tp_activation_key(turn->actor))),
+        "the stored state is not used: %s", reason);
+    return TROUPE_CORRUPT;
+}
+
+static troupe_status install(troupe_turn *turn, troupe_slice stored)
+{
+    tp_activation *actor = turn->actor;
+    const troupe_type *is = &actor->type->is;
+    const char *reason;
+    troupe_slice bytes;
+    troupe_status status =
+        tp_record_open(stored, tp_record_seed(tp_activation_id(actor)), &bytes, &reason);
+    if (status != TROUPE_OK)
+        return corrupt(turn, reason);
+    if (is->load != NULL)
+        return is->load(turn, tp_activation_state(actor), bytes);
+    if (bytes.size != is->state_size)
+        return corrupt(turn, "it has another size than the type's state; use a schema, or hooks");
+    memcpy(tp_activation_state(actor), bytes.data, is->state_size);
+    return TROUPE_OK;
+}
+
+static troupe_status load_row(troupe_turn *turn, const troupe_store_item *item)
+{
+    tp_durable *durable = tp_durable_of(turn->actor);
+    if (durable == NULL)
+        return TROUPE_OK; /* of a type that saves at deactivation: left where it is */
+    const char *reason;
+    troupe_status status = tp_rows_load(turn->shard, durable, item, &reason);
+    return status == TROUPE_CORRUPT ? corrupt(turn, reason) : status;
 }
 
 /* `self` lasts until the turn's clean-ups have run. */
 static troupe_status load(troupe_turn *turn, storing *self)
 {
     tp_activation *actor = turn->actor;
-    const troupe_type *is = &actor->type->is;
-    if (is->persist == TROUPE_PERSIST_NONE)
+    if (actor->type->is.persist == TROUPE_PERSIST_NONE)
         return TROUPE_OK;
     tp_extras *extras = tp_activation_extras(turn->shard, actor);
     if (extras == NULL)
         return TROUPE_NO_MEMORY;
-    troupe_status status = store(turn, self);
-    if (status != TROUPE_OK) {
-        troupe_store_release(&self->op);
-        return status;
-    }
+    if (actor->type->commits && tp_durable_get(turn->shard, actor) == NULL)
+        return TROUPE_NO_MEMORY;
+    /* Given back also when the load hook panics. */
+    TROUPE_TRY(troupe_defer(turn, release_loaded, &self->op));
+    TROUPE_TRY(store(turn, self));
     extras->version = self->op.found;
-    const troupe_store_item *found = self->op.items;
-    if (found == NULL || found->kind != TROUPE_ROW_STATE) {
-        troupe_store_release(&self->op);
-        return TROUPE_OK;
-    }
-    if (is->load != NULL)
-        return load_by_hook(turn, &self->op);
-    if (found->value.size == is->state_size) {
-        memcpy(tp_activation_state(actor), found->value.data, is->state_size);
-    } else {
-        status = TROUPE_CORRUPT;
-    }
-    release_loaded(&self->op);
+    troupe_status status = TROUPE_OK;
+    for (const troupe_store_item *item = self->op.items; item != NULL && status == TROUPE_OK;
+         item = item->next)
+        status = item->kind == TROUPE_ROW_STATE ? install(turn, item->value) : load_row(turn, item);
+    troupe_store_release(&self->op);
     return status;
 }
 
 void tp_activate_body(troupe_turn *turn)
 {
-    tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
     storing loading = {.op = {.kind = TROUPE_STORE_LOAD}};
     troupe_status status = load(turn, &loading);
-    if (status == TROUPE_OK && actor->type->is.on_activate != NULL)
-        status = actor->type->is.on_activate(turn, tp_activation_state(actor));
+    if (status == TROUPE_OK && actor->type->is.on_activate != NULL) {
+        if (actor->type->commits && !tp_turn_keep(turn))
+            status = TROUPE_NO_MEMORY;
+        if (status == TROUPE_OK)
+            status = actor->type->is.on_activate(turn, tp_activation_state(actor));
+        if (status == TROUPE_OK && actor->type->commits)
+            status = tp_commit_write(turn);
+    }
     tp_turn_end(turn, status);
-    (void)shard;
 }
 
 static void begin_hook(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
@@ -241,6 +269,8 @@ void tp_activate(tp_shard *shard, tp_activation *actor)
     }
     if (actor->phase != TP_NEW)
         return;
+    if (TP_UNLIKELY(actor->type->commits) && !tp_commits_are_over(shard, actor))
+        return; /* of the activation before: their end schedules this one */
     if (actor->type->activates_alone) {
         actor->flags |= TP_HOLDS;
         activated(shard, actor);
@@ -327,86 +357,61 @@ void tp_leave(tp_shard *shard, tp_activation *actor, troupe_reason reason)
     tp_schedule(shard, actor);
 }
 
-struct troupe_writer {
-    const troupe_allocator *allocator;
-    char *data;
-    size_t size, capacity;
-    bool failed;
-};
-
-troupe_status troupe_write(troupe_writer *writer, const void *data, size_t size)
+/* Is there anything that the store does not have yet? */
+static bool is_saved(const tp_activation *actor)
 {
-    if (writer->failed)
-        return TROUPE_NO_MEMORY;
-    if (writer->capacity - writer->size < size) {
-        size_t capacity = (writer->size + size) * 2 + 64;
-        char *grown = writer->data == NULL ? tp_allocate(writer->allocator, capacity)
-                                           : tp_reallocate(writer->allocator, writer->data,
-                                                 writer->capacity, capacity);
-        if (grown == NULL) {
-            writer->failed = true;
-            return TROUPE_NO_MEMORY;
-        }
-        writer->data = grown;
-        writer->capacity = capacity;
-    }
-    if (size != 0)
-        memcpy(writer->data + writer->size, data, size);
-    writer->size += size;
-    return TROUPE_OK;
-}
-
-static void release_written(void *argument)
-{
-    troupe_writer *writer = argument;
-    tp_release(writer->allocator, writer->data, writer->capacity);
-    writer->data = NULL;
-}
-
-/* `writer` lasts until the turn's clean-ups have run. */
-static troupe_status save(troupe_turn *turn, troupe_writer *writer)
-{
-    tp_activation *actor = turn->actor;
     const troupe_type *is = &actor->type->is;
     if (is->persist == TROUPE_PERSIST_NONE || !(actor->flags & TP_DIRTY))
-        return TROUPE_OK;
-    if (TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE))
-        return TROUPE_OK;
-    troupe_status status = TROUPE_OK;
-    tp_shared *shared = turn->shard->shared;
-    storing self = {.op = {.kind = TROUPE_STORE_COMMIT,
-                        .writer = shared->store->writer,
-                        .version = actor->extras->version}};
-    troupe_store_commit *commit = &self.op.commit;
-    commit->has_state = true;
-    commit->time = shared->env->wall(shared->env);
-    commit->state = (troupe_slice){tp_activation_state(actor), is->state_size};
-    if (is->save != NULL) {
-        status = troupe_defer(turn, release_written, writer); /* also when it panics */
-        if (status == TROUPE_OK)
-            status = is->save(turn, tp_activation_state(actor), writer);
-        if (status == TROUPE_OK && writer->failed)
-            status = TROUPE_NO_MEMORY;
-        commit->state = (troupe_slice){writer->data != NULL ? writer->data : "", writer->size};
-    }
-    if (status == TROUPE_OK)
-        status = store(turn, &self);
+        return true;
+    if (is->on_deactivate != NULL || !actor->type->commits)
+        return false;
+    return actor->extras->durable->turns == 0;
+}
+
+static troupe_status save_record(troupe_turn *turn, storing *self, troupe_slice bytes)
+{
+    tp_activation *actor = turn->actor;
+    size_t size = tp_record_size(bytes.size);
+    void *record = size != 0 ? tp_turn_take(turn, SIZE_MAX, size) : NULL;
+    if (record == NULL)
+        return TROUPE_NO_MEMORY;
+    tp_record_seal(record, tp_record_seed(tp_activation_id(actor)), bytes);
+    self->op.writer = turn->shard->shared->store->writer;
+    self->op.version = actor->extras->version;
+    self->op.commit = (troupe_store_commit){.has_state = true,
+        .snapshot = actor->type->keeps,
+        .state = {record, size},
+        .time = turn->shard->env->wall(turn->shard->env)};
+    troupe_status status = store(turn, self);
+    troupe_store_release(&self->op);
     if (status == TROUPE_OK) {
-        actor->extras->version = self.op.found;
+        actor->extras->version = self->op.version + 1;
         actor->flags &= (uint16_t)~TP_DIRTY;
     }
-    release_written(writer);
     return status;
+}
+
+static troupe_status save(troupe_turn *turn, storing *self)
+{
+    tp_activation *actor = turn->actor;
+    if (is_saved(actor) || TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE))
+        return TROUPE_OK;
+    TROUPE_TRY(tp_commit_write(turn));
+    troupe_slice bytes = {tp_activation_state(actor), actor->type->is.state_size};
+    if (turn->written != NULL)
+        bytes = tp_writer_bytes(turn->written);
+    return save_record(turn, self, bytes);
 }
 
 void tp_deactivate_body(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
     tp_extras *extras = actor->extras;
+    turn->written = NULL;
     if (actor->type->is.on_deactivate != NULL && (actor->flags & TP_LIVE))
         actor->type->is.on_deactivate(turn, tp_activation_state(actor), extras->reason);
-    troupe_writer writer = {.allocator = turn->shard->shared->allocator};
-    tp_turn_end(turn, save(turn, &writer));
+    storing saving = {.op = {.kind = TROUPE_STORE_COMMIT}};
+    tp_turn_end(turn, save(turn, &saving));
 }
 
 /* The turn of on_deactivate and the save has ended. */

@@ -6,7 +6,7 @@
  *
  * The run queue is fair: an actor runs a bounded batch, then goes to the back.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
 #include "base/alloc.h"
 
@@ -146,6 +146,8 @@ static uint64_t step(tp_runner *runner)
         tp_fibers_enter(shard);
     }
     tp_keep_limits(shard);
+    if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->commits)))
+        tp_commits_flush(shard);
     tp_links_flush(shard);
     if (has_turns(shard) || more)
         return 0;
@@ -164,7 +166,8 @@ static uint64_t step(tp_runner *runner)
 bool tp_shard_is_quiet(const tp_shard *shard)
 {
     return !has_turns(shard) && shard->parked_count == 0 && shard->queued == 0 &&
-           shard->pending == 0 && shard->leaving == 0 && !tp_links_wait(shard) &&
+           shard->pending == 0 && shard->leaving == 0 && shard->commits_under_way == 0 &&
+           tp_fifo_is_empty(&shard->commits) && !tp_links_wait(shard) &&
            tp_mpring_is_empty(&shard->calls);
 }
 

@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "shard/slip.h"
 #include "shard/type.h"
 
 struct tp_activation;
@@ -36,6 +37,7 @@ typedef enum tp_message_kind {
     TP_VICTIM, /* fails an ask as part of a cycle */
     TP_FULL,   /* the mailbox of `hash` is full */
     TP_CLEAR,  /* it is no more */
+    TP_ACKED,  /* an outbox message was handled: its slip tells which, and how it ended */
 } tp_message_kind;
 
 enum {
@@ -43,6 +45,7 @@ enum {
     TP_MESSAGE_TIMED = 2,   /* `arrived` was read from the clock: for the histogram */
     TP_MESSAGE_TOUCHED = 4, /* a turn that it killed parked, sent or wrote: it is never NOT_DONE */
     TP_MESSAGE_LINK = 8,    /* came over a ring */
+    TP_MESSAGE_SLIP = 16,   /* a tp_slip lies behind the payload */
 };
 
 typedef enum tp_content {
@@ -115,6 +118,14 @@ static inline troupe_slice tp_message_payload(const tp_message *message)
     return (troupe_slice){(const char *)message + message->payload_at, message->payload_size};
 }
 
+static inline const tp_slip *tp_message_slip(const tp_message *message)
+{
+    if (TP_LIKELY(!(message->flags & TP_MESSAGE_SLIP)))
+        return NULL;
+    size_t at = tp_message_step((size_t)message->payload_at + message->payload_size);
+    return (const tp_slip *)(const void *)((const char *)message + at);
+}
+
 static inline size_t tp_message_key_at(const tp_message *message)
 {
     return tp_message_step((size_t)message->caller_key_size + message->caller_partition_size);
@@ -159,6 +170,7 @@ typedef struct tp_message_parts {
     troupe_slice method; /* its name, for TP_METHOD_OTHER only */
     const char *content_type;
     troupe_slice payload;
+    const tp_slip *slip; /* NULL: none */
 } tp_message_parts;
 
 /* What a message says of itself, beside its parts. */
@@ -199,7 +211,10 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
     size_t caller = tp_message_step((size_t)head->caller_key_size + head->caller_partition_size);
     size_t rare = parts.partition.size + parts.method.size + own.size;
     size_t payload_at = sizeof(tp_message) + caller + tp_message_step(parts.key.size + rare);
-    tp_message *message = tp_pool_take(pool, payload_at + parts.payload.size);
+    size_t end = payload_at + parts.payload.size;
+    if (TP_UNLIKELY(parts.slip != NULL))
+        end = tp_message_step(end) + tp_slip_size(parts.slip);
+    tp_message *message = tp_pool_take(pool, end);
     if (TP_UNLIKELY(message == NULL))
         return NULL;
     /* One by one: a struct assigned as a whole is cleared first. */
@@ -236,6 +251,11 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
         tp_message_append(at, own);
     }
     tp_bytes_copy((char *)message + payload_at, parts.payload.data, parts.payload.size);
+    if (TP_UNLIKELY(parts.slip != NULL)) {
+        message->flags = TP_MESSAGE_SLIP;
+        tp_slip_copy(
+            parts.slip, (char *)message + tp_message_step(payload_at + parts.payload.size));
+    }
     return message;
 }
 

@@ -8,7 +8,7 @@
  * blocking ask, `state` says who has it in the end: the caller once it is ANSWERED (and signalled),
  * the shard if it was LEFT.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
 #include "base/alloc.h"
 
@@ -246,7 +246,7 @@ static troupe_slice cut(const char **at, size_t size)
     return slice;
 }
 
-static tp_message *make_message(tp_shard *shard, const tp_outside *outside)
+static tp_message *make_message(tp_shard *shard, const tp_outside *outside, uint64_t deadline)
 {
     const char *at = outside->tail + outside->content_size + 1;
     tp_message_parts parts = {.content_type = outside->content_size != 0 ? outside->tail : NULL};
@@ -254,6 +254,11 @@ static tp_message *make_message(tp_shard *shard, const tp_outside *outside)
     parts.partition = cut(&at, outside->partition_size);
     parts.method = cut(&at, outside->method_size);
     parts.payload = cut(&at, outside->payload_size);
+    tp_slip slip;
+    troupe_slice once = cut(&at, outside->once_size);
+    if (TP_UNLIKELY(once.size != 0) &&
+        tp_once_slip(shard->shared, outside->type, once, deadline, &slip) == TROUPE_OK)
+        parts.slip = &slip;
     return tp_message_make(&shard->pool, &parts);
 }
 
@@ -270,7 +275,8 @@ static uint64_t deadline_of(const tp_shard *shard, const tp_outside *outside)
 
 static void arrive(tp_shard *shard, tp_outside *outside)
 {
-    tp_message *message = make_message(shard, outside);
+    uint64_t deadline = deadline_of(shard, outside);
+    tp_message *message = make_message(shard, outside, deadline);
     if (message == NULL) {
         tp_count(&shard->counters.no_memory);
         refuse(shard, outside, TROUPE_NO_MEMORY, "no memory for the message; try again later");
@@ -280,7 +286,7 @@ static void arrive(tp_shard *shard, tp_outside *outside)
     message->type = outside->type;
     message->hash = outside->hash;
     message->method = outside->method;
-    message->deadline = deadline_of(shard, outside);
+    message->deadline = deadline;
     message->from_shard = (uint16_t)shard->number;
     if (TP_UNLIKELY(outside->entered != 0) && !shard->shared->options.no_metrics) {
         message->flags |= TP_MESSAGE_TIMED;
@@ -319,7 +325,7 @@ tp_outside *tp_outside_make(tp_shard *shard, const tp_message_parts *parts, bool
     if (content.size > UINT8_MAX)
         content.size = UINT8_MAX;
     size_t tail = content.size + 1 + parts->key.size + parts->partition.size + parts->method.size +
-                  parts->payload.size;
+                  parts->payload.size + (parts->slip != NULL ? parts->slip->once.size : 0);
     if (tail < ANSWER_ROOM)
         tail = ANSWER_ROOM;
     size_t size = offsetof(tp_outside, tail) + tail;
@@ -346,6 +352,10 @@ tp_outside *tp_outside_make(tp_shard *shard, const tp_message_parts *parts, bool
     at = tp_message_append(at, parts->key);
     at = tp_message_append(at, parts->partition);
     at = tp_message_append(at, parts->method);
-    tp_message_append(at, parts->payload);
+    at = tp_message_append(at, parts->payload);
+    if (parts->slip != NULL) {
+        outside->once_size = (uint8_t)parts->slip->once.size;
+        tp_message_append(at, parts->slip->once);
+    }
     return outside;
 }

@@ -11,7 +11,7 @@
  * back.
  * 3. Whoever lands after a switch gives back the fiber that was abandoned.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
 #include "base/alloc.h"
 
@@ -102,9 +102,30 @@ troupe_status tp_park_reserve_slowly(troupe_turn *turn)
     return TROUPE_BUSY;
 }
 
+/* An ask is a commit point; any park is, where others may run meanwhile. */
+static inline bool is_point(const troupe_turn *turn, tp_wait wait)
+{
+    return wait == TP_WAIT_ASK || turn->actor->type->interleaves;
+}
+
+/* [parked] What the turn changed so far goes to the store, what it sent to the gate. */
+static void commit(troupe_turn *turn)
+{
+    troupe_status status = tp_delivery_parks(turn);
+    if (status == TROUPE_OK)
+        status = tp_commit_point(turn, true);
+    if (status == TROUPE_OK)
+        return;
+    tp_commit_drop(turn);
+    tp_durable_break(turn->shard, turn->actor, status, TROUPE_NOT_DONE,
+        "its state cannot be stored now; try again later");
+}
+
 troupe_status tp_park(troupe_turn *turn, tp_wait wait)
 {
     tp_shard *shard = turn->shard;
+    if (TP_UNLIKELY(turn->actor->type->commits) && is_point(turn, wait))
+        TROUPE_TRY(tp_commit_write(turn));
     /* The switch leaves the rounding mode to the thread: who changes it puts it back first. */
     TP_DEBUG_ASSERT(fegetround() == FE_TONEAREST);
     TP_TRACE(shard, TP_TRACE_PARK, turn->actor->hash ^ (uint64_t)wait);
@@ -124,12 +145,13 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
         tp_schedule(shard, actor);
     if (TP_UNLIKELY(actor->queued != 0))
         tp_deadlock_watch(shard, actor);
+    if (TP_UNLIKELY(actor->type->commits) && is_point(turn, wait))
+        commit(turn);
     shard->loop = next_loop(shard);
     tp_fiber_switch(turn->fiber, shard->loop);
     land(shard);
     tp_step_begins(shard, turn);
-    /* An ask is a commit point; any park is, where others may have run meanwhile. */
-    if (wait == TP_WAIT_ASK || actor->type->interleaves)
+    if (is_point(turn, wait))
         tp_turn_commit(turn);
     return turn->wait_status;
 }

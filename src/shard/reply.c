@@ -34,7 +34,7 @@ static troupe_status misused(troupe_turn *turn)
 
 static inline troupe_status may_reply(troupe_turn *turn)
 {
-    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK)
+    if (!tp_turn_is_asked(turn))
         return TROUPE_OK;
     return TP_LIKELY(turn->reply == NULL && !turn->failed) ? TROUPE_OK : misused(turn);
 }
@@ -42,7 +42,7 @@ static inline troupe_status may_reply(troupe_turn *turn)
 __attribute__((always_inline)) static inline troupe_status stage_here(
     troupe_turn *turn, troupe_status status, const char *content_type, troupe_slice payload)
 {
-    if (turn->message == NULL || turn->message->kind != TP_ASK)
+    if (!tp_turn_is_asked(turn))
         return status;
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->max_message)) {
@@ -125,7 +125,7 @@ troupe_status troupe_reply_take(troupe_turn *turn, troupe_answer *answer)
         return status;
     }
     tp_message *reply = answer->owner;
-    bool is_ask = turn->message != NULL && turn->message->kind == TP_ASK;
+    bool is_ask = tp_turn_is_asked(turn);
     if (reply != NULL && is_ask && answer->home == turn->shard) { /* the block itself goes on */
         turn->reply = reply;
         status = answer->status;
@@ -240,7 +240,23 @@ troupe_slice troupe_turn_content_type(const troupe_turn *turn)
 
 bool troupe_turn_is_ask(const troupe_turn *turn)
 {
-    return turn->message != NULL && turn->message->kind == TP_ASK;
+    return tp_turn_is_asked(turn);
+}
+
+troupe_status troupe_turn_answer(const troupe_turn *turn, troupe_outcome *ret_outcome)
+{
+    const tp_slip *slip = turn->message != NULL ? tp_message_slip(turn->message) : NULL;
+    bool is_answer = slip != NULL && (slip->flags & TP_SLIP_ANSWER);
+    if (ret_outcome != NULL)
+        *ret_outcome = is_answer ? slip->outcome : TROUPE_DONE;
+    return is_answer ? slip->status : TROUPE_OK;
+}
+
+troupe_slice troupe_turn_context(const troupe_turn *turn)
+{
+    const tp_slip *slip = turn->message != NULL ? tp_message_slip(turn->message) : NULL;
+    bool is_answer = slip != NULL && (slip->flags & TP_SLIP_ANSWER);
+    return is_answer ? slip->context : (troupe_slice){NULL, 0};
 }
 
 uint64_t troupe_turn_remaining(const troupe_turn *turn)

@@ -9,7 +9,7 @@
  * 2. A request is refused (BUSY) before it is made, or it arrives.
  * 3. Reading a link never waits for writing one.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
 #define DRAIN_MAX 1024 /* per link and pass */
 
@@ -128,6 +128,15 @@ void tp_send_request(tp_shard *shard, uint32_t to, tp_message *message)
 
 void tp_reply_send(tp_shard *shard, uint32_t to, tp_message *reply)
 {
+    if (TP_UNLIKELY(shard->gated != NULL)) {
+        tp_gate_reply(shard->gated, to, reply);
+        return;
+    }
+    tp_reply_leave(shard, to, reply);
+}
+
+void tp_reply_leave(tp_shard *shard, uint32_t to, tp_message *reply)
+{
     TP_TRACE(shard, TP_TRACE_REPLY, reply->from.slot);
     if (TP_MUTANT(shard, TP_MUTANT_LOST_REPLY) && tp_prng_chance(&shard->prng, 1, 64)) {
         tp_pool_give(&shard->pool, reply);
@@ -188,6 +197,9 @@ void tp_dispatch(tp_shard *shard, tp_message *message)
         return;
     case TP_VICTIM:
         tp_victim_arrived(shard, message);
+        return;
+    case TP_ACKED:
+        tp_outbox_acked(shard, message);
         return;
     case TP_FULL:
         mark_full(shard, message->hash);

@@ -50,6 +50,7 @@
 
 typedef struct tp_shard tp_shard;
 typedef struct tp_activation tp_activation;
+typedef struct tp_durable tp_durable; /* durable.h */
 
 /* What all shards of a node share; immutable after the start but for the parts marked [any]. */
 typedef struct tp_shared {
@@ -84,7 +85,14 @@ struct tp_alarm {
 };
 
 /* ---- activations --------------------------------------------------------------------------- */
-typedef enum tp_phase { TP_NEW, TP_ACTIVATING, TP_ACTIVE, TP_DEACTIVATING, TP_WAITING } tp_phase;
+typedef enum tp_phase {
+    TP_NEW,
+    TP_ACTIVATING,
+    TP_ACTIVE,
+    TP_DEACTIVATING,
+    TP_WAITING,
+    TP_HALTED, /* active, but begins no turn: its commits are behind, or it is to be loaded again */
+} tp_phase;
 
 enum {
     TP_QUEUED = 1,     /* in the run queue */
@@ -105,6 +113,7 @@ typedef struct tp_extras {
     uint32_t callbacks; /* asks with callback that are pending */
     uint64_t timer_numbers;
     uint64_t version;    /* of the stored state */
+    tp_durable *durable; /* of types that commit while they live */
     uint32_t failures;   /* in a row */
     uint32_t generation; /* raised by each restart: callbacks of before are dropped */
     tp_alarm back_off;
@@ -242,12 +251,18 @@ struct troupe_turn {
                 bool cancelled;
                 bool interrupted; /* the node hurries: each park fails at once */
                 bool panicked;
-                bool left;  /* nobody returns to its frame: its end settles the actor */
-                bool holds; /* clean-ups, an arena, or a block for `before` */
+                bool left;    /* nobody returns to its frame: its end settles the actor */
+                bool holds;   /* clean-ups, an arena, or a block for `before` */
+                bool commits; /* its type does, while it lives */
             };
             uint64_t special;
         };
     };
+    /* set if it commits */
+    tp_fifo changes;        /* tp_entry: of rows, for the next commit point */
+    tp_fifo held;           /* requests that leave with the next commit point */
+    tp_fifo twins;          /* messages with the same once key: they wait for its end */
+    troupe_writer *written; /* by the save hook, in the turn's arena */
     /* set when it parks */
     tp_alarm alarm;     /* of a sleep */
     size_t arena_bytes; /* while arena is not NULL */
@@ -265,6 +280,17 @@ struct troupe_turn {
     uint64_t yield_until; /* of a yield: when so many were popped off the run queue */
     _Alignas(16) unsigned char snapshot[TP_SNAPSHOT];
 };
+
+/* Does anybody wait for what it answers? */
+static inline bool tp_turn_is_asked(const troupe_turn *turn)
+{
+    const tp_message *message = turn->message;
+    if (message == NULL || turn->kind != TP_TURN_METHOD)
+        return false;
+    if (TP_LIKELY(!(message->flags & TP_MESSAGE_SLIP)))
+        return message->kind == TP_ASK;
+    return message->kind == TP_ASK || (tp_message_slip(message)->flags & TP_SLIP_THEN);
+}
 
 /* ---- asks ---------------------------------------------------------------------------------- */
 typedef enum tp_ask_kind { TP_ASK_FREE, TP_ASK_TURN, TP_ASK_CALLBACK, TP_ASK_OUTSIDE } tp_ask_kind;
@@ -335,9 +361,11 @@ struct tp_outside {
     uint16_t partition_size;
     uint16_t method_size;
     uint16_t method;
+    uint8_t once_size;
     bool is_ask;
     troupe_answer answer; /* of the blocking form; published by `state` and the waiter's signal */
-    char tail[]; /* content type with its 0, key, partition, method, payload; later the answer's */
+    char tail[]; /* content type with its 0, key, partition, method, payload, once; later the
+                    answer's */
 };
 
 /* ---- links to other shards ----------------------------------------------------------------- */
@@ -418,7 +446,10 @@ struct tp_shard {
     uint32_t sample;
     uint64_t chains;
     uint64_t searches; /* for circles, that began here */
-    tp_fifo probes;    /* messages to oneself: one after the other, not one in the other */
+    tp_fifo commits;   /* tp_durable: with something to send to the store */
+    uint32_t commits_under_way;
+    troupe_turn *gated; /* the turn whose answer is being made, if it goes through a gate */
+    tp_fifo probes;     /* messages to oneself: one after the other, not one in the other */
 
     /* messages */
     tp_pool pool;
@@ -560,6 +591,8 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
 void tp_turn_body(troupe_turn *turn); /* runs and ends it */
 void tp_turn_end(troupe_turn *turn, troupe_status status);
 troupe_outcome tp_turn_outcome(const troupe_turn *turn); /* of its failure */
+/* Copies the state's bytes, if a failure is to bring them back. False: no memory. */
+bool tp_turn_keep(troupe_turn *turn);
 void tp_turn_commit(
     troupe_turn *turn); /* the state's bytes as they are now are what a failure goes back to */
 void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
@@ -625,6 +658,7 @@ TROUPE_CHECK troupe_status tp_cancel_attach(tp_shard *shard, tp_call call, troup
 void tp_turn_cancel(troupe_turn *turn);
 void tp_asks_deinit(tp_shard *shard);
 void tp_reply_send(tp_shard *shard, uint32_t to, tp_message *reply);
+void tp_reply_leave(tp_shard *shard, uint32_t to, tp_message *reply); /* past any gate */
 
 /* timers.c */
 void tp_alarm_set(
@@ -724,6 +758,8 @@ enum tp_mutant {
     TP_MUTANT_FORGET_WAITING, /* the overflow of a link is not sent */
     TP_MUTANT_NO_BACKOFF,     /* a restart comes at once */
     TP_MUTANT_CANCEL_RUNS,    /* a withdrawn message runs all the same */
+    TP_MUTANT_RUN_TWICE,      /* a call that is to happen once runs again */
+    TP_MUTANT_NO_GATE,        /* a reply leaves before what it rests on is durable */
     TP_MUTANT_COUNT
 };
 

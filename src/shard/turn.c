@@ -11,7 +11,7 @@
  * (tp_message_answer).
  * 3. Clean-ups run last registered first, before the reply leaves.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 
 #include "base/text.h"
 
@@ -50,6 +50,11 @@ __attribute__((always_inline)) static inline bool keep_state(troupe_turn *turn)
     return true;
 }
 
+bool tp_turn_keep(troupe_turn *turn)
+{
+    return keep_state(turn);
+}
+
 static void restore_state(troupe_turn *turn)
 {
     if (turn->before == NULL || TP_MUTANT(turn->shard, TP_MUTANT_NO_RESTORE))
@@ -80,7 +85,7 @@ static inline void take_message(troupe_turn *turn, tp_message *message)
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
     tp_turn_kind kind)
 {
-    memset(&turn->reply, 0, offsetof(troupe_turn, alarm) - offsetof(troupe_turn, reply));
+    memset(&turn->reply, 0, offsetof(troupe_turn, changes) - offsetof(troupe_turn, reply));
     turn->shard = shard;
     turn->actor = actor;
     turn->kind = (uint8_t)kind;
@@ -92,6 +97,13 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
         turn->chain = 0;
     }
     turn->read_only = false;
+    if (TP_UNLIKELY(actor->type->commits)) {
+        turn->commits = true;
+        tp_fifo_init(&turn->changes);
+        tp_fifo_init(&turn->held);
+        tp_fifo_init(&turn->twins);
+        turn->written = NULL;
+    }
     begin_timing(turn, false);
 }
 
@@ -209,7 +221,7 @@ static void run_defers(troupe_turn *turn)
 /* What the method made of its call: OK only with exactly one reply if one was expected. */
 static troupe_status judge(troupe_turn *turn, troupe_status status)
 {
-    if (turn->kind != TP_TURN_METHOD || turn->message->kind != TP_ASK)
+    if (!tp_turn_is_asked(turn))
         return status;
     if (turn->failed && status == TROUPE_OK)
         return TROUPE_USAGE;
@@ -223,6 +235,8 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
     status = judge(turn, status);
+    if (TP_UNLIKELY(actor->type->commits))
+        status = tp_delivery_commit(turn, status);
     if (TP_UNLIKELY(status != TROUPE_OK))
         restore_state(turn);
     if (TP_UNLIKELY(turn->defers != NULL))
@@ -260,8 +274,15 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
             return;
         }
     } else {
+        if (TP_UNLIKELY(turn->message->flags & TP_MESSAGE_SLIP))
+            tp_delivery_over(turn, status);
+        shard->gated =
+            TP_UNLIKELY(actor->type->gated) && tp_durable_of(actor) != NULL ? turn : NULL;
         answer(turn, status);
+        shard->gated = NULL;
     }
+    if (TP_UNLIKELY(actor->type->commits))
+        tp_durable_check(shard, actor);
     if (TP_UNLIKELY(actor->flags & TP_TORN) && actor->turns == NULL)
         tp_supervise_torn(shard, actor);
     if (turn->parked_once || turn->left)
@@ -317,11 +338,18 @@ __attribute__((always_inline)) static inline troupe_status run_message(
     return method->run(turn, tp_activation_state(actor), tp_message_payload(message));
 }
 
+/* A save hook writes on the turn's own stack, before its end. */
+static troupe_status written(troupe_turn *turn, troupe_status status)
+{
+    return status == TROUPE_OK ? tp_commit_write(turn) : status;
+}
+
 void tp_turn_body(troupe_turn *turn)
 {
     link_turn(turn);
     if (turn->message != NULL) {
-        tp_turn_end(turn, run_message(turn, turn->shard, turn->actor));
+        troupe_status status = run_message(turn, turn->shard, turn->actor);
+        tp_turn_end(turn, turn->commits ? written(turn, status) : status);
         return;
     }
     TP_TRACE(turn->shard, TP_TRACE_TURN, turn->actor->hash ^ turn->kind);
@@ -392,7 +420,8 @@ static inline tp_message *next_plain(const troupe_turn *turn, tp_shard *shard, t
     if (head == NULL || turn->next != NULL)
         return NULL;
     const tp_message *message = tp_message_of(head);
-    if (message->kind > TP_ASK || TP_UNLIKELY(message->deadline <= tp_clock(shard)))
+    if (message->kind > TP_ASK || TP_UNLIKELY(message->flags & TP_MESSAGE_SLIP) ||
+        TP_UNLIKELY(message->deadline <= tp_clock(shard)))
         return NULL;
     return tp_mailbox_take(shard, actor);
 }
@@ -424,7 +453,7 @@ static inline bool run_on(troupe_turn *turn, tp_shard *shard, tp_activation *act
             return true;
         }
         if (TP_UNLIKELY(!is_plain || turn->message->kind != TP_TELL)) {
-            tp_turn_end(turn, status);
+            tp_turn_end(turn, turn->commits ? written(turn, status) : status);
             return !turn->parked_once;
         }
         /* Nothing is left of a tell; the turn stays linked, for the next message. */
@@ -446,6 +475,8 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uin
     if (TP_UNLIKELY(message->deadline <= tp_clock(shard)) && !may_start(shard, message))
         return true;
     note_queue_time(shard, message);
+    if (TP_UNLIKELY(message->flags & TP_MESSAGE_SLIP) && !tp_delivery_begins(shard, actor, message))
+        return true;
     if (TP_UNLIKELY(actor->type->is.stack_size != 0)) {
         tp_turn_on_own_fiber(shard, actor, message);
         return false;
@@ -455,6 +486,8 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uin
     troupe_turn turn;
     tp_turn_init(&turn, shard, actor, message,
         message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
+    if (TP_UNLIKELY(message->flags & TP_MESSAGE_SLIP))
+        turn.holds = true; /* its end is not a plain one */
     return run_on(&turn, shard, actor, left);
 }
 

@@ -47,10 +47,16 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
     if (given->supervision.on_panic > TROUPE_SUPERVISE_STOP ||
         given->supervision.on_error > TROUPE_SUPERVISE_STOP)
         return wrong(error, size, name, "unknown supervision");
-    if (given->persist > TROUPE_PERSIST_ON_DEACTIVATE)
+    if (given->persist > TROUPE_PERSIST_EVERY_N)
         return wrong(error, size, name, "unknown persist mode");
     if (given->persist != TROUPE_PERSIST_NONE && given->state_size == 0 && given->save == NULL)
         return wrong(error, size, name, "it is persistent but has neither state nor a save hook");
+    if (given->persist == TROUPE_PERSIST_EVERY_N && given->snapshot_interval == 0)
+        return wrong(error, size, name,
+            "TROUPE_PERSIST_EVERY_N needs snapshot_interval: the turns from save to save");
+    if (given->persist == TROUPE_PERSIST_NONE &&
+        (given->retention.max_snapshots != 0 || given->retention.max_age != 0))
+        return wrong(error, size, name, "it keeps snapshots (retention) but is not persistent");
     if (given->supervision.poison_after > UINT8_MAX)
         return wrong(error, size, name, "supervision.poison_after is above 255");
     if (given->supervision.jitter > 100)
@@ -102,7 +108,11 @@ static troupe_status resolve(
     type->kept = type->restores ? (uint32_t)given->state_size : 0;
     type->interleaves = given->reentrancy != TROUPE_REENTRANCY_NONE;
     type->activates_alone = given->on_activate == NULL && given->persist == TROUPE_PERSIST_NONE;
-    type->ends_alone = given->on_deactivate == NULL && given->persist == TROUPE_PERSIST_NONE;
+    type->gated = given->persist == TROUPE_PERSIST_EVERY_TURN;
+    type->commits = type->gated || given->persist == TROUPE_PERSIST_EVERY_N;
+    type->keeps = given->retention.max_snapshots != 0 || given->retention.max_age != 0;
+    type->ends_alone =
+        given->on_deactivate == NULL && (given->persist == TROUPE_PERSIST_NONE || type->gated);
     type->method_count = (uint32_t)given->method_count;
     if (given->method_count == 0)
         return TROUPE_OK;

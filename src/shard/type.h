@@ -34,6 +34,9 @@ typedef struct tp_type {
     uint32_t kept;          /* bytes of the state that a failed turn puts back: all, or 0 */
     bool restores;          /* a failed turn puts the state's bytes back */
     bool interleaves;       /* others may run while a turn is parked */
+    bool commits;           /* while it lives: every turn, or every so many */
+    bool gated;             /* what a turn sends waits for its commit (P5) */
+    bool keeps;             /* snapshots */
     bool activates_alone;   /* nothing to run or load at activation */
     bool ends_alone;        /* nothing to run or save at deactivation */
 } tp_type;

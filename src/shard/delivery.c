@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The begin and end of turns whose message carries a slip, and the commit at the end of any turn of
+ * a type that commits while it lives: turn.c and park.c call it; what once and outbox mean by it is
+ * in once.c and outbox.c.
+ */
+#include "shard/durable.h"
+
+static inline const tp_slip *slip_of(const troupe_turn *turn)
+{
+    return turn->message != NULL && turn->kind == TP_TURN_METHOD ? tp_message_slip(turn->message)
+                                                                 : NULL;
+}
+
+bool tp_delivery_begins(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    const tp_slip *slip = tp_message_slip(message);
+    if (slip->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE))
+        return tp_outbox_begins(shard, actor, message, slip);
+    if (!(slip->flags & TP_SLIP_ONCE))
+        return true;
+    return tp_once_begins(shard, actor, message, slip);
+}
+
+troupe_status tp_delivery_parks(troupe_turn *turn)
+{
+    const tp_slip *slip = slip_of(turn);
+    if (slip == NULL || !(slip->flags & TP_SLIP_ONCE))
+        return TROUPE_OK;
+    return tp_once_parks(turn, slip);
+}
+
+static troupe_status ends(troupe_turn *turn, const tp_slip *slip, troupe_status status)
+{
+    if (slip == NULL)
+        return TROUPE_OK;
+    if (slip->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE))
+        return tp_outbox_ends(turn, slip, status);
+    return slip->flags & TP_SLIP_ONCE ? tp_once_ends(turn, slip, status) : TROUPE_OK;
+}
+
+troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
+{
+    if (tp_durable_of(turn->actor) == NULL)
+        return status; /* its load failed */
+    const tp_slip *slip = slip_of(turn);
+    if (status == TROUPE_OK)
+        status = ends(turn, slip, status);
+    if (status == TROUPE_OK)
+        status = tp_commit_point(turn, true);
+    if (status == TROUPE_OK)
+        return TROUPE_OK;
+    tp_commit_drop(turn);
+    /* Of a turn that failed its call may have to be remembered, and nothing else. */
+    if (slip != NULL &&
+        (ends(turn, slip, status) != TROUPE_OK || tp_commit_point(turn, false) != TROUPE_OK))
+        tp_rows_drop(turn);
+    return status;
+}
+
+void tp_delivery_over(troupe_turn *turn, troupe_status status)
+{
+    const tp_slip *slip = slip_of(turn);
+    if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX))
+        tp_outbox_over(turn, slip, status);
+    if (!turn->commits)
+        return;
+    tp_fifo_node *node;
+    while ((node = tp_fifo_pop_front(&turn->twins)) != NULL)
+        tp_mailbox_push_front(turn->shard, turn->actor, tp_message_of(node));
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an activation has whose state is committed while it lives (persist every turn, or every so
+ * many turns): its commits, and its output gate. Between turn.c, which says when a turn ends or
+ * parks, and the store's port.
+ *
+ * An actor goes on with its next turns while a commit is under way. What they change gathers in one
+ * *pending* commit, which goes out when the first is done: at most one commit of an actor is under
+ * way, and the turns that came meanwhile share the next. Each commit has a number; what leaves the
+ * actor carries the number of the last commit that it may rest on, and waits in the gate until that
+ * one is durable (P5).
+ *
+ * Invariants
+ * 1. durable <= sent <= begun: the last commit that is durable, that went to the store, that has
+ * anything in it.
+ * 2. The gate is in the order in which its entries were made; their numbers do not fall.
+ * 3. While the outcome of a commit is unknown the actor does not run, does not leave, and the same
+ * commit is sent again (PROTOCOLS section 3).
+ * 4. After a commit that failed nothing leaves that rests on it, and the activation is made anew
+ * from the store before it runs again.
+ *
+ * Threads: a shard's own. A commit under way belongs to the store until its `done`.
+ */
+#ifndef TP_SHARD_DURABLE_H
+#define TP_SHARD_DURABLE_H
+
+#include "shard/shard.h"
+#include "store/rows.h"
+
+typedef struct tp_commit tp_commit;
+
+#define TP_ROW_KINDS (TROUPE_ROW_DEAD + 1)
+
+/* A row beside the state, and a change of one. */
+typedef struct tp_entry {
+    tp_fifo_node node; /* staged in a turn, then in the commit that carries it */
+    tp_link link;      /* in memory, by kind */
+    uint64_t hash;
+    uint32_t kind;
+    uint32_t holders;
+    bool remove;
+    bool retired;            /* in memory, but a removal of it is on its way into a commit */
+    troupe_slice key, value; /* behind the struct */
+    tp_row row;              /* once it is in memory: borrows from value */
+} tp_entry;
+
+struct tp_durable {
+    tp_activation *actor;
+    uint64_t seed; /* of the checksums of its records */
+    uint64_t begun, sent, durable;
+    tp_commit *under_way; /* NULL: none */
+    tp_commit *pending;   /* NULL: nothing has changed since */
+    tp_fifo_node node;    /* in the shard's list of those with something to send */
+    bool is_listed;
+    bool unknown;     /* the outcome of the commit under way */
+    bool reload;      /* to be made anew from the store as soon as nothing is under way */
+    bool fenced;      /* the writer's row is closed: nothing of it counts any more */
+    uint32_t turns;   /* that wrote since the last commit */
+    uint32_t commits; /* since the last one that was kept as a snapshot */
+    uint32_t held;    /* entries of the gate */
+    uint64_t digest;  /* of the last bytes that a save hook wrote; 0: none */
+    tp_fifo gate;
+    tp_fifo later;  /* tp_entry: changes that no turn has made; they go with the next commit */
+    tp_alarm lazy;  /* or by themselves */
+    tp_alarm again; /* sends again what is not acknowledged */
+    uint64_t again_wait;
+    bool has_rows; /* rows and lists are there */
+    tp_index rows;
+    tp_list by_kind[TP_ROW_KINDS];
+    uint32_t counts[TP_ROW_KINDS];
+};
+
+/* At most so many outputs wait in one gate before the actor pauses. */
+#define TP_GATE_MAX 4096
+
+/* [turn's begin] Of types that commit while they live; NULL: no memory. */
+TROUPE_CHECK tp_durable *tp_durable_get(tp_shard *shard, tp_activation *actor);
+static inline tp_durable *tp_durable_of(const tp_activation *actor)
+{
+    return actor->extras != NULL ? actor->extras->durable : NULL;
+}
+void tp_durable_free(tp_shard *shard, tp_activation *actor);
+/* Nothing is under way, pending or held. */
+bool tp_durable_is_quiet(const tp_durable *self);
+
+/* writer.c: what a save hook writes */
+struct troupe_writer {
+    const troupe_allocator *allocator;
+    char *data;
+    size_t size, capacity;
+    bool failed; /* no memory: what is there is not all */
+};
+void tp_writer_init(troupe_writer *writer, const troupe_allocator *allocator);
+void tp_writer_deinit(troupe_writer *writer);
+void tp_writer_clear(troupe_writer *writer);
+static inline troupe_slice tp_writer_bytes(const troupe_writer *writer)
+{
+    return (troupe_slice){writer->data != NULL ? writer->data : "", writer->size};
+}
+
+/* commit.c */
+/* [on the turn's own stack] Lets the save hook write, when the turn may be at a commit point. */
+TROUPE_CHECK troupe_status tp_commit_write(troupe_turn *turn);
+/* The turn is at a commit point: what it changed goes into the pending commit, what it sent to the
+ * gate. NO_MEMORY: nothing of it did. */
+TROUPE_CHECK troupe_status tp_commit_point(troupe_turn *turn, bool with_state);
+/* The turn failed: what it sent is dropped. State behind hooks is loaded anew. */
+void tp_commit_drop(troupe_turn *turn);
+void tp_commits_flush(tp_shard *shard); /* to the store */
+/* Everything of this activation that is not durable fails with `status`; it is made anew. */
+void tp_durable_break(tp_shard *shard, tp_activation *actor, troupe_status status,
+    troupe_outcome outcome, const char *words);
+/* Before a load: true, and all is forgotten, once no commit is pending or under way. */
+bool tp_commits_are_over(tp_shard *shard, tp_activation *actor);
+/* wake.c: when somebody must wake the actor, wall clock; 0: never. */
+uint64_t tp_wake_of(const tp_durable *self, uint64_t wall);
+/* Soon what waits in `later` goes to the store. */
+void tp_commit_later(tp_shard *shard, tp_durable *self);
+/* Halts the actor, lets it go on, or makes it anew, as is due. */
+void tp_durable_check(tp_shard *shard, tp_activation *actor);
+
+/* rows.c */
+tp_entry *tp_rows_find(const tp_durable *self, uint32_t kind, troupe_slice key);
+tp_entry *tp_rows_first(const tp_durable *self, uint32_t kind); /* oldest first; NULL: none */
+tp_entry *tp_rows_next(const tp_durable *self, const tp_entry *entry);
+/* Staged in the turn: counts, and is found, from its next commit point. USAGE: against the rules of
+ * store/rows.h. The key of an outbox row is TP_ROW_NUMBER_BYTES of anything: its commit gives it.
+ */
+TROUPE_CHECK troupe_status tp_rows_put(troupe_turn *turn, const tp_row *row, troupe_slice key);
+TROUPE_CHECK troupe_status tp_rows_remove(troupe_turn *turn, uint32_t kind, troupe_slice key);
+void tp_rows_drop(troupe_turn *turn);
+/* Between turns: a removal, or a row, that goes with the next commit, or soon by itself. */
+void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry);
+void tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key);
+TROUPE_CHECK troupe_status tp_rows_load(
+    tp_shard *shard, tp_durable *self, const troupe_store_item *item, const char **ret_reason);
+void tp_rows_clear(tp_shard *shard, tp_durable *self);
+TROUPE_CHECK troupe_status tp_rows_apply(tp_shard *shard, tp_durable *self, tp_entry *entry);
+void tp_rows_number(tp_durable *self, tp_entry *entry, tp_row_number number);
+void tp_entry_release(tp_shard *shard, tp_entry *entry);
+
+/* gate.c */
+/* A request of a running turn: held until the turn's next commit point. Takes the message on OK. */
+TROUPE_CHECK troupe_status tp_gate_hold(troupe_turn *turn, uint32_t to, tp_message *message);
+/* A reply of an actor whose turn has ended: leaves when all that it may rest on is durable. */
+/* Leaves when all that the actor has begun is durable; `parted`: a failure cannot take all back. */
+void tp_gate_push(tp_shard *shard, tp_durable *self, uint32_t to, tp_message *message, bool parted);
+void tp_gate_reply(troupe_turn *turn, uint32_t to, tp_message *reply);
+/* What a turn held joins the gate. */
+void tp_gate_join(troupe_turn *turn, tp_durable *self);
+void tp_gate_open(tp_shard *shard, tp_durable *self); /* lets out what is durable */
+/* Fails what rests on more than is durable. */
+void tp_gate_fail(tp_shard *shard, tp_durable *self, troupe_status status, troupe_outcome outcome,
+    const char *words);
+/* Drops what a failed turn held. */
+void tp_gate_drop(troupe_turn *turn);
+
+/* Of a call's options; then's context. */
+#define TP_CONTEXT_MAX 4096
+
+/* once.c */
+/* [any thread] USAGE: the type does not persist every turn, or the key is too long. */
+TROUPE_CHECK troupe_status tp_once_slip(const tp_shared *shared, const tp_type *type,
+    troupe_slice key, uint64_t deadline, tp_slip *ret_slip);
+/* May it run? Else it was answered, or waits. */
+bool tp_once_begins(
+    tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
+/* Before something leaves in its middle: that it has begun. */
+TROUPE_CHECK troupe_status tp_once_parks(troupe_turn *turn, const tp_slip *slip);
+TROUPE_CHECK troupe_status tp_once_ends(
+    troupe_turn *turn, const tp_slip *slip, troupe_status status);
+
+/* outbox.c */
+/* Stages a message of this turn. USAGE: the type does not persist every turn, or the turn only
+ * reads. BUSY: outbox_limit. */
+TROUPE_CHECK troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice method,
+    troupe_slice payload, const troupe_call_options *options, const troupe_then *then);
+void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry); /* its commit begins */
+void tp_outbox_watch(tp_shard *shard, tp_durable *self);
+void tp_outbox_loaded(tp_shard *shard, tp_durable *self); /* what is left of before */
+void tp_outbox_acked(tp_shard *shard, tp_message *acked); /* takes */
+bool tp_outbox_begins(
+    tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
+TROUPE_CHECK troupe_status tp_outbox_ends(
+    troupe_turn *turn, const tp_slip *slip, troupe_status status);
+void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status); /* tells */
+
+/* delivery.c: the same for any message with a slip */
+bool tp_delivery_begins(tp_shard *shard, tp_activation *actor, tp_message *message);
+TROUPE_CHECK troupe_status tp_delivery_parks(troupe_turn *turn);
+/* The turn's end: what it did, or that it failed, and what must be known of it, is committed. */
+troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status);
+/* Behind the commit: acknowledgements, and those that waited for this turn. */
+void tp_delivery_over(troupe_turn *turn, troupe_status status);
+
+#endif

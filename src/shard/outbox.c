@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages that survive a crash of their sender (P7): a row of the sender's outbox is committed
+ * with the turn that sent it, and is sent until its target has acknowledged it. A target that
+ * persists every turn commits the last number that it has seen of a sender together with what the
+ * message did, so it takes effect exactly once; others acknowledge after the turn: at least once.
+ *
+ * `troupe_ask_then` is the same with an answer: a persistent target sends it by an outbox message
+ * of its own, in the commit of the turn that answered; from others it comes with the
+ * acknowledgement.
+ *
+ * Invariants
+ * 1. Of one sender to one target, messages are handled in the order of their numbers, none twice: a
+ * message names the one before it that may still be under way, and waits (is dropped, and comes
+ * again) until that one was handled.
+ * 2. A row stays until its acknowledgement has come; that it was removed goes with the sender's
+ * next commit, or a short while later by itself.
+ * 3. A message that is OUTBOX_LIFE old is given up. A target remembers a silent sender for longer
+ * than that, so it never takes an old message for a new one.
+ * 4. A message that its target refuses for good (an error of a tell) becomes a dead letter of the
+ * sender: kept, listed, replayed.
+ */
+#include "shard/durable.h"
+
+#include "base/id.h"
+
+#define AGAIN_FIRST  TROUPE_SECONDS(1) /* until what is not acknowledged is sent again */
+#define AGAIN_CAP    TROUPE_SECONDS(30)
+#define OUTBOX_LIFE  TROUPE_HOURS(24 * 14)
+#define SENDER_LIFE  TROUPE_HOURS(24 * 30)
+#define SEND_AT_ONCE 256
+#define DEAD_MAX     1000
+
+static uint64_t hash_of(tp_shard *shard, troupe_id id, const tp_type **ret_type)
+{
+    const tp_types *types = &shard->shared->types;
+    *ret_type = tp_types_find(types, id.type);
+    return *ret_type != NULL ? tp_type_hash(types, *ret_type, id.partition, id.key) : 0;
+}
+
+/* ---- the sender's side: staging ------------------------------------------------------------- */
+
+static uint32_t staged_of(const troupe_turn *turn)
+{
+    uint32_t count = 0;
+    for (const tp_fifo_node *node = turn->changes.head; node != NULL; node = node->next)
+        count += TP_CONTAINER(node, const tp_entry, node)->kind == TROUPE_ROW_OUTBOX;
+    return count;
+}
+
+static troupe_status stage(troupe_turn *turn, tp_row *row)
+{
+    static const char no_number[TP_ROW_NUMBER_BYTES] = {0};
+    tp_shard *shard = turn->shard;
+    const tp_durable *self = tp_durable_of(turn->actor);
+    if (self->counts[TROUPE_ROW_OUTBOX] + staged_of(turn) >= shard->shared->options.outbox_limit) {
+        tp_count(&shard->counters.busy_outbox);
+        return TROUPE_BUSY;
+    }
+    row->kind = TROUPE_ROW_OUTBOX;
+    row->outbox.created = shard->env->wall(shard->env);
+    return tp_rows_put(turn, row, (troupe_slice){no_number, sizeof no_number});
+}
+
+troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice method,
+    troupe_slice payload, const troupe_call_options *options, const troupe_then *then)
+{
+    tp_shard *shard = turn->shard;
+    if (!turn->actor->type->gated || turn->read_only)
+        return TROUPE_USAGE; /* there is no commit that could carry it */
+    if (payload.size > shard->shared->options.max_message) {
+        tp_count(&shard->counters.too_large);
+        return TROUPE_TOO_LARGE;
+    }
+    const char *content = options != NULL ? options->content_type : NULL;
+    tp_row row = {.outbox = {.target = id,
+                      .method = method,
+                      .content_type = troupe_str(content),
+                      .payload = payload}};
+    uint64_t life = options != NULL && options->timeout != 0 && options->timeout < OUTBOX_LIFE
+                        ? options->timeout
+                        : OUTBOX_LIFE;
+    row.outbox.expires = shard->env->wall(shard->env) + life;
+    if (then != NULL) {
+        row.outbox.flags = TP_SLIP_THEN;
+        row.outbox.then_done = troupe_str(then->done);
+        row.outbox.then_failed = troupe_str(then->failed);
+        row.outbox.then_context = then->context;
+    }
+    TROUPE_TRY(stage(turn, &row));
+    tp_count(&shard->counters.outbox_sent);
+    return TROUPE_OK;
+}
+
+/* ---- the sender's side: sending ------------------------------------------------------------- */
+
+/* The one before it to the same target that is not acknowledged. */
+static tp_row_number before_of(const tp_durable *self, const tp_entry *entry)
+{
+    tp_row_number none = {0, 0}, number;
+    const tp_link *head = &self->by_kind[TROUPE_ROW_OUTBOX].head;
+    for (const tp_link *link = entry->link.previous; link != head; link = link->previous) {
+        const tp_entry *other = TP_CONTAINER(link, const tp_entry, link);
+        if (!other->retired && troupe_id_equal(other->row.outbox.target, entry->row.outbox.target))
+            return tp_row_number_of(other->key, &number) == TROUPE_OK ? number : none;
+    }
+    return none;
+}
+
+/* NULL: no memory, or there is no such target any more (`*ret_refused`). */
+static tp_message *make(
+    tp_shard *shard, const tp_durable *self, const tp_entry *entry, troupe_status *ret_refused)
+{
+    const tp_row_outbox *row = &entry->row.outbox;
+    const tp_activation *actor = self->actor;
+    tp_slip slip = {.flags = row->flags | TP_SLIP_OUTBOX,
+        .status = row->status,
+        .outcome = row->outcome,
+        .before = before_of(self, entry),
+        .done = row->then_done,
+        .failed = row->then_failed,
+        .context = row->then_context};
+    if (tp_row_number_of(entry->key, &slip.number) != TROUPE_OK)
+        return NULL;
+    tp_message_head head = {.kind = TP_TELL,
+        .deadline = TP_NEVER,
+        .caller_type = actor->type,
+        .from_shard = (uint16_t)shard->number,
+        .caller_key_size = actor->key_size,
+        .caller_partition_size = actor->partition_size};
+    head.hash = hash_of(shard, row->target, &head.type);
+    *ret_refused = head.type == NULL ? TROUPE_NO_TYPE : TROUPE_OK;
+    if (head.type == NULL)
+        return NULL;
+    int32_t method = tp_type_method(head.type, row->method);
+    *ret_refused = method < 0 ? TROUPE_NO_METHOD : TROUPE_OK;
+    if (method < 0)
+        return NULL;
+    head.method = (uint16_t)method;
+    char content[UINT8_MAX + 1];
+    size_t size = row->content_type.size <= UINT8_MAX ? row->content_type.size : 0;
+    memcpy(content, row->content_type.data, size);
+    content[size] = 0;
+    tp_message_parts parts = {.caller = actor + 1,
+        .key = row->target.key,
+        .partition = row->target.partition,
+        .method = method == TP_METHOD_OTHER ? row->method : (troupe_slice){NULL, 0},
+        .content_type = size != 0 ? content : NULL,
+        .payload = row->payload,
+        .slip = &slip};
+    return tp_message_make_here(&shard->pool, &parts, &head);
+}
+
+static void bury(
+    tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason, troupe_slice words);
+
+/* Into the gate, behind what was sent before; on its way at once if all is durable. */
+void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry)
+{
+    troupe_status refused = TROUPE_OK;
+    tp_message *message = make(shard, self, entry, &refused);
+    tp_outbox_watch(shard, self);
+    if (message != NULL) {
+        tp_gate_push(
+            shard, self, tp_hash_shard(message->hash, shard->shared->shard_count), message, false);
+    } else if (refused != TROUPE_OK) {
+        bury(shard, self, entry, refused, troupe_str(troupe_status_text(refused)));
+    }
+}
+
+static void send_again(tp_shard *shard, tp_alarm *alarm)
+{
+    tp_durable *self = TP_CONTAINER(alarm, tp_durable, again);
+    if (self->actor->phase != TP_ACTIVE || self->reload) {
+        tp_alarm_set(shard, alarm, shard->now + AGAIN_FIRST, send_again);
+        return;
+    }
+    uint64_t wall = shard->env->wall(shard->env);
+    uint32_t sent = 0;
+    tp_entry *next;
+    for (tp_entry *entry = tp_rows_first(self, TROUPE_ROW_OUTBOX);
+         entry != NULL && sent < SEND_AT_ONCE; entry = next) {
+        next = tp_rows_next(self, entry);
+        tp_row_number number;
+        if (entry->retired || tp_row_number_of(entry->key, &number) != TROUPE_OK ||
+            number.version > self->actor->extras->version)
+            continue; /* handled, or not durable yet: it waits in the gate */
+        if (entry->row.outbox.expires != 0 && entry->row.outbox.expires <= wall) {
+            bury(shard, self, entry, TROUPE_EXPIRED, troupe_str("its time was over"));
+            continue;
+        }
+        troupe_status refused = TROUPE_OK;
+        tp_message *message = make(shard, self, entry, &refused);
+        if (refused != TROUPE_OK)
+            bury(shard, self, entry, refused, troupe_str(troupe_status_text(refused)));
+        if (message == NULL)
+            continue;
+        uint32_t to = tp_hash_shard(message->hash, shard->shared->shard_count);
+        if (tp_send_room(shard, to, message->hash, true) != TROUPE_OK) {
+            tp_pool_give(&shard->pool, message);
+            break;
+        }
+        TP_MARK(shard, "outbox message sent again");
+        tp_count(&shard->counters.outbox_again);
+        tp_send_request(shard, to, message);
+        sent++;
+    }
+    self->again_wait = self->again_wait < AGAIN_CAP / 2 ? self->again_wait * 2 : AGAIN_CAP;
+    if (tp_rows_first(self, TROUPE_ROW_OUTBOX) != NULL)
+        tp_alarm_set(shard, alarm, tp_time_after(shard->now, self->again_wait), send_again);
+}
+
+void tp_outbox_watch(tp_shard *shard, tp_durable *self)
+{
+    if (self->again_wait != 0 && tp_link_is_linked(&self->again.timer.link))
+        return;
+    self->again_wait = AGAIN_FIRST;
+    tp_alarm_set(shard, &self->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
+}
+
+void tp_outbox_loaded(tp_shard *shard, tp_durable *self)
+{
+    if (tp_rows_first(self, TROUPE_ROW_OUTBOX) == NULL)
+        return;
+    TP_MARK(shard, "outbox found at a load");
+    self->again_wait = AGAIN_FIRST / 2;
+    tp_alarm_set(shard, &self->again, shard->now, send_again);
+}
+
+/* ---- the sender's side: acknowledgements ---------------------------------------------------- */
+
+static void bury(
+    tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason, troupe_slice words)
+{
+    TP_MARK(shard, "outbox message became a dead letter");
+    tp_count(&shard->counters.dead_letters);
+    TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
+        TP_FIELDS(tp_field_text("type", entry->row.outbox.target.type),
+            tp_field_text("method", entry->row.outbox.method),
+            tp_field_string("status", troupe_status_name(reason))),
+        "an outbox message was refused for good; it is kept with its sender, and can be replayed");
+    tp_row row = {.kind = TROUPE_ROW_DEAD,
+        .dead = {.message = entry->row.outbox,
+            .reason = reason,
+            .moved = shard->env->wall(shard->env),
+            .words = words}};
+    if (self->counts[TROUPE_ROW_DEAD] >= DEAD_MAX) {
+        tp_count(&shard->counters.dead_dropped);
+        tp_rows_retire(shard, self, tp_rows_first(self, TROUPE_ROW_DEAD));
+    }
+    tp_rows_add(shard, self, &row, entry->key);
+    tp_rows_retire(shard, self, entry);
+}
+
+static void answer_here(tp_shard *shard, tp_durable *self, const tp_entry *entry,
+    const tp_message *acked, const tp_slip *told)
+{
+    const tp_row_outbox *row = &entry->row.outbox;
+    troupe_slice method = told->status == TROUPE_OK ? row->then_done : row->then_failed;
+    int32_t number = tp_type_method(self->actor->type, method);
+    tp_slip slip = {.flags = TP_SLIP_ANSWER | TP_SLIP_HERE,
+        .status = told->status,
+        .outcome = told->outcome,
+        .number = told->number,
+        .context = row->then_context};
+    tp_message_head head = {.kind = TP_TELL,
+        .deadline = TP_NEVER,
+        .type = self->actor->type,
+        .hash = self->actor->hash,
+        .from_shard = (uint16_t)shard->number,
+        .method = (uint16_t)number};
+    tp_message_parts parts = {
+        .method = number == TP_METHOD_OTHER ? method : (troupe_slice){NULL, 0},
+        .payload = tp_message_payload(acked),
+        .slip = &slip};
+    tp_message *message = number >= 0 ? tp_message_make_here(&shard->pool, &parts, &head) : NULL;
+    if (message != NULL)
+        tp_accept_at(shard, self->actor, message); /* else it is sent again, and answered again */
+}
+
+void tp_outbox_acked(tp_shard *shard, tp_message *acked)
+{
+    const tp_slip *slip = tp_message_slip(acked);
+    tp_activation *actor = tp_activation_find(
+        shard, acked->type, acked->hash, tp_message_partition(acked), tp_message_key(acked));
+    tp_durable *self = actor != NULL ? tp_durable_of(actor) : NULL;
+    char key[TP_ROW_NUMBER_BYTES];
+    tp_row_number_key(slip->number, key);
+    tp_entry *entry = self != NULL && !self->reload
+                          ? tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key})
+                          : NULL;
+    if (entry != NULL && !entry->retired) {
+        if (slip->flags & TP_SLIP_ANSWER) {
+            answer_here(shard, self, entry, acked, slip);
+        } else if (slip->status == TROUPE_OK || (entry->row.outbox.flags & TP_SLIP_THEN)) {
+            tp_rows_retire(shard, self, entry);
+        } else {
+            bury(shard, self, entry, slip->status, tp_message_payload(acked));
+        }
+    }
+    tp_pool_give(&shard->pool, acked);
+}
+
+/* ---- the target's side ---------------------------------------------------------------------- */
+
+static void acknowledge(tp_shard *shard, tp_activation *actor, const tp_message *message,
+    const tp_slip *told, troupe_slice words)
+{
+    troupe_id sender = tp_message_caller(message);
+    tp_message_head head = {
+        .kind = TP_ACKED, .deadline = TP_NEVER, .from_shard = (uint16_t)shard->number};
+    head.hash = hash_of(shard, sender, &head.type);
+    tp_message_parts parts = {
+        .key = sender.key, .partition = sender.partition, .payload = words, .slip = told};
+    tp_message *acked =
+        head.type != NULL ? tp_message_make_here(&shard->pool, &parts, &head) : NULL;
+    if (acked == NULL)
+        return; /* the message comes again */
+    uint32_t to = tp_hash_shard(acked->hash, shard->shared->shard_count);
+    tp_durable *self = tp_durable_of(actor);
+    if (self != NULL && actor->type->gated) {
+        tp_gate_push(shard, self, to, acked, false);
+    } else {
+        tp_send_control(shard, to, acked);
+    }
+}
+
+bool tp_outbox_begins(
+    tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
+{
+    tp_durable *self = tp_durable_of(actor);
+    if (slip->flags & TP_SLIP_HERE) {
+        char key[TP_ROW_NUMBER_BYTES];
+        tp_row_number_key(slip->number, key);
+        const tp_entry *entry =
+            tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+        if (entry != NULL && !entry->retired)
+            return true;
+        TP_MARK(shard, "answer had come before");
+        tp_pool_give(&shard->pool, message);
+        return false;
+    }
+    if (!actor->type->gated)
+        return true;
+    char name[TP_ROW_KEY_MAX];
+    size_t size = tp_row_sender_key(tp_message_caller(message), name);
+    const tp_entry *seen = tp_rows_find(self, TROUPE_ROW_SENDER, (troupe_slice){name, size});
+    tp_row_number last = seen != NULL ? seen->row.sender.last : (tp_row_number){0, 0};
+    bool is_new = tp_row_number_compare(slip->number, last) > 0;
+    if (!is_new && !TP_MUTANT(shard, TP_MUTANT_RUN_TWICE)) {
+        TP_MARK(shard, "outbox message came again");
+        tp_slip told = {.flags = TP_SLIP_OUTBOX, .number = slip->number};
+        acknowledge(shard, actor, message, &told, (troupe_slice){NULL, 0});
+        tp_pool_give(&shard->pool, message);
+        return false;
+    }
+    if (tp_row_number_compare(slip->before, last) > 0) {
+        TP_MARK(shard, "outbox message came too early");
+        tp_pool_give(&shard->pool, message);
+        return false;
+    }
+    return true;
+}
+
+/* The answer of a request that a persistent actor has served is an outbox message of its own. */
+static troupe_status stage_answer(troupe_turn *turn, const tp_slip *slip, troupe_status status)
+{
+    const tp_message *reply = turn->reply;
+    bool fits = reply != NULL && reply->status == status;
+    tp_row row = {.outbox = {.flags = TP_SLIP_ANSWER,
+                      .status = status,
+                      .outcome = status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn),
+                      .target = tp_message_caller(turn->message),
+                      .method = status == TROUPE_OK ? slip->done : slip->failed,
+                      .expires = turn->shard->env->wall(turn->shard->env) + OUTBOX_LIFE,
+                      .then_context = slip->context}};
+    if (fits) {
+        row.outbox.payload = tp_message_payload(reply);
+        row.outbox.content_type = tp_message_content_type(reply);
+    } else {
+        row.outbox.payload = troupe_str(troupe_status_text(status));
+    }
+    return stage(turn, &row);
+}
+
+/* Senders that are silent for so long that nothing of them can be under way. */
+static void forget_silent(tp_shard *shard, tp_durable *self)
+{
+    tp_entry *oldest = tp_rows_first(self, TROUPE_ROW_SENDER); /* by when they were last put */
+    if (oldest != NULL && !oldest->retired &&
+        oldest->row.sender.seen + SENDER_LIFE < shard->env->wall(shard->env))
+        tp_rows_retire(shard, self, oldest);
+}
+
+troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_status status)
+{
+    if (slip->flags & TP_SLIP_HERE) {
+        char key[TP_ROW_NUMBER_BYTES];
+        tp_row_number_key(slip->number, key);
+        return tp_rows_remove(turn, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+    }
+    if (!turn->actor->type->gated)
+        return TROUPE_OK;
+    forget_silent(turn->shard, tp_durable_of(turn->actor));
+    char name[TP_ROW_KEY_MAX];
+    size_t size = tp_row_sender_key(tp_message_caller(turn->message), name);
+    tp_row row = {.kind = TROUPE_ROW_SENDER,
+        .sender = {.last = slip->number, .seen = turn->shard->env->wall(turn->shard->env)}};
+    TROUPE_TRY(tp_rows_put(turn, &row, (troupe_slice){name, size}));
+    return slip->flags & TP_SLIP_THEN ? stage_answer(turn, slip, status) : TROUPE_OK;
+}
+
+void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status)
+{
+    if (slip->flags & TP_SLIP_HERE)
+        return;
+    tp_shard *shard = turn->shard;
+    tp_slip told = {.flags = TP_SLIP_OUTBOX,
+        .number = slip->number,
+        .status = status,
+        .outcome = status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn)};
+    const tp_message *reply = turn->reply;
+    troupe_slice words = {NULL, 0};
+    if (!turn->actor->type->gated && (slip->flags & TP_SLIP_THEN))
+        told.flags |= TP_SLIP_ANSWER;
+    if (reply != NULL && reply->status == status)
+        words = tp_message_payload(reply);
+    else if (status != TROUPE_OK)
+        words = troupe_str(troupe_status_text(status));
+    acknowledge(shard, turn->actor, turn->message, &told, words);
+}

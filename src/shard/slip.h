@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What few messages carry beside their payload: the key of a call that is to happen once, the
+ * number of an outbox message, where its answer goes. Written behind the payload by
+ * tp_message_make_here, when its parts have one; TP_MESSAGE_SLIP tells.
+ *
+ * Threads: as the message.
+ */
+#ifndef TP_SHARD_SLIP_H
+#define TP_SHARD_SLIP_H
+
+#include "base/limits.h"
+#include "store/rows.h"
+
+enum {
+    TP_SLIP_ONCE = 1,
+    TP_SLIP_OUTBOX = 2, /* `number` and `before` are set */
+    TP_SLIP_THEN = 4,   /* the sender wants the answer as a turn of its own */
+    TP_SLIP_ANSWER = 8, /* it is such an answer: `status`, `outcome` */
+    TP_SLIP_HERE = 16,  /* made on the sender's own shard, of an acknowledgement that answers */
+};
+
+typedef struct tp_slip {
+    uint32_t flags;
+    troupe_status status;
+    troupe_outcome outcome;
+    uint64_t expires; /* of a once: wall clock, ns */
+    /* The sender's number of it, and of the one before to the same target that may still be under
+     * way (zeros: none). */
+    tp_row_number number, before;
+    troupe_slice once;         /* the request id */
+    troupe_slice done, failed; /* methods of the sender */
+    troupe_slice context;
+} tp_slip;
+
+/* The bytes that it takes behind a message. */
+static inline size_t tp_slip_size(const tp_slip *slip)
+{
+    return slip == NULL ? 0
+                        : sizeof *slip + slip->once.size + slip->done.size + slip->failed.size +
+                              slip->context.size;
+}
+
+/* Writes it at `out`, 8-aligned; the copy's slices point behind it. */
+void tp_slip_copy(const tp_slip *slip, void *out);
+
+#endif
