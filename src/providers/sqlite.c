@@ -282,9 +282,9 @@ static troupe_status outcome_of(sqlite_store *self, int code)
     case SQLITE_FULL:
     case SQLITE_BUSY:
     case SQLITE_READONLY:
-    case SQLITE_NOMEM:
+    case SQLITE_CORRUPT: /* found before anything is written to the log */
         break;
-    default:
+    default: /* also no memory: for the index of what is in the log already */
         self->in_doubt = true;
     }
     return self->in_doubt ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE;
@@ -325,6 +325,10 @@ static bool attempt(sqlite_store *self, troupe_store_op *const *ops, size_t coun
         return true;
     }
     complain(self, code, "a commit failed");
+    if ((code & 0xFF) == SQLITE_CORRUPT && self->redos < REDOS_MOST) {
+        roll_back(self); /* what met the damage is settled by now: once more without it */
+        return false;
+    }
     settle_writes(self, ops, count, outcome_of(self, code));
     roll_back(self);
     return !reads;
