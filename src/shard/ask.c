@@ -63,7 +63,7 @@ void tp_asks_deinit(tp_shard *shard)
     tp_release(allocator, shard->asks, limit * sizeof *shard->asks);
 }
 
-static void free_slot(tp_shard *shard, uint32_t slot, tp_ask *ask)
+static inline void free_slot(tp_shard *shard, uint32_t slot, tp_ask *ask)
 {
     if (TP_LIKELY(ask->in_line)) {
         ask->in_line = false;
@@ -186,7 +186,7 @@ troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, 
 
 /* ---- the end of an ask --------------------------------------------------------------------- */
 
-static void fill_answer(tp_shard *shard, troupe_answer *answer, tp_message *reply)
+static inline void fill_answer(tp_shard *shard, troupe_answer *answer, tp_message *reply)
 {
     const troupe_slice none = {NULL, 0};
     bool is_good = TP_LIKELY(reply->status == TROUPE_OK);
@@ -224,6 +224,14 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
     tp_accept_at(shard, actor, reply);
 }
 
+static inline void end_turn(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *reply)
+{
+    troupe_turn *turn = ask->waiter.turn;
+    free_slot(shard, slot, ask);
+    fill_answer(shard, turn->wait_answer, reply);
+    tp_unpark(turn, reply->status);
+}
+
 static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *reply)
 {
     if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
@@ -231,12 +239,12 @@ static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *re
     if (TP_UNLIKELY(ask->cancel != NULL))
         detach_cancel(shard, ask);
     tp_ask_kind kind = (tp_ask_kind)ask->kind;
-    free_slot(shard, slot, ask);
     if (kind == TP_ASK_TURN) {
-        troupe_turn *turn = ask->waiter.turn;
-        fill_answer(shard, turn->wait_answer, reply);
-        tp_unpark(turn, reply->status);
-    } else if (kind == TP_ASK_CALLBACK) {
+        end_turn(shard, slot, ask, reply);
+        return;
+    }
+    free_slot(shard, slot, ask);
+    if (kind == TP_ASK_CALLBACK) {
         end_callback(shard, ask->waiter.callback, reply);
     } else {
         tp_outside *outside = ask->waiter.outside;
@@ -255,7 +263,11 @@ void tp_ask_reply(tp_shard *shard, tp_message *reply)
         tp_pool_give(&shard->pool, reply);
         return;
     }
-    end_with(shard, reply->from.slot, ask, reply);
+    if (TP_LIKELY(ask->kind == TP_ASK_TURN && !ask->sampled && ask->cancel == NULL)) {
+        end_turn(shard, reply->from.slot, ask, reply);
+    } else {
+        end_with(shard, reply->from.slot, ask, reply);
+    }
 }
 
 void tp_ask_end(

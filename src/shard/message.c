@@ -22,7 +22,7 @@ uint8_t tp_content_number(const char *content_type)
     return TP_CONTENT_OWN;
 }
 
-troupe_slice tp_message_content_type(const tp_message *message)
+troupe_slice tp_message_other_content_type(const tp_message *message)
 {
     if (message->content != TP_CONTENT_OWN)
         return (troupe_slice){known_content[message->content], known_size[message->content]};

@@ -161,7 +161,14 @@ static inline troupe_id tp_message_caller(const tp_message *message)
         {tail, message->caller_key_size}};
 }
 
-troupe_slice tp_message_content_type(const tp_message *message);
+troupe_slice tp_message_other_content_type(const tp_message *message);
+
+static inline troupe_slice tp_message_content_type(const tp_message *message)
+{
+    if (message->content == TP_CONTENT_BYTES)
+        return (troupe_slice){TROUPE_BYTES, sizeof TROUPE_BYTES - 1};
+    return tp_message_other_content_type(message);
+}
 
 /* What a message is made of. Empty slices leave their part out. */
 typedef struct tp_message_parts {

@@ -156,15 +156,6 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     return turn->wait_status;
 }
 
-void tp_unpark(troupe_turn *turn, troupe_status status)
-{
-    if (turn->wait == TP_WAIT_NONE)
-        return;
-    turn->wait = TP_WAIT_NONE;
-    turn->wait_status = status;
-    tp_fifo_push_back(&turn->shard->ready, &turn->ready);
-}
-
 /* The running loop fiber becomes a spare and switches to `to`. */
 static void hand_over(tp_shard *shard, tp_fiber *to)
 {

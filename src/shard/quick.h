@@ -103,6 +103,16 @@ static inline void tp_arrivals_push(tp_shard *shard, tp_message *message)
         tp_arrivals_flush(shard);
 }
 
+/* It becomes ready. */
+static inline void tp_unpark(troupe_turn *turn, troupe_status status)
+{
+    if (turn->wait == TP_WAIT_NONE)
+        return;
+    turn->wait = TP_WAIT_NONE;
+    turn->wait_status = status;
+    tp_fifo_push_back(&turn->shard->ready, &turn->ready);
+}
+
 static inline void tp_schedule(tp_shard *shard, tp_activation *actor)
 {
     if (actor->flags & TP_QUEUED)
@@ -173,6 +183,16 @@ static inline tp_ask *tp_ask_find(const tp_shard *shard, tp_call call)
         return NULL;
     return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask
                                                                                         : NULL;
+}
+
+/* To a turn's asker: on this shard it needs no way. */
+static inline void tp_reply_home(tp_shard *shard, uint32_t to, tp_message *reply)
+{
+    if (TP_LIKELY(to == shard->number && !shard->simulated)) {
+        tp_ask_reply(shard, reply);
+    } else {
+        tp_reply_send(shard, to, reply);
+    }
 }
 
 #endif

@@ -529,9 +529,8 @@ void tp_fibers_starve(tp_shard *shard, tp_activation *actor); /* it is run again
 void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
 /* tp_park_reserve is in quick.h. */
 TROUPE_CHECK troupe_status tp_park_reserve_slowly(troupe_turn *turn);
-troupe_status tp_park(troupe_turn *turn, tp_wait wait);  /* after a reserve; returns wait_status */
-void tp_unpark(troupe_turn *turn, troupe_status status); /* it becomes ready */
-void tp_resume(tp_shard *shard, troupe_turn *turn);      /* [loop fiber] */
+troupe_status tp_park(troupe_turn *turn, tp_wait wait); /* after a reserve; returns wait_status */
+void tp_resume(tp_shard *shard, troupe_turn *turn);     /* [loop fiber] */
 void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *message);
 TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard); /* the running fiber ends here */
 

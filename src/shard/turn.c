@@ -410,7 +410,7 @@ static inline void answer_plainly(troupe_turn *turn, tp_shard *shard)
     reply->outcome = TROUPE_DONE;
     reply->from = message->from;
     tp_pool_give(&shard->pool, message);
-    tp_reply_send(shard, to, reply);
+    tp_reply_home(shard, to, reply);
 }
 
 /* The next message, if nothing but the method has to be run for it. */
