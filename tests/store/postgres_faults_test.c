@@ -313,6 +313,25 @@ static void session_that_stands_still_makes_commits_unknown_within_the_timeout(v
     store->close(store);
 }
 
+static void commit_sent_beside_a_load_that_is_lost_is_unknown(void **state)
+{
+    (void)state;
+    troupe_store *store = open_store("timeout=500ms");
+    assert_int_equal(write_row(store, TROUPE_STORE_OPEN_WRITER, WRITER), TROUPE_OK);
+    pid_t backend = backend_of(store);
+    kill(backend, SIGSTOP);
+    troupe_store_op load = {.kind = TROUPE_STORE_LOAD,
+        .id = troupe_id_of("user", "bob"),
+        .allocator = tp_allocator_system()};
+    troupe_store_op commit = make_commit("ada", 0);
+    store->run(store, (troupe_store_op *const[]){&load, &commit}, 2);
+    assert_int_equal(load.status, TROUPE_UNAVAILABLE);
+    assert_int_equal(commit.status, TROUPE_UNKNOWN);
+    kill(backend, SIGCONT); /* it may land now, or be the second */
+    expect_it_is_done(store, commit);
+    store->close(store);
+}
+
 static void node_that_closes_waits_for_no_answer(void **state)
 {
     (void)state;
@@ -598,6 +617,7 @@ int main(void)
         TEST(server_killed_and_recovered_has_all_that_was_done),
         TEST(commit_whose_session_is_ended_is_unknown_and_may_be_sent_again),
         TEST(session_that_stands_still_makes_commits_unknown_within_the_timeout),
+        TEST(commit_sent_beside_a_load_that_is_lost_is_unknown),
         TEST(node_that_closes_waits_for_no_answer),
         TEST(error_of_the_server_about_one_commit_fails_no_neighbour),
         TEST(actor_that_somebody_has_locked_fails_no_neighbour),

@@ -81,6 +81,7 @@ typedef struct tp_pg_session {
     bool weak;       /* the URL accepts settings that break P5 */
     bool durable;    /* with the settings found */
     bool ended;      /* the server said that it ends the session */
+    bool synced;     /* the last statement that was queued had its sync, which may be out */
     bool was_lost;
     char synchronous[16]; /* the setting in force */
     char *url;            /* for libpq, without our options */

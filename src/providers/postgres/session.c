@@ -206,6 +206,7 @@ tp_pg_answer tp_pg_simple(tp_pg_session *session, const char *sql, uint64_t dead
 bool tp_pg_send(
     tp_pg_session *session, tp_pg_statement statement, const tp_pg_parameters *parameters)
 {
+    session->synced = false;
     char name[16];
     const char *values[TP_PG_PARAMETERS];
     int sizes[TP_PG_PARAMETERS];
@@ -226,8 +227,10 @@ bool tp_pg_send(
 
 bool tp_pg_sync(tp_pg_session *session)
 {
-    if (session->conn != NULL && PQpipelineSync(session->conn) != 0)
+    if (session->conn != NULL && PQpipelineSync(session->conn) != 0) {
+        session->synced = true;
         return true;
+    }
     if (session->conn != NULL)
         drop_by_error(session);
     return false;
@@ -247,12 +250,13 @@ static bool flush(tp_pg_session *session, uint64_t *deadline)
 
 tp_pg_answer tp_pg_receive(tp_pg_session *session, uint64_t deadline)
 {
-    tp_pg_answer unsent = {.outcome = TP_PG_UNSENT};
+    /* Lost while what was sent before this was waited for: both had gone out together. */
     if (session->conn == NULL)
-        return unsent;
+        return (tp_pg_answer){.outcome = session->synced ? TP_PG_LOST : TP_PG_UNSENT};
     if (!flush(session, &deadline)) {
+        session->synced = false;
         tp_pg_session_drop(session, "the server takes nothing more");
-        return unsent;
+        return (tp_pg_answer){.outcome = TP_PG_UNSENT};
     }
     return collect(session, false, deadline);
 }
