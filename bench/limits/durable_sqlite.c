@@ -177,7 +177,7 @@ static double measure_loads(struct database *self)
         }
         end = limit_now_ns();
     } while (end - start < LOOK_NS);
-    if (sum != done)
+    if (sum < done) /* versions begin at 1 */
         exit(1);
     return (double)done * 1e9 / (double)(end - start);
 }
