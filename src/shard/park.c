@@ -17,7 +17,8 @@
 
 #include <fenv.h>
 
-#define SPARES_KEPT 64
+#define SPARES_KEPT  64
+#define PARKED_LINES 14 /* from the innermost frame up to the turn, in most methods */
 
 typedef struct spare {
     tp_fifo_node node;
@@ -136,6 +137,7 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     turn->parked_once = true;
     turn->parked_at = shard->now;
     turn->fiber = shard->loop;
+    turn->floor = __builtin_frame_address(0);
     tp_list_push_back(&shard->parked, &turn->parked);
     shard->parked_count++;
     tp_count(&shard->counters.parks);
@@ -154,6 +156,16 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     if (is_point(turn, wait))
         tp_turn_commit(turn);
     return turn->wait_status;
+}
+
+/* Begins to fetch the frames that a parked turn comes back to: of a thousand that wait, each has
+ * gone cold. While one runs the next one's are on their way. */
+static inline void prefetch_parked(const troupe_turn *turn)
+{
+    __builtin_prefetch(turn->fiber);
+    for (size_t line = 0; line < PARKED_LINES; line++)
+        __builtin_prefetch(turn->floor - TP_CACHE_LINE + TP_CACHE_LINE * line, 1);
+    tp_activation_prefetch(turn->actor);
 }
 
 /* The running loop fiber becomes a spare and switches to `to`. */
@@ -213,6 +225,9 @@ void tp_resume(tp_shard *shard, troupe_turn *turn)
     TP_TRACE(shard, TP_TRACE_RESUME, turn->actor->hash);
     tp_list_remove(&turn->parked);
     shard->parked_count--;
+    const tp_fifo_node *next = shard->ready.head;
+    if (next != NULL)
+        prefetch_parked(TP_CONTAINER(next, const troupe_turn, ready));
     trim_spares(shard);
     hand_over(shard, turn->fiber);
 }

@@ -213,6 +213,26 @@ void tp_dispatch(tp_shard *shard, tp_message *message)
     tp_pool_give(&shard->pool, message);
 }
 
+/* A reply leads to a slot, and that to a parked turn: with many in flight each is a miss that hides
+ * the next. */
+static void prefetch_slot(tp_shard *shard, const tp_message *message)
+{
+    uint32_t slot = message->from.slot;
+    if (message->kind == TP_REPLY && slot / TP_ASK_CHUNK < shard->ask_chunks)
+        __builtin_prefetch(&shard->asks[slot / TP_ASK_CHUNK][slot % TP_ASK_CHUNK], 1);
+}
+
+static void prefetch_waiter(tp_shard *shard, const tp_message *message)
+{
+    const tp_ask *ask = message->kind == TP_REPLY ? tp_ask_find(shard, message->from) : NULL;
+    if (ask == NULL || ask->kind != TP_ASK_TURN)
+        return;
+    const char *turn = (const char *)ask->waiter.turn;
+    __builtin_prefetch(turn + offsetof(troupe_turn, wait), 1);
+    __builtin_prefetch(turn + offsetof(troupe_turn, fiber), 1);
+    __builtin_prefetch(turn + offsetof(troupe_turn, wait_answer), 1);
+}
+
 static bool drain(tp_shard *shard, tp_spsc *ring)
 {
     void *batch[32];
@@ -225,8 +245,13 @@ static bool drain(tp_shard *shard, tp_spsc *ring)
             __builtin_prefetch(batch[i]);
             __builtin_prefetch((char *)batch[i] + 64);
         }
-        for (uint32_t i = 0; i < count; i++)
+        for (uint32_t i = 0; i < count; i++) {
+            if (i + 4 < count)
+                prefetch_slot(shard, batch[i + 4]);
+            if (i + 2 < count)
+                prefetch_waiter(shard, batch[i + 2]);
             tp_dispatch(shard, batch[i]);
+        }
         shard->received += count;
         total += count;
         if (total >= DRAIN_MAX)

@@ -269,6 +269,7 @@ struct troupe_turn {
     tp_call prober;     /* whose search for a cycle came by last, of shard `prober_shard - 1` */
     uint32_t prober_shard;
     tp_fiber *fiber; /* that it runs on; its own one if `own_fiber` */
+    const char *floor; /* of the frames above it that the resume comes back to */
     troupe_status wait_status;
     tp_link parked; /* in the shard's list */
     tp_fifo_node ready;
