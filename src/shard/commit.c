@@ -74,6 +74,17 @@ static void free_commit(tp_shard *shard, tp_commit *commit)
     tp_pool_give(&shard->pool, commit);
 }
 
+void tp_durable_abandon(tp_shard *shard, tp_activation *actor)
+{
+    tp_durable *self = tp_durable_of(actor);
+    if (self == NULL)
+        return;
+    free_commit(shard, self->under_way);
+    free_commit(shard, self->pending);
+    tp_gate_abandon(shard, self);
+    tp_rows_clear(shard, self);
+}
+
 void tp_durable_free(tp_shard *shard, tp_activation *actor)
 {
     tp_durable *self = tp_durable_of(actor);
@@ -316,6 +327,8 @@ void tp_commit_drop(troupe_turn *turn)
     tp_durable *self = tp_durable_of(turn->actor);
     tp_gate_drop(turn);
     tp_rows_drop(turn);
+    if (!turn->actor->type->gated)
+        return; /* going back to what is stored would lose other turns as well */
     bool hooks = turn->actor->type->is.save != NULL || turn->actor->type->is.keep_on_failure;
     if (hooks && !turn->read_only &&
         (turn->kind == TP_TURN_METHOD || turn->kind == TP_TURN_CALLBACK))
@@ -442,7 +455,7 @@ static const char *words_of(troupe_status status)
     }
 }
 
-static void failed(tp_shard *shard, tp_durable *self, troupe_status status)
+static void failed(tp_shard *shard, tp_durable *self, troupe_status status, bool has_rows)
 {
     tp_count(&shard->counters.save_failures);
     TP_MARK(shard, "commit failed");
@@ -452,6 +465,12 @@ static void failed(tp_shard *shard, tp_durable *self, troupe_status status)
             tp_field_string("status", troupe_status_name(status))),
         "%s", words_of(status));
     bool fenced = status == TROUPE_CLOSED;
+    if (!self->actor->type->gated && !fenced && status != TROUPE_CONFLICT && !has_rows) {
+        self->turns = self->actor->type->is.snapshot_interval; /* the next turn tries again */
+        self->durable = self->sent;
+        list(shard, self);
+        return;
+    }
     if (fenced)
         self->fenced = true;
     tp_durable_break(shard, self->actor, fenced ? TROUPE_UNKNOWN : status,
@@ -481,7 +500,7 @@ static void answered(tp_shard *shard, tp_inbound *inbound)
     if (status == TROUPE_OK)
         succeeded(shard, self, commit);
     else
-        failed(shard, self, status);
+        failed(shard, self, status, commit->change_count != 0);
     free_commit(shard, commit);
     tp_durable_check(shard, actor);
     tp_settle(shard, actor);
@@ -496,8 +515,9 @@ void tp_durable_break(tp_shard *shard, tp_activation *actor, troupe_status statu
     self->reload = true;
     free_commit(shard, self->pending);
     self->pending = NULL;
-    tp_gate_fail(shard, self, status, outcome, words);
-    self->begun = self->sent = self->durable;
+    /* What rests on the commit under way still may be durable. */
+    self->begun = self->sent = self->under_way != NULL ? self->under_way->number : self->durable;
+    tp_gate_fail(shard, self, self->begun, status, outcome, words);
 }
 
 static bool halts(const tp_durable *self)

@@ -39,11 +39,19 @@ static troupe_status ends(troupe_turn *turn, const tp_slip *slip, troupe_status 
     return slip->flags & TP_SLIP_ONCE ? tp_once_ends(turn, slip, status) : TROUPE_OK;
 }
 
+/* Supervision delivers the message of a turn that panicked again: nothing of it is known yet. */
+static bool comes_again(const troupe_turn *turn)
+{
+    const troupe_supervision *policy = &turn->actor->type->is.supervision;
+    return turn->panicked && policy->redeliver && turn->message != NULL &&
+           turn->message->deliveries + 1u < policy->poison_after;
+}
+
 troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
 {
     if (tp_durable_of(turn->actor) == NULL)
         return status; /* its load failed */
-    const tp_slip *slip = slip_of(turn);
+    const tp_slip *slip = comes_again(turn) ? NULL : slip_of(turn);
     if (status == TROUPE_OK)
         status = ends(turn, slip, status);
     if (status == TROUPE_OK)

@@ -80,6 +80,8 @@ static inline tp_durable *tp_durable_of(const tp_activation *actor)
     return actor->extras != NULL ? actor->extras->durable : NULL;
 }
 void tp_durable_free(tp_shard *shard, tp_activation *actor);
+/* The shard goes, and what is still under way with it. */
+void tp_durable_abandon(tp_shard *shard, tp_activation *actor);
 /* Nothing is under way, pending or held. */
 bool tp_durable_is_quiet(const tp_durable *self);
 
@@ -149,9 +151,11 @@ void tp_gate_reply(troupe_turn *turn, uint32_t to, tp_message *reply);
 /* What a turn held joins the gate. */
 void tp_gate_join(troupe_turn *turn, tp_durable *self);
 void tp_gate_open(tp_shard *shard, tp_durable *self); /* lets out what is durable */
-/* Fails what rests on more than is durable. */
-void tp_gate_fail(tp_shard *shard, tp_durable *self, troupe_status status, troupe_outcome outcome,
-    const char *words);
+/* Fails what rests on a later commit than the one numbered `above`. */
+void tp_gate_fail(tp_shard *shard, tp_durable *self, uint64_t above, troupe_status status,
+    troupe_outcome outcome, const char *words);
+/* The shard goes: what waits here is given back. */
+void tp_gate_abandon(tp_shard *shard, tp_durable *self);
 /* Drops what a failed turn held. */
 void tp_gate_drop(troupe_turn *turn);
 

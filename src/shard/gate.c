@@ -157,8 +157,8 @@ static void fail_request(tp_shard *shard, tp_message *message, troupe_status sta
     tp_ask_end(shard, call, status, TROUPE_NOT_DONE, troupe_str(words));
 }
 
-void tp_gate_fail(tp_shard *shard, tp_durable *self, troupe_status status, troupe_outcome outcome,
-    const char *words)
+void tp_gate_fail(tp_shard *shard, tp_durable *self, uint64_t above, troupe_status status,
+    troupe_outcome outcome, const char *words)
 {
     tp_fifo gate = self->gate; /* what fails may bring new entries, which do not rest on it */
     tp_fifo_init(&self->gate);
@@ -166,9 +166,12 @@ void tp_gate_fail(tp_shard *shard, tp_durable *self, troupe_status status, troup
     tp_fifo_node *node;
     while ((node = tp_fifo_pop_front(&gate)) != NULL) {
         held *entry = TP_CONTAINER(node, held, node);
-        if (entry->number <= self->durable) {
-            leave(shard, entry);
-        } else if (entry->message->kind == TP_REPLY) {
+        if (entry->number <= above) {
+            self->held++;
+            tp_fifo_push_back(&self->gate, &entry->node);
+            continue;
+        }
+        if (entry->message->kind == TP_REPLY) {
             fail_reply(shard, self, entry, status, outcome, words);
         } else {
             fail_request(shard, entry->message, status, outcome, words);
@@ -192,4 +195,15 @@ void tp_gate_drop(troupe_turn *turn)
             tp_pool_give(&shard->pool, message);
         }
     }
+}
+
+void tp_gate_abandon(tp_shard *shard, tp_durable *self)
+{
+    tp_fifo_node *node;
+    while ((node = tp_fifo_pop_front(&self->gate)) != NULL) {
+        held *entry = TP_CONTAINER(node, held, node);
+        tp_pool_give(&shard->pool, entry->message);
+        tp_pool_give(&shard->pool, entry);
+    }
+    self->held = 0;
 }

@@ -368,6 +368,28 @@ static bool is_saved(const tp_activation *actor)
     return actor->extras->durable->turns == 0;
 }
 
+/* An unknown outcome is resolved by the same commit again (see commit.c). */
+static troupe_status store_surely(troupe_turn *turn, storing *self)
+{
+    bool unknown = false;
+    for (uint64_t wait = TROUPE_MILLISECONDS(2);; wait = wait < SAVE_AGAIN ? wait * 2 : wait) {
+        atomic_store(&self->stage, STORING_SUBMITTED);
+        troupe_status status = store(turn, self);
+        troupe_store_release(&self->op);
+        if (status == TROUPE_CONFLICT && unknown && self->op.found == self->op.version + 1)
+            return TROUPE_OK;
+        bool is_final = status == TROUPE_OK || status == TROUPE_CONFLICT || status == TROUPE_CLOSED;
+        if (status != TROUPE_UNKNOWN && (is_final || !unknown))
+            return status;
+        unknown = true;
+        TP_MARK(turn->shard, "save is sent again");
+        tp_count(&turn->shard->counters.commits_unknown);
+        status = troupe_sleep(turn, wait);
+        if (status != TROUPE_OK)
+            return status;
+    }
+}
+
 static troupe_status save_record(troupe_turn *turn, storing *self, troupe_slice bytes)
 {
     tp_activation *actor = turn->actor;
@@ -378,12 +400,13 @@ static troupe_status save_record(troupe_turn *turn, storing *self, troupe_slice 
     tp_record_seal(record, tp_record_seed(tp_activation_id(actor)), bytes);
     self->op.writer = turn->shard->shared->store->writer;
     self->op.version = actor->extras->version;
+    uint64_t wall = turn->shard->env->wall(turn->shard->env);
     self->op.commit = (troupe_store_commit){.has_state = true,
         .snapshot = actor->type->keeps,
         .state = {record, size},
-        .time = turn->shard->env->wall(turn->shard->env)};
-    troupe_status status = store(turn, self);
-    troupe_store_release(&self->op);
+        .wake = actor->type->commits ? tp_wake_of(tp_durable_of(actor), wall) : 0,
+        .time = wall};
+    troupe_status status = store_surely(turn, self);
     if (status == TROUPE_OK) {
         actor->extras->version = self->op.version + 1;
         actor->flags &= (uint16_t)~TP_DIRTY;
@@ -419,7 +442,9 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
 {
     tp_extras *extras = actor->extras;
     shard->leaving--;
-    bool over = status == TROUPE_OK || status == TROUPE_PANIC || status == TROUPE_INTERRUPTED;
+    /* What cannot be saved ever, or not in time, does not keep its actor. */
+    bool over = status == TROUPE_OK || status == TROUPE_PANIC || status == TROUPE_INTERRUPTED ||
+                status == TROUPE_CONFLICT || status == TROUPE_CLOSED;
     if (over && status != TROUPE_OK && actor->type->is.persist != TROUPE_PERSIST_NONE &&
         (actor->flags & TP_DIRTY)) {
         tp_count(&shard->counters.save_failures);
@@ -428,7 +453,8 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
             TP_FIELDS(tp_field_text("type", actor->type->name),
                 tp_field_text("key", tp_activation_key(actor)),
                 tp_field_string("status", troupe_status_name(status))),
-            "on_deactivate panicked or the node hurried: what was not saved is lost");
+            "on_deactivate panicked, the node hurried, or somebody else has written it: what was "
+            "not saved is lost");
     }
     if (!over) {
         tp_count(&shard->counters.save_failures);

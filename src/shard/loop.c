@@ -308,6 +308,10 @@ void tp_shard_destroy(tp_shard *shard)
     tp_release(allocator, shard->incoming, count * sizeof(tp_spsc *));
     tp_release(allocator, shard->links, count * sizeof *shard->links);
     tp_asks_deinit(shard);
+    uint64_t cursor = 0;
+    void *actor;
+    while (shard->table.newest.entries != NULL && tp_index_each(&shard->table, &cursor, &actor))
+        tp_durable_abandon(shard, actor);
     tp_outside_blocks_deinit(shard);
     tp_mpring_deinit(&shard->calls, allocator);
     tp_lifecycle_abandon(shard);
