@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bank's actor types and codes, for the program (bank.c) and the module (module.c).
+ * The bank's actor type and codes, for the program (bank.c) and the module (module.c).
  *
  * Threads: constants.
  */
@@ -14,15 +14,10 @@ enum {
     BANK_TOO_POOR = TROUPE_APPLICATION,
     BANK_NO_AMOUNT, /* cents are missing, not positive, or too many */
     BANK_SAME_ACCOUNT,
-    BANK_IN_DOUBT, /* nobody can tell whether the other account got the money */
 };
 
 /* account/NAME: deposit {"cents":N}, withdraw {"cents":N}, show, transfer {"to":NAME,"cents":N}.
- * Answers are {"balance":N,"in_doubt":N}. */
+ * Answers are {"balance":N,"on_the_way":N}. */
 extern const troupe_type bank_account_type;
-
-/* teller/NAME: pay {"from":NAME,"to":NAME,"cents":N}. Sends a transfer again that was the victim of
- * a deadlock. */
-extern const troupe_type bank_teller_type;
 
 #endif

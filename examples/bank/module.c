@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bank as a module: `trouped --load libbank.so` serves its accounts and tellers.
+ * The bank as a module: `trouped --load libbank.so` serves its accounts.
  *
  * Threads: constants.
  */
@@ -8,4 +8,4 @@
 
 #include "bank.h"
 
-TROUPE_MODULE(&bank_account_type, &bank_teller_type)
+TROUPE_MODULE(&bank_account_type)

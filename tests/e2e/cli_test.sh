@@ -216,7 +216,7 @@ has err 'already'
 "$work/helper" notify "$work/notify" >"$work/notified" &
 until_true test -S "$work/notify"
 NOTIFY_SOCKET="$work/notify" start --load "$bank" --load "$work/counter.so" --shards 2 --log info
-grep -q 'serves account, teller, counter at' "$work/daemon.out" || die 'the ready line'
+grep -q 'serves account, counter at' "$work/daemon.out" || die 'the ready line'
 until_true grep -q 'READY=1' "$work/notified"
 [ "$(stat -c %a "$TROUPE_SOCKET")" = 600 ] || die 'the mode of the socket'
 [ "$(stat -c %a "$work/run")" = 700 ] || die 'the mode of its folder'
