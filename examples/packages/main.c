@@ -2,8 +2,8 @@
 /*
  * The demo: every package of this machine's Debian package index is an actor, every dependency a
  * message. It counts for each package how many depend on it, directly or not, and ranks them; then
- * it does so again with at most a tenth of the actors active, so that states go to the memory store
- * and come back. Every figure is compared with a plain computation.
+ * it does so again with at most a tenth of the actors active, so that states go to a store and
+ * come back. Every figure is compared with a plain computation.
  *
  * Exit codes: 0 all figures are equal, 1 one differs or a run broke, 2 wrong options or no index.
  * Threads: main; see run.c.
@@ -18,6 +18,7 @@ enum { QUICK_PACKAGES = 3000, SHOWN_DIFFERENCES = 5, ROUNDS_MAX = 1000, LEAST_AC
 
 struct choices {
     const char *index;
+    const char *storage;
     uint32_t shards;
     uint32_t rounds;
     bool quick;
@@ -33,6 +34,8 @@ static const char help[] =
     "\n"
     "  --index FILE   a package index instead of this machine's (`apt-cache dumpavail`, else "
     "dpkg's)\n"
+    "  --storage URL  where the second run keeps states: sqlite:FILE, redis://…, postgres://…\n"
+    "                 (memory:)\n"
     "  --shards N     shards of the node (one per core)\n"
     "  --rounds N     rounds of rank (20)\n"
     "  --quick        only some 3,000 packages and what they depend on\n"
@@ -58,15 +61,18 @@ static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32
 static int parse_options(int argc, char **argv, struct choices *choices)
 {
     static const struct option options[] = {{"index", required_argument, NULL, 'i'},
-        {"shards", required_argument, NULL, 's'}, {"rounds", required_argument, NULL, 'r'},
-        {"quick", no_argument, NULL, 'q'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+        {"storage", required_argument, NULL, 'o'}, {"shards", required_argument, NULL, 's'},
+        {"rounds", required_argument, NULL, 'r'}, {"quick", no_argument, NULL, 'q'},
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         bool good = true;
         switch (option) {
         case 'i':
             choices->index = optarg;
+            break;
+        case 'o':
+            choices->storage = optarg;
             break;
         case 's':
             good = parse_number(optarg, 1, 256, &choices->shards);
@@ -140,8 +146,8 @@ static bool do_run(const struct choices *choices, struct report *report, FILE *o
 {
     char error[400] = "";
     uint32_t number = report->run_count;
-    struct run_options options = {
-        report->index, choices->shards, choices->rounds, report->max_actors[number]};
+    struct run_options options = {report->index, choices->storage, choices->shards, choices->rounds,
+        report->max_actors[number]};
     if (!run_all(&options, &report->runs[number], error, sizeof(error))) {
         fprintf(stderr, "example_packages: %s: %s\n", report->titles[number], error);
         return false;
@@ -160,8 +166,7 @@ static bool do_all(const struct choices *choices, const struct package_index *in
     struct report report = {
         .index = index,
         .plain = &plain,
-        .titles = {"all actors active",
-            "a tenth of the actors active, the others in the memory store"},
+        .titles = {"all actors active", "a tenth of the actors active, the others in the store"},
         .max_actors = {0, index->count / 10 > LEAST_ACTORS ? index->count / 10 : LEAST_ACTORS},
         .rounds = choices->rounds,
     };
@@ -187,7 +192,7 @@ static bool do_all(const struct choices *choices, const struct package_index *in
 
 int main(int argc, char **argv)
 {
-    struct choices choices = {.rounds = 20};
+    struct choices choices = {.storage = "memory:", .rounds = 20};
     struct package_index index;
     int code = parse_options(argc, argv, &choices);
     if (code >= 0)

@@ -93,7 +93,7 @@ static bool open_node(struct run *run)
         TROUPE_NODE_OPTIONS,
         .name = "packages",
         .shards = run->options->shards,
-        .storage = "memory:",
+        .storage = run->options->max_actors > 0 ? run->options->storage : "memory:",
         .max_actors =
             run->options->max_actors > 0 ? run->options->max_actors : 2 * (uint64_t)count + 1024,
         .idle = TROUPE_HOURS(1),

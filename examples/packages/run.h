@@ -15,10 +15,10 @@
 
 struct run_options {
     const struct package_index *index;
-    uint32_t shards; /* 0: one per core */
+    const char *storage; /* its URL, for a run that saves states */
+    uint32_t shards;     /* 0: one per core */
     uint32_t rounds;
-    uint32_t
-        max_actors; /* 0: all packages may be active; else states are saved to the memory store */
+    uint32_t max_actors; /* 0: all packages may be active; else states are saved to the storage */
 };
 
 struct run_result {

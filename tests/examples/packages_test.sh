@@ -63,6 +63,7 @@ grep -q -- '--index FILE' "$work/error"
 if [ -s /var/lib/dpkg/status ]; then
     WANTED='figures are those of the plain computation'
     example packages --quick
+    example packages --quick --storage "sqlite:$work/packages.db"
 else
     echo 'NOTE: this machine has no package index; only the small one was tried'
 fi
