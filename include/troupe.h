@@ -302,7 +302,12 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_write(
 typedef struct troupe_type {
     size_t size; /* set by TROUPE_TYPE */
     const char *name;
-    size_t state_size;            /* bytes of state, zeroed at activation; 0: none */
+    size_t state_size; /* bytes of state, zeroed at activation; 0: none */
+    /* What describes the state (TROUPE_STATE sets both): a fresh activation has its defaults, what
+     * is stored is its binary form, and what it owns (from the allocator NULL) is freed. State that
+     * owns something is, when a turn fails, not put back by bytes: types that persist every turn
+     * load it anew from their last commit, others keep what the turn wrote. */
+    const troupe_schema *schema;
     const troupe_method *methods; /* set by TROUPE_METHODS */
     size_t method_size;
     size_t method_count;
@@ -336,6 +341,20 @@ typedef struct troupe_type {
 } troupe_type;
 
 #define TROUPE_TYPE(type_name) .size = sizeof(troupe_type), .name = (type_name)
+/* `TROUPE_STATE(struct account, account_fields)`: the state and its table in one line; what follows
+ * is as in TROUPE_SCHEMA (`.version = 2`, `.upcast = …`). */
+#define TROUPE_STATE(...) TROUPE_STATE_(__VA_ARGS__, .reserved_ = 0)
+#ifdef __cplusplus
+#define TROUPE_STATE_(record, array, ...)                                               \
+    .state_size = sizeof(record), .schema = []() -> const troupe_schema * {             \
+        static const troupe_schema schema = TROUPE_SCHEMA_(record, array, __VA_ARGS__); \
+        return &schema;                                                                 \
+    }()
+#else
+#define TROUPE_STATE_(record, array, ...) \
+    .state_size = sizeof(record),         \
+    .schema = &(const troupe_schema)TROUPE_SCHEMA_(record, array, __VA_ARGS__)
+#endif
 #define TROUPE_METHODS(array)                              \
     .methods = (array), .method_size = sizeof((array)[0]), \
     .method_count = sizeof(array) / sizeof((array)[0])

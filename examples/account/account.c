@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An account whose state and messages are described once, by tables: clients may speak JSON or the
- * compact binary form, wrong requests are refused in words, and fields may come and go later.
+ * compact binary form, wrong requests are refused in words, fields may come and go later, and what
+ * was answered is there after a crash.
+ *
+ *     account [STORE]     a URL, as sqlite:account.db; else memory:, which forgets it
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,12 +31,6 @@ static const troupe_field amount_fields[] = {
 };
 static const troupe_schema amount_schema = TROUPE_SCHEMA(struct amount, amount_fields);
 
-static troupe_status open_account(troupe_turn *turn, void *state)
-{
-    (void)turn;
-    return troupe_schema_init(&account_schema, state, NULL); /* the defaults */
-}
-
 static troupe_status deposit(troupe_turn *turn, void *state, troupe_slice in)
 {
     struct account *account = state;
@@ -56,9 +53,14 @@ static troupe_status withdraw(troupe_turn *turn, void *state, troupe_slice in)
 }
 
 static const troupe_method account_methods[] = {TROUPE_METHOD(deposit), TROUPE_METHOD(withdraw)};
-static const troupe_type account_type = {TROUPE_TYPE("account"),
-    .state_size = sizeof(struct account), TROUPE_METHODS(account_methods),
-    .on_activate = open_account};
+static const troupe_type account_type = {
+    TROUPE_TYPE("account"),
+    TROUPE_STATE(struct account, account_fields),
+    TROUPE_METHODS(account_methods),
+    .persist = TROUPE_PERSIST_EVERY_TURN, /* an answer leaves when the new balance is durable */
+    .idle = TROUPE_MINUTES(10),
+    .retention = {.max_snapshots = 10, .max_age = TROUPE_HOURS(24)},
+};
 
 /* As `troupe ask account/alice deposit '{"cents": 500}'` would. */
 static troupe_status ask(troupe_node *node, const char *method, const char *json)
@@ -90,14 +92,16 @@ static troupe_status ask_in_c(troupe_node *node, int64_t cents, struct account *
     return status;
 }
 
-int main(void)
+int main(int count, char **words)
 {
     troupe_node *node = NULL;
+    troupe_node_options options = {
+        TROUPE_NODE_OPTIONS, .storage = count > 1 ? words[1] : "memory:"};
     struct account account;
-    troupe_status status = troupe_node_open(NULL, TROUPE_TYPES(&account_type), &node);
+    troupe_status status = troupe_node_open(&options, TROUPE_TYPES(&account_type), &node);
     if (status == TROUPE_OK)
         status = ask(node, "deposit", "{\"cents\": 500}");
-    if (status == TROUPE_OK && ask(node, "withdraw", "{\"cents\": 501}") != SHOP_TOO_POOR)
+    if (status == TROUPE_OK && ask(node, "withdraw", "{\"cents\": 1000000}") != SHOP_TOO_POOR)
         status = TROUPE_FAILED;
     if (status == TROUPE_OK && ask(node, "withdraw", "{\"cents\": \"all\"}") != TROUPE_USAGE)
         status = TROUPE_FAILED;

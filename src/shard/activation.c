@@ -102,6 +102,8 @@ void tp_activation_discard(tp_activation *actor)
     actor->flags &= (uint16_t)~TP_HOLDS;
     if (actor->type->is.discard != NULL)
         actor->type->is.discard(tp_activation_state(actor));
+    if (actor->type->owns)
+        troupe_schema_free(actor->type->is.schema, tp_activation_state(actor), NULL);
 }
 
 tp_extras *tp_activation_extras(tp_shard *shard, tp_activation *actor)

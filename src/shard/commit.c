@@ -11,6 +11,7 @@
 #include "shard/durable.h"
 
 #include "base/alloc.h"
+#include "schema/schema.h"
 #include "store/record.h"
 
 #define XXH_INLINE_ALL
@@ -104,10 +105,37 @@ static void release_written(void *argument)
     tp_writer_deinit(argument);
 }
 
+/* The state by its table, at the writer's begin. */
+static troupe_status write_schema(troupe_turn *turn, troupe_writer *writer)
+{
+    char words[256] = "";
+    const tp_type *type = turn->actor->type;
+    troupe_buffer buffer = {writer->allocator, writer->data, 0, writer->capacity};
+    troupe_status status = tp_schema_save(
+        type->is.schema, tp_activation_state(turn->actor), &buffer, words, sizeof words);
+    writer->data = buffer.data;
+    writer->size = buffer.size;
+    writer->capacity = buffer.capacity;
+    if (status != TROUPE_OK)
+        TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "state_not_storable",
+            TP_FIELDS(tp_field_text("type", type->name),
+                tp_field_text("key", tp_activation_key(turn->actor))),
+            "the turn fails, as its state is none by its schema: %s", words);
+    return status;
+}
+
+/* A turn of a type that commits each that left the bytes as they were has nothing to write. */
+static bool is_untouched(const troupe_turn *turn)
+{
+    const tp_type *type = turn->actor->type;
+    return type->is.schema != NULL && type->gated && !type->owns && turn->before != NULL &&
+           memcmp(turn->before, tp_activation_state(turn->actor), type->is.state_size) == 0;
+}
+
 troupe_status tp_commit_write(troupe_turn *turn)
 {
     const troupe_type *is = &turn->actor->type->is;
-    if (is->save == NULL || turn->read_only)
+    if (!turn->actor->type->encodes || turn->read_only || is_untouched(turn))
         return TROUPE_OK;
     if (turn->written == NULL) {
         turn->written = tp_turn_take(turn, SIZE_MAX, sizeof *turn->written);
@@ -121,22 +149,39 @@ troupe_status tp_commit_write(troupe_turn *turn)
         }
     }
     tp_writer_clear(turn->written);
+    if (is->schema != NULL)
+        return write_schema(turn, turn->written);
     troupe_status status = is->save(turn, tp_activation_state(turn->actor), turn->written);
     return status == TROUPE_OK && turn->written->failed ? TROUPE_NO_MEMORY : status;
+}
+
+/* Never 0. */
+static uint64_t digest_of(troupe_slice bytes)
+{
+    return XXH3_64bits(bytes.data, bytes.size) | 1;
+}
+
+troupe_status tp_commit_loaded(troupe_turn *turn)
+{
+    tp_durable *self = tp_durable_of(turn->actor);
+    if (turn->actor->type->is.schema == NULL || self == NULL)
+        return TROUPE_OK;
+    TROUPE_TRY(tp_commit_write(turn));
+    self->digest = digest_of(tp_writer_bytes(turn->written));
+    return TROUPE_OK;
 }
 
 /* The bytes to be stored, if they are not those of the last commit. */
 static bool has_changed(troupe_turn *turn, tp_durable *self, troupe_slice *ret_bytes)
 {
     const troupe_type *is = &turn->actor->type->is;
-    if (turn->read_only || turn->kind == TP_TURN_DEACTIVATE ||
-        (turn->kind == TP_TURN_ACTIVATE && is->on_activate == NULL))
-        return false; /* a deactivation saves by itself */
-    if (is->save != NULL) {
+    if (turn->read_only || (turn->kind == TP_TURN_ACTIVATE && is->on_activate == NULL))
+        return false;
+    if (turn->actor->type->encodes) {
         if (turn->written == NULL)
             return false;
         *ret_bytes = tp_writer_bytes(turn->written);
-        uint64_t digest = XXH3_64bits(ret_bytes->data, ret_bytes->size) | 1;
+        uint64_t digest = digest_of(*ret_bytes);
         bool changed = digest != self->digest;
         self->digest = digest;
         return changed;
@@ -149,6 +194,8 @@ static bool has_changed(troupe_turn *turn, tp_durable *self, troupe_slice *ret_b
 static bool is_due(troupe_turn *turn, tp_durable *self, troupe_slice *ret_bytes)
 {
     const troupe_type *is = &turn->actor->type->is;
+    if (turn->kind == TP_TURN_DEACTIVATE)
+        return false; /* it saves by itself */
     bool changed = has_changed(turn, self, ret_bytes);
     if (is->persist == TROUPE_PERSIST_EVERY_TURN)
         return changed;
@@ -322,6 +369,20 @@ void tp_commit_later(tp_shard *shard, tp_durable *self)
         tp_alarm_set(shard, &self->lazy, tp_time_after(shard->now, LATER), go_alone);
 }
 
+/* Does a failed turn leave something that has no bytes to go back to but the store's? */
+static bool is_spoilt(troupe_turn *turn, const tp_durable *self)
+{
+    const tp_type *type = turn->actor->type;
+    if (!type->owns || turn->panicked || type->is.keep_on_failure)
+        return type->is.save != NULL || type->is.keep_on_failure || type->owns;
+    troupe_buffer buffer = {turn->shard->shared->allocator, NULL, 0, 0};
+    troupe_status status =
+        tp_schema_save(type->is.schema, tp_activation_state(turn->actor), &buffer, NULL, 0);
+    bool same = status == TROUPE_OK && digest_of(troupe_buffer_slice(&buffer)) == self->digest;
+    troupe_buffer_deinit(&buffer);
+    return !same;
+}
+
 void tp_commit_drop(troupe_turn *turn)
 {
     tp_durable *self = tp_durable_of(turn->actor);
@@ -329,10 +390,10 @@ void tp_commit_drop(troupe_turn *turn)
     tp_rows_drop(turn);
     if (!turn->actor->type->gated)
         return; /* going back to what is stored would lose other turns as well */
-    bool hooks = turn->actor->type->is.save != NULL || turn->actor->type->is.keep_on_failure;
-    if (hooks && !turn->read_only &&
-        (turn->kind == TP_TURN_METHOD || turn->kind == TP_TURN_CALLBACK))
-        self->reload = true; /* there are no bytes to go back to but the store's */
+    bool may_write =
+        !turn->read_only && (turn->kind == TP_TURN_METHOD || turn->kind == TP_TURN_CALLBACK);
+    if (may_write && is_spoilt(turn, self))
+        self->reload = true;
 }
 
 /* ---- to the store --------------------------------------------------------------------------- */

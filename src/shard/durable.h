@@ -103,6 +103,8 @@ static inline troupe_slice tp_writer_bytes(const troupe_writer *writer)
 /* commit.c */
 /* [on the turn's own stack] Lets the save hook write, when the turn may be at a commit point. */
 TROUPE_CHECK troupe_status tp_commit_write(troupe_turn *turn);
+/* [in the turn of an activation] What it begins with is what is stored. */
+TROUPE_CHECK troupe_status tp_commit_loaded(troupe_turn *turn);
 /* The turn is at a commit point: what it changed goes into the pending commit, what it sent to the
  * gate. NO_MEMORY: nothing of it did. */
 TROUPE_CHECK troupe_status tp_commit_point(troupe_turn *turn, bool with_state);

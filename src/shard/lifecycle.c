@@ -14,6 +14,7 @@
  */
 #include "shard/durable.h"
 
+#include "schema/schema.h"
 #include "store/record.h"
 
 #include <stdio.h>
@@ -180,6 +181,24 @@ static troupe_status corrupt(troupe_turn *turn, const char *reason)
     return TROUPE_CORRUPT;
 }
 
+/* What the table of its state says of bytes that are whole. */
+static troupe_status decode(troupe_turn *turn, troupe_slice bytes)
+{
+    char words[256] = "";
+    tp_activation *actor = turn->actor;
+    troupe_status status = tp_schema_load(
+        actor->type->is.schema, bytes, tp_activation_state(actor), NULL, words, sizeof words);
+    if (status == TROUPE_CORRUPT)
+        return corrupt(turn, words);
+    if (status != TROUPE_OK)
+        TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "state_not_loaded",
+            TP_FIELDS(tp_field_text("type", actor->type->name),
+                tp_field_text("key", tp_activation_key(actor)),
+                tp_field_string("status", troupe_status_name(status))),
+            "the stored state is not used: %s", words);
+    return status;
+}
+
 static troupe_status install(troupe_turn *turn, troupe_slice stored)
 {
     tp_activation *actor = turn->actor;
@@ -192,6 +211,8 @@ static troupe_status install(troupe_turn *turn, troupe_slice stored)
         return corrupt(turn, reason);
     if (is->load != NULL)
         return is->load(turn, tp_activation_state(actor), bytes);
+    if (is->schema != NULL)
+        return decode(turn, bytes);
     if (bytes.size != is->state_size)
         return corrupt(turn, "it has another size than the type's state; use a schema, or hooks");
     memcpy(tp_activation_state(actor), bytes.data, is->state_size);
@@ -208,12 +229,21 @@ static troupe_status load_row(troupe_turn *turn, const troupe_store_item *item)
     return status == TROUPE_CORRUPT ? corrupt(turn, reason) : status;
 }
 
+/* A state that was never stored has the defaults of its table. */
+static troupe_status begin_anew(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    const troupe_schema *schema = actor->type->is.schema;
+    return schema != NULL ? troupe_schema_init(schema, tp_activation_state(actor), NULL)
+                          : TROUPE_OK;
+}
+
 /* `self` lasts until the turn's clean-ups have run. */
 static troupe_status load(troupe_turn *turn, storing *self)
 {
     tp_activation *actor = turn->actor;
     if (actor->type->is.persist == TROUPE_PERSIST_NONE)
-        return TROUPE_OK;
+        return begin_anew(turn);
     tp_extras *extras = tp_activation_extras(turn->shard, actor);
     if (extras == NULL)
         return TROUPE_NO_MEMORY;
@@ -224,11 +254,17 @@ static troupe_status load(troupe_turn *turn, storing *self)
     TROUPE_TRY(store(turn, self));
     extras->version = self->op.found;
     troupe_status status = TROUPE_OK;
+    bool has_state = false;
     for (const troupe_store_item *item = self->op.items; item != NULL && status == TROUPE_OK;
-         item = item->next)
-        status = item->kind == TROUPE_ROW_STATE ? install(turn, item->value) : load_row(turn, item);
+         item = item->next) {
+        bool is_state = item->kind == TROUPE_ROW_STATE;
+        status = is_state ? install(turn, item->value) : load_row(turn, item);
+        has_state |= is_state;
+    }
     troupe_store_release(&self->op);
-    return status;
+    if (status == TROUPE_OK && !has_state)
+        status = begin_anew(turn);
+    return status == TROUPE_OK ? tp_commit_loaded(turn) : status;
 }
 
 void tp_activate_body(troupe_turn *turn)

@@ -169,7 +169,8 @@ static void unlink_turn(troupe_turn *turn)
 troupe_outcome tp_turn_outcome(const troupe_turn *turn)
 {
     const tp_type *type = turn->actor->type;
-    bool wrote = !turn->read_only && type->is.state_size != 0 && !type->restores;
+    bool wrote = !turn->read_only && type->is.state_size != 0 && !type->restores &&
+                 !type->gated; /* whose last commit is loaded again */
     return turn->parked_once || turn->has_sent || wrote ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/id.h"
+#include "schema/schema.h"
 
 #include <stdio.h>
 
@@ -22,6 +23,43 @@ static troupe_status wrong(char *error, size_t size, const char *type, const cha
 {
     snprintf(error, size, "actor type '%s': %s", type, what);
     return TROUPE_USAGE;
+}
+
+static troupe_status check_methods(const troupe_type *given, char *error, size_t size)
+{
+    const char *name = given->name;
+    for (size_t i = 0; i < given->method_count; i++) {
+        const troupe_method *method = &given->methods[i];
+        if (method->name == NULL || method->name[0] == 0 || strlen(method->name) > TP_NAME_MAX)
+            return wrong(error, size, name, "a method's name must be 1 to 128 bytes");
+        if ((method->run == NULL) == (method->read == NULL))
+            return wrong(error, size, name, "a method needs exactly one function: run, or read");
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(given->methods[j].name, method->name) == 0)
+                return wrong(error, size, name, "two methods have the same name");
+    }
+    return TROUPE_OK;
+}
+
+static troupe_status check_schema(const troupe_type *given, char *error, size_t size)
+{
+    const troupe_schema *schema = given->schema;
+    if (schema == NULL)
+        return TROUPE_OK;
+    char words[320] = "";
+    if (troupe_schema_check(schema, words, sizeof words) != TROUPE_OK) {
+        snprintf(error, size, "actor type '%s': the table of its state is wrong: %s", given->name,
+            words);
+        return TROUPE_USAGE;
+    }
+    if (schema->size != given->state_size)
+        return wrong(error, size, given->name,
+            "its schema describes another struct than its state: state_size differs; use "
+            "TROUPE_STATE(struct, fields)");
+    if (given->save != NULL)
+        return wrong(error, size, given->name,
+            "it has a schema and save and load hooks: one of them says what is stored");
+    return TROUPE_OK;
 }
 
 static troupe_status check_type(const troupe_type *given, char *error, size_t size)
@@ -57,21 +95,18 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
     if (given->persist == TROUPE_PERSIST_NONE &&
         (given->retention.max_snapshots != 0 || given->retention.max_age != 0))
         return wrong(error, size, name, "it keeps snapshots (retention) but is not persistent");
+    if (given->snapshot_interval > 1 && given->persist != TROUPE_PERSIST_EVERY_N &&
+        (given->persist != TROUPE_PERSIST_EVERY_TURN ||
+            (given->retention.max_snapshots == 0 && given->retention.max_age == 0)))
+        return wrong(error, size, name,
+            "snapshot_interval means nothing here: it is for TROUPE_PERSIST_EVERY_N, or for "
+            "TROUPE_PERSIST_EVERY_TURN with retention");
     if (given->supervision.poison_after > UINT8_MAX)
         return wrong(error, size, name, "supervision.poison_after is above 255");
     if (given->supervision.jitter > 100)
         return wrong(error, size, name, "supervision.jitter is above 100 per cent");
-    for (size_t i = 0; i < given->method_count; i++) {
-        const troupe_method *method = &given->methods[i];
-        if (method->name == NULL || method->name[0] == 0 || strlen(method->name) > TP_NAME_MAX)
-            return wrong(error, size, name, "a method's name must be 1 to 128 bytes");
-        if ((method->run == NULL) == (method->read == NULL))
-            return wrong(error, size, name, "a method needs exactly one function: run, or read");
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(given->methods[j].name, method->name) == 0)
-                return wrong(error, size, name, "two methods have the same name");
-    }
-    return TROUPE_OK;
+    TROUPE_TRY(check_schema(given, error, size));
+    return check_methods(given, error, size);
 }
 
 static void fill_defaults(tp_type *type, const troupe_node_options *options)
@@ -104,10 +139,14 @@ static troupe_status resolve(
     type->hash = XXH3_64bits_withSeed(type->name.data, type->name.size, types->secret[0]);
     fill_defaults(type, options);
     type->mailbox_bytes = options->mailbox_bytes;
-    type->restores = given->state_size != 0 && !given->keep_on_failure && given->save == NULL;
+    type->encodes = given->save != NULL || given->schema != NULL;
+    type->owns = given->schema != NULL && troupe_schema_owns(given->schema);
+    type->restores =
+        given->state_size != 0 && !given->keep_on_failure && given->save == NULL && !type->owns;
     type->kept = type->restores ? (uint32_t)given->state_size : 0;
     type->interleaves = given->reentrancy != TROUPE_REENTRANCY_NONE;
-    type->activates_alone = given->on_activate == NULL && given->persist == TROUPE_PERSIST_NONE;
+    type->activates_alone = given->on_activate == NULL && given->schema == NULL &&
+                            given->persist == TROUPE_PERSIST_NONE;
     type->gated = given->persist == TROUPE_PERSIST_EVERY_TURN;
     type->commits = type->gated || given->persist == TROUPE_PERSIST_EVERY_N;
     type->keeps = given->retention.max_snapshots != 0 || given->retention.max_age != 0;

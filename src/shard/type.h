@@ -33,6 +33,8 @@ typedef struct tp_type {
     uint64_t mailbox_bytes; /* the node's */
     uint32_t kept;          /* bytes of the state that a failed turn puts back: all, or 0 */
     bool restores;          /* a failed turn puts the state's bytes back */
+    bool encodes;           /* what is stored are not the state's bytes: hooks, or a schema */
+    bool owns;              /* the schema has parts on the heap */
     bool interleaves;       /* others may run while a turn is parked */
     bool commits;           /* while it lives: every turn, or every so many */
     bool gated;             /* what a turn sends waits for its commit (P5) */

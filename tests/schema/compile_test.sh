@@ -20,9 +20,18 @@ each() {
 cat >"$work/good.c" <<'END'
 #include <troupe.h>
 #include "tests/schema/everything.h"
+#ifdef __cplusplus
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
+static const troupe_type account_type = {TROUPE_TYPE("account"),
+    TROUPE_STATE(struct account, account_fields), .persist = TROUPE_PERSIST_EVERY_TURN};
+static const troupe_type older_type = {TROUPE_TYPE("older"),
+    TROUPE_STATE(struct account, account_fields, .version = 3)};
 int main(void)
 {
     char bytes[64];
+    (void)account_type;
+    (void)older_type;
     struct account account = {1, "ada"};
     troupe_buffer buffer = {0, bytes, 0, sizeof bytes};
     (void)everything_schema;
