@@ -130,6 +130,20 @@ if(bench_sources)
     target_link_options(bench_core PRIVATE ${TROUPE_LTO}) # as a program that links libtroupe.so has it
 endif()
 
+file(GLOB state_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/bench/state/*.c")
+if(state_sources)
+    # Real servers are started as the tests of the providers start them.
+    add_executable(bench_state ${state_sources} ${harness_sources}
+        "${CMAKE_SOURCE_DIR}/bench/core/support.c"
+        "${CMAKE_SOURCE_DIR}/tests/store/servers.c"
+        "${CMAKE_SOURCE_DIR}/tests/store/redis_server.c"
+        "${CMAKE_SOURCE_DIR}/tests/store/postgres_server.c")
+    target_include_directories(bench_state PRIVATE "${CMAKE_SOURCE_DIR}/bench" "${CMAKE_SOURCE_DIR}")
+    target_link_libraries(bench_state PRIVATE troupe_inside troupe_static)
+    set_target_properties(bench_state PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+    target_link_options(bench_state PRIVATE ${TROUPE_LTO})
+endif()
+
 # A provider module by itself, beside the limit of its store.
 if(provider_modules)
     add_executable(bench_provider "${CMAKE_SOURCE_DIR}/bench/providers/provider.c")

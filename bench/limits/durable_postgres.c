@@ -7,19 +7,24 @@
  *
  *   durable_postgres URL [GROUP]          commits per second
  *   durable_postgres URL --one            one commit after the other
- *   durable_postgres URL [GROUP] --get    states read per second, GROUP in one statement
+ *   durable_postgres URL --handed         nanoseconds for a commit that another thread is handed
+ *                                         behind a condition variable, one at a time
+ *   durable_postgres URL --hot            turns per second of one actor, 1,000 for each commit:
+ * what such commits alone would let through durable_postgres URL [GROUP] --get    states read per
+ * second, GROUP in one statement
  *
  * Without URL: TROUPE_POSTGRES; without that it is skipped. Its table lies in schema troupe_limit.
  *
  * Invariants: the server's durability is asked for, and a server without it is refused (77).
- * Threads: one; the server's is another process.
+ * Threads: one; --handed has a second one, which alone uses the connection; the server's is another
+ * process.
  */
-#include "limits/limit.h"
+#include "limits/handed.h"
 
 #include <arpa/inet.h>
 #include <libpq-fe.h>
 
-enum { ACTORS = 65536, STATE = 200, GROUP_MAX = 8192, ARRAY_HEAD = 20, DEPTH = 2 };
+enum { ACTORS = 65536, STATE = 200, GROUP_MAX = 8192, ARRAY_HEAD = 20, DEPTH = 2, HOT = 1000 };
 enum { BYTEA = 17 };
 
 struct array {
@@ -128,10 +133,14 @@ static int send_group(
     const char *values[] = {ids->data, states->data};
     const int sizes[] = {ids->size, states->size};
     const int binary[] = {1, 1};
-    return PQsendQueryPrepared(conn, "job", get ? 1 : 2, values, sizes, binary, 1) != 0 &&
-                   PQpipelineSync(conn) != 0
+    return PQsendQueryPrepared(conn, "job", get ? 1 : 2, values, sizes, binary, 1) != 0
                ? 0
                : fail(conn, "send");
+}
+
+static int send_end(PGconn *conn)
+{
+    return PQpipelineSync(conn) != 0 ? 0 : fail(conn, "sync");
 }
 
 static int take_answer(PGconn *conn, size_t group, bool get, uint64_t *sum)
@@ -144,8 +153,13 @@ static int take_answer(PGconn *conn, size_t group, bool get, uint64_t *sum)
     if (!good)
         return fail(conn, "answer");
     PQclear(PQgetResult(conn)); /* NULL: the statement's end */
-    result = PQgetResult(conn);
-    good = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+    return 0;
+}
+
+static int take_end(PGconn *conn)
+{
+    PGresult *result = PQgetResult(conn);
+    bool good = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
     PQclear(result);
     return good ? 0 : fail(conn, "sync");
 }
@@ -159,11 +173,11 @@ static int measure(PGconn *conn, size_t group, size_t depth, bool get, double *r
     while (failed == 0 && (end - start < 4 * LIMIT_RUN_NS || done < sent)) {
         bool more = end - start < 4 * LIMIT_RUN_NS;
         if (more && sent - done < depth * group) {
-            failed = send_group(conn, &ids, &states, group, sent, get);
+            failed = send_group(conn, &ids, &states, group, sent, get) || send_end(conn);
             sent += group;
             continue;
         }
-        failed = take_answer(conn, group, get, &sum);
+        failed = take_answer(conn, group, get, &sum) || take_end(conn);
         done += group;
         end = limit_now_ns();
     }
@@ -174,12 +188,54 @@ static int measure(PGconn *conn, size_t group, size_t depth, bool get, double *r
     return failed;
 }
 
+struct single {
+    PGconn *conn;
+    struct array ids, states;
+    uint64_t turns;
+};
+
+static void commit_one(void *user, uint64_t number)
+{
+    struct single *self = user;
+    uint64_t sum = 0;
+    (void)number;
+    for (uint64_t i = 0; i < self->turns; i++)
+        if (send_group(self->conn, &self->ids, &self->states, 1, 0, false) != 0)
+            exit(1);
+    bool failed = send_end(self->conn) != 0;
+    for (uint64_t i = 0; i < self->turns && !failed; i++)
+        failed = take_answer(self->conn, 1, false, &sum) != 0;
+    if (failed || take_end(self->conn) != 0)
+        exit(1);
+}
+
+/* Nanoseconds for a commit of so many updates of one actor. */
+static double measure_single(PGconn *conn, uint64_t turns)
+{
+    struct single single = {
+        conn, {malloc(ARRAY_HEAD + 32), 0}, {malloc(ARRAY_HEAD + STATE + 4), 0}, turns};
+    double value = 0;
+    if (turns == 1) {
+        value = limit_handed(commit_one, &single, 4 * LIMIT_RUN_NS);
+    } else {
+        uint64_t start = limit_now_ns(), done = 0;
+        for (; limit_now_ns() - start < 4 * LIMIT_RUN_NS; done++)
+            commit_one(&single, done);
+        value = (double)(limit_now_ns() - start) / (double)done;
+    }
+    free(single.ids.data);
+    free(single.states.data);
+    return value;
+}
+
 int main(int argc, char **argv)
 {
     const char *url = getenv("TROUPE_POSTGRES");
-    bool one = false, get = false;
+    bool one = false, get = false, handed = false, hot = false;
     int plain = 0;
     for (int i = 1; i < argc; i++) {
+        handed = handed || strcmp(argv[i], "--handed") == 0;
+        hot = hot || strcmp(argv[i], "--hot") == 0;
         one = one || strcmp(argv[i], "--one") == 0;
         get = get || strcmp(argv[i], "--get") == 0;
         if (strncmp(argv[i], "postgres", 8) == 0) {
@@ -198,11 +254,19 @@ int main(int argc, char **argv)
         PQfinish(conn);
         return LIMIT_SKIPPED;
     }
-    double rate = 0;
-    int failed = begin(conn, get) != 0 || measure(conn, group, one ? 1 : DEPTH, get, &rate) != 0;
+    double rate = 0, taken = 0;
+    int failed = begin(conn, get);
+    if (failed == 0 && (handed || hot))
+        taken = measure_single(conn, hot ? HOT : 1);
+    else if (failed == 0)
+        failed = measure(conn, group, one ? 1 : DEPTH, get, &rate);
     PQfinish(conn);
     if (failed)
         return 1;
+    if (handed)
+        return limit_report(argc, argv, "durable_postgres_handed", taken, "ns", 0);
+    if (hot)
+        return limit_report(argc, argv, "durable_postgres_hot", HOT * 1e9 / taken, "ops/s", 0);
     const char *name = get   ? "durable_postgres_get"
                        : one ? "durable_postgres_one"
                              : "durable_postgres";

@@ -7,12 +7,14 @@
  * before),
  * --get (reads, many in flight).
  *
- *   limit_durable_redis [keys] [--one | --get] [--socket=PATH]   PATH: of a server that runs
- * already
+ *   limit_durable_redis [keys] [--one | --handed | --get] [--socket=PATH]   PATH: of a server that
+ * runs already; --handed: nanoseconds for a SET that another thread is handed behind a condition
+ * variable, one at a time
  *
- * Invariants: the server ends with the program, also when that is killed. Threads: one.
+ * Invariants: the server ends with the program, also when that is killed. Threads: one; --handed
+ * has a second one, which alone uses the connection.
  */
-#include "limit.h"
+#include "handed.h"
 
 #include <hiredis.h>
 #include <signal.h>
@@ -143,14 +145,32 @@ static double measure(redisContext *redis, bool get, uint64_t group, uint64_t ke
     return (double)done * 1e9 / (double)(end - begin);
 }
 
-int main(int argc, char **argv)
+static void set_one(void *user, uint64_t number)
+{
+    (void)number;
+    append(user, false, 0);
+    take(user, false);
+}
+
+/* The best of some sizes. */
+static double measure_groups(redisContext *redis, bool get, uint64_t keys)
 {
     static const uint64_t sizes[SIZES] = {64, 256, 1024, 4096};
-    struct server server = {0};
-    bool one = false, get = false;
-    uint64_t keys = limit_argument(argc, argv, 0, 100000);
     double best = 0;
+    for (int i = 0; i < SIZES; i++) {
+        double now = measure(redis, get, sizes[i], keys);
+        best = now > best ? now : best;
+    }
+    return best;
+}
+
+int main(int argc, char **argv)
+{
+    struct server server = {0};
+    bool one = false, get = false, handed = false;
+    uint64_t keys = limit_argument(argc, argv, 0, 100000);
     for (int i = 1; i < argc; i++) {
+        handed = handed || strcmp(argv[i], "--handed") == 0;
         one = one || strcmp(argv[i], "--one") == 0;
         get = get || strcmp(argv[i], "--get") == 0;
         if (strncmp(argv[i], "--socket=", 9) == 0)
@@ -167,15 +187,16 @@ int main(int argc, char **argv)
             for (uint64_t j = i / 1024 * 1024; j <= i; j++)
                 take(redis, false);
     }
-    for (int i = 0; i < (one ? 1 : SIZES); i++) {
-        double now = measure(redis, get, one ? 1 : sizes[i], keys);
-        best = now > best ? now : best;
-    }
+    double value = handed ? limit_handed(set_one, redis, LIMIT_RUN_NS)
+                   : one  ? measure(redis, get, 1, keys)
+                          : measure_groups(redis, get, keys);
     redisFree(redis);
     stop(&server);
+    if (handed)
+        return limit_report(argc, argv, "durable_redis_handed", value, "ns", 0);
     return limit_report(argc, argv,
         one   ? "durable_redis_one"
         : get ? "durable_redis_get"
               : "durable_redis",
-        best, "ops/s", one || get ? 0 : 116e3);
+        value, "ops/s", one || get ? 0 : 116e3);
 }
