@@ -47,6 +47,23 @@ static troupe_status open_log(troupe_node *node)
     return tp_log_init(&node->log, &log);
 }
 
+/* Weaker than a type asks for is never silent. A URL may hold a password: its scheme says enough.
+ */
+static void warn_of_storage(tp_shared *shared)
+{
+    const char *url = shared->options.storage;
+    for (uint32_t i = 0; !shared->store->durable && i < shared->types.count; i++) {
+        if (!shared->types.list[i].gated)
+            continue;
+        TP_LOG(shared->log, TROUPE_LOG_WARN, "not_durable",
+            TP_FIELDS(tp_field_text("type", shared->types.list[i].name),
+                tp_field_text("storage", (troupe_slice){url, strcspn(url, ":")})),
+            "the type persists every turn, but this storage does not survive a crash of node and "
+            "machine; for one that does see docs/storage.md");
+        return;
+    }
+}
+
 static troupe_status open_storage(troupe_node *node, char *error, size_t error_size)
 {
     tp_shared *shared = &node->shared;
@@ -61,6 +78,7 @@ static troupe_status open_storage(troupe_node *node, char *error, size_t error_s
                    ? tp_storage_open_with(&options, given, &node->storage, error, error_size)
                    : tp_storage_open(&options, &node->storage, error, error_size));
     shared->store = tp_storage_port(node->storage);
+    warn_of_storage(shared);
     return TROUPE_OK;
 }
 
