@@ -161,6 +161,12 @@ typedef struct troupe_retry {
     uint64_t backoff_cap; /* 0: 1 s */
 } troupe_retry;
 
+/* A value of the request context: named by 1 to 64 bytes. */
+typedef struct troupe_context {
+    const char *name;
+    troupe_slice value; /* empty: takes the name out of what goes along */
+} troupe_context;
+
 typedef struct troupe_call_options {
     size_t size; /* set by TROUPE_CALL_OPTIONS */
     /* Of an ask; 0: the node's ask_timeout. A turn's own deadline is never exceeded. Of a tell: the
@@ -178,6 +184,11 @@ typedef struct troupe_call_options {
      * `timeout` is how long it is tried; 0: 14 days. What is refused for good is kept as a dead
      * letter. */
     bool outbox;
+    /* Goes along with the call, and with all that its turns call (troupe_context_get). In a turn:
+     * over what the turn itself has. At most 4 KiB, counting 4 bytes and the name for each, else
+     * TOO_LARGE. */
+    const troupe_context *context;
+    size_t context_count;
 } troupe_call_options;
 
 /* `&(troupe_call_options){ TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(1) }` */
@@ -614,6 +625,18 @@ TROUPE_API troupe_slice troupe_turn_content_type(const troupe_turn *turn);
  * empty. */
 TROUPE_API troupe_status troupe_turn_answer(const troupe_turn *turn, troupe_outcome *ret_outcome);
 TROUPE_API troupe_slice troupe_turn_context(const troupe_turn *turn);
+/* The request context: small named values, set outside (troupe_call_options) or in a turn, that go
+ * along with all asks and tells that the turn makes afterwards, to other shards too, and along with
+ * what those call in turn; the turns of troupe_ask_callback, and those that a troupe_then names,
+ * have the context of the request. Outbox messages keep it through a crash. What an answer's sender
+ * set does not come back; timers and the hooks of an activation begin with none. For names of
+ * tenants, users, traces: each message that carries it copies it, and takes the longer way. */
+/* [turn] Borrowed until the turn sets another value, or ends. `data` is NULL: it has none. */
+TROUPE_API troupe_slice troupe_context_get(const troupe_turn *turn, const char *name);
+/* [turn] Copies; an empty value takes it out. USAGE: the name is not 1 to 64 bytes. TOO_LARGE:
+ * beyond 4 KiB in all, as in troupe_call_options; nothing was changed. NO_MEMORY. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_context_set(
+    troupe_turn *turn, const char *name, troupe_slice value);
 TROUPE_API bool troupe_turn_is_ask(const troupe_turn *turn);
 TROUPE_API uint64_t troupe_turn_remaining(
     const troupe_turn *turn); /* until the deadline; TROUPE_NEVER: none */

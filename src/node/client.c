@@ -8,6 +8,7 @@
  * its calls.
  */
 #include "node/node.h"
+#include "shard/baggage.h"
 #include "shard/durable.h"
 
 #include "base/alloc.h"
@@ -57,9 +58,9 @@ static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method
 }
 
 /* Checks, and makes the call. */
-static troupe_status prepare(troupe_node *node, troupe_id id, const char *method,
+static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *method,
     troupe_slice payload, const troupe_call_options *options, bool is_ask, bool waits,
-    tp_outside **ret)
+    troupe_slice baggage, tp_outside **ret)
 {
     tp_shared *shared = &node->shared;
     const tp_type *type;
@@ -83,7 +84,8 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
         return TROUPE_BUSY;
     }
-    tp_slip slip = {.once = options != NULL ? options->once : (troupe_slice){NULL, 0}};
+    tp_slip slip = {
+        .once = options != NULL ? options->once : (troupe_slice){NULL, 0}, .baggage = baggage};
     if (slip.once.size != 0 && (!type->gated || slip.once.size > TP_ROW_ONCE_MAX))
         return TROUPE_USAGE;
     if (options != NULL && options->outbox)
@@ -92,7 +94,7 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
         .partition = id.partition,
         .payload = payload,
         .content_type = options != NULL ? options->content_type : NULL,
-        .slip = slip.once.size != 0 ? &slip : NULL};
+        .slip = slip.once.size + slip.baggage.size != 0 ? &slip : NULL};
     if (number == TP_METHOD_OTHER)
         parts.method = troupe_str(method);
     tp_outside *outside = tp_outside_make(shard, &parts, waits);
@@ -115,6 +117,28 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
     outside->cancel = options != NULL ? tp_cancel_retain(options->cancel) : NULL;
     *ret = outside;
     return TROUPE_OK;
+}
+
+/* With a request context; it lies on the stack until the call has copied it. */
+__attribute__((noinline)) static troupe_status prepare_carrying(troupe_node *node, troupe_id id,
+    const char *method, troupe_slice payload, const troupe_call_options *options, bool is_ask,
+    bool waits, tp_outside **ret)
+{
+    char here[TP_BAGGAGE_MAX];
+    troupe_slice baggage;
+    TROUPE_TRY(tp_baggage_merge(
+        (troupe_slice){NULL, 0}, options->context, options->context_count, here, &baggage));
+    return prepare_with(node, id, method, payload, options, is_ask, waits, baggage, ret);
+}
+
+static troupe_status prepare(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, bool is_ask, bool waits,
+    tp_outside **ret)
+{
+    if (options != NULL && TP_UNLIKELY(options->context_count != 0))
+        return prepare_carrying(node, id, method, payload, options, is_ask, waits, ret);
+    return prepare_with(
+        node, id, method, payload, options, is_ask, waits, (troupe_slice){NULL, 0}, ret);
 }
 
 static troupe_status enter(troupe_node *node, tp_outside *outside)

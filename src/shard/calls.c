@@ -169,19 +169,15 @@ __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn
 
 /* Makes the message and sends it. `call` is not NULL for asks. `chain` is the turn's when it waits
  * for the answer; else 0: what nobody waits for begins a chain of its own. */
-__attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_target *to,
+__attribute__((noinline)) static troupe_status send_with(troupe_turn *turn, const tp_target *to,
     tp_callee called, troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
-    const tp_call *call, uint64_t chain)
+    const tp_call *call, uint64_t chain, const tp_slip *slip)
 {
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->max_message)) {
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
-    tp_slip slip;
-    bool is_once = options != NULL && options->once.size != 0;
-    if (TP_UNLIKELY(is_once))
-        TROUPE_TRY(tp_once_slip(shard->shared, to->type, options->once, deadline, &slip));
     bool gated = turn->actor->type->gated;
     tp_activation *near = TP_LIKELY(!gated) ? near_target(shard, to) : NULL;
     if (near != NULL) {
@@ -201,7 +197,7 @@ __attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_
         .method = called.name,
         .content_type = options != NULL ? options->content_type : NULL,
         .payload = payload,
-        .slip = is_once ? &slip : NULL};
+        .slip = slip};
     tp_message_head head = {.hash = to->hash,
         .type = to->type,
         .deadline = deadline,
@@ -232,6 +228,32 @@ __attribute__((noinline)) static troupe_status send(troupe_turn *turn, const tp_
         tp_send_request(shard, to->shard, message);
     }
     return TROUPE_OK;
+}
+
+static troupe_status send_slip(troupe_turn *turn, const tp_target *to, tp_callee called,
+    troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
+    const tp_call *call, uint64_t chain)
+{
+    tp_slip slip = {0};
+    void *block;
+    if (options != NULL && options->once.size != 0)
+        TROUPE_TRY(tp_once_slip(turn->shard->shared, to->type, options->once, deadline, &slip));
+    TROUPE_TRY(tp_context_merge(turn, options, &block, &slip.baggage));
+    troupe_status status =
+        send_with(turn, to, called, payload, options, deadline, call, chain, &slip);
+    if (block != NULL)
+        tp_pool_give(&turn->shard->pool, block);
+    return status;
+}
+
+static inline troupe_status send(troupe_turn *turn, const tp_target *to, tp_callee called,
+    troupe_slice payload, const troupe_call_options *options, uint64_t deadline,
+    const tp_call *call, uint64_t chain)
+{
+    bool is_marked = options != NULL && (options->once.size != 0 || options->context_count != 0);
+    if (TP_UNLIKELY(is_marked || turn->carries))
+        return send_slip(turn, to, called, payload, options, deadline, call, chain);
+    return send_with(turn, to, called, payload, options, deadline, call, chain, NULL);
 }
 
 /* ---- retry --------------------------------------------------------------------------------- */
@@ -316,7 +338,7 @@ static troupe_status tell_far(
     troupe_turn *turn, const tp_target *to, tp_callee called, troupe_slice payload)
 {
     tp_shard *shard = turn->shard;
-    if (TP_LIKELY(to->shard == shard->number && shard->mark_count == 0 &&
+    if (TP_LIKELY(to->shard == shard->number && turn->detour == 0 && shard->mark_count == 0 &&
                   !atomic_load_explicit(&shard->crowded, memory_order_relaxed) &&
                   to->partition.size == 0 && called.number != TP_METHOD_OTHER &&
                   payload.size <= shard->max_message &&
@@ -354,7 +376,7 @@ troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_s
 {
     if (TP_UNLIKELY(options != NULL))
         return tell_with(turn, &ref->to, selected(selector), payload, options);
-    tp_activation *near = TP_LIKELY(!turn->commits) ? near_ref(turn->shard, ref) : NULL;
+    tp_activation *near = TP_LIKELY(turn->detour == 0) ? near_ref(turn->shard, ref) : NULL;
     if (TP_LIKELY(near != NULL))
         return tell_near(turn, near, (uint16_t)selector.number, payload);
     return tell_far(turn, &ref->to, selected(selector), payload);
@@ -522,7 +544,7 @@ static troupe_status ask_near(troupe_turn *turn, const tp_target *to, tp_activat
 troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
-    tp_activation *near = options == NULL && !turn->commits ? near_ref(turn->shard, ref) : NULL;
+    tp_activation *near = options == NULL && turn->detour == 0 ? near_ref(turn->shard, ref) : NULL;
     if (TP_LIKELY(near != NULL))
         return ask_near(turn, &ref->to, near, selected(selector), payload, ret_answer);
     return ask(turn, &ref->to, selected(selector), payload, options, ret_answer);
@@ -539,13 +561,20 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *n
     TROUPE_TRY(set_target(shard, id, &to));
     TROUPE_TRY(set_method(shard, to.type, name, &called));
     tp_extras *extras = tp_activation_extras(shard, turn->actor);
-    tp_callback *callback = extras != NULL ? tp_pool_take(&shard->pool, sizeof *callback) : NULL;
+    troupe_slice baggage = tp_turn_baggage(turn);
+    tp_callback *callback =
+        extras != NULL ? tp_pool_take(&shard->pool, sizeof *callback + baggage.size) : NULL;
     if (callback == NULL)
         return TROUPE_NO_MEMORY;
     static const char room[512] = {0};
     tp_message_parts parts = {.content_type = TROUPE_TEXT, .payload = {room, sizeof room}};
-    *callback = (tp_callback){
-        done, user, turn->actor, tp_message_make(&shard->pool, &parts), extras->generation};
+    *callback = (tp_callback){.done = done,
+        .user = user,
+        .actor = turn->actor,
+        .spare = tp_message_make(&shard->pool, &parts),
+        .generation = extras->generation,
+        .baggage_size = (uint32_t)baggage.size};
+    tp_bytes_copy(callback->baggage, baggage.data, baggage.size);
     if (callback->spare == NULL) {
         tp_pool_give(&shard->pool, callback);
         return TROUPE_NO_MEMORY;

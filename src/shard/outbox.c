@@ -87,9 +87,14 @@ troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice metho
         row.outbox.then_failed = troupe_str(then->failed);
         row.outbox.then_context = then->context;
     }
-    TROUPE_TRY(stage(turn, &row));
-    tp_count(&shard->counters.outbox_sent);
-    return TROUPE_OK;
+    void *block;
+    TROUPE_TRY(tp_context_merge(turn, options, &block, &row.outbox.baggage));
+    troupe_status status = stage(turn, &row);
+    if (block != NULL)
+        tp_pool_give(&shard->pool, block);
+    if (status == TROUPE_OK)
+        tp_count(&shard->counters.outbox_sent);
+    return status;
 }
 
 /* ---- the sender's side: sending ------------------------------------------------------------- */
@@ -119,7 +124,8 @@ static tp_message *make(
         .before = before_of(self, entry),
         .done = row->then_done,
         .failed = row->then_failed,
-        .context = row->then_context};
+        .context = row->then_context,
+        .baggage = row->baggage};
     if (tp_row_number_of(entry->key, &slip.number) != TROUPE_OK)
         return NULL;
     tp_message_head head = {.kind = TP_TELL,
@@ -262,7 +268,8 @@ static void answer_here(tp_shard *shard, tp_durable *self, const tp_entry *entry
         .status = told->status,
         .outcome = told->outcome,
         .number = told->number,
-        .context = row->then_context};
+        .context = row->then_context,
+        .baggage = row->baggage};
     tp_message_head head = {.kind = TP_TELL,
         .deadline = TP_NEVER,
         .type = self->actor->type,
@@ -373,7 +380,8 @@ static troupe_status stage_answer(troupe_turn *turn, const tp_slip *slip, troupe
                       .target = tp_message_caller(turn->message),
                       .method = status == TROUPE_OK ? slip->done : slip->failed,
                       .expires = turn->shard->env->wall(turn->shard->env) + OUTBOX_LIFE,
-                      .then_context = slip->context}};
+                      .then_context = slip->context,
+                      .baggage = slip->baggage}};
     if (fits) {
         row.outbox.payload = tp_message_payload(reply);
         row.outbox.content_type = tp_message_content_type(reply);

@@ -255,10 +255,14 @@ static tp_message *make_message(tp_shard *shard, const tp_outside *outside, uint
     parts.method = cut(&at, outside->method_size);
     parts.payload = cut(&at, outside->payload_size);
     tp_slip slip;
-    troupe_slice once = cut(&at, outside->once_size);
-    if (TP_UNLIKELY(once.size != 0) &&
-        tp_once_slip(shard->shared, outside->type, once, deadline, &slip) == TROUPE_OK)
+    if (TP_UNLIKELY((outside->once_size | outside->baggage_size) != 0)) {
+        troupe_slice once = cut(&at, outside->once_size);
+        if (once.size == 0 ||
+            tp_once_slip(shard->shared, outside->type, once, deadline, &slip) != TROUPE_OK)
+            slip = (tp_slip){0};
+        slip.baggage = cut(&at, outside->baggage_size);
         parts.slip = &slip;
+    }
     return tp_message_make(&shard->pool, &parts);
 }
 
@@ -325,7 +329,9 @@ tp_outside *tp_outside_make(tp_shard *shard, const tp_message_parts *parts, bool
     if (content.size > UINT8_MAX)
         content.size = UINT8_MAX;
     size_t tail = content.size + 1 + parts->key.size + parts->partition.size + parts->method.size +
-                  parts->payload.size + (parts->slip != NULL ? parts->slip->once.size : 0);
+                  parts->payload.size;
+    if (parts->slip != NULL)
+        tail += parts->slip->once.size + parts->slip->baggage.size;
     if (tail < ANSWER_ROOM)
         tail = ANSWER_ROOM;
     size_t size = offsetof(tp_outside, tail) + tail;
@@ -342,9 +348,9 @@ tp_outside *tp_outside_make(tp_shard *shard, const tp_message_parts *parts, bool
         return NULL;
     memset(outside, 0, offsetof(tp_outside, answer));
     outside->block = (tp_outside_block){allocator, size};
-    outside->content_size = (uint16_t)content.size;
+    outside->content_size = (uint8_t)content.size;
     outside->key_size = (uint16_t)parts->key.size;
-    outside->partition_size = (uint16_t)parts->partition.size;
+    outside->partition_size = (uint8_t)parts->partition.size;
     outside->method_size = (uint16_t)parts->method.size;
     outside->payload_size = (uint32_t)parts->payload.size;
     char *at = tp_message_append(outside->tail, content);
@@ -355,7 +361,9 @@ tp_outside *tp_outside_make(tp_shard *shard, const tp_message_parts *parts, bool
     at = tp_message_append(at, parts->payload);
     if (parts->slip != NULL) {
         outside->once_size = (uint8_t)parts->slip->once.size;
-        tp_message_append(at, parts->slip->once);
+        outside->baggage_size = (uint16_t)parts->slip->baggage.size;
+        at = tp_message_append(at, parts->slip->once);
+        tp_message_append(at, parts->slip->baggage);
     }
     return outside;
 }

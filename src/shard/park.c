@@ -247,6 +247,8 @@ static void own_entry(void *argument)
     troupe_turn turn;
     tp_turn_init(&turn, given.shard, given.actor, given.message, TP_TURN_METHOD);
     turn.left = true;
+    if (given.message->flags & TP_MESSAGE_SLIP)
+        tp_context_come(&turn, tp_message_slip(given.message)->baggage);
     tp_turn_body(&turn);
     tp_fiber_abandon(given.shard);
 }

@@ -250,14 +250,24 @@ struct troupe_turn {
                 bool parked_once;
                 bool cancelled;
                 bool interrupted; /* the node hurries: each park fails at once */
-                bool panicked;
-                bool left;    /* nobody returns to its frame: its end settles the actor */
-                bool holds;   /* clean-ups, an arena, or a block for `before` */
-                bool commits; /* its type does, while it lives */
+                bool panicked : 1;
+                bool left : 1; /* nobody returns to its frame: its end settles the actor */
+                bool holds;    /* clean-ups, an arena, or a block for `before` */
+                union {        /* what it sends cannot go the short way */
+                    struct {
+                        bool commits; /* its type does, while it lives */
+                        bool carries; /* a request context */
+                    };
+                    uint16_t detour;
+                };
             };
             uint64_t special;
         };
     };
+    /* set if it carries */
+    char *baggage; /* baggage.h */
+    size_t baggage_size;
+    bool baggage_is_own; /* in its arena, with room for TP_BAGGAGE_MAX */
     /* set if it commits */
     tp_fifo changes;        /* tp_entry: of rows, for the next commit point */
     tp_fifo held;           /* requests that leave with the next commit point */
@@ -268,7 +278,7 @@ struct troupe_turn {
     size_t arena_bytes; /* while arena is not NULL */
     tp_call prober;     /* whose search for a cycle came by last, of shard `prober_shard - 1` */
     uint32_t prober_shard;
-    tp_fiber *fiber; /* that it runs on; its own one if `own_fiber` */
+    tp_fiber *fiber;   /* that it runs on; its own one if `own_fiber` */
     const char *floor; /* of the frames above it that the resume comes back to */
     troupe_status wait_status;
     tp_link parked; /* in the shard's list */
@@ -303,6 +313,8 @@ typedef struct tp_callback {
     tp_message *
         spare; /* carries a failure that is found here, so that it cannot fail for want of memory */
     uint32_t generation; /* of the activation's extras */
+    uint32_t baggage_size;
+    char baggage[]; /* of the turn that asked */
 } tp_callback;
 
 typedef struct tp_cancel_link tp_cancel_link;
@@ -357,16 +369,17 @@ struct tp_outside {
     _Atomic uint32_t state; /* of the blocking form: the shard answers, or the caller leaves */
     uint32_t pulse;         /* as the call was made */
     uint32_t payload_size;
-    uint16_t content_size; /* without its 0 */
+    uint16_t baggage_size;
     uint16_t key_size;
-    uint16_t partition_size;
     uint16_t method_size;
     uint16_t method;
+    uint8_t content_size; /* without its 0 */
+    uint8_t partition_size;
     uint8_t once_size;
     bool is_ask;
     troupe_answer answer; /* of the blocking form; published by `state` and the waiter's signal */
-    char tail[]; /* content type with its 0, key, partition, method, payload, once; later the
-                    answer's */
+    char tail[]; /* content type with its 0, key, partition, method, payload, once, baggage; later
+                    the answer's */
 };
 
 /* ---- links to other shards ----------------------------------------------------------------- */
@@ -602,6 +615,18 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
 void *tp_turn_take(troupe_turn *turn, size_t limit, size_t size);
 void *tp_arena_take(tp_shard *shard, void **arena, size_t *bytes, size_t limit, size_t size);
 void tp_arena_drop(tp_shard *shard, void **arena, size_t *bytes);
+
+/* context.c */
+static inline troupe_slice tp_turn_baggage(const troupe_turn *turn)
+{
+    return turn->carries ? (troupe_slice){turn->baggage, turn->baggage_size}
+                         : (troupe_slice){NULL, 0};
+}
+void tp_context_come(troupe_turn *turn, troupe_slice baggage); /* borrows until the turn ends */
+/* What goes along with a call of this turn. `*ret_block`: gone back to the pool by who calls, once
+ * it was copied; NULL: nothing. TOO_LARGE, USAGE, NO_MEMORY. */
+TROUPE_CHECK troupe_status tp_context_merge(const troupe_turn *turn,
+    const troupe_call_options *options, void **ret_block, troupe_slice *ret_baggage);
 
 /* loop.c: after a batch, or a turn that had parked: on to the run queue, out, or nothing. May free
  * the actor. */

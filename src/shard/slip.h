@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What few messages carry beside their payload: the key of a call that is to happen once, the
- * number of an outbox message, where its answer goes. Written behind the payload by
- * tp_message_make_here, when its parts have one; TP_MESSAGE_SLIP tells.
+ * number of an outbox message, where its answer goes, the request context. Written behind the
+ * payload by tp_message_make_here, when its parts have one; TP_MESSAGE_SLIP tells.
  *
  * Threads: as the message.
  */
@@ -31,6 +31,7 @@ typedef struct tp_slip {
     troupe_slice once;         /* the request id */
     troupe_slice done, failed; /* methods of the sender */
     troupe_slice context;
+    troupe_slice baggage; /* the request context: baggage.h */
 } tp_slip;
 
 /* The bytes that it takes behind a message. */
@@ -38,7 +39,7 @@ static inline size_t tp_slip_size(const tp_slip *slip)
 {
     return slip == NULL ? 0
                         : sizeof *slip + slip->once.size + slip->done.size + slip->failed.size +
-                              slip->context.size;
+                              slip->context.size + slip->baggage.size;
 }
 
 /* Writes it at `out`, 8-aligned; the copy's slices point behind it. */

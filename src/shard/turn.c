@@ -118,6 +118,7 @@ static troupe_status call_back(troupe_turn *turn)
     } else {
         answer.message = tp_message_payload(message);
     }
+    tp_context_come(turn, (troupe_slice){callback->baggage, callback->baggage_size});
     callback->done(turn, tp_activation_state(turn->actor), &answer, callback->user);
     return TROUPE_OK;
 }
@@ -487,8 +488,10 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uin
     troupe_turn turn;
     tp_turn_init(&turn, shard, actor, message,
         message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD);
-    if (TP_UNLIKELY(message->flags & TP_MESSAGE_SLIP))
+    if (TP_UNLIKELY(message->flags & TP_MESSAGE_SLIP)) {
         turn.holds = true; /* its end is not a plain one */
+        tp_context_come(&turn, tp_message_slip(message)->baggage);
+    }
     return run_on(&turn, shard, actor, left);
 }
 

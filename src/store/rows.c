@@ -127,6 +127,7 @@ static void walk_outbox(walk *self, tp_row_outbox *row)
     walk_slice(self, &row->then_done);
     walk_slice(self, &row->then_failed);
     walk_slice(self, &row->then_context);
+    walk_slice(self, &row->baggage);
 }
 
 static void walk_sender(walk *self, tp_row_sender *row)

@@ -78,6 +78,7 @@ typedef struct tp_row_outbox {
     troupe_slice then_done;
     troupe_slice then_failed;
     troupe_slice then_context;
+    troupe_slice baggage; /* the request context; kept as it is */
 } tp_row_outbox;
 
 typedef struct tp_row_sender {

@@ -49,6 +49,7 @@ static tp_row_outbox sample_message(void)
         .then_done = troupe_str("deposited"),
         .then_failed = troupe_str("refused"),
         .then_context = troupe_slice_of("\xff\0\1", 3),
+        .baggage = troupe_slice_of("\1\1\0\0t5", 6),
     };
 }
 
@@ -127,6 +128,7 @@ static void assert_same_message(const tp_row_outbox *left, const tp_row_outbox *
     assert_same(left->then_done, right->then_done);
     assert_same(left->then_failed, right->then_failed);
     assert_same(left->then_context, right->then_context);
+    assert_same(left->baggage, right->baggage);
 }
 
 static void assert_same_row(const tp_row *left, const tp_row *right)
