@@ -328,6 +328,7 @@ static troupe_status begin(troupe_turn *turn, tp_durable *self, bool has_state, 
     tp_gate_join(turn, self);
     if (commit->sent != first.index)
         send_out(shard, self, first);
+    TP_MARK(shard, "commit built");
     return TROUPE_OK;
 }
 
@@ -465,8 +466,10 @@ void tp_commits_flush(tp_shard *shard)
         *last = &commit->op;
         last = &commit->op.next;
     }
-    if (first != NULL)
-        shared->store->submit(shared->store, first);
+    if (first == NULL)
+        return;
+    shared->store->submit(shared->store, first);
+    TP_MARK(shard, "commits submitted");
 }
 
 static void send_again(tp_shard *shard, tp_alarm *alarm)
@@ -494,6 +497,7 @@ static void succeeded(tp_shard *shard, tp_durable *self, const tp_commit *commit
     self->actor->extras->version = commit->op.version + 1;
     self->durable = commit->number;
     tp_count(&shard->counters.commits);
+    TP_MARK(shard, "commit is durable");
     tp_gate_open(shard, self);
     list(shard, self);
 }

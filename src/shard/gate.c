@@ -23,10 +23,15 @@ static void leave(tp_shard *shard, const held *entry)
 {
     if (entry->message->kind == TP_REPLY) {
         tp_reply_leave(shard, entry->to, entry->message);
+        TP_MARK(shard, "reply left");
     } else if (entry->message->kind == TP_ACKED) {
         tp_send_control(shard, entry->to, entry->message);
+        TP_MARK(shard, "acknowledgement left");
     } else {
+        bool kept = entry->message->flags & TP_MESSAGE_SLIP;
         tp_send_request(shard, entry->to, entry->message);
+        if (kept)
+            TP_MARK(shard, "outbox message left");
     }
 }
 
@@ -107,6 +112,7 @@ void tp_gate_open(tp_shard *shard, tp_durable *self)
         tp_fifo_node *node = tp_fifo_front(&self->gate);
         if (node == NULL || TP_CONTAINER(node, held, node)->number > self->durable)
             return;
+        TP_MARK(shard, "gate opens");
         tp_fifo_pop_front(&self->gate);
         self->held--;
         held *entry = TP_CONTAINER(node, held, node);

@@ -251,7 +251,9 @@ static troupe_status load(troupe_turn *turn, storing *self)
         return TROUPE_NO_MEMORY;
     /* Given back also when the load hook panics. */
     TROUPE_TRY(troupe_defer(turn, release_loaded, &self->op));
+    TP_MARK(turn->shard, "load begins");
     TROUPE_TRY(store(turn, self));
+    TP_MARK(turn->shard, "load ended");
     extras->version = self->op.found;
     troupe_status status = TROUPE_OK;
     bool has_state = false;
@@ -442,8 +444,10 @@ static troupe_status save_record(troupe_turn *turn, storing *self, troupe_slice 
         .state = {record, size},
         .wake = actor->type->commits ? tp_wake_of(tp_durable_of(actor), wall) : 0,
         .time = wall};
+    TP_MARK(turn->shard, "save begins");
     troupe_status status = store_surely(turn, self);
     if (status == TROUPE_OK) {
+        TP_MARK(turn->shard, "save is durable");
         actor->extras->version = self->op.version + 1;
         actor->flags &= (uint16_t)~TP_DIRTY;
     }

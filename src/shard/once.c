@@ -125,6 +125,7 @@ troupe_status tp_once_parks(troupe_turn *turn, const tp_slip *slip)
         return TROUPE_OK;
     tp_row row = {.kind = TROUPE_ROW_ONCE,
         .once = {.state = TP_ONCE_BEGUN, .status = TROUPE_OK, .expires = slip->expires}};
+    TP_MARK(turn->shard, "once begun");
     return tp_rows_put(turn, &row, slip->once);
 }
 
@@ -146,5 +147,6 @@ troupe_status tp_once_ends(troupe_turn *turn, const tp_slip *slip, troupe_status
             row.once.message = words;
         }
     }
+    TP_MARK(turn->shard, "once answered");
     return tp_rows_put(turn, &row, slip->once);
 }

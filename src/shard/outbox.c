@@ -304,6 +304,7 @@ void tp_outbox_acked(tp_shard *shard, tp_message *acked)
         } else {
             bury(shard, self, entry, slip->status, tp_message_payload(acked));
         }
+        TP_MARK(shard, "outbox acknowledged");
     }
     tp_pool_give(&shard->pool, acked);
 }

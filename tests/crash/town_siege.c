@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rounds of asking, killing and auditing; see town.h.
+ *
+ * Threads: the test's one.
+ */
+#include "town.h"
+
+#include "base/prng.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { WINDOW = 24, ROUND_MOST = 64, PATIENCE = 60 };
+
+/* Where the town kills itself. The runtime's are TP_MARKs of src/shard. */
+static const char *const points[] = {
+    "load begins",
+    "load ended",
+    "commit built",
+    "commits submitted",
+    "store is called",
+    "store has answered",
+    "commit is durable",
+    "once answered again",
+    "gate opens",
+    "reply left",
+    "once begun",
+    "once answered",
+    "outbox message left",
+    "acknowledgement left",
+    "outbox acknowledged",
+    "outbox found at a load",
+    "save begins",
+    "save is durable",
+    "sqlite statement",
+    "sqlite commits",
+    "sqlite has committed",
+};
+enum { POINTS = sizeof points / sizeof points[0], POINTS_OF_SQLITE = 3 };
+
+static uint32_t point_count(const town_siege *self)
+{
+    return self->ledger.place->is_sqlite ? POINTS : POINTS - POINTS_OF_SQLITE;
+}
+
+static double now(void)
+{
+    struct timespec moment;
+    clock_gettime(CLOCK_MONOTONIC, &moment);
+    return (double)moment.tv_sec + (double)moment.tv_nsec / 1e9;
+}
+
+static uint32_t chance(town_siege *self)
+{
+    self->seed = self->seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(self->seed >> 33);
+}
+
+uint32_t town_scale(uint32_t count)
+{
+    const char *scale = getenv("TROUPE_CRASH");
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    count = count / 5 + 1;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+    count = count / 5 + 1;
+#endif
+#endif
+    return scale != NULL ? (uint32_t)((uint64_t)count * strtoul(scale, NULL, 10) / 100) : count;
+}
+
+void town_siege_begin(town_siege *self, const town_place *place, uint64_t seed)
+{
+    memset(self, 0, sizeof *self);
+    self->ledger.place = place;
+    self->seed = seed;
+    self->since = now();
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+typedef struct flow {
+    town town;
+    uint32_t open, asked;
+    bool gone;
+} flow;
+
+static void ask(flow *self, town_entry *entry)
+{
+    entry->fate = TOWN_ASKED;
+    self->open++;
+    self->asked++;
+    town_ask(&self->town, &entry->deed);
+}
+
+/* What is once and was not answered is asked again; at most `most` at a time. */
+static void ask_again(town_siege *siege, flow *self, uint32_t most)
+{
+    town_ledger *ledger = &siege->ledger;
+    for (uint32_t slot = 0; slot < ledger->used && self->open < most; slot++)
+        if (ledger->entries[ledger->age][slot].fate == TOWN_PENDING)
+            ask(self, &ledger->entries[ledger->age][slot]);
+}
+
+static void ask_new(town_siege *siege, flow *self, uint32_t most)
+{
+    while (self->open < WINDOW && self->asked < most) {
+        town_entry *entry = town_ledger_new(&siege->ledger, chance(siege));
+        if (entry == NULL)
+            return;
+        ask(self, entry);
+    }
+}
+
+static void hear(town_siege *siege, flow *self, int milliseconds)
+{
+    town_answer answer;
+    while (town_hear(&self->town, milliseconds, &answer, &self->gone)) {
+        milliseconds = 0;
+        if (answer.of.kind == TOWN_SHOW)
+            continue;
+        self->open--;
+        town_ledger_answer(&siege->ledger, &answer);
+    }
+}
+
+/* ---- killing -------------------------------------------------------------------------------- */
+
+/* A moment after the node has opened, or a point; returns whether the point was reached. */
+static bool attack(town_siege *siege, const char *point, uint32_t nth)
+{
+    flow self = {0};
+    if (!town_start(&self.town, siege->ledger.place, point, nth)) {
+        town_bury(&self.town, siege->ledger.place);
+        return true; /* a point of the node's opening */
+    }
+    uint32_t most = 8 + chance(siege) % ROUND_MOST;
+    double end = now() + (point != NULL ? 1.2 : (double)(chance(siege) % 40000) / 1e6);
+    while (!self.gone && now() < end) {
+        ask_again(siege, &self, WINDOW);
+        ask_new(siege, &self, most);
+        hear(siege, &self, point != NULL ? 20 : 1);
+        if (point != NULL && self.open == 0 && self.asked >= most && end > now() + 0.15)
+            end = now() + 0.15; /* for what comes by itself */
+    }
+    bool reached = point != NULL && self.gone;
+    town_kill(&self.town);
+    while (!self.gone)
+        hear(siege, &self, 1000);
+    town_bury(&self.town, siege->ledger.place);
+    town_ledger_lost(&siege->ledger);
+    return reached;
+}
+
+void town_siege_run(town_siege *self, uint32_t kills)
+{
+    uint32_t count = point_count(self);
+    for (uint32_t i = 0; i < kills; i++) {
+        bool by_point = i % 3 != 0;
+        if (by_point) {
+            uint32_t point = self->point++ % count;
+            uint32_t nth = self->missed[point] ? 1 : 1 + chance(self) % 5;
+            bool reached = attack(self, points[point], nth);
+            self->missed[point] = !reached;
+            self->hits[point] += reached;
+            self->by_point += reached;
+        } else {
+            attack(self, NULL, 0);
+        }
+        self->kills++;
+        town_ledger_audit(&self->ledger, self->ledger.age, false);
+        if (self->ledger.used > TOWN_SLOTS - 2 * ROUND_MOST)
+            town_siege_settle(self);
+    }
+}
+
+/* ---- in peace ------------------------------------------------------------------------------- */
+
+static bool all_answered(town_siege *siege, flow *self)
+{
+    ask_again(siege, self, WINDOW);
+    if (self->open != 0)
+        hear(siege, self, 20);
+    return self->open == 0 && town_ledger_count(&siege->ledger, TOWN_PENDING) == 0;
+}
+
+/* Is all money where it should be? Nobody sends any: what is missing is on its way. */
+static bool is_settled(town_siege *siege, flow *self)
+{
+    int64_t sum = 0, open = 0;
+    for (uint32_t i = 0; i < TOWN_ACCOUNTS; i++) {
+        town_deed show = {.kind = TOWN_SHOW, .age = siege->ledger.age, .from = i};
+        town_answer answer;
+        town_ask(&self->town, &show);
+        if (!town_hear(&self->town, PATIENCE * 1000, &answer, &self->gone))
+            fail_msg("%s: an account does not answer", siege->ledger.place->name);
+        if (answer.status != TROUPE_OK)
+            return false;
+        sum += answer.balance;
+        open += answer.open;
+    }
+    return sum == 0 && open == 0;
+}
+
+static void until(
+    town_siege *siege, flow *self, bool (*holds)(town_siege *, flow *), const char *what)
+{
+    double end = now() + PATIENCE;
+    while (!holds(siege, self)) {
+        if (self->gone || now() > end) {
+            town_kill(&self->town);
+            town_show_log(siege->ledger.place);
+            fail_msg("%s, age %u: %s: %s", siege->ledger.place->name, siege->ledger.age, what,
+                self->gone ? "the town died" : "for a minute");
+        }
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+    }
+}
+
+void town_siege_settle(town_siege *self)
+{
+    flow peace = {0};
+    assert_true(town_start(&peace.town, self->ledger.place, NULL, 0));
+    until(self, &peace, all_answered, "not all was answered");
+    until(self, &peace, is_settled, "money is under way");
+    if (!town_stop(&peace.town, self->ledger.place))
+        fail_msg("%s: the node does not close well", self->ledger.place->name);
+    town_ledger_audit(&self->ledger, self->ledger.age, true);
+    self->ledger.age++;
+    self->ledger.used = 0;
+    assert_true(self->ledger.age < TOWN_AGES);
+}
+
+void town_siege_end(town_siege *self, uint32_t least)
+{
+    const town_ledger *ledger = &self->ledger;
+    uint32_t count = point_count(self);
+    town_siege_settle(self);
+    for (uint32_t age = 0; age < self->ledger.age; age++)
+        town_ledger_audit(&self->ledger, age, true);
+    printf("%s: %u kills, %u of them at points, %.0f s, %u ages; answers: %llu done, %llu not "
+           "done, %llu interrupted, %llu lost, %llu asked again; %llu audits\n",
+        ledger->place->name, self->kills, self->by_point, now() - self->since, ledger->age,
+        (unsigned long long)ledger->counts[TOWN_DONE],
+        (unsigned long long)ledger->counts[TOWN_NOT_DONE],
+        (unsigned long long)ledger->counts[TOWN_INTERRUPTED],
+        (unsigned long long)ledger->counts[TOWN_UNKNOWN],
+        (unsigned long long)ledger->counts[TOWN_PENDING], (unsigned long long)ledger->audits);
+    for (uint32_t i = 0; i < count; i++)
+        printf("  %-24s %u\n", points[i], self->hits[i]);
+    for (uint32_t i = 0; i < count; i++)
+        if (self->hits[i] < least)
+            fail_msg(
+                "%s: '%s' killed %u times only", ledger->place->name, points[i], self->hits[i]);
+}
+
+void town_siege_round(
+    town_siege *siege, uint32_t count, void (*meanwhile)(void *user, uint32_t asked), void *user)
+{
+    flow self = {0};
+    assert_true(town_start(&self.town, siege->ledger.place, NULL, 0));
+    while (self.asked < count) {
+        ask_new(siege, &self, self.asked + 1);
+        meanwhile(user, self.asked);
+        hear(siege, &self, 1);
+        assert_false(self.gone);
+    }
+    until(siege, &self, all_answered, "not all was answered");
+    assert_true(town_stop(&self.town, siege->ledger.place));
+    town_ledger_audit(&siege->ledger, siege->ledger.age, false);
+}
