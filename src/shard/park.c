@@ -103,10 +103,11 @@ troupe_status tp_park_reserve_slowly(troupe_turn *turn)
     return TROUPE_BUSY;
 }
 
-/* An ask is a commit point; any park is, where others may run meanwhile. */
+/* An ask is a commit point; any park is, where others may run meanwhile. Not a load, before which
+ * there is no state, nor a save. */
 static inline bool is_point(const troupe_turn *turn, tp_wait wait)
 {
-    return wait == TP_WAIT_ASK || turn->actor->type->interleaves;
+    return wait == TP_WAIT_ASK || (turn->actor->type->interleaves && wait != TP_WAIT_STORAGE);
 }
 
 /* [parked] What the turn changed so far goes to the store, what it sent to the gate. */
