@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(&set, data, sizeof set);
     troupe_slice text = troupe_slice_of(data + sizeof set, size - sizeof set);
     char error[256] = "";
-    tp_schedule schedule;
+    tp_timetable schedule;
     if (tp_schedule_parse(text, set, &schedule, error, sizeof error) != TROUPE_OK) {
         TP_ASSERT(error[0] != '\0');
         return 0;

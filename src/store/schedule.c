@@ -31,7 +31,7 @@ static bool is_member(uint64_t mask, uint32_t value)
 }
 
 /* The days of a month that are due: bit d is day d. */
-static uint64_t days_of_month(const tp_schedule *self, uint32_t year, uint32_t month)
+static uint64_t days_of_month(const tp_timetable *self, uint32_t year, uint32_t month)
 {
     if (!is_member(self->months, month))
         return 0;
@@ -45,7 +45,7 @@ static uint64_t days_of_month(const tp_schedule *self, uint32_t year, uint32_t m
 }
 
 /* The first due time of a day at or after its second `from`; false: none left. */
-static bool next_of_day(const tp_schedule *self, uint32_t from, uint32_t *ret_second)
+static bool next_of_day(const tp_timetable *self, uint32_t from, uint32_t *ret_second)
 {
     uint32_t hour = from / 3600;
     uint32_t minute = from / 60 % 60;
@@ -65,7 +65,7 @@ static bool next_of_day(const tp_schedule *self, uint32_t from, uint32_t *ret_se
     return true;
 }
 
-static bool next_by_cron(const tp_schedule *self, uint64_t after, uint64_t *ret_due)
+static bool next_by_cron(const tp_timetable *self, uint64_t after, uint64_t *ret_due)
 {
     uint64_t from = after / TP_CALENDAR_SECOND + 1;
     if (from > LAST_SECOND)
@@ -95,7 +95,7 @@ static bool next_by_cron(const tp_schedule *self, uint64_t after, uint64_t *ret_
     return false;
 }
 
-bool tp_schedule_next(const tp_schedule *schedule, uint64_t after, uint64_t *ret_due)
+bool tp_schedule_next(const tp_timetable *schedule, uint64_t after, uint64_t *ret_due)
 {
     if (schedule->kind == TP_SCHEDULE_CRON)
         return next_by_cron(schedule, after, ret_due);
@@ -114,7 +114,7 @@ bool tp_schedule_next(const tp_schedule *schedule, uint64_t after, uint64_t *ret
 }
 
 /* Due times of a due day, up to its second `last`. */
-static uint64_t count_of_day(const tp_schedule *self, uint32_t last)
+static uint64_t count_of_day(const tp_timetable *self, uint32_t last)
 {
     uint64_t in_minute = (uint64_t)__builtin_popcountll(self->seconds);
     uint64_t in_hour = in_minute * (uint64_t)__builtin_popcountll(self->minutes);
@@ -130,7 +130,7 @@ static uint64_t count_of_day(const tp_schedule *self, uint32_t last)
 }
 
 /* Due times from the beginning of a month to the second `last` of all time, which is not before. */
-static uint64_t count_from_month(const tp_schedule *self, tp_date month, uint64_t last)
+static uint64_t count_from_month(const tp_timetable *self, tp_date month, uint64_t last)
 {
     tp_date date = tp_calendar_date((uint32_t)(last / TP_CALENDAR_DAY_SECONDS));
     uint64_t in_day = count_of_day(self, TP_CALENDAR_DAY_SECONDS - 1);
@@ -149,14 +149,14 @@ static uint64_t count_from_month(const tp_schedule *self, tp_date month, uint64_
 }
 
 /* start, start + period, ... up to `until`. */
-static uint64_t count_periods(const tp_schedule *self, uint64_t until)
+static uint64_t count_periods(const tp_timetable *self, uint64_t until)
 {
     if (until < self->start)
         return 0;
     return self->kind == TP_SCHEDULE_ONCE ? 1 : (until - self->start) / self->period + 1;
 }
 
-uint64_t tp_schedule_count(const tp_schedule *schedule, uint64_t after, uint64_t until)
+uint64_t tp_schedule_count(const tp_timetable *schedule, uint64_t after, uint64_t until)
 {
     if (until <= after)
         return 0;
@@ -169,7 +169,7 @@ uint64_t tp_schedule_count(const tp_schedule *schedule, uint64_t after, uint64_t
 }
 
 tp_schedule_step tp_schedule_catch_up(
-    const tp_schedule *schedule, uint64_t number, uint64_t due, uint64_t now)
+    const tp_timetable *schedule, uint64_t number, uint64_t due, uint64_t now)
 {
     uint64_t moment = now > due ? now : due;
     tp_schedule_step step = {.missed = tp_schedule_count(schedule, due, moment)};

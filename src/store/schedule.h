@@ -41,7 +41,7 @@ typedef enum tp_schedule_kind {
     TP_SCHEDULE_CRON,      /* the masks: bit n is value n */
 } tp_schedule_kind;
 
-typedef struct tp_schedule {
+typedef struct tp_timetable {
     tp_schedule_kind kind;
     uint64_t start; /* wall, ns */
     uint64_t period;
@@ -52,7 +52,7 @@ typedef struct tp_schedule {
     uint32_t months;
     uint32_t weekdays;
     bool either; /* days or weekdays; else both */
-} tp_schedule;
+} tp_timetable;
 
 /* How a reminder goes on when it has fired. */
 typedef struct tp_schedule_step {
@@ -65,19 +65,19 @@ typedef struct tp_schedule_step {
 /* `set`: the moment at which the reminder was set, wall, ns. USAGE: `error` says at which column
  * what is wrong, and what to write. Spaces around the text do not matter. */
 TROUPE_CHECK troupe_status tp_schedule_parse(
-    troupe_slice text, uint64_t set, tp_schedule *ret_schedule, char *error, size_t error_size);
+    troupe_slice text, uint64_t set, tp_timetable *ret_schedule, char *error, size_t error_size);
 
 /* The first due time strictly after `after`. False: never again. */
-bool tp_schedule_next(const tp_schedule *schedule, uint64_t after, uint64_t *ret_due);
+bool tp_schedule_next(const tp_timetable *schedule, uint64_t after, uint64_t *ret_due);
 
 /* How many due times are after `after` and not after `until`. */
-uint64_t tp_schedule_count(const tp_schedule *schedule, uint64_t after, uint64_t until);
+uint64_t tp_schedule_count(const tp_timetable *schedule, uint64_t after, uint64_t until);
 
 /* The reminder fires at `now` for the due time `due` with its `number`: what comes next. Due times
  * that have passed meanwhile are missed, not fired: they are counted, and `number`, which numbers
  * due times, goes past them. If `now` is before `due` (a clock was set back), the next one is after
  * `due` all the same, so that no due time fires twice. */
 tp_schedule_step tp_schedule_catch_up(
-    const tp_schedule *schedule, uint64_t number, uint64_t due, uint64_t now);
+    const tp_timetable *schedule, uint64_t number, uint64_t due, uint64_t now);
 
 #endif

@@ -416,7 +416,7 @@ static unsigned count_words(const reader *self)
 
 /* Whether any month has a day that both masks allow. A year of 400 has each day on each weekday, so
  * weekdays exclude none for ever. */
-static bool can_be_due(const tp_schedule *schedule)
+static bool can_be_due(const tp_timetable *schedule)
 {
     if (schedule->either)
         return true;
@@ -428,7 +428,7 @@ static bool can_be_due(const tp_schedule *schedule)
     return false;
 }
 
-static bool read_cron(reader *self, tp_schedule *schedule)
+static bool read_cron(reader *self, tp_timetable *schedule)
 {
     size_t begin = self->at;
     unsigned words = count_words(self);
@@ -456,7 +456,7 @@ static bool read_cron(reader *self, tp_schedule *schedule)
            fail(self, begin + 1, "no month that it names has such a day: it would never be due");
 }
 
-static bool read_macro(reader *self, tp_schedule *schedule)
+static bool read_macro(reader *self, tp_timetable *schedule)
 {
     static const struct {
         const char *name;
@@ -482,7 +482,7 @@ static bool read_macro(reader *self, tp_schedule *schedule)
 
 /* ------------------------------------------------------------------------------------------ */
 
-static bool read_every(reader *self, tp_schedule *schedule)
+static bool read_every(reader *self, tp_timetable *schedule)
 {
     size_t begin = self->at;
     if (!read_duration(self, &schedule->period))
@@ -498,7 +498,7 @@ static bool read_every(reader *self, tp_schedule *schedule)
     return expect_end(self);
 }
 
-static bool read_in(reader *self, tp_schedule *schedule)
+static bool read_in(reader *self, tp_timetable *schedule)
 {
     size_t begin = self->at;
     uint64_t duration;
@@ -510,7 +510,7 @@ static bool read_in(reader *self, tp_schedule *schedule)
     return expect_end(self);
 }
 
-static bool read_schedule(reader *self, tp_schedule *schedule)
+static bool read_schedule(reader *self, tp_timetable *schedule)
 {
     if (take_word(self, "every"))
         return read_every(self, schedule);
@@ -532,10 +532,10 @@ static bool read_schedule(reader *self, tp_schedule *schedule)
 }
 
 troupe_status tp_schedule_parse(
-    troupe_slice text, uint64_t set, tp_schedule *ret_schedule, char *error, size_t error_size)
+    troupe_slice text, uint64_t set, tp_timetable *ret_schedule, char *error, size_t error_size)
 {
     reader self = {.text = text.data, .size = text.size, .set = set};
-    tp_schedule schedule;
+    tp_timetable schedule;
     memset(&schedule, 0, sizeof schedule);
     tp_text_init(&self.error, error, error_size);
     if (text.size > TP_SCHEDULE_TEXT_MAX) {

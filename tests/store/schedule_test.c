@@ -21,10 +21,10 @@
 
 #define SECOND UINT64_C(1000000000)
 
-static tp_schedule parse_set(const char *text, uint64_t set)
+static tp_timetable parse_set(const char *text, uint64_t set)
 {
     char error[256] = "";
-    tp_schedule schedule;
+    tp_timetable schedule;
     if (tp_schedule_parse(troupe_str(text), set, &schedule, error, sizeof error) != TROUPE_OK)
         fail_msg("%s: %s", text, error);
     return schedule;
@@ -37,7 +37,7 @@ static uint64_t moment(const char *text)
     return parse_set(line, 0).start;
 }
 
-static uint64_t next(const tp_schedule *schedule, uint64_t after)
+static uint64_t next(const tp_timetable *schedule, uint64_t after)
 {
     uint64_t due = 0;
     assert_true(tp_schedule_next(schedule, after, &due));
@@ -56,7 +56,7 @@ static const char *print(uint64_t wall, char *out, size_t size)
 
 static void assert_dues(const char *text, const char *after, const char *const *dues)
 {
-    tp_schedule schedule = parse_set(text, 0);
+    tp_timetable schedule = parse_set(text, 0);
     uint64_t at = moment(after);
     for (; *dues != NULL; dues++) {
         char found[40];
@@ -91,7 +91,7 @@ static void moments_are_those_of_the_c_library(void **state)
 static void a_period_counts_from_when_it_was_set(void **state)
 {
     (void)state;
-    tp_schedule schedule = parse_set("every 90s", 1000 * SECOND);
+    tp_timetable schedule = parse_set("every 90s", 1000 * SECOND);
     assert_int_equal(next(&schedule, 0), 1090 * SECOND);
     assert_int_equal(next(&schedule, 1089 * SECOND), 1090 * SECOND);
     assert_int_equal(next(&schedule, 1090 * SECOND), 1180 * SECOND);
@@ -111,7 +111,7 @@ static void a_period_counts_from_when_it_was_set(void **state)
 static void a_period_from_a_moment_begins_there(void **state)
 {
     (void)state;
-    tp_schedule schedule = parse_set("every 1h from 2026-11-22T10:00:00Z", 77);
+    tp_timetable schedule = parse_set("every 1h from 2026-11-22T10:00:00Z", 77);
     uint64_t begin = moment("2026-11-22T10:00:00Z");
     assert_int_equal(next(&schedule, 0), begin);
     assert_int_equal(next(&schedule, begin), begin + TROUPE_HOURS(1));
@@ -122,7 +122,7 @@ static void a_period_from_a_moment_begins_there(void **state)
 static void once_is_due_once(void **state)
 {
     (void)state;
-    tp_schedule schedule = parse_set("at 2026-11-22T10:00:00Z", 0);
+    tp_timetable schedule = parse_set("at 2026-11-22T10:00:00Z", 0);
     uint64_t due = moment("2026-11-22T10:00:00Z");
     assert_int_equal(next(&schedule, due - 1), due);
     assert_false(tp_schedule_next(&schedule, due, &due));
@@ -176,14 +176,14 @@ static void what_can_never_be_due_is_refused_and_what_can_is_found(void **state)
     static const char *const never[] = {"0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 30-31 2 */2"};
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
         char error[256];
-        tp_schedule schedule;
+        tp_timetable schedule;
         assert_int_equal(tp_schedule_parse(troupe_str(never[i]), 0, &schedule, error, sizeof error),
             TROUPE_USAGE);
         assert_non_null(strstr(error, "never be due"));
     }
     /* The sparsest: the leap day on one weekday. No gap is over 40 years. */
     for (uint32_t weekday = 0; weekday < 7; weekday++) {
-        tp_schedule schedule = parse_set("0 0 29 2 *", 0);
+        tp_timetable schedule = parse_set("0 0 29 2 *", 0);
         schedule.weekdays = 1u << weekday;
         uint64_t due = 0;
         uint64_t count = 0;
@@ -273,7 +273,7 @@ static void wrong_texts_are_refused_at_their_column(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char error[256] = "";
         char column[32] = "schedule is wrong: ";
-        tp_schedule schedule = {.period = 77};
+        tp_timetable schedule = {.period = 77};
         if (wrong[i].column > 0)
             snprintf(column, sizeof column, " at column %d: ", wrong[i].column);
         troupe_status status =
@@ -287,7 +287,7 @@ static void wrong_texts_are_refused_at_their_column(void **state)
     }
     char longest[TP_SCHEDULE_TEXT_MAX + 1];
     char error[256];
-    tp_schedule schedule;
+    tp_timetable schedule;
     memset(longest, ' ', sizeof longest);
     memcpy(longest, "in 5m", 5);
     assert_int_equal(tp_schedule_parse(troupe_slice_of(longest, TP_SCHEDULE_TEXT_MAX), 0, &schedule,
@@ -441,7 +441,7 @@ static void random_model(tp_prng *prng, model *self)
 
 /* Lives through `days` days, and compares every due time, and the count of them. A day that is not
  * due is passed at once, or the years would take hours. */
-static unsigned live_through(const model *self, const tp_schedule *schedule, ticks clock, int days)
+static unsigned live_through(const model *self, const tp_timetable *schedule, ticks clock, int days)
 {
     uint64_t begin = clock.wall - 1;
     uint64_t last = begin;
@@ -490,7 +490,7 @@ static void cron_is_due_when_the_model_is_second_by_second_through_years(void **
         if (clock.wall == 0)
             clock = ticks_at(1970, 1, 2); /* begins are reached from before them */
         char error[256];
-        tp_schedule schedule;
+        tp_timetable schedule;
         /* Few expressions go through nine years, with 2100, which has no leap day. */
         int days = round % 70 == 2 ? 366 * 9 : 20 + (int)tp_prng_below(&prng, 80);
         if (tp_schedule_parse(troupe_str(self.text), 0, &schedule, error, sizeof error) !=
@@ -516,7 +516,7 @@ static void leap_days_month_ends_and_the_last_second_of_a_year_are_met(void **st
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         memset(&self, 0, sizeof self);
         snprintf(self.text, sizeof self.text, "%s", texts[i]);
-        tp_schedule schedule = parse_set(texts[i], 0);
+        tp_timetable schedule = parse_set(texts[i], 0);
         for (int value = 0; value < 60; value++) {
             self.second.in[value] = schedule.seconds >> value & 1;
             self.minute.in[value] = schedule.minutes >> value & 1;
@@ -535,7 +535,7 @@ static void leap_days_month_ends_and_the_last_second_of_a_year_are_met(void **st
 static void missed_due_times_are_counted_and_fire_once(void **state)
 {
     (void)state;
-    tp_schedule schedule = parse_set("every 10s", 0);
+    tp_timetable schedule = parse_set("every 10s", 0);
     tp_schedule_step step = tp_schedule_catch_up(&schedule, 1, 10 * SECOND, 10 * SECOND);
     assert_true(step.more && step.missed == 0 && step.number == 2 && step.due == 20 * SECOND);
     step = tp_schedule_catch_up(&schedule, 1, 10 * SECOND, 45 * SECOND);
@@ -559,7 +559,7 @@ static void missed_due_times_are_counted_and_fire_once(void **state)
 static void the_work_is_bounded_however_much_was_missed(void **state)
 {
     (void)state;
-    tp_schedule schedule = parse_set("* * * * * *", 0);
+    tp_timetable schedule = parse_set("* * * * * *", 0);
     uint64_t last = UINT64_MAX / SECOND;
     for (int i = 0; i < 100; i++)
         assert_int_equal(tp_schedule_count(&schedule, 0, UINT64_MAX), last);
