@@ -60,6 +60,11 @@ extern "C" {
     X(outbox_sent, "messages committed to an outbox")                                             \
     X(outbox_again, "messages of outboxes sent again")                                            \
     X(busy_outbox, "refusals because an outbox was full")                                         \
+    X(reminders, "reminders that fired")                                                          \
+    X(reminders_missed, "due times of reminders that had passed, for which the next one stood")   \
+    X(busy_reminders, "refusals because an actor had reminders_limit of them")                    \
+    X(wakes, "sleeping actors activated because a reminder was due or their outbox not empty")    \
+    X(busy_wakes, "sleeping actors that a later scan has to wake, because too many are waiting")  \
     X(dead_dropped, "dead letters dropped because their sender keeps 1,000 already")              \
     X(save_failures, "states that could not be saved: at a deactivation, or by a commit")         \
     X(passes, "passes of shard loops")                                                            \

@@ -199,9 +199,10 @@ static bool is_due(troupe_turn *turn, tp_durable *self, troupe_slice *ret_bytes)
     bool changed = has_changed(turn, self, ret_bytes);
     if (is->persist == TROUPE_PERSIST_EVERY_TURN)
         return changed;
-    if (turn->read_only || (!changed && self->turns == 0))
+    if (turn->read_only || turn->kind == TP_TURN_DEACTIVATE || (!changed && self->turns == 0))
         return false;
-    if (++self->turns < is->snapshot_interval)
+    /* A reminder is consumed together with what its turn did. */
+    if (++self->turns < is->snapshot_interval && tp_fifo_is_empty(&turn->changes))
         return false;
     self->turns = 0;
     return true;
@@ -274,6 +275,8 @@ static void put_change(tp_shard *shard, tp_durable *self, tp_commit *commit, tp_
     commit->change_count++;
     if (tp_rows_apply(shard, self, entry) != TROUPE_OK)
         self->reload = true; /* no memory for its place: what is stored is read again */
+    if (entry->kind == TROUPE_ROW_REMINDER)
+        tp_reminders_arm(shard, self);
 }
 
 /* What the turn changed in rows, and what waits for any commit. */

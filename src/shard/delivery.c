@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The begin and end of turns whose message carries a slip, and the commit at the end of any turn of
- * a type that commits while it lives: turn.c and park.c call it; what once and outbox mean by it is
- * in once.c and outbox.c.
+ * a type that commits while it lives: turn.c and park.c call it; what once, outbox and reminders
+ * mean by it is in once.c, outbox.c and reminders.c.
  */
 #include "shard/durable.h"
 
@@ -15,6 +15,12 @@ static inline const tp_slip *slip_of(const troupe_turn *turn)
 bool tp_delivery_begins(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
     const tp_slip *slip = tp_message_slip(message);
+    if (slip->flags & TP_SLIP_WAKE) {
+        tp_pool_give(&shard->pool, message);
+        return false;
+    }
+    if (slip->flags & TP_SLIP_REMIND)
+        return tp_reminder_begins(shard, actor, message, slip);
     if (slip->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE))
         return tp_outbox_begins(shard, actor, message, slip);
     if (!(slip->flags & TP_SLIP_ONCE))
@@ -36,6 +42,8 @@ static troupe_status ends(troupe_turn *turn, const tp_slip *slip, troupe_status 
         return TROUPE_OK;
     if (slip->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE))
         return tp_outbox_ends(turn, slip, status);
+    if (slip->flags & TP_SLIP_REMIND)
+        return tp_reminder_ends(turn, slip);
     return slip->flags & TP_SLIP_ONCE ? tp_once_ends(turn, slip, status) : TROUPE_OK;
 }
 
@@ -71,6 +79,8 @@ void tp_delivery_over(troupe_turn *turn, troupe_status status)
     const tp_slip *slip = slip_of(turn);
     if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX))
         tp_outbox_over(turn, slip, status);
+    if (slip != NULL && (slip->flags & TP_SLIP_REMIND))
+        tp_reminder_over(turn, slip);
     if (!turn->commits)
         return;
     tp_fifo_node *node;

@@ -40,6 +40,7 @@ typedef struct tp_entry {
     uint32_t holders;
     bool remove;
     bool retired;            /* in memory, but a removal of it is on its way into a commit */
+    bool fired;              /* a reminder whose message is in the mailbox, or whose turn runs */
     troupe_slice key, value; /* behind the struct */
     tp_row row;              /* once it is in memory: borrows from value */
 } tp_entry;
@@ -64,7 +65,8 @@ struct tp_durable {
     tp_alarm lazy;  /* or by themselves */
     tp_alarm again; /* sends again what is not acknowledged */
     uint64_t again_wait;
-    bool has_rows; /* rows and lists are there */
+    tp_moment remind; /* the next reminder that has not fired */
+    bool has_rows;    /* rows and lists are there */
     tp_index rows;
     tp_list by_kind[TP_ROW_KINDS];
     uint32_t counts[TP_ROW_KINDS];
@@ -116,7 +118,8 @@ void tp_durable_break(tp_shard *shard, tp_activation *actor, troupe_status statu
     troupe_outcome outcome, const char *words);
 /* Before a load: true, and all is forgotten, once no commit is pending or under way. */
 bool tp_commits_are_over(tp_shard *shard, tp_activation *actor);
-/* wake.c: when somebody must wake the actor, wall clock; 0: never. */
+/* wake.c: when somebody must wake the actor, wall clock; 0: never. `wall`: if its outbox holds
+ * anything. */
 uint64_t tp_wake_of(const tp_durable *self, uint64_t wall);
 /* Soon what waits in `later` goes to the store. */
 void tp_commit_later(tp_shard *shard, tp_durable *self);
@@ -190,6 +193,13 @@ bool tp_outbox_begins(
 TROUPE_CHECK troupe_status tp_outbox_ends(
     troupe_turn *turn, const tp_slip *slip, troupe_status status);
 void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status); /* tells */
+
+/* reminders.c */
+void tp_reminders_arm(tp_shard *shard, tp_durable *self); /* after a load, or a change of rows */
+bool tp_reminder_begins(
+    tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
+TROUPE_CHECK troupe_status tp_reminder_ends(troupe_turn *turn, const tp_slip *slip);
+void tp_reminder_over(troupe_turn *turn, const tp_slip *slip);
 
 /* delivery.c: the same for any message with a slip */
 bool tp_delivery_begins(tp_shard *shard, tp_activation *actor, tp_message *message);

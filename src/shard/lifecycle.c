@@ -87,6 +87,7 @@ static void activated(tp_shard *shard, tp_activation *actor)
     if (actor->type->commits) {
         tp_durable_check(shard, actor);
         tp_outbox_loaded(shard, tp_durable_of(actor));
+        tp_reminders_arm(shard, tp_durable_of(actor));
     }
     if (tp_mailbox_may_run(shard, actor))
         tp_schedule(shard, actor);
@@ -374,6 +375,7 @@ static void gone(tp_shard *shard, tp_activation *actor, troupe_reason reason)
         }
         tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, reason, TROUPE_OK);
     }
+    tp_wake_leaves(shard, actor);
     tp_activation_discard(actor);
     tp_activation_free(shard, actor);
 }

@@ -210,6 +210,7 @@ static troupe_status create_parts(tp_shard *shard)
     TROUPE_TRY(tp_index_init(&shard->table, allocator, 64));
     TROUPE_TRY(tp_mpring_init(&shard->calls, allocator, shared->options.inbox_limit));
     TROUPE_TRY(tp_fibers_init(shard));
+    TROUPE_TRY(tp_sleepers_create(shard));
     shard->links = tp_allocate_zeroed(allocator, count * sizeof *shard->links);
     shard->incoming = tp_allocate_zeroed(allocator, count * sizeof(tp_spsc *));
     if (shard->links == NULL || shard->incoming == NULL)
@@ -260,6 +261,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     tp_mpsc_init(&shard->inbox);
     tp_clock_read(shard);
     tp_wheel_init(&shard->wheel, shard->now);
+    tp_moments_init(shard);
     uint64_t seed;
     shared->env->entropy(shared->env, &seed, sizeof seed);
     tp_prng_seed(&shard->prng, seed);
@@ -286,6 +288,7 @@ troupe_status tp_shard_connect(tp_shard *shard)
     for (uint32_t i = 0; i < shared->shard_count; i++)
         if (i != shard->number)
             shard->links[i].ring = shared->shards[i]->incoming[shard->number];
+    tp_sleepers_start(shard);
     return TROUPE_OK;
 }
 
@@ -312,6 +315,7 @@ void tp_shard_destroy(tp_shard *shard)
     void *actor;
     while (shard->table.newest.entries != NULL && tp_index_each(&shard->table, &cursor, &actor))
         tp_durable_abandon(shard, actor);
+    tp_sleepers_destroy(shard);
     tp_outside_blocks_deinit(shard);
     tp_mpring_deinit(&shard->calls, allocator);
     tp_lifecycle_abandon(shard);

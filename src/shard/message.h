@@ -38,6 +38,7 @@ typedef enum tp_message_kind {
     TP_FULL,   /* the mailbox of `hash` is full */
     TP_CLEAR,  /* it is no more */
     TP_ACKED,  /* an outbox message was handled: its slip tells which, and how it ended */
+    TP_WAKE,   /* the actor is to be woken at `deadline`, wall clock, should it sleep then */
 } tp_message_kind;
 
 enum {

@@ -66,7 +66,7 @@ troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice metho
     troupe_slice payload, const troupe_call_options *options, const troupe_then *then)
 {
     tp_shard *shard = turn->shard;
-    if (!turn->actor->type->gated || turn->read_only)
+    if (!turn->actor->type->gated || turn->read_only || turn->kind == TP_TURN_DEACTIVATE)
         return TROUPE_USAGE; /* there is no commit that could carry it */
     if (payload.size > shard->shared->options.max_message) {
         tp_count(&shard->counters.too_large);

@@ -201,6 +201,9 @@ void tp_dispatch(tp_shard *shard, tp_message *message)
     case TP_ACKED:
         tp_outbox_acked(shard, message);
         return;
+    case TP_WAKE:
+        tp_wake_arrived(shard, message);
+        return;
     case TP_FULL:
         mark_full(shard, message->hash);
         break;

@@ -84,6 +84,23 @@ struct tp_alarm {
     void (*fire)(tp_shard *shard, tp_alarm *alarm); /* between turns; only enqueues */
 };
 
+/* ---- moments of the wall clock (moment.c) --------------------------------------------------- */
+typedef struct tp_moment tp_moment;
+struct tp_moment {
+    tp_alarm alarm;
+    tp_link link;                                     /* among those of the shard that are set */
+    uint64_t due;                                     /* wall clock, ns */
+    void (*come)(tp_shard *shard, tp_moment *moment); /* between turns; only enqueues */
+};
+
+typedef struct tp_moments {
+    tp_list set;
+    tp_alarm watch;  /* looks whether the wall clock was stepped, while any is set */
+    uint64_t offset; /* wall clock less the node's, when it looked last */
+} tp_moments;
+
+typedef struct tp_sleepers tp_sleepers; /* wake.c */
+
 /* ---- activations --------------------------------------------------------------------------- */
 typedef enum tp_phase {
     TP_NEW,
@@ -502,6 +519,8 @@ struct tp_shard {
 
     /* time and chance */
     tp_wheel wheel;
+    tp_moments moments;
+    tp_sleepers *sleepers; /* NULL: no type of the node commits while it lives */
     tp_prng prng;
 
     /* sight */
@@ -693,6 +712,23 @@ static inline void tp_alarm_cancel(tp_shard *shard, tp_alarm *alarm)
     tp_wheel_cancel(&shard->wheel, &alarm->timer);
 }
 void tp_alarms_fire(tp_shard *shard);
+
+/* moment.c */
+void tp_moments_init(tp_shard *shard);
+/* `come` is called at the first pass at which the wall clock shows `due` or later; sets it anew. */
+void tp_moment_set(tp_shard *shard, tp_moment *moment, uint64_t due,
+    void (*come)(tp_shard *shard, tp_moment *moment));
+void tp_moment_cancel(tp_shard *shard, tp_moment *moment); /* a no-op if it is not set */
+
+/* wake.c */
+TROUPE_CHECK troupe_status tp_sleepers_create(tp_shard *shard);
+void tp_sleepers_start(tp_shard *shard); /* the scans; before its runner starts */
+void tp_sleepers_destroy(tp_shard *shard);
+void tp_wake_arrived(tp_shard *shard, tp_message *message); /* of a scan; takes */
+/* The record goes, or becomes a new one: it is woken when it must be. */
+void tp_wake_leaves(tp_shard *shard, tp_activation *actor);
+/* A message that wakes, or reminds, found nobody: later again. Takes. */
+void tp_wake_failed(tp_shard *shard, tp_message *message, troupe_status status);
 void tp_timers_stop(tp_shard *shard, tp_activation *actor);
 void tp_tick_taken(tp_shard *shard, tp_message *tick); /* out of the mailbox */
 void tp_tick_begins(tp_shard *shard, tp_message *tick);

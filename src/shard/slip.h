@@ -14,10 +14,13 @@
 
 enum {
     TP_SLIP_ONCE = 1,
-    TP_SLIP_OUTBOX = 2, /* `number` and `before` are set */
-    TP_SLIP_THEN = 4,   /* the sender wants the answer as a turn of its own */
-    TP_SLIP_ANSWER = 8, /* it is such an answer: `status`, `outcome` */
-    TP_SLIP_HERE = 16,  /* made on the sender's own shard, of an acknowledgement that answers */
+    TP_SLIP_OUTBOX = 2,  /* `number` and `before` are set */
+    TP_SLIP_THEN = 4,    /* the sender wants the answer as a turn of its own */
+    TP_SLIP_ANSWER = 8,  /* it is such an answer: `status`, `outcome` */
+    TP_SLIP_HERE = 16,   /* made on the sender's own shard, of an acknowledgement that answers */
+    TP_SLIP_WAKE = 32,   /* only activates */
+    TP_SLIP_REMIND = 64, /* a reminder: `once` is its name, `number.version` and `expires` its due
+                            number and moment; the rest of `remind` is set when its turn begins */
 };
 
 typedef struct tp_slip {
@@ -28,6 +31,11 @@ typedef struct tp_slip {
     /* The sender's number of it, and of the one before to the same target that may still be under
      * way (zeros: none). */
     tp_row_number number, before;
+    struct {
+        uint64_t missed;
+        bool more; /* it will be due again: */
+        uint64_t number, due;
+    } remind;
     troupe_slice once;         /* the request id */
     troupe_slice done, failed; /* methods of the sender */
     troupe_slice context;

@@ -51,6 +51,7 @@ void tp_activation_reset(tp_shard *shard, tp_activation *actor)
     tp_extras *extras = actor->extras;
     if (extras == NULL)
         return;
+    tp_wake_leaves(shard, actor);
     tp_timers_stop(shard, actor);
     drop_answers(shard, actor);
     tp_arena_drop(shard, &extras->arena, &extras->arena_bytes);

@@ -540,7 +540,10 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
         return;
     }
     if (message->kind != TP_ASK) {
-        if (message->kind == TP_TELL) {
+        const tp_slip *slip = tp_message_slip(message);
+        if (slip != NULL && (slip->flags & (TP_SLIP_WAKE | TP_SLIP_REMIND))) {
+            tp_wake_failed(shard, message, status);
+        } else if (message->kind == TP_TELL) {
             dead_letter(shard, message, words);
         } else {
             tp_pool_give(&shard->pool, message);

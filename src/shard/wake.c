@@ -1,21 +1,391 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Nobody sleeps on work: when an actor that is not active must be woken, because a reminder of it
- * is due or its outbox holds what was not acknowledged. The moment is stored with each commit; a
- * scan of the store wakes those whose moment has come.
+ * is due or its outbox holds what was not acknowledged. The moment is stored with each commit.
+ *
+ *     leaves  the actor's record goes: its shard keeps the moment, if it is near
+ *     scan    shard 0 asks the store who is due in the next two intervals, at start and after each
+ *             interval, in pages, and tells each one's shard
+ *     comes   if the actor is not active then, a message that does nothing activates it; its load
+ *             arms its reminders and sends its outbox
+ *
+ * Invariants
+ * 1. A moment that is stored is either kept by the shard of its actor, or found by a scan before
+ * it has come; what cannot be kept for want of room or memory comes late, by one interval.
+ * 2. A moment may be kept of an actor that is active, or that has nothing due any more: it does
+ * nothing, or activates once in vain. So nothing has to be taken back.
+ *
+ * Threads: the shard's own; the scan's operation is the store's while under way.
  */
 #include "shard/durable.h"
 
+#include "base/alloc.h"
+
+#define KEPT_MAX    (UINT32_C(1) << 18)
+#define PAGE        256
+#define PAGE_PAUSE  TROUPE_MILLISECONDS(5) /* the loads of a page come first */
+#define AGAIN_FIRST TROUPE_SECONDS(1)
+#define AGAIN_CAP   TROUPE_SECONDS(30)
+#define BUSY_PAUSE  TROUPE_MILLISECONDS(100)
+#define WALL_END    ((uint64_t)INT64_MAX)
+
+typedef struct sleeper {
+    tp_moment moment;
+    uint64_t hash;
+    const tp_type *type;
+    uint16_t key_size, partition_size;
+    /* key, partition */
+} sleeper;
+
+typedef struct scan {
+    troupe_store_op op;
+    tp_inbound inbound;
+    tp_shard *shard;
+    tp_alarm next;
+    uint64_t began;
+    uint64_t wait; /* after a failure */
+    bool is_under_way;
+    bool told_unknown;
+    char after[TP_ID_MAX + 1];
+} scan;
+
+struct tp_sleepers {
+    tp_index kept; /* sleeper */
+    scan scan;
+};
+
 uint64_t tp_wake_of(const tp_durable *self, uint64_t wall)
 {
-    for (const tp_entry *entry = tp_rows_first(self, TROUPE_ROW_OUTBOX); entry != NULL;
-         entry = tp_rows_next(self, entry))
-        if (!entry->retired)
-            return wall;
     uint64_t wake = 0;
+    for (const tp_entry *entry = tp_rows_first(self, TROUPE_ROW_OUTBOX); entry != NULL && wake == 0;
+         entry = tp_rows_next(self, entry))
+        wake = entry->retired ? 0 : wall;
     for (const tp_entry *entry = tp_rows_first(self, TROUPE_ROW_REMINDER); entry != NULL;
          entry = tp_rows_next(self, entry))
-        if (wake == 0 || entry->row.reminder.due < wake)
+        if (!entry->retired && (wake == 0 || entry->row.reminder.due < wake))
             wake = entry->row.reminder.due;
     return wake;
+}
+
+static bool is_open(const tp_shard *shard)
+{
+    return atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_OPEN;
+}
+
+/* ---- those that are kept --------------------------------------------------------------------- */
+
+static troupe_slice key_of(const sleeper *self)
+{
+    return (troupe_slice){self + 1, self->key_size};
+}
+
+static troupe_slice partition_of(const sleeper *self)
+{
+    return (troupe_slice){(const char *)(self + 1) + self->key_size, self->partition_size};
+}
+
+typedef struct whom {
+    const tp_type *type;
+    uint64_t hash;
+    troupe_slice partition, key;
+} whom;
+
+static bool same(const void *item, const void *key)
+{
+    const sleeper *self = item;
+    const whom *wanted = key;
+    return self->type == wanted->type && troupe_slice_equal(key_of(self), wanted->key) &&
+           troupe_slice_equal(partition_of(self), wanted->partition);
+}
+
+static void forget(tp_shard *shard, sleeper *self)
+{
+    tp_moment_cancel(shard, &self->moment);
+    tp_index_remove(&shard->sleepers->kept, self->hash, self);
+    tp_pool_give(&shard->pool, self);
+}
+
+static tp_message *make_message(tp_shard *shard, const sleeper *self)
+{
+    const tp_slip slip = {.flags = TP_SLIP_WAKE};
+    const tp_message_head head = {.kind = TP_TELL,
+        .deadline = TP_NEVER,
+        .type = self->type,
+        .hash = self->hash,
+        .method = TP_METHOD_OTHER,
+        .from_shard = (uint16_t)shard->number};
+    const tp_message_parts parts = {
+        .key = key_of(self), .partition = partition_of(self), .slip = &slip};
+    return tp_message_make_here(&shard->pool, &parts, &head);
+}
+
+static void come(tp_shard *shard, tp_moment *moment)
+{
+    sleeper *self = TP_CONTAINER(moment, sleeper, moment);
+    const tp_activation *actor =
+        tp_activation_find(shard, self->type, self->hash, partition_of(self), key_of(self));
+    if ((actor != NULL && actor->phase == TP_ACTIVE) || !is_open(shard)) {
+        forget(shard, self);
+        return;
+    }
+    tp_message *message = shard->was_crowded ? NULL : make_message(shard, self);
+    if (message == NULL) {
+        tp_moment_set(shard, moment, shard->env->wall(shard->env) + BUSY_PAUSE, come);
+        return;
+    }
+    TP_MARK(shard, "woken");
+    tp_count(&shard->counters.wakes);
+    tp_arrivals_push(shard, message);
+    forget(shard, self);
+}
+
+static sleeper *create(tp_shard *shard, const whom *of)
+{
+    tp_index *kept = &shard->sleepers->kept;
+    if (tp_index_count(kept) >= KEPT_MAX) {
+        tp_count(&shard->counters.busy_wakes);
+        return NULL;
+    }
+    sleeper *self = tp_pool_take(&shard->pool, sizeof *self + of->key.size + of->partition.size);
+    if (self != NULL) {
+        *self = (sleeper){.hash = of->hash,
+            .type = of->type,
+            .key_size = (uint16_t)of->key.size,
+            .partition_size = (uint16_t)of->partition.size};
+        memcpy(self + 1, of->key.data, of->key.size);
+        if (of->partition.size != 0)
+            memcpy((char *)(self + 1) + of->key.size, of->partition.data, of->partition.size);
+        if (tp_index_insert(kept, of->hash, self) == TROUPE_OK)
+            return self;
+        tp_pool_give(&shard->pool, self);
+    }
+    tp_count(&shard->counters.no_memory);
+    return NULL;
+}
+
+/* The earliest of the moments of an actor is kept. */
+static void keep(tp_shard *shard, const whom *of, uint64_t due)
+{
+    sleeper *self = tp_index_find(&shard->sleepers->kept, of->hash, same, of);
+    bool is_new = self == NULL;
+    if (is_new)
+        self = create(shard, of);
+    if (self != NULL && (is_new || due < self->moment.due))
+        tp_moment_set(shard, &self->moment, due, come);
+}
+
+/* Later ones are found by a scan in time. */
+static uint64_t horizon(tp_shard *shard)
+{
+    uint64_t interval = shard->shared->options.wake_scan;
+    uint64_t wall = shard->env->wall(shard->env);
+    return interval < (WALL_END - wall) / 2 ? wall + 2 * interval : WALL_END;
+}
+
+void tp_wake_leaves(tp_shard *shard, tp_activation *actor)
+{
+    tp_durable *self = tp_durable_of(actor);
+    if (self == NULL || !self->has_rows || !is_open(shard))
+        return;
+    tp_moment_cancel(shard, &self->remind);
+    uint64_t wall = shard->env->wall(shard->env);
+    uint64_t wait = self->again_wait > AGAIN_FIRST ? self->again_wait : AGAIN_FIRST;
+    uint64_t due = tp_wake_of(self, wall + wait);
+    if (self->reload)
+        due = wall + BUSY_PAUSE; /* what is stored may be due before what was known here */
+    if (due == 0 || due > horizon(shard))
+        return;
+    whom of = {actor->type, actor->hash, tp_activation_partition(actor), tp_activation_key(actor)};
+    keep(shard, &of, due);
+}
+
+void tp_wake_failed(tp_shard *shard, tp_message *message, troupe_status status)
+{
+    whom of = {
+        message->type, message->hash, tp_message_partition(message), tp_message_key(message)};
+    bool soon = status == TROUPE_BUSY || status == TROUPE_UNAVAILABLE ||
+                status == TROUPE_NO_MEMORY || status == TROUPE_TIMEOUT;
+    if (is_open(shard) && shard->sleepers != NULL)
+        keep(shard, &of, shard->env->wall(shard->env) + (soon ? AGAIN_FIRST : AGAIN_CAP));
+    tp_pool_give(&shard->pool, message);
+}
+
+void tp_wake_arrived(tp_shard *shard, tp_message *message)
+{
+    whom of = {
+        message->type, message->hash, tp_message_partition(message), tp_message_key(message)};
+    const tp_activation *actor = tp_activation_find(shard, of.type, of.hash, of.partition, of.key);
+    if (is_open(shard) && (actor == NULL || actor->phase != TP_ACTIVE))
+        keep(shard, &of, message->deadline);
+    tp_pool_give(&shard->pool, message);
+}
+
+/* ---- the scans ------------------------------------------------------------------------------- */
+
+static void begin(tp_shard *shard, tp_alarm *alarm);
+static void listed(tp_shard *shard, tp_inbound *inbound);
+
+static void done(troupe_store_op *op)
+{
+    scan *self = TP_CONTAINER(op, scan, op);
+    tp_inbox_push(self->shard, &self->inbound);
+}
+
+static void ask(tp_shard *shard, scan *self)
+{
+    self->is_under_way = true;
+    self->inbound.arrive = listed;
+    self->op.kind = TROUPE_STORE_LIST_DUE;
+    self->op.limit = PAGE;
+    self->op.allocator = shard->shared->allocator;
+    self->op.done = done;
+    self->op.next = NULL;
+    shard->shared->store->submit(shard->shared->store, &self->op);
+}
+
+static void go_on(tp_shard *shard, tp_alarm *alarm)
+{
+    if (is_open(shard))
+        ask(shard, TP_CONTAINER(alarm, scan, next));
+}
+
+static void begin(tp_shard *shard, tp_alarm *alarm)
+{
+    scan *self = TP_CONTAINER(alarm, scan, next);
+    if (!is_open(shard))
+        return;
+    self->began = shard->now;
+    self->op.after = (troupe_slice){NULL, 0};
+    self->op.from = 0;
+    self->op.until = horizon(shard);
+    ask(shard, self);
+}
+
+static void skip(tp_shard *shard, scan *self, troupe_slice id)
+{
+    if (self->told_unknown)
+        return;
+    self->told_unknown = true;
+    TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "sleeper_unknown",
+        TP_FIELDS(tp_field_text("actor", id)),
+        "a stored actor has something to do, but this node has no such type, or one that does not "
+        "persist while it lives; it and others like it are left alone");
+}
+
+static void hand_on(tp_shard *shard, scan *self, const troupe_store_item *item)
+{
+    troupe_id id;
+    if (troupe_id_parse(item->key, &id, NULL) != TROUPE_OK) {
+        skip(shard, self, item->key);
+        return;
+    }
+    const tp_type *type = tp_types_find(&shard->shared->types, id.type);
+    if (type == NULL || !type->commits) {
+        skip(shard, self, item->key);
+        return;
+    }
+    const tp_message_head head = {.kind = TP_WAKE,
+        .deadline = item->time,
+        .type = type,
+        .hash = tp_type_hash(&shard->shared->types, type, id.partition, id.key),
+        .from_shard = (uint16_t)shard->number};
+    const tp_message_parts parts = {.key = id.key, .partition = id.partition};
+    tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
+    if (message == NULL) {
+        tp_count(&shard->counters.no_memory); /* the next scan finds it */
+        return;
+    }
+    tp_send_control(shard, tp_hash_shard(message->hash, shard->shared->shard_count), message);
+}
+
+static void retry(tp_shard *shard, scan *self)
+{
+    if (self->wait == 0) {
+        self->wait = AGAIN_FIRST;
+        TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "wake_scan_failed",
+            TP_FIELDS(tp_field_string("status", troupe_status_name(self->op.status))),
+            "the store did not say who must be woken; it is asked again until it does");
+    } else if (self->wait < AGAIN_CAP) {
+        self->wait *= 2;
+    }
+    tp_alarm_set(shard, &self->next, tp_time_after(shard->now, self->wait), begin);
+}
+
+static void listed(tp_shard *shard, tp_inbound *inbound)
+{
+    scan *self = TP_CONTAINER(inbound, scan, inbound);
+    troupe_store_op *op = &self->op;
+    self->is_under_way = false;
+    if (op->status != TROUPE_OK) {
+        troupe_store_release(op);
+        retry(shard, self);
+        return;
+    }
+    self->wait = 0;
+    size_t size = 0;
+    for (const troupe_store_item *item = op->items; item != NULL; item = item->next) {
+        hand_on(shard, self, item);
+        size = item->key.size <= TP_ID_MAX ? item->key.size : 0;
+        memcpy(self->after, item->key.data, size);
+        op->from = item->time;
+    }
+    bool more = op->more && size != 0;
+    op->after = (troupe_slice){self->after, size};
+    troupe_store_release(op);
+    if (more) {
+        TP_MARK(shard, "scan goes on");
+        tp_alarm_set(shard, &self->next, tp_time_after(shard->now, PAGE_PAUSE), go_on);
+        return;
+    }
+    uint64_t next = tp_time_after(self->began, shard->shared->options.wake_scan);
+    if (next != TP_NEVER)
+        tp_alarm_set(shard, &self->next, next > shard->now ? next : shard->now + 1, begin);
+}
+
+/* ---- begin and end --------------------------------------------------------------------------- */
+
+troupe_status tp_sleepers_create(tp_shard *shard)
+{
+    const tp_types *types = &shard->shared->types;
+    const troupe_allocator *allocator = shard->shared->allocator;
+    bool any = false;
+    for (uint32_t i = 0; i < types->count; i++)
+        any |= types->list[i].commits;
+    if (!any)
+        return TROUPE_OK;
+    tp_sleepers *self = tp_allocate_zeroed(allocator, sizeof *self);
+    if (self == NULL)
+        return TROUPE_NO_MEMORY;
+    troupe_status status = tp_index_init(&self->kept, allocator, 8);
+    if (status != TROUPE_OK) {
+        tp_release(allocator, self, sizeof *self);
+        return status;
+    }
+    self->scan.shard = shard;
+    shard->sleepers = self;
+    return TROUPE_OK;
+}
+
+void tp_sleepers_start(tp_shard *shard)
+{
+    if (shard->sleepers != NULL && shard->number == 0)
+        tp_alarm_set(shard, &shard->sleepers->scan.next, shard->now, begin);
+}
+
+void tp_sleepers_destroy(tp_shard *shard)
+{
+    tp_sleepers *self = shard->sleepers;
+    if (self == NULL)
+        return;
+    if (self->scan.is_under_way)
+        troupe_store_release(&self->scan.op);
+    TP_LIST_EACH(&shard->moments.set, link)
+    {
+        tp_moment *moment = TP_CONTAINER(link, tp_moment, link);
+        if (moment->come == come)
+            forget(shard, TP_CONTAINER(moment, sleeper, moment));
+    }
+    tp_index_deinit(&self->kept);
+    tp_release(shard->shared->allocator, self, sizeof *self);
+    shard->sleepers = NULL;
 }
