@@ -52,7 +52,7 @@ static void draw_options(tp_stage *stage, tp_prng *prng)
     troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = shards,
         .memory_limit = UINT64_C(1) << 40, .allocator = tp_world_allocator(stage->world),
         .turn_batch = 1 + (uint32_t)tp_prng_below(prng, 16), .long_turn = TROUPE_MILLISECONDS(20),
-        .log = "info"};
+        .wake_scan = TROUPE_NEVER /* or the world never came to rest */, .log = "info"};
     options.ask_timeout = TROUPE_SECONDS(5) + tp_prng_below(prng, TROUPE_SECONDS(10));
     /* Without memory for a probe only the deadline ends a circle. */
     if (tp_prng_chance(prng, 1, 6) && !scenario->memory_fails)

@@ -268,8 +268,9 @@ void tp_user_sim_run(
         shards = sim->simulation->shards;
     if (options->shards_most != 0 && shards > options->shards_most)
         shards = options->shards_most;
-    sim->node_options = (troupe_node_options){
-        TROUPE_NODE_OPTIONS, .shards = shards, .memory_limit = UINT64_C(1) << 40};
+    sim->node_options = (troupe_node_options){TROUPE_NODE_OPTIONS, .shards = shards,
+        .memory_limit = UINT64_C(1) << 40,
+        .wake_scan = TROUPE_NEVER /* or the world never came to rest */};
     uint64_t began = tp_world_now(sim->world);
     sim->simulation->run(sim);
     troupe_sim_rest(sim);

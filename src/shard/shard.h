@@ -34,6 +34,7 @@
 #include "os/env.h"
 #include "os/fiber.h"
 #include "shard/message.h"
+#include "shard/moment.h"
 #include "shard/type.h"
 #include "store/port.h"
 #include <troupe/inspect.h>
@@ -48,9 +49,9 @@
 #define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
 #define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
-typedef struct tp_shard tp_shard;
 typedef struct tp_activation tp_activation;
-typedef struct tp_durable tp_durable; /* durable.h */
+typedef struct tp_durable tp_durable;   /* durable.h */
+typedef struct tp_sleepers tp_sleepers; /* wake.c */
 
 /* What all shards of a node share; immutable after the start but for the parts marked [any]. */
 typedef struct tp_shared {
@@ -76,30 +77,6 @@ enum tp_closing {
     TP_ENDING,   /* no activation is created any more; those that exist end */
     TP_ENDED,    /* steps return TP_STEP_DONE */
 };
-
-/* ---- alarms: what the wheel calls ---------------------------------------------------------- */
-typedef struct tp_alarm tp_alarm;
-struct tp_alarm {
-    tp_timer timer;
-    void (*fire)(tp_shard *shard, tp_alarm *alarm); /* between turns; only enqueues */
-};
-
-/* ---- moments of the wall clock (moment.c) --------------------------------------------------- */
-typedef struct tp_moment tp_moment;
-struct tp_moment {
-    tp_alarm alarm;
-    tp_link link;                                     /* among those of the shard that are set */
-    uint64_t due;                                     /* wall clock, ns */
-    void (*come)(tp_shard *shard, tp_moment *moment); /* between turns; only enqueues */
-};
-
-typedef struct tp_moments {
-    tp_list set;
-    tp_alarm watch;  /* looks whether the wall clock was stepped, while any is set */
-    uint64_t offset; /* wall clock less the node's, when it looked last */
-} tp_moments;
-
-typedef struct tp_sleepers tp_sleepers; /* wake.c */
 
 /* ---- activations --------------------------------------------------------------------------- */
 typedef enum tp_phase {
@@ -712,13 +689,6 @@ static inline void tp_alarm_cancel(tp_shard *shard, tp_alarm *alarm)
     tp_wheel_cancel(&shard->wheel, &alarm->timer);
 }
 void tp_alarms_fire(tp_shard *shard);
-
-/* moment.c */
-void tp_moments_init(tp_shard *shard);
-/* `come` is called at the first pass at which the wall clock shows `due` or later; sets it anew. */
-void tp_moment_set(tp_shard *shard, tp_moment *moment, uint64_t due,
-    void (*come)(tp_shard *shard, tp_moment *moment));
-void tp_moment_cancel(tp_shard *shard, tp_moment *moment); /* a no-op if it is not set */
 
 /* wake.c */
 TROUPE_CHECK troupe_status tp_sleepers_create(tp_shard *shard);
