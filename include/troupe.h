@@ -348,8 +348,18 @@ typedef struct troupe_type {
     size_t stack_size;  /* 0: the node's; else turns of this type start on a fiber of their own */
     size_t arena_limit; /* of a turn's and of an activation's arena, bytes; 0: the node's */
     troupe_supervision supervision;
+    /* Stateless workers: at most so many activations of one id at a time on a node, up to
+     * TROUPE_WORKERS_MAX; 0: one, as usual. They are spread over the shards. A turn's call goes to
+     * one on the turn's own shard (on another, if there are fewer workers than shards), a call
+     * from outside to the shards in turn: there to an idle one, else to a new one, else to the one
+     * with the least to do. Each is its own activation, with memory, timers and idle age of its
+     * own. Nothing holds for all of them: there is no order between calls, no state in common, no
+     * persistence, no call once, no reminder; with `persist` it is refused. */
+    uint32_t stateless_workers;
     void *user; /* troupe_turn_user */
 } troupe_type;
+
+#define TROUPE_WORKERS_MAX 1024
 
 #define TROUPE_TYPE(type_name) .size = sizeof(troupe_type), .name = (type_name)
 /* `TROUPE_STATE(struct account, account_fields)`: the state and its table in one line; what follows

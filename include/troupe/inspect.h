@@ -115,7 +115,8 @@ typedef struct troupe_actor_info {
 
 typedef void troupe_actor_visit(void *user, const troupe_actor_info *info);
 
-/* [any thread but in a turn] One active actor. NOT_FOUND: it is not active (or never was). */
+/* [any thread but in a turn] One active actor; of a type of stateless workers each activation of
+ * the id, one visit for each. NOT_FOUND: it is not active (or never was). */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_lookup(
     troupe_node *node, troupe_id id, troupe_actor_visit *visit, void *user);
 /* [any thread but in a turn] Active actors of `type` (empty: all) whose key matches `pattern` (`*`
@@ -123,7 +124,8 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_node_lookup(
  * on the calling thread. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type,
     troupe_slice pattern, size_t limit, troupe_actor_visit *visit, void *user);
-/* [any thread but in a turn] Deactivates an actor when it is idle. NOT_FOUND: it is not active. */
+/* [any thread but in a turn] Deactivates an actor when it is idle; of a type of stateless workers
+ * all activations of the id. NOT_FOUND: it is not active. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_deactivate(troupe_node *node, troupe_id id);
 
 /* ---- parked turns -------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "node/node.h"
 #include "shard/baggage.h"
 #include "shard/durable.h"
+#include "shard/workers.h"
 
 #include "base/alloc.h"
 #include "base/id.h"
@@ -73,6 +74,10 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
         return TROUPE_TOO_LARGE;
     }
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
+    if (TP_UNLIKELY(tp_type_has_workers(type)) && !tp_worker_enter(shared, type, &hash)) {
+        atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
+        return TROUPE_BUSY;
+    }
     tp_shard *shard = shared->shards[tp_hash_shard(hash, shared->shard_count)];
     if (!is_ask && atomic_load_explicit(&shard->crowded, memory_order_relaxed)) {
         atomic_fetch_add_explicit(&node->outside_crowded, 1, memory_order_relaxed);

@@ -24,10 +24,10 @@
 #include "base/alloc.h"
 
 #define FILE_BYTES_MAX (1024 * 1024)
-#define KEYS_MAX 1024
-#define DEPTH_MAX 8
+#define KEYS_MAX       1024
+#define DEPTH_MAX      8
 #define PATH_MAX_BYTES 256
-#define WORDS_MAX 512
+#define WORDS_MAX      512
 
 typedef struct level {
     size_t path_size; /* of what encloses it */
@@ -62,11 +62,11 @@ static uint32_t column_of(yaml_mark_t mark)
     return (uint32_t)mark.column + 1;
 }
 
-static troupe_status fail_at(reader *self, yaml_mark_t mark, troupe_status status,
-                             const char *words)
+static troupe_status fail_at(
+    reader *self, yaml_mark_t mark, troupe_status status, const char *words)
 {
     (void)snprintf(self->error, self->error_size, "line %u, column %u: %s", line_of(mark),
-                   column_of(mark), words);
+        column_of(mark), words);
     return status;
 }
 
@@ -80,9 +80,8 @@ static troupe_status fail_parse(reader *self)
     }
     char words[WORDS_MAX];
     (void)snprintf(words, sizeof(words), "%s%s%s",
-                   parser->problem != NULL ? parser->problem : "this is no YAML",
-                   parser->context != NULL ? ", " : "",
-                   parser->context != NULL ? parser->context : "");
+        parser->problem != NULL ? parser->problem : "this is no YAML",
+        parser->context != NULL ? ", " : "", parser->context != NULL ? parser->context : "");
     return fail_at(self, parser->problem_mark, TROUPE_USAGE, words);
 }
 
@@ -94,8 +93,8 @@ static troupe_status remember_key(reader *self, yaml_mark_t mark)
     for (uint32_t i = 0; i < self->key_count; i++) {
         if (self->keys[i] == hash) {
             char words[WORDS_MAX];
-            (void)snprintf(words, sizeof(words), "%s: this key is there twice: remove one",
-                           self->path);
+            (void)snprintf(
+                words, sizeof(words), "%s: this key is there twice: remove one", self->path);
             return fail_at(self, mark, TROUPE_USAGE, words);
         }
     }
@@ -118,7 +117,7 @@ static troupe_status take_key(reader *self, const yaml_event_t *event)
     size_t dot = self->path_size > 0 ? 1 : 0;
     if (size > PATH_MAX_BYTES - self->path_size - dot) {
         return fail_at(self, event->start_mark, TROUPE_TOO_LARGE,
-                       "the key, with those around it, is longer than 256 bytes");
+            "the key, with those around it, is longer than 256 bytes");
     }
     if (dot == 1) {
         self->path[self->path_size++] = '.';
@@ -177,7 +176,7 @@ static troupe_status take_scalar(reader *self, const yaml_event_t *event)
         return event->data.scalar.length == 0
                    ? TROUPE_OK
                    : fail_at(self, event->start_mark, TROUPE_USAGE,
-                             "the file must be a map: lines of `key: value`");
+                         "the file must be a map: lines of `key: value`");
     }
     level *top = &self->levels[self->depth - 1];
     return top->is_list || top->has_key ? take_value(self, event) : take_key(self, event);
@@ -186,21 +185,19 @@ static troupe_status take_scalar(reader *self, const yaml_event_t *event)
 static troupe_status enter(reader *self, const yaml_event_t *event, bool is_list)
 {
     level *top = self->depth > 0 ? &self->levels[self->depth - 1] : NULL;
-    bool is_marked = is_list ? event->data.sequence_start.anchor != NULL ||
-                                   event->data.sequence_start.tag != NULL
-                             : event->data.mapping_start.anchor != NULL ||
-                                   event->data.mapping_start.tag != NULL;
+    bool is_marked =
+        is_list
+            ? event->data.sequence_start.anchor != NULL || event->data.sequence_start.tag != NULL
+            : event->data.mapping_start.anchor != NULL || event->data.mapping_start.tag != NULL;
     if (is_marked) {
-        return fail_at(self, event->start_mark, TROUPE_USAGE,
-                       "anchors and tags are not supported");
+        return fail_at(self, event->start_mark, TROUPE_USAGE, "anchors and tags are not supported");
     }
     if (top == NULL && is_list) {
-        return fail_at(self, event->start_mark, TROUPE_USAGE,
-                       "the file must be a map: lines of `key: value`");
+        return fail_at(
+            self, event->start_mark, TROUPE_USAGE, "the file must be a map: lines of `key: value`");
     }
     if (top != NULL && top->is_list) {
-        return fail_at(self, event->start_mark, TROUPE_USAGE,
-                       "a list may hold single values only");
+        return fail_at(self, event->start_mark, TROUPE_USAGE, "a list may hold single values only");
     }
     if (top != NULL && !top->has_key) {
         return fail_at(self, event->start_mark, TROUPE_USAGE, "a key must be a word");
@@ -227,21 +224,27 @@ static void leave(reader *self)
 static troupe_status take_event(reader *self, const yaml_event_t *event)
 {
     switch (event->type) {
-    case YAML_SCALAR_EVENT: return take_scalar(self, event);
-    case YAML_MAPPING_START_EVENT: return enter(self, event, false);
-    case YAML_SEQUENCE_START_EVENT: return enter(self, event, true);
+    case YAML_SCALAR_EVENT:
+        return take_scalar(self, event);
+    case YAML_MAPPING_START_EVENT:
+        return enter(self, event, false);
+    case YAML_SEQUENCE_START_EVENT:
+        return enter(self, event, true);
     case YAML_MAPPING_END_EVENT:
-    case YAML_SEQUENCE_END_EVENT: leave(self); return TROUPE_OK;
+    case YAML_SEQUENCE_END_EVENT:
+        leave(self);
+        return TROUPE_OK;
     case YAML_ALIAS_EVENT:
         return fail_at(self, event->start_mark, TROUPE_USAGE, "aliases are not supported");
     case YAML_DOCUMENT_START_EVENT:
         if (self->had_document) {
-            return fail_at(self, event->start_mark, TROUPE_USAGE,
-                           "a second document: a configuration is one");
+            return fail_at(
+                self, event->start_mark, TROUPE_USAGE, "a second document: a configuration is one");
         }
         self->had_document = true;
         return TROUPE_OK;
-    default: return TROUPE_OK;
+    default:
+        return TROUPE_OK;
     }
 }
 
@@ -261,12 +264,12 @@ static troupe_status read_all(reader *self)
     }
 }
 
-troupe_status troupe_config_parse(troupe_slice yaml, troupe_config_visit *visit, void *user,
-                                  char *error, size_t error_size)
+troupe_status troupe_config_parse(
+    troupe_slice yaml, troupe_config_visit *visit, void *user, char *error, size_t error_size)
 {
     if (yaml.size > FILE_BYTES_MAX) {
-        (void)snprintf(error, error_size, "the configuration has %zu bytes; 1 MiB is the most",
-                       yaml.size);
+        (void)snprintf(
+            error, error_size, "the configuration has %zu bytes; 1 MiB is the most", yaml.size);
         return TROUPE_TOO_LARGE;
     }
     const troupe_allocator *memory = tp_allocator_system();

@@ -19,14 +19,23 @@ typedef struct unit {
 
 /* From large to small: printing takes the first that divides, so decimal bytes come last. */
 static const unit duration_units[] = {
-    {"d", UINT64_C(86400000000000)}, {"h", UINT64_C(3600000000000)}, {"m", UINT64_C(60000000000)},
-    {"s", UINT64_C(1000000000)},     {"ms", UINT64_C(1000000)},      {"us", UINT64_C(1000)},
+    {"d", UINT64_C(86400000000000)},
+    {"h", UINT64_C(3600000000000)},
+    {"m", UINT64_C(60000000000)},
+    {"s", UINT64_C(1000000000)},
+    {"ms", UINT64_C(1000000)},
+    {"us", UINT64_C(1000)},
     {"ns", 1},
 };
 static const unit byte_units[] = {
-    {"TiB", UINT64_C(1) << 40}, {"GiB", UINT64_C(1) << 30}, {"MiB", UINT64_C(1) << 20},
-    {"KiB", UINT64_C(1) << 10}, {"B", 1},
-    {"TB", UINT64_C(1000000000000)}, {"GB", UINT64_C(1000000000)}, {"MB", UINT64_C(1000000)},
+    {"TiB", UINT64_C(1) << 40},
+    {"GiB", UINT64_C(1) << 30},
+    {"MiB", UINT64_C(1) << 20},
+    {"KiB", UINT64_C(1) << 10},
+    {"B", 1},
+    {"TB", UINT64_C(1000000000000)},
+    {"GB", UINT64_C(1000000000)},
+    {"MB", UINT64_C(1000000)},
     {"kB", UINT64_C(1000)},
 };
 
@@ -139,14 +148,18 @@ static bool parse_duration(const char *text, uint64_t *ret_value)
 bool tp_value_parse(tp_option_type type, const char *text, uint64_t *ret_value)
 {
     switch (type) {
-    case TP_OPTION_BOOL: return parse_bool(text, ret_value);
-    case TP_OPTION_DURATION: return parse_duration(text, ret_value);
+    case TP_OPTION_BOOL:
+        return parse_bool(text, ret_value);
+    case TP_OPTION_DURATION:
+        return parse_duration(text, ret_value);
     case TP_OPTION_COUNT:
-    case TP_OPTION_COUNT32: return parse_count(text, ret_value);
+    case TP_OPTION_COUNT32:
+        return parse_count(text, ret_value);
     case TP_OPTION_BYTES:
         return parse_count(text, ret_value) ||
                parse_units(text, byte_units, COUNT_OF(byte_units), ret_value);
-    case TP_OPTION_TEXT: break;
+    case TP_OPTION_TEXT:
+        break;
     }
     return false;
 }
@@ -156,8 +169,8 @@ static size_t print_unit(const unit *units, uint64_t value, char *out, size_t si
     while (value % units->factor != 0) {
         units++; /* ends at the unit of 1 */
     }
-    int length = snprintf(out, size, "%llu%s", (unsigned long long)(value / units->factor),
-                          units->name);
+    int length =
+        snprintf(out, size, "%llu%s", (unsigned long long)(value / units->factor), units->name);
     return (size_t)length;
 }
 
@@ -195,12 +208,17 @@ size_t tp_value_print(tp_option_type type, uint64_t value, char *out, size_t siz
 const char *tp_value_form(tp_option_type type)
 {
     switch (type) {
-    case TP_OPTION_BOOL: return "true or false";
-    case TP_OPTION_DURATION: return "a duration such as 250us, 10ms, 1m30s or never";
-    case TP_OPTION_BYTES: return "a number of bytes such as 4096, 64KiB or 4MiB";
+    case TP_OPTION_BOOL:
+        return "true or false";
+    case TP_OPTION_DURATION:
+        return "a duration such as 250us, 10ms, 1m30s or never";
+    case TP_OPTION_BYTES:
+        return "a number of bytes such as 4096, 64KiB or 4MiB";
     case TP_OPTION_COUNT:
-    case TP_OPTION_COUNT32: return "a number such as 10_000";
-    case TP_OPTION_TEXT: break;
+    case TP_OPTION_COUNT32:
+        return "a number such as 10_000";
+    case TP_OPTION_TEXT:
+        break;
     }
     return "a text";
 }

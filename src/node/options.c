@@ -15,30 +15,29 @@
 #include "base/limits.h"
 #include "observe/log.h"
 
-#define SIZE_TEXT sizeof(const char *)
-#define SIZE_BOOL sizeof(bool)
-#define SIZE_COUNT32 sizeof(uint32_t)
-#define SIZE_COUNT sizeof(uint64_t)
+#define SIZE_TEXT     sizeof(const char *)
+#define SIZE_BOOL     sizeof(bool)
+#define SIZE_COUNT32  sizeof(uint32_t)
+#define SIZE_COUNT    sizeof(uint64_t)
 #define SIZE_DURATION sizeof(uint64_t)
-#define SIZE_BYTES sizeof(uint64_t)
-#define TP_OPTION(field, kind, ...)                                                                \
+#define SIZE_BYTES    sizeof(uint64_t)
+#define TP_OPTION(field, kind, ...) \
     _Static_assert(sizeof(((troupe_node_options *)0)->field) == SIZE_##kind, #field);
 #include "node/options.def"
 #undef TP_OPTION
 _Static_assert(TP_SHARDS_MAX == 256, "the most of `shards` in options.def");
 
-#define PUBLIC_TEXT TROUPE_OPTION_TEXT
-#define PUBLIC_BOOL TROUPE_OPTION_BOOL
-#define PUBLIC_COUNT32 TROUPE_OPTION_COUNT
-#define PUBLIC_COUNT TROUPE_OPTION_COUNT
+#define PUBLIC_TEXT     TROUPE_OPTION_TEXT
+#define PUBLIC_BOOL     TROUPE_OPTION_BOOL
+#define PUBLIC_COUNT32  TROUPE_OPTION_COUNT
+#define PUBLIC_COUNT    TROUPE_OPTION_COUNT
 #define PUBLIC_DURATION TROUPE_OPTION_DURATION
-#define PUBLIC_BYTES TROUPE_OPTION_BYTES
+#define PUBLIC_BYTES    TROUPE_OPTION_BYTES
 
 static const tp_option options_table[] = {
-#define TP_OPTION(field, kind, standard, least, most, help)                                        \
-    {{#field, PUBLIC_##kind, standard, least, most, help},                                         \
-     TP_OPTION_##kind,                                                                             \
-     offsetof(troupe_node_options, field)},
+#define TP_OPTION(field, kind, standard, least, most, help)                  \
+    {{#field, PUBLIC_##kind, standard, least, most, help}, TP_OPTION_##kind, \
+        offsetof(troupe_node_options, field)},
 #include "node/options.def"
 #undef TP_OPTION
 };
@@ -49,20 +48,25 @@ static const char *const option_names[] = {
 #undef TP_OPTION
 };
 
-static const char *const placements[] = {"prefer-local", "round-robin", "random",
-                                         "consistent-hash", "least-loaded"};
+static const char *const placements[] = {
+    "prefer-local", "round-robin", "random", "consistent-hash", "least-loaded"};
 
 #define OPTION_COUNT (sizeof(options_table) / sizeof(options_table[0]))
-#define VALUE_BYTES 48
+#define VALUE_BYTES  48
 
 const char *troupe_option_kind_name(troupe_option_kind kind)
 {
     switch (kind) {
-    case TROUPE_OPTION_TEXT: return "text";
-    case TROUPE_OPTION_BOOL: return "bool";
-    case TROUPE_OPTION_COUNT: return "count";
-    case TROUPE_OPTION_DURATION: return "duration";
-    case TROUPE_OPTION_BYTES: return "bytes";
+    case TROUPE_OPTION_TEXT:
+        return "text";
+    case TROUPE_OPTION_BOOL:
+        return "bool";
+    case TROUPE_OPTION_COUNT:
+        return "count";
+    case TROUPE_OPTION_DURATION:
+        return "duration";
+    case TROUPE_OPTION_BYTES:
+        return "bytes";
     }
     return "?";
 }
@@ -119,9 +123,15 @@ static uint64_t number_of(const troupe_node_options *options, const tp_option *o
     uint64_t whole;
     bool truth;
     switch (option->type) {
-    case TP_OPTION_BOOL: memcpy(&truth, at, sizeof(truth)); return truth;
-    case TP_OPTION_COUNT32: memcpy(&half, at, sizeof(half)); return half;
-    default: memcpy(&whole, at, sizeof(whole)); return whole;
+    case TP_OPTION_BOOL:
+        memcpy(&truth, at, sizeof(truth));
+        return truth;
+    case TP_OPTION_COUNT32:
+        memcpy(&half, at, sizeof(half));
+        return half;
+    default:
+        memcpy(&whole, at, sizeof(whole));
+        return whole;
     }
 }
 
@@ -132,9 +142,15 @@ static void set_number(troupe_node_options *options, const tp_option *option, ui
     uint32_t half = (uint32_t)value;
     bool truth = value != 0;
     switch (option->type) {
-    case TP_OPTION_BOOL: memcpy(at, &truth, sizeof(truth)); break;
-    case TP_OPTION_COUNT32: memcpy(at, &half, sizeof(half)); break;
-    default: memcpy(at, &value, sizeof(value)); break;
+    case TP_OPTION_BOOL:
+        memcpy(at, &truth, sizeof(truth));
+        break;
+    case TP_OPTION_COUNT32:
+        memcpy(at, &half, sizeof(half));
+        break;
+    default:
+        memcpy(at, &value, sizeof(value));
+        break;
     }
 }
 
@@ -167,8 +183,8 @@ static bool is_placement(const char *text)
     return false;
 }
 
-static troupe_status check_text(const tp_option *option, const char *text, char *error,
-                                size_t error_size)
+static troupe_status check_text(
+    const tp_option *option, const char *text, char *error, size_t error_size)
 {
     troupe_log_level level;
     bool is_text;
@@ -184,12 +200,12 @@ static troupe_status check_text(const tp_option *option, const char *text, char 
         return TROUPE_OK;
     }
     (void)snprintf(error, error_size, "%s: \"%.100s\" is no value for it. It means: %s",
-                   option->info.name, text, option->info.help);
+        option->info.name, text, option->info.help);
     return TROUPE_USAGE;
 }
 
-static troupe_status check_number(const tp_option *option, uint64_t value, char *error,
-                                  size_t error_size)
+static troupe_status check_number(
+    const tp_option *option, uint64_t value, char *error, size_t error_size)
 {
     if (option->type == TP_OPTION_BOOL) {
         return TROUPE_OK;
@@ -201,9 +217,8 @@ static troupe_status check_number(const tp_option *option, uint64_t value, char 
     char text[VALUE_BYTES];
     (void)tp_value_print(option->type, value, text, sizeof(text));
     (void)snprintf(error, error_size,
-                   "%s: %s is too %s: choose from %s to %s, or leave it out for %s",
-                   option->info.name, text, is_small ? "small" : "large", option->info.least,
-                   option->info.most, option->info.standard);
+        "%s: %s is too %s: choose from %s to %s, or leave it out for %s", option->info.name, text,
+        is_small ? "small" : "large", option->info.least, option->info.most, option->info.standard);
     return TROUPE_USAGE;
 }
 
@@ -213,11 +228,11 @@ static troupe_status fail_unknown(const char *name, char *error, size_t error_si
 {
     const char *nearest = troupe_options_nearest(name);
     if (nearest != NULL) {
-        (void)snprintf(error, error_size, "%.100s: no such option; did you mean %s?", name,
-                       nearest);
+        (void)snprintf(
+            error, error_size, "%.100s: no such option; did you mean %s?", name, nearest);
     } else {
         (void)snprintf(error, error_size,
-                       "%.100s: no such option; `troupe config --defaults` lists them", name);
+            "%.100s: no such option; `troupe config --defaults` lists them", name);
     }
     return TROUPE_USAGE;
 }
@@ -228,7 +243,7 @@ static bool has_field(const troupe_node_options *options, const tp_option *optio
 }
 
 troupe_status troupe_options_set(troupe_node_options *options, const char *name, const char *value,
-                                 char *error, size_t error_size)
+    char *error, size_t error_size)
 {
     const tp_option *option = tp_option_find(name);
     if (option == NULL) {
@@ -236,9 +251,9 @@ troupe_status troupe_options_set(troupe_node_options *options, const char *name,
     }
     if (!has_field(options, option)) {
         (void)snprintf(error, error_size,
-                       "%s: the options have size %zu, without this one: begin their initializer "
-                       "with TROUPE_NODE_OPTIONS",
-                       option->info.name, options->size);
+            "%s: the options have size %zu, without this one: begin their initializer "
+            "with TROUPE_NODE_OPTIONS",
+            option->info.name, options->size);
         return TROUPE_USAGE;
     }
     if (option->type == TP_OPTION_TEXT) {
@@ -251,7 +266,7 @@ troupe_status troupe_options_set(troupe_node_options *options, const char *name,
     uint64_t number = 0;
     if (!tp_value_parse(option->type, value, &number)) {
         (void)snprintf(error, error_size, "%s: \"%.100s\" is not %s", option->info.name, value,
-                       tp_value_form(option->type));
+            tp_value_form(option->type));
         return TROUPE_USAGE;
     }
     troupe_status status = check_number(option, number, error, error_size);
@@ -261,8 +276,8 @@ troupe_status troupe_options_set(troupe_node_options *options, const char *name,
     return status;
 }
 
-size_t troupe_options_get(const troupe_node_options *options, const char *name, char *out,
-                          size_t size)
+size_t troupe_options_get(
+    const troupe_node_options *options, const char *name, char *out, size_t size)
 {
     const tp_option *option = tp_option_find(name);
     if (option == NULL) {
@@ -274,16 +289,15 @@ size_t troupe_options_get(const troupe_node_options *options, const char *name, 
         return (size_t)snprintf(out, size, "%s", text != NULL ? text : option->info.standard);
     }
     uint64_t value = is_there ? number_of(options, option) : 0;
-    return tp_value_print(option->type,
-                          value != 0 ? value : table_value(option, option->info.standard), out,
-                          size);
+    return tp_value_print(
+        option->type, value != 0 ? value : table_value(option, option->info.standard), out, size);
 }
 
 /* ---- resolve --------------------------------------------------------------------------------- */
 
 /* As much of `given` as this library knows; the rest must be zero. */
-static troupe_status copy_known(const troupe_node_options *given, troupe_node_options *ret_copy,
-                                char *error, size_t error_size)
+static troupe_status copy_known(
+    const troupe_node_options *given, troupe_node_options *ret_copy, char *error, size_t error_size)
 {
     memset(ret_copy, 0, sizeof(*ret_copy));
     if (given == NULL) {
@@ -291,17 +305,17 @@ static troupe_status copy_known(const troupe_node_options *given, troupe_node_op
     }
     if (given->size < sizeof(given->size)) {
         (void)snprintf(error, error_size,
-                       "the options have size %zu: begin their initializer with "
-                       "TROUPE_NODE_OPTIONS",
-                       given->size);
+            "the options have size %zu: begin their initializer with "
+            "TROUPE_NODE_OPTIONS",
+            given->size);
         return TROUPE_USAGE;
     }
     for (size_t i = sizeof(*given); i < given->size; i++) {
         if (((const char *)given)[i] != 0) {
             (void)snprintf(error, error_size,
-                           "the options set a field that this library (%s) does not know: run "
-                           "with the version that the program was built for",
-                           TROUPE_VERSION);
+                "the options set a field that this library (%s) does not know: run "
+                "with the version that the program was built for",
+                TROUPE_VERSION);
             return TROUPE_USAGE;
         }
     }
@@ -309,8 +323,8 @@ static troupe_status copy_known(const troupe_node_options *given, troupe_node_op
     return TROUPE_OK;
 }
 
-static troupe_status resolve_one(troupe_node_options *options, const tp_option *option,
-                                 char *error, size_t error_size)
+static troupe_status resolve_one(
+    troupe_node_options *options, const tp_option *option, char *error, size_t error_size)
 {
     if (option->type == TP_OPTION_TEXT) {
         if (text_of(options, option) == NULL) {
@@ -325,13 +339,12 @@ static troupe_status resolve_one(troupe_node_options *options, const tp_option *
 }
 
 /* What options say about each other. */
-static troupe_status resolve_together(troupe_node_options *options, bool has_max_message,
-                                      char *error, size_t error_size)
+static troupe_status resolve_together(
+    troupe_node_options *options, bool has_max_message, char *error, size_t error_size)
 {
     if (options->driven && options->shards > 1) {
         (void)snprintf(error, error_size,
-                       "shards: %u, but a driven node has one: leave out shards or driven",
-                       options->shards);
+            "shards: %u, but a driven node has one: leave out shards or driven", options->shards);
         return TROUPE_USAGE;
     }
     if (options->driven) {
@@ -349,14 +362,14 @@ static troupe_status resolve_together(troupe_node_options *options, bool has_max
     (void)tp_value_print(TP_OPTION_BYTES, options->max_message, largest, sizeof(largest));
     (void)tp_value_print(TP_OPTION_BYTES, options->mailbox_bytes, room, sizeof(room));
     (void)snprintf(error, error_size,
-                   "max_message: %s never fits into a mailbox of %s: lower max_message or raise "
-                   "mailbox_bytes",
-                   largest, room);
+        "max_message: %s never fits into a mailbox of %s: lower max_message or raise "
+        "mailbox_bytes",
+        largest, room);
     return TROUPE_USAGE;
 }
 
 troupe_status tp_options_resolve(const troupe_node_options *given, troupe_node_options *ret_options,
-                                 char *error, size_t error_size)
+    char *error, size_t error_size)
 {
     troupe_node_options options;
     troupe_status status = copy_known(given, &options, error, error_size);

@@ -36,8 +36,7 @@ const tp_option *tp_option_find(const char *name);
  * USAGE: `error` names the option, the value, the limits, and what to do.
  */
 TROUPE_CHECK troupe_status tp_options_resolve(const troupe_node_options *given,
-                                              troupe_node_options *ret_options, char *error,
-                                              size_t error_size);
+    troupe_node_options *ret_options, char *error, size_t error_size);
 
 /* ---- values (option_value.c) ----------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
  * stuck turn) is given up; the visit is then void, whoever comes later.
  */
 #include "node/node.h"
+#include "shard/workers.h"
 
 #include "base/alloc.h"
 
@@ -274,8 +275,21 @@ static troupe_status find_one(troupe_node *node, troupe_id id, one *ret)
 static void visit_actor(tp_shard *shard, void *user)
 {
     one *self = user;
-    self->found =
-        tp_inspect_actor(shard, self->type, self->id, self->hash, hang_actor, &self->gallery);
+    if (tp_type_has_workers(self->type))
+        self->found |=
+            tp_inspect_workers(shard, self->type, self->id, hang_actor, &self->gallery) != 0;
+    else
+        self->found =
+            tp_inspect_actor(shard, self->type, self->id, self->hash, hang_actor, &self->gallery);
+}
+
+/* Where it is; on all shards, if it has workers. */
+static troupe_status visit_where(troupe_node *node, one *self, tp_shard_visit *run)
+{
+    uint32_t count = node->shared.shard_count;
+    if (tp_type_has_workers(self->type))
+        return tp_node_visit(node, 0, count, run, self);
+    return tp_node_visit(node, tp_hash_shard(self->hash, count), 1, run, self);
 }
 
 troupe_status troupe_node_lookup(
@@ -283,8 +297,7 @@ troupe_status troupe_node_lookup(
 {
     one self = {0};
     TROUPE_TRY(find_one(node, id, &self));
-    uint32_t shard = tp_hash_shard(self.hash, node->shared.shard_count);
-    troupe_status status = tp_node_visit(node, shard, 1, visit_actor, &self);
+    troupe_status status = visit_where(node, &self, visit_actor);
     if (status == TROUPE_OK && !self.found)
         status = TROUPE_NOT_FOUND;
     if (status == TROUPE_OK && self.gallery.failed)
@@ -295,9 +308,23 @@ troupe_status troupe_node_lookup(
     return status;
 }
 
+static void deactivate_workers(tp_shard *shard, one *self)
+{
+    tp_activation *actor;
+    for (size_t at = 0; (at = tp_workers_find(shard, self->type, self->id, at, &actor)) != 0;) {
+        self->found = true;
+        actor->flags |= TP_LEAVE;
+        tp_settle(shard, actor);
+    }
+}
+
 static void visit_deactivate(tp_shard *shard, void *user)
 {
     one *self = user;
+    if (tp_type_has_workers(self->type)) {
+        deactivate_workers(shard, self);
+        return;
+    }
     tp_activation *actor =
         tp_activation_find(shard, self->type, self->hash, self->id.partition, self->id.key);
     self->found = actor != NULL;
@@ -311,8 +338,7 @@ troupe_status troupe_node_deactivate(troupe_node *node, troupe_id id)
 {
     one self = {0};
     TROUPE_TRY(find_one(node, id, &self));
-    uint32_t shard = tp_hash_shard(self.hash, node->shared.shard_count);
-    TROUPE_TRY(tp_node_visit(node, shard, 1, visit_deactivate, &self));
+    TROUPE_TRY(visit_where(node, &self, visit_deactivate));
     return self.found ? TROUPE_OK : TROUPE_NOT_FOUND;
 }
 

@@ -4,38 +4,50 @@
  * limits, then makes a message and sends it on its way. Answering is in reply.c.
  */
 #include "shard/durable.h"
+#include "shard/workers.h"
 
 #include "base/alloc.h"
 #include "base/id.h"
 #include "base/text.h"
 
-static inline const tp_type *find_type(tp_shard *shard, troupe_slice name)
+static inline troupe_status set_target_of(
+    tp_shard *shard, const tp_type *type, troupe_id id, tp_target *ret)
 {
-    const tp_type **hint = &shard->hints.types[((uintptr_t)name.data ^ name.size) % TP_HINTS];
-    if (TP_LIKELY(*hint != NULL && (*hint)->name.size == name.size &&
-                  tp_bytes_are_equal((*hint)->name.data, name.data, name.size)))
-        return *hint;
-    const tp_type *type = tp_types_find(&shard->shared->types, name);
-    if (type != NULL)
-        *hint = type;
-    return type;
-}
-
-static inline troupe_status set_target(tp_shard *shard, troupe_id id, tp_target *ret)
-{
-    const tp_types *types = &shard->shared->types;
-    ret->type = find_type(shard, id.type);
-    if (TP_UNLIKELY(ret->type == NULL))
-        return TROUPE_NO_TYPE;
     if (TP_UNLIKELY(id.key.size - 1 >= TP_KEY_MAX))
         return TROUPE_USAGE;
     if (TP_UNLIKELY(id.partition.size != 0) && !tp_name_is_valid(id.partition))
         return TROUPE_USAGE;
+    ret->type = type;
     ret->partition = id.partition;
     ret->key = id.key;
-    ret->hash = tp_type_hash(types, ret->type, id.partition, id.key);
+    ret->hash = tp_type_hash(&shard->shared->types, type, id.partition, id.key);
     ret->shard = tp_hash_shard(ret->hash, shard->shared->shard_count);
     return TROUPE_OK;
+}
+
+/* A type that was not found lately, or has workers: those are never among the hints. */
+__attribute__((noinline)) static troupe_status set_target_slowly(
+    tp_shard *shard, troupe_id id, const tp_type **hint, tp_target *ret)
+{
+    const tp_type *type = tp_types_find(&shard->shared->types, id.type);
+    if (type == NULL)
+        return TROUPE_NO_TYPE;
+    TROUPE_TRY(set_target_of(shard, type, id, ret));
+    if (tp_type_has_workers(type))
+        tp_worker_choose(shard, ret, ret->hash);
+    else
+        *hint = type;
+    return TROUPE_OK;
+}
+
+static inline troupe_status set_target(tp_shard *shard, troupe_id id, tp_target *ret)
+{
+    troupe_slice name = id.type;
+    const tp_type **hint = &shard->hints.types[((uintptr_t)name.data ^ name.size) % TP_HINTS];
+    if (TP_LIKELY(*hint != NULL && (*hint)->name.size == name.size &&
+                  tp_bytes_are_equal((*hint)->name.data, name.data, name.size)))
+        return set_target_of(shard, *hint, id, ret);
+    return set_target_slowly(shard, id, hint, ret);
 }
 
 static troupe_status find_method(
@@ -97,6 +109,16 @@ static inline tp_activation *near_target(tp_shard *shard, const tp_target *to)
                 tp_bytes_are_equal((const char *)(actor + 1) + actor->key_size, to->partition.data,
                     to->partition.size);
     return TP_LIKELY(same) ? actor : NULL;
+}
+
+/* A worker, where the ref is to a type of many: whom this call goes to. */
+static inline const tp_target *ref_target(tp_shard *shard, const troupe_ref *ref, tp_target *here)
+{
+    if (TP_LIKELY(ref->to.shard != TP_SHARD_ANY))
+        return &ref->to;
+    *here = ref->to;
+    tp_worker_choose(shard, here, ref->to.hash);
+    return here;
 }
 
 /* The same for a ref: that it was this one which was last compared saves comparing. */
@@ -374,12 +396,14 @@ troupe_status troupe_tell(troupe_turn *turn, troupe_id id, const char *name, tro
 troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options)
 {
+    tp_target here;
     if (TP_UNLIKELY(options != NULL))
-        return tell_with(turn, &ref->to, selected(selector), payload, options);
+        return tell_with(
+            turn, ref_target(turn->shard, ref, &here), selected(selector), payload, options);
     tp_activation *near = TP_LIKELY(turn->detour == 0) ? near_ref(turn->shard, ref) : NULL;
     if (TP_LIKELY(near != NULL))
         return tell_near(turn, near, (uint16_t)selector.number, payload);
-    return tell_far(turn, &ref->to, selected(selector), payload);
+    return tell_far(turn, ref_target(turn->shard, ref, &here), selected(selector), payload);
 }
 
 /* ---- ask ----------------------------------------------------------------------------------- */
@@ -547,7 +571,9 @@ troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_se
     tp_activation *near = options == NULL && turn->detour == 0 ? near_ref(turn->shard, ref) : NULL;
     if (TP_LIKELY(near != NULL))
         return ask_near(turn, &ref->to, near, selected(selector), payload, ret_answer);
-    return ask(turn, &ref->to, selected(selector), payload, options, ret_answer);
+    tp_target here;
+    return ask(turn, ref_target(turn->shard, ref, &here), selected(selector), payload, options,
+        ret_answer);
 }
 
 troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *name,
@@ -706,7 +732,8 @@ troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
             .partition = {partition, id.partition.size},
             .key = {key, id.key.size},
             .hash = hash,
-            .shard = tp_hash_shard(hash, shared->shard_count)}};
+            .shard = tp_type_has_workers(type) ? TP_SHARD_ANY
+                                               : tp_hash_shard(hash, shared->shard_count)}};
     *ret_ref = ref;
     return TROUPE_OK;
 }

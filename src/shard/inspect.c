@@ -3,7 +3,7 @@
  * Looks into a shard, on its own thread between turns. Nothing here changes anything or runs user
  * code but the visitor.
  */
-#include "shard/shard.h"
+#include "shard/workers.h"
 
 void tp_inspect_stats(tp_shard *shard, troupe_stats *into)
 {
@@ -117,6 +117,19 @@ bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64
     if (visit != NULL)
         visit(user, &info);
     return true;
+}
+
+size_t tp_inspect_workers(
+    tp_shard *shard, const tp_type *type, troupe_id id, troupe_actor_visit *visit, void *user)
+{
+    size_t count = 0;
+    tp_activation *actor;
+    for (size_t at = 0; (at = tp_workers_find(shard, type, id, at, &actor)) != 0; count++) {
+        troupe_actor_info info;
+        describe(shard, actor, &info);
+        visit(user, &info);
+    }
+    return count;
 }
 
 static const char *wait_name(const troupe_turn *turn)

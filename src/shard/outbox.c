@@ -21,6 +21,7 @@
  * sender: kept, listed, replayed.
  */
 #include "shard/durable.h"
+#include "shard/workers.h"
 
 #include "base/id.h"
 
@@ -138,6 +139,8 @@ static tp_message *make(
     *ret_refused = head.type == NULL ? TROUPE_NO_TYPE : TROUPE_OK;
     if (head.type == NULL)
         return NULL;
+    if (tp_type_has_workers(head.type))
+        head.hash = tp_worker_of(shard, head.type, row->target.partition, row->target.key);
     int32_t method = tp_type_method(head.type, row->method);
     *ret_refused = method < 0 ? TROUPE_NO_METHOD : TROUPE_OK;
     if (method < 0)

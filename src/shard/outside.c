@@ -9,6 +9,7 @@
  * the shard if it was LEFT.
  */
 #include "shard/durable.h"
+#include "shard/workers.h"
 
 #include "base/alloc.h"
 
@@ -288,6 +289,9 @@ static void arrive(tp_shard *shard, tp_outside *outside)
     }
     message->kind = outside->is_ask ? TP_ASK : TP_TELL;
     message->type = outside->type;
+    if (TP_UNLIKELY(tp_type_has_workers(outside->type)))
+        outside->hash = tp_worker_of(
+            shard, outside->type, tp_message_partition(message), tp_message_key(message));
     message->hash = outside->hash;
     message->method = outside->method;
     message->deadline = deadline;

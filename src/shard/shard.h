@@ -68,6 +68,8 @@ typedef struct tp_shared {
     bool hostile;             /* pools in direct mode */
     _Atomic uint32_t closing; /* [any] tp_closing */
     _Atomic uint64_t refs;    /* [any] made, ever */
+    char apart[TP_CACHE_LINE];
+    _Atomic uint32_t worker_turns; /* [any] calls from outside to types of stateless workers */
 } tp_shared;
 
 enum tp_closing {

@@ -101,6 +101,12 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
         return wrong(error, size, name,
             "snapshot_interval means nothing here: it is for TROUPE_PERSIST_EVERY_N, or for "
             "TROUPE_PERSIST_EVERY_TURN with retention");
+    if (given->stateless_workers > TROUPE_WORKERS_MAX)
+        return wrong(error, size, name, "stateless_workers is above 1,024");
+    if (given->stateless_workers != 0 && given->persist != TROUPE_PERSIST_NONE)
+        return wrong(error, size, name,
+            "stateless workers cannot be persistent: many activations of one id have no state in "
+            "common; leave out persist, or stateless_workers");
     if (given->supervision.poison_after > UINT8_MAX)
         return wrong(error, size, name, "supervision.poison_after is above 255");
     if (given->supervision.jitter > 100)
