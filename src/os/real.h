@@ -43,6 +43,7 @@ typedef struct tp_seat {
 
     /* Written by the thread that steps. */
     uint64_t looked; /* when the loop was last entered */
+    uint64_t spin;   /* how long it polls the next time: the runner's spin, or a part of it */
     bool is_done;
 
     /* Written by the pulse thread, under env->mutex. */

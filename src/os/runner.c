@@ -24,6 +24,7 @@
 
 #define LOOK_PASSES    64u /* passes between two looks at the clock while busy */
 #define LOOK_NS        UINT64_C(1000000)
+#define SPIN_PART      16u /* of the spin, after a wait that was too long for it */
 #define MILLISECOND_NS UINT64_C(1000000)
 
 /* The steps under way on this thread, innermost first: an env may be polled from another's turn. */
@@ -185,13 +186,24 @@ void tp_seat_sleep(tp_seat *seat, uint64_t until)
 
 /* ---- the loop of a thread -------------------------------------------------------------------- */
 
-/* True: something arrived, or the moment has come. Else the spinning was in vain. */
-static bool spin(tp_seat *seat, uint64_t due)
+/* A wait is taken to last as long as the one before did. Where that was longer than polling could
+ * have bridged (a disk's sync, say), it polls a little only: the core is worth more to others, and
+ * a wake comes as soon as polling sees it. (Linux's cpuidle governor haltpoll goes by the same.) */
+static void learn(tp_seat *seat, uint64_t waited)
+{
+    uint64_t all = seat->runner->spin;
+    seat->spin = waited / 2 <= all ? all : all / SPIN_PART;
+}
+
+/* True: something arrived, or the moment has come. Else the spinning, from *ret_begun, was in vain.
+ */
+static bool spin(tp_seat *seat, uint64_t due, uint64_t *ret_begun)
 {
     tp_runner *runner = seat->runner;
     tp_env *env = &seat->env->base;
     uint64_t now = tp_real_now(env);
-    uint64_t end = runner->spin < TP_NEVER - now ? now + runner->spin : TP_NEVER;
+    uint64_t end = seat->spin < TP_NEVER - now ? now + seat->spin : TP_NEVER;
+    *ret_begun = now;
     do {
         if (now >= due) {
             return true;
@@ -199,6 +211,7 @@ static bool spin(tp_seat *seat, uint64_t due)
         /* The clock costs as much as a few pauses: look at it now and then only. */
         for (uint32_t i = 0; i < 16; i++) {
             if (runner->has_arrivals(runner)) {
+                seat->spin = runner->spin;
                 return true;
             }
             tp_cpu_pause();
@@ -212,6 +225,7 @@ static void *runner_run(void *argument)
 {
     tp_seat *seat = argument;
     tp_real_env *env = seat->env;
+    seat->spin = seat->runner->spin;
     tp_thread_name(seat->runner->name != NULL ? seat->runner->name : "troupe-shard");
     uint32_t passes = 0;
     for (;;) {
@@ -220,8 +234,10 @@ static void *runner_run(void *argument)
             break;
         }
         if (due != 0) {
-            if (!spin(seat, due)) {
+            uint64_t begun;
+            if (!spin(seat, due, &begun)) {
                 tp_seat_sleep(seat, due);
+                learn(seat, tp_real_now(&env->base) - begun);
                 passes = 0;
             }
             continue;
