@@ -2,8 +2,9 @@
 /*
  * Troupe: virtual actors in C. This header is the manual of everything that a program needs to host
  * and call actors in its own process. Tables that describe structs are in <troupe/schema.h>, what
- * looks into a running node is in <troupe/inspect.h>, what logs in <troupe/log.h>, modules for the
- * daemon in <troupe/module.h>, simulated worlds in <troupe/sim.h>.
+ * looks into a running node is in <troupe/inspect.h>, what is stored of actors in
+ * <troupe/stored.h>, what logs in <troupe/log.h>, modules for the daemon in <troupe/module.h>,
+ * simulated worlds in <troupe/sim.h>.
  *
  * Words. A *node* hosts actors on its *shards*, one thread each. An actor is named by an *id*
  * (type, key, optional partition) and always exists: its first message *activates* it. One run of a

@@ -169,16 +169,13 @@ static troupe_status fail(troupe_node *node, troupe_id id, const char *method,
     return status;
 }
 
-static troupe_status ask_once(troupe_node *node, troupe_id id, const char *method,
-    troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
+/* Sends it and waits for its answer; takes it. */
+static troupe_status wait_for(troupe_node *node, tp_outside *outside, troupe_id id,
+    const char *method, troupe_answer *ret_answer)
 {
     tp_env *env = node->env;
-    tp_outside *outside;
-    troupe_status status = prepare(node, id, method, payload, options, true, true, &outside);
-    if (status != TROUPE_OK)
-        return fail(node, id, method, ret_answer, status);
     tp_waiter waiter;
-    status = env->wait_begin(env, &waiter);
+    troupe_status status = env->wait_begin(env, &waiter);
     if (status != TROUPE_OK) {
         tp_outside_release(outside);
         return fail(node, id, method, ret_answer, status);
@@ -208,6 +205,44 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
         tp_outside_release(outside);
     }
     return ret_answer->status;
+}
+
+static troupe_status ask_once(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
+{
+    tp_outside *outside;
+    troupe_status status = prepare(node, id, method, payload, options, true, true, &outside);
+    if (status != TROUPE_OK)
+        return fail(node, id, method, ret_answer, status);
+    return wait_for(node, outside, id, method, ret_answer);
+}
+
+troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, uint64_t timeout, troupe_answer *ret_answer)
+{
+    static const char *const names[] = {"", "(restore)", "(delete)", "(replay)", "(drop)"};
+    const char *name = names[errand];
+    tp_shared *shared = &node->shared;
+    const tp_type *type = tp_types_find(&shared->types, id.type);
+    if (type == NULL)
+        return fail(node, id, name, ret_answer, TROUPE_NO_TYPE);
+    if (atomic_load_explicit(&shared->closing, memory_order_relaxed) != TP_OPEN)
+        return fail(node, id, name, ret_answer, TROUPE_CLOSED);
+    uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
+    tp_message_parts parts = {
+        .key = id.key, .partition = id.partition, .payload = payload, .method = troupe_str(name)};
+    tp_outside *outside =
+        tp_outside_make(shared->shards[tp_hash_shard(hash, shared->shard_count)], &parts, true);
+    if (outside == NULL)
+        return fail(node, id, name, ret_answer, TROUPE_NO_MEMORY);
+    outside->timeout = timeout != 0 ? timeout : shared->options.ask_timeout;
+    outside->entered = node->env->now(node->env);
+    outside->is_ask = true;
+    outside->errand = (uint8_t)errand;
+    outside->type = type;
+    outside->hash = hash;
+    outside->method = TP_METHOD_OTHER;
+    return wait_for(node, outside, id, name, ret_answer);
 }
 
 static void pause_for(tp_env *env, uint64_t duration)

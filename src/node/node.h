@@ -10,6 +10,7 @@
 
 #include "node/storage.h"
 #include "shard/shard.h"
+#include "shard/slip.h"
 
 struct troupe_node {
     tp_shared shared;
@@ -38,6 +39,11 @@ TROUPE_CHECK troupe_status tp_node_open_in(tp_env *env, bool hostile,
 TROUPE_CHECK troupe_status tp_node_open_on(tp_env *env, bool hostile, troupe_store *store,
     const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
     troupe_node **ret_node, char *error, size_t error_size);
+
+/* client.c: asks an actor for an errand (shard/errand.c); the answer is filled. `timeout` 0: the
+ * node's ask_timeout. */
+troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, uint64_t timeout, troupe_answer *ret_answer);
 
 /* Runs `visit` on the thread of each shard, one after the other, and waits. USAGE in a turn or a
  * callback; CLOSED. */

@@ -64,7 +64,7 @@
     X(ERASE_ROWS, "DELETE FROM row WHERE id = ?1")                                               \
     X(ERASE_EVENTS, "DELETE FROM event WHERE id = ?1")                                           \
     X(ERASE_SNAPSHOTS, "DELETE FROM snapshot WHERE id = ?1")                                     \
-    X(LOAD, "SELECT version, wake, flags, state FROM actor WHERE id = ?1")                       \
+    X(LOAD, "SELECT version, wake, flags, state, time FROM actor WHERE id = ?1")                 \
     X(LOAD_ROWS, "SELECT kind, key, value FROM row WHERE id = ?1")                               \
     X(READ_EVENTS, "SELECT position, time, name, payload FROM event "                            \
                    "WHERE id = ?1 AND position >= ?2 ORDER BY position LIMIT ?3")                \

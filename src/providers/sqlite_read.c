@@ -50,8 +50,9 @@ static troupe_status load(sqlite_store *self, troupe_store_op *op)
         op->wake = tp_sqlite_number(self, SQL_LOAD, 1);
         flags = tp_sqlite_number(self, SQL_LOAD, 2);
         if (sqlite3_column_type(statement, 3) != SQLITE_NULL) {
-            troupe_store_item item = {
-                .kind = TROUPE_ROW_STATE, .value = tp_sqlite_bytes(self, SQL_LOAD, 3)};
+            troupe_store_item item = {.kind = TROUPE_ROW_STATE,
+                .time = tp_sqlite_number(self, SQL_LOAD, 4),
+                .value = tp_sqlite_bytes(self, SQL_LOAD, 3)};
             status = add(self, op, &item);
         }
     }

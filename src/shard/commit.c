@@ -35,6 +35,7 @@ struct tp_commit {
     tp_fifo changes; /* tp_entry, in order */
     uint32_t change_count;
     uint32_t sent; /* numbers given to outbox rows */
+    bool replaces; /* what the actor has, by an errand */
     troupe_store_row *rows;
 };
 
@@ -61,13 +62,19 @@ bool tp_durable_is_quiet(const tp_durable *self)
            tp_fifo_is_empty(&self->later);
 }
 
+static void drop_changes(tp_shard *shard, tp_commit *commit)
+{
+    tp_fifo_node *node;
+    while ((node = tp_fifo_pop_front(&commit->changes)) != NULL)
+        tp_entry_release(shard, TP_CONTAINER(node, tp_entry, node));
+    commit->change_count = 0;
+}
+
 static void free_commit(tp_shard *shard, tp_commit *commit)
 {
     if (commit == NULL)
         return;
-    tp_fifo_node *node;
-    while ((node = tp_fifo_pop_front(&commit->changes)) != NULL)
-        tp_entry_release(shard, TP_CONTAINER(node, tp_entry, node));
+    drop_changes(shard, commit);
     if (commit->rows != NULL)
         tp_pool_give(&shard->pool, commit->rows);
     if (commit->record != NULL)
@@ -260,8 +267,7 @@ static bool put_state(tp_shard *shard, tp_durable *self, tp_commit *commit, trou
     return true;
 }
 
-/* The version that the pending commit will make. */
-static uint64_t next_version(const tp_durable *self)
+uint64_t tp_commit_next_version(const tp_durable *self)
 {
     return self->actor->extras->version + (self->under_way != NULL ? 2 : 1);
 }
@@ -270,7 +276,7 @@ static void put_change(tp_shard *shard, tp_durable *self, tp_commit *commit, tp_
 {
     bool leaves = entry->kind == TROUPE_ROW_OUTBOX && !entry->remove;
     if (leaves)
-        tp_rows_number(self, entry, (tp_row_number){next_version(self), commit->sent++});
+        tp_rows_number(self, entry, (tp_row_number){tp_commit_next_version(self), commit->sent++});
     tp_fifo_push_back(&commit->changes, &entry->node);
     commit->change_count++;
     if (tp_rows_apply(shard, self, entry) != TROUPE_OK)
@@ -324,7 +330,7 @@ static troupe_status begin(troupe_turn *turn, tp_durable *self, bool has_state, 
     }
     if (has_state && is_kept(&turn->actor->type->is, self))
         commit->op.commit.snapshot = true;
-    tp_row_number first = {next_version(self), commit->sent};
+    tp_row_number first = {tp_commit_next_version(self), commit->sent};
     put_changes(shard, self, commit, &turn->changes);
     commit->number = ++self->begun;
     list(shard, self);
@@ -347,6 +353,23 @@ troupe_status tp_commit_point(troupe_turn *turn, bool with_state)
     if (due || !tp_fifo_is_empty(&turn->changes))
         return begin(turn, self, due, bytes);
     tp_gate_join(turn, self);
+    return TROUPE_OK;
+}
+
+troupe_status tp_commit_replace(troupe_turn *turn, bool erase, troupe_slice bytes)
+{
+    tp_shard *shard = turn->shard;
+    tp_durable *self = tp_durable_of(turn->actor);
+    if (self->fenced || self->reload)
+        return TROUPE_UNAVAILABLE;
+    TROUPE_TRY(begin(turn, self, !erase, bytes));
+    tp_commit *commit = self->pending;
+    commit->replaces = true;
+    if (erase) {
+        drop_changes(shard, commit);
+        commit->op.commit.erase = true;
+        commit->op.commit.has_state = commit->op.commit.snapshot = false;
+    }
     return TROUPE_OK;
 }
 
@@ -461,7 +484,7 @@ void tp_commits_flush(tp_shard *shard)
         commit->op.writer = shared->store->writer;
         commit->op.version = self->actor->extras->version;
         commit->op.commit.time = wall;
-        commit->op.commit.wake = tp_wake_of(self, wall);
+        commit->op.commit.wake = commit->op.commit.erase ? 0 : tp_wake_of(self, wall);
         commit->op.allocator = shared->allocator;
         commit->op.done = done;
         commit->op.next = NULL;
@@ -568,7 +591,7 @@ static void answered(tp_shard *shard, tp_inbound *inbound)
     if (status == TROUPE_OK)
         succeeded(shard, self, commit);
     else
-        failed(shard, self, status, commit->change_count != 0);
+        failed(shard, self, status, commit->change_count != 0 || commit->replaces);
     free_commit(shard, commit);
     tp_durable_check(shard, actor);
     tp_settle(shard, actor);

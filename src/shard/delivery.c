@@ -44,6 +44,8 @@ static troupe_status ends(troupe_turn *turn, const tp_slip *slip, troupe_status 
         return tp_outbox_ends(turn, slip, status);
     if (slip->flags & TP_SLIP_REMIND)
         return tp_reminder_ends(turn, slip);
+    if (slip->flags & TP_SLIP_ERRAND)
+        return status == TROUPE_OK ? tp_errand_ends(turn, slip) : TROUPE_OK;
     return slip->flags & TP_SLIP_ONCE ? tp_once_ends(turn, slip, status) : TROUPE_OK;
 }
 
@@ -81,6 +83,8 @@ void tp_delivery_over(troupe_turn *turn, troupe_status status)
         tp_outbox_over(turn, slip, status);
     if (slip != NULL && (slip->flags & TP_SLIP_REMIND))
         tp_reminder_over(turn, slip);
+    if (slip != NULL && (slip->flags & TP_SLIP_ERRAND) && status == TROUPE_OK)
+        tp_errand_over(turn, slip);
     if (!turn->commits)
         return;
     tp_fifo_node *node;

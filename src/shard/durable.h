@@ -107,6 +107,10 @@ static inline troupe_slice tp_writer_bytes(const troupe_writer *writer)
 TROUPE_CHECK troupe_status tp_commit_write(troupe_turn *turn);
 /* [in the turn of an activation] What it begins with is what is stored. */
 TROUPE_CHECK troupe_status tp_commit_loaded(troupe_turn *turn);
+/* The pending commit puts these bytes, or with `erase` nothing, in place of what the actor has. The
+ * caller sees that it is loaded anew. */
+TROUPE_CHECK troupe_status tp_commit_replace(troupe_turn *turn, bool erase, troupe_slice bytes);
+uint64_t tp_commit_next_version(const tp_durable *self); /* that the pending commit will make */
 /* The turn is at a commit point: what it changed goes into the pending commit, what it sent to the
  * gate. NO_MEMORY: nothing of it did. */
 TROUPE_CHECK troupe_status tp_commit_point(troupe_turn *turn, bool with_state);
@@ -200,6 +204,14 @@ bool tp_reminder_begins(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_reminder_ends(troupe_turn *turn, const tp_slip *slip);
 void tp_reminder_over(troupe_turn *turn, const tp_slip *slip);
+
+/* A dead letter is sent once more, with a new number; its row goes. */
+TROUPE_CHECK troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead);
+
+/* errand.c: instead of a method; at the commit point of its turn; behind it. */
+troupe_status tp_errand_run(troupe_turn *turn, const tp_slip *slip);
+TROUPE_CHECK troupe_status tp_errand_ends(troupe_turn *turn, const tp_slip *slip);
+void tp_errand_over(troupe_turn *turn, const tp_slip *slip);
 
 /* delivery.c: the same for any message with a slip */
 bool tp_delivery_begins(tp_shard *shard, tp_activation *actor, tp_message *message);

@@ -430,22 +430,13 @@ static troupe_status store_surely(troupe_turn *turn, storing *self)
     }
 }
 
-static troupe_status save_record(troupe_turn *turn, storing *self, troupe_slice bytes)
+/* One commit of what `self` says beside writer and version; waits for it. */
+static troupe_status commit_now(troupe_turn *turn, storing *self)
 {
     tp_activation *actor = turn->actor;
-    size_t size = tp_record_size(bytes.size);
-    void *record = size != 0 ? tp_turn_take(turn, SIZE_MAX, size) : NULL;
-    if (record == NULL)
-        return TROUPE_NO_MEMORY;
-    tp_record_seal(record, tp_record_seed(tp_activation_id(actor)), bytes);
+    self->op.kind = TROUPE_STORE_COMMIT;
     self->op.writer = turn->shard->shared->store->writer;
     self->op.version = actor->extras->version;
-    uint64_t wall = turn->shard->env->wall(turn->shard->env);
-    self->op.commit = (troupe_store_commit){.has_state = true,
-        .snapshot = actor->type->keeps,
-        .state = {record, size},
-        .wake = actor->type->commits ? tp_wake_of(tp_durable_of(actor), wall) : 0,
-        .time = wall};
     TP_MARK(turn->shard, "save begins");
     troupe_status status = store_surely(turn, self);
     if (status == TROUPE_OK) {
@@ -454,6 +445,33 @@ static troupe_status save_record(troupe_turn *turn, storing *self, troupe_slice 
         actor->flags &= (uint16_t)~TP_DIRTY;
     }
     return status;
+}
+
+static troupe_status save_record(troupe_turn *turn, storing *self, troupe_slice bytes)
+{
+    tp_activation *actor = turn->actor;
+    size_t size = tp_record_size(bytes.size);
+    void *record = size != 0 ? tp_turn_take(turn, SIZE_MAX, size) : NULL;
+    if (record == NULL)
+        return TROUPE_NO_MEMORY;
+    tp_record_seal(record, tp_record_seed(tp_activation_id(actor)), bytes);
+    uint64_t wall = turn->shard->env->wall(turn->shard->env);
+    self->op.commit = (troupe_store_commit){.has_state = true,
+        .snapshot = actor->type->keeps,
+        .state = {record, size},
+        .wake = actor->type->commits ? tp_wake_of(tp_durable_of(actor), wall) : 0,
+        .time = wall};
+    return commit_now(turn, self);
+}
+
+troupe_status tp_lifecycle_replace(troupe_turn *turn, bool erase, troupe_slice bytes)
+{
+    storing saving = {.turn = turn};
+    if (!erase)
+        return save_record(turn, &saving, bytes);
+    saving.op.commit =
+        (troupe_store_commit){.erase = true, .time = turn->shard->env->wall(turn->shard->env)};
+    return commit_now(turn, &saving);
 }
 
 static troupe_status save(troupe_turn *turn, storing *self)

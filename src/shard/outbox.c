@@ -98,6 +98,17 @@ troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice metho
     return status;
 }
 
+troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead)
+{
+    tp_row row = {.outbox = dead->row.dead.message};
+    row.outbox.attempts = 0;
+    row.outbox.expires = turn->shard->env->wall(turn->shard->env) + OUTBOX_LIFE;
+    TROUPE_TRY(stage(turn, &row));
+    TROUPE_TRY(tp_rows_remove(turn, TROUPE_ROW_DEAD, dead->key));
+    tp_count(&turn->shard->counters.outbox_sent);
+    return TROUPE_OK;
+}
+
 /* ---- the sender's side: sending ------------------------------------------------------------- */
 
 /* The one before it to the same target that is not acknowledged. */

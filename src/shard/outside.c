@@ -264,6 +264,10 @@ static tp_message *make_message(tp_shard *shard, const tp_outside *outside, uint
         slip.baggage = cut(&at, outside->baggage_size);
         parts.slip = &slip;
     }
+    if (TP_UNLIKELY(outside->errand != TP_ERRAND_NONE)) {
+        slip = (tp_slip){.flags = TP_SLIP_ERRAND, .errand = (tp_errand)outside->errand};
+        parts.slip = &slip;
+    }
     return tp_message_make(&shard->pool, &parts);
 }
 

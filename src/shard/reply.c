@@ -39,10 +39,20 @@ static inline troupe_status may_reply(troupe_turn *turn)
     return TP_LIKELY(turn->reply == NULL && !turn->failed) ? TROUPE_OK : misused(turn);
 }
 
+/* A tell of an outbox is not answered, but why it failed is kept with the dead letter. */
+static bool wants_words(const troupe_turn *turn, troupe_status status)
+{
+    if (status == TROUPE_OK || turn->message == NULL || turn->kind != TP_TURN_METHOD ||
+        turn->reply != NULL)
+        return false;
+    const tp_slip *slip = tp_message_slip(turn->message);
+    return slip != NULL && (slip->flags & TP_SLIP_OUTBOX);
+}
+
 __attribute__((always_inline)) static inline troupe_status stage_here(
     troupe_turn *turn, troupe_status status, const char *content_type, troupe_slice payload)
 {
-    if (!tp_turn_is_asked(turn))
+    if (!tp_turn_is_asked(turn) && !wants_words(turn, status))
         return status;
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->max_message)) {

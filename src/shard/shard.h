@@ -372,6 +372,7 @@ struct tp_outside {
     uint8_t content_size; /* without its 0 */
     uint8_t partition_size;
     uint8_t once_size;
+    uint8_t errand; /* tp_errand */
     bool is_ask;
     troupe_answer answer; /* of the blocking form; published by `state` and the waiter's signal */
     char tail[]; /* content type with its 0, key, partition, method, payload, once, baggage; later
@@ -640,6 +641,9 @@ void tp_keep_limits(tp_shard *shard); /* evicts while over max_actors or memory_
 void tp_idle_watch(tp_shard *shard, tp_activation *actor);
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
+/* [in a turn, of types that save at deactivation] Stores these bytes, or with `erase` nothing, in
+ * place of what is stored. Parks. */
+TROUPE_CHECK troupe_status tp_lifecycle_replace(troupe_turn *turn, bool erase, troupe_slice bytes);
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);
 void tp_leave_all(tp_shard *shard); /* closing */

@@ -14,19 +14,30 @@
 
 enum {
     TP_SLIP_ONCE = 1,
-    TP_SLIP_OUTBOX = 2,  /* `number` and `before` are set */
-    TP_SLIP_THEN = 4,    /* the sender wants the answer as a turn of its own */
-    TP_SLIP_ANSWER = 8,  /* it is such an answer: `status`, `outcome` */
-    TP_SLIP_HERE = 16,   /* made on the sender's own shard, of an acknowledgement that answers */
-    TP_SLIP_WAKE = 32,   /* only activates */
-    TP_SLIP_REMIND = 64, /* a reminder: `once` is its name, `number.version` and `expires` its due
-                            number and moment; the rest of `remind` is set when its turn begins */
+    TP_SLIP_OUTBOX = 2,   /* `number` and `before` are set */
+    TP_SLIP_THEN = 4,     /* the sender wants the answer as a turn of its own */
+    TP_SLIP_ANSWER = 8,   /* it is such an answer: `status`, `outcome` */
+    TP_SLIP_HERE = 16,    /* made on the sender's own shard, of an acknowledgement that answers */
+    TP_SLIP_WAKE = 32,    /* only activates */
+    TP_SLIP_REMIND = 64,  /* a reminder: `once` is its name, `number.version` and `expires` its due
+                             number and moment; the rest of `remind` is set when its turn begins */
+    TP_SLIP_ERRAND = 128, /* not for a method: `errand` */
 };
+
+/* What a turn of an actor does to what is stored of it (errand.c). */
+typedef enum tp_errand {
+    TP_ERRAND_NONE,
+    TP_ERRAND_RESTORE, /* the payload becomes the state */
+    TP_ERRAND_DELETE,
+    TP_ERRAND_REPLAY, /* the dead letter whose key is the payload is sent again */
+    TP_ERRAND_DROP,   /* it goes */
+} tp_errand;
 
 typedef struct tp_slip {
     uint32_t flags;
     troupe_status status;
     troupe_outcome outcome;
+    tp_errand errand;
     uint64_t expires; /* of a once: wall clock, ns */
     /* The sender's number of it, and of the one before to the same target that may still be under
      * way (zeros: none). */

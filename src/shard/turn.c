@@ -232,6 +232,14 @@ static troupe_status judge(troupe_turn *turn, troupe_status status)
     return status;
 }
 
+/* Of a type that saves now and then only what an errand has done is waited for. */
+static bool waits_for_commit(const troupe_turn *turn)
+{
+    const tp_slip *slip = tp_message_slip(turn->message);
+    bool is_errand = slip != NULL && (slip->flags & TP_SLIP_ERRAND);
+    return (turn->actor->type->gated || is_errand) && tp_durable_of(turn->actor) != NULL;
+}
+
 void tp_turn_end(troupe_turn *turn, troupe_status status)
 {
     tp_shard *shard = turn->shard;
@@ -278,8 +286,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     } else {
         if (TP_UNLIKELY(turn->message->flags & TP_MESSAGE_SLIP))
             tp_delivery_over(turn, status);
-        shard->gated =
-            TP_UNLIKELY(actor->type->gated) && tp_durable_of(actor) != NULL ? turn : NULL;
+        shard->gated = TP_UNLIKELY(actor->type->commits) && waits_for_commit(turn) ? turn : NULL;
         answer(turn, status);
         shard->gated = NULL;
     }
@@ -314,6 +321,9 @@ static troupe_status go_without(troupe_turn *turn)
 static troupe_status run_otherwise(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
+    const tp_slip *slip = tp_message_slip(turn->message);
+    if (slip != NULL && (slip->flags & TP_SLIP_ERRAND))
+        return tp_errand_run(turn, slip);
     /* A callback runs without a snapshot rather than never: should it panic, its actor restarts. */
     bool is_kept = keep_state(turn);
     if (turn->message->kind == TP_ANSWER)

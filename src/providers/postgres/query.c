@@ -129,7 +129,9 @@ static void take_loaded(troupe_store_op *op, const PGresult *rows, int row)
     op->found = tp_pg_u64(rows, row, 1);
     op->wake = tp_pg_u64(rows, row, 2);
     if (PQgetisnull(rows, row, 3) == 0) {
-        troupe_store_item item = {.kind = TROUPE_ROW_STATE, .value = tp_pg_bytes(rows, row, 3)};
+        troupe_store_item item = {.kind = TROUPE_ROW_STATE,
+            .time = tp_pg_u64(rows, row, 5),
+            .value = tp_pg_bytes(rows, row, 3)};
         op->status = troupe_store_add(op, &item);
     }
     if (op->status == TROUPE_OK && PQgetisnull(rows, row, 4) == 0)

@@ -201,7 +201,7 @@ static const char *const statements[TP_PG_STATEMENTS] = {
     [TP_PG_LOAD] =
         "SELECT i.place, a.version, a.wake, a.state, CASE WHEN a.has_rows THEN"
         " (SELECT ROW(array_agg(r.kind), array_agg(r.key), array_agg(r.value))"
-        "  FROM @.rows r WHERE r.id = a.id) END"
+        "  FROM @.rows r WHERE r.id = a.id) END, a.time"
         " FROM (SELECT unnest($1::bytea[]) AS id, generate_subscripts($1::bytea[], 1) AS place) i"
         " JOIN @.actors a ON a.id = i.id",
     [TP_PG_READ_EVENTS] = "SELECT position, time, name, payload FROM @.events"

@@ -109,7 +109,8 @@ static troupe_status decode_load(troupe_store_op *op, redisReply *const *parts)
     troupe_status status = TROUPE_OK;
     if (is_text(parts[1]))
         status = troupe_store_add(
-            op, &(troupe_store_item){.kind = TROUPE_ROW_STATE, .value = slice_of(parts[1])});
+            op, &(troupe_store_item){
+                    .kind = TROUPE_ROW_STATE, .time = found.time, .value = slice_of(parts[1])});
     return status == TROUPE_OK ? add_rows(op, parts[2]) : status;
 }
 
