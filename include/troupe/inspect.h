@@ -66,6 +66,7 @@ extern "C" {
     X(wakes, "sleeping actors activated because a reminder was due or their outbox not empty")    \
     X(busy_wakes, "sleeping actors that a later scan has to wake, because too many are waiting")  \
     X(dead_dropped, "dead letters dropped because their sender keeps 1,000 already")              \
+    X(pruned, "old snapshots taken away by retention")                                            \
     X(save_failures, "states that could not be saved: at a deactivation, or by a commit")         \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")

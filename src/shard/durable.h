@@ -208,6 +208,14 @@ void tp_reminder_over(troupe_turn *turn, const tp_slip *slip);
 /* A dead letter is sent once more, with a new number; its row goes. */
 TROUPE_CHECK troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead);
 
+/* lifecycle.c [in a turn, of types that save at deactivation]: stores these bytes, or with `erase`
+ * nothing, in place of what is stored. Parks. */
+TROUPE_CHECK troupe_status tp_lifecycle_replace(troupe_turn *turn, bool erase, troupe_slice bytes);
+
+/* prune.c: while the shard is made; after it has ended. */
+TROUPE_CHECK troupe_status tp_prune_start(tp_shard *shard);
+void tp_prune_stop(tp_shard *shard);
+
 /* errand.c: instead of a method; at the commit point of its turn; behind it. */
 troupe_status tp_errand_run(troupe_turn *turn, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_errand_ends(troupe_turn *turn, const tp_slip *slip);

@@ -230,7 +230,7 @@ static troupe_status create_parts(tp_shard *shard)
         }
         shard->incoming[i] = ring;
     }
-    return TROUPE_OK;
+    return tp_prune_start(shard);
 }
 
 static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
@@ -316,6 +316,7 @@ void tp_shard_destroy(tp_shard *shard)
     while (shard->table.newest.entries != NULL && tp_index_each(&shard->table, &cursor, &actor))
         tp_durable_abandon(shard, actor);
     tp_sleepers_destroy(shard);
+    tp_prune_stop(shard);
     tp_outside_blocks_deinit(shard);
     tp_mpring_deinit(&shard->calls, allocator);
     tp_lifecycle_abandon(shard);

@@ -51,6 +51,7 @@
 
 typedef struct tp_activation tp_activation;
 typedef struct tp_durable tp_durable;   /* durable.h */
+typedef struct tp_prune tp_prune;
 typedef struct tp_sleepers tp_sleepers; /* wake.c */
 
 /* What all shards of a node share; immutable after the start but for the parts marked [any]. */
@@ -459,6 +460,7 @@ struct tp_shard {
     uint64_t searches; /* for circles, that began here */
     tp_fifo commits;   /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
+    tp_prune *prune; /* of the first shard, if any type keeps snapshots */
     troupe_turn *gated; /* the turn whose answer is being made, if it goes through a gate */
     tp_fifo probes;     /* messages to oneself: one after the other, not one in the other */
 
@@ -641,9 +643,6 @@ void tp_keep_limits(tp_shard *shard); /* evicts while over max_actors or memory_
 void tp_idle_watch(tp_shard *shard, tp_activation *actor);
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
-/* [in a turn, of types that save at deactivation] Stores these bytes, or with `erase` nothing, in
- * place of what is stored. Parks. */
-TROUPE_CHECK troupe_status tp_lifecycle_replace(troupe_turn *turn, bool erase, troupe_slice bytes);
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);
 void tp_leave_all(tp_shard *shard); /* closing */
