@@ -58,8 +58,11 @@ tp_durable *tp_durable_get(tp_shard *shard, tp_activation *actor)
 
 bool tp_durable_is_quiet(const tp_durable *self)
 {
-    return self->under_way == NULL && self->pending == NULL && self->held == 0 && !self->reload &&
-           tp_fifo_is_empty(&self->later);
+    if (self->under_way != NULL || self->pending != NULL || self->held != 0)
+        return false;
+    if (!self->reload)
+        return tp_fifo_is_empty(&self->later);
+    return self->actor->phase == TP_NEW || self->actor->phase == TP_WAITING; /* it was reset */
 }
 
 static void drop_changes(tp_shard *shard, tp_commit *commit)
@@ -471,6 +474,7 @@ void tp_commits_flush(tp_shard *shard)
             tp_durable_break(shard, self->actor, TROUPE_NO_MEMORY, TROUPE_NOT_DONE,
                 "no memory for what it has to store");
             tp_durable_check(shard, self->actor);
+            tp_settle(shard, self->actor);
             continue;
         }
         if (wall == 0)
