@@ -660,7 +660,8 @@ typedef struct troupe_reminder {
     troupe_slice method;
     uint64_t due;    /* wall clock */
     uint64_t number; /* of that due time: 1 is the first since it was set */
-    uint64_t missed; /* of the one that fires: due times before this one that it stands for, too */
+    uint64_t missed; /* of the one that fires: later due times that have passed, too; it stands for
+                        them */
 } troupe_reminder;
 
 /* [turn] The reminders of this actor, as this turn has left them, in any order; borrowed during the

@@ -185,14 +185,16 @@ static uint64_t horizon(tp_shard *shard)
 void tp_wake_leaves(tp_shard *shard, tp_activation *actor)
 {
     tp_durable *self = tp_durable_of(actor);
-    if (self == NULL || !self->has_rows || !is_open(shard))
+    if (self == NULL || !self->has_rows)
         return;
     tp_moment_cancel(shard, &self->remind);
+    if (self->fenced || !is_open(shard))
+        return; /* another run of the node finds it */
     uint64_t wall = shard->env->wall(shard->env);
     uint64_t wait = self->again_wait > AGAIN_FIRST ? self->again_wait : AGAIN_FIRST;
     uint64_t due = tp_wake_of(self, wall + wait);
     if (self->reload)
-        due = wall + BUSY_PAUSE; /* what is stored may be due before what was known here */
+        due = wall + AGAIN_FIRST; /* what is stored may be due before what was known here */
     if (due == 0 || due > horizon(shard))
         return;
     whom of = {actor->type, actor->hash, tp_activation_partition(actor), tp_activation_key(actor)};

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reminders and waking where things go wrong: a store that fails by plan, nodes one after the other
+ * on one store, a wall clock that is set, an actor that saves seldom; and a driven node. All but
+ * the last in a world with virtual time.
+ */
+#include "tests/promises/scene.h"
+
+#include "base/alloc.h"
+#include "providers/table.h"
+#include "testkit/faulty_store.h"
+
+typedef struct bell {
+    uint64_t rings, missed, due;
+} bell;
+
+static troupe_status set(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char schedule[64];
+    snprintf(schedule, sizeof schedule, "%.*s", TROUPE_ARG(in));
+    TROUPE_TRY(troupe_remind(turn, "x", schedule, "ring", (troupe_slice){NULL, 0}, NULL));
+    return troupe_reply_bytes(turn, troupe_str("set"));
+}
+
+static troupe_status ring(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)in;
+    bell *self = state;
+    troupe_reminder now;
+    if (!troupe_turn_reminder(turn, &now))
+        return TROUPE_OK;
+    self->rings++;
+    self->missed += now.missed;
+    if (troupe_wall(turn) < now.due || now.due <= self->due)
+        self->rings += 1000000; /* early, or the same twice */
+    self->due = now.due;
+    return TROUPE_OK;
+}
+
+static void add_number(void *user, const troupe_reminder *reminder)
+{
+    *(uint64_t *)user = reminder->number;
+}
+
+static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
+{
+    (void)in;
+    const bell *self = state;
+    uint64_t next = 0;
+    troupe_reminders_each(turn, add_number, &next);
+    return troupe_reply_format(turn, "%llu rings, %llu missed, next #%llu",
+        (unsigned long long)self->rings, (unsigned long long)self->missed,
+        (unsigned long long)next);
+}
+
+static troupe_status bump(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)in;
+    bell *self = state;
+    self->rings++;
+    return troupe_reply_bytes(turn, troupe_str("more"));
+}
+
+static troupe_status quit(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    troupe_deactivate(turn);
+    return troupe_reply_bytes(turn, troupe_str("bye"));
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(set), TROUPE_METHOD(ring),
+    TROUPE_READ_METHOD(show), TROUPE_METHOD(bump), TROUPE_READ_METHOD_NAMED("peek", show),
+    TROUPE_METHOD(quit)};
+static const troupe_type bell_type = {TROUPE_TYPE("bell"), .state_size = sizeof(bell),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+static const troupe_type seldom_type = {TROUPE_TYPE("seldom"), .state_size = sizeof(bell),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_N, .snapshot_interval = 2};
+
+/* ---- a world with a store that outlives its nodes -----------------------------------------------
+ */
+
+typedef struct stand {
+    tp_world *world;
+    troupe_store *inner;
+    tp_faulty_store *store;
+    tp_env *env; /* of the node */
+    troupe_node *node;
+    uint64_t idle;
+} stand;
+
+static uint64_t no_time(void *context)
+{
+    (void)context;
+    return 1;
+}
+
+static void open_node(stand *self)
+{
+    char error[256] = "";
+    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .log = "off",
+        .idle = self->idle, .allocator = tp_world_allocator(self->world)};
+    self->env = tp_world_env(self->world);
+    troupe_status status = tp_node_open_on(self->env, true, tp_faulty_store_get(self->store),
+        &options, TROUPE_TYPES(&bell_type, &seldom_type), &self->node, error, sizeof error);
+    check_status(status, TROUPE_OK, error, __FILE__, __LINE__);
+}
+
+static void close_node(stand *self)
+{
+    troupe_node_close(self->node);
+    assert_int_equal(tp_world_live_blocks(self->world), 0);
+}
+
+static void stand_open(stand *self, uint64_t seed, uint64_t idle)
+{
+    const tp_world_options options = {.seed = seed, .hurry = 1024, .stuck = scene_is_stuck};
+    const troupe_store_host host = {
+        .size = sizeof host, .allocator = tp_allocator_system(), .now = no_time, .wall = no_time};
+    char error[256] = "";
+    *self = (stand){.world = tp_world_create(&options), .idle = idle};
+    assert_ok(tp_memory_provider.open(&host, "memory:", &self->inner, error, sizeof error));
+    self->store = tp_faulty_store_create(tp_allocator_system(), self->inner, seed);
+    open_node(self);
+}
+
+static void stand_close(stand *self)
+{
+    close_node(self);
+    tp_faulty_store_destroy(self->store);
+    self->inner->close(self->inner);
+    tp_world_destroy(self->world);
+}
+
+static void run(stand *self, uint64_t duration)
+{
+    uint64_t until = tp_world_now(self->world) + duration;
+    while (tp_world_step_until(self->world, until)) {
+    }
+}
+
+static void plan(stand *self, uint32_t chance)
+{
+    const tp_fault_plan wrong = {.chances = {[TP_FAULT_REFUSED] = chance,
+                                     [TP_FAULT_LOST] = chance,
+                                     [TP_FAULT_SILENT] = chance,
+                                     [TP_FAULT_LATE] = chance,
+                                     [TP_FAULT_TWICE] = chance}};
+    tp_faulty_store_plan(self->store, &wrong);
+}
+
+static void assert_shows(stand *self, const char *id, const char *text)
+{
+    heard got = ask(self->node, id, "show", "");
+    assert_heard(got, TROUPE_OK);
+    assert_string_equal(got.text, text);
+}
+
+static void a_reminder_whose_commit_fails_is_not_set(void **state)
+{
+    (void)state;
+    stand at;
+    stand_open(&at, 1, 0);
+    const tp_fault_plan next = {
+        .kinds = 1u << TROUPE_STORE_COMMIT, .at = 1, .fault = TP_FAULT_REFUSED};
+    tp_faulty_store_plan(at.store, &next);
+    heard got = ask(at.node, "bell/a", "set", "every 1s");
+    assert_status(got.status, TROUPE_UNAVAILABLE);
+    assert_int_equal(got.outcome, TROUPE_NOT_DONE);
+    run(&at, TROUPE_SECONDS(10));
+    assert_shows(&at, "bell/a", "0 rings, 0 missed, next #0");
+    stand_close(&at);
+}
+
+/* Whatever the store does: each due time once, or missed and told. */
+static void weather(uint64_t seed)
+{
+    stand at;
+    stand_open(&at, seed, TROUPE_MILLISECONDS(700));
+    assert_ok(ask(at.node, "bell/a", "set", "every 1s").status);
+    for (int i = 0; i < 4; i++) {
+        plan(&at, 60);
+        run(&at, TROUPE_SECONDS(20));
+        plan(&at, 0);
+        tp_faulty_store_land(at.store);
+        close_node(&at);
+        run(&at, TROUPE_SECONDS(3));
+        open_node(&at);
+    }
+    run(&at, TROUPE_SECONDS(90));
+    heard got = ask(at.node, "bell/a", "show", "");
+    assert_heard(got, TROUPE_OK);
+    unsigned long long rings = 0, missed = 0, next = 0;
+    assert_int_equal(
+        sscanf(got.text, "%llu rings, %llu missed, next #%llu", &rings, &missed, &next), 3);
+    if (rings + missed + 1 != next || next < 170 || rings < 80)
+        print_error("seed %llu: %s\n", (unsigned long long)seed, got.text);
+    assert_int_equal(rings + missed + 1, next);
+    assert_true(next >= 170);
+    assert_true(rings >= 80);
+    stand_close(&at);
+}
+
+static void each_due_time_fires_once_or_is_missed_whatever_the_store_does(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++)
+        weather(seed);
+}
+
+static void all_that_slept_through_a_stop_are_woken_in_pages(void **state)
+{
+    (void)state;
+    enum { ACTORS = 600 };
+    stand at;
+    stand_open(&at, 1, 0);
+    for (int i = 0; i < ACTORS; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "bell/%d", i);
+        assert_ok(ask(at.node, id, "set", i % 2 == 0 ? "in 1h" : "in 10h").status);
+    }
+    close_node(&at);
+    run(&at, TROUPE_HOURS(2));
+    open_node(&at);
+    run(&at, TROUPE_SECONDS(2));
+    assert_int_equal(stats_of(at.node).reminders, ACTORS / 2);
+    run(&at, TROUPE_HOURS(9));
+    assert_int_equal(stats_of(at.node).reminders, ACTORS);
+    assert_shows(&at, "bell/599", "1 rings, 0 missed, next #0");
+    stand_close(&at);
+}
+
+static uint64_t ahead;
+
+static uint64_t stepped_wall(tp_env *env)
+{
+    return env->now(env) + UINT64_C(1700000000000000000) + ahead;
+}
+
+static void a_wall_clock_that_is_set_is_noticed(void **state)
+{
+    (void)state;
+    stand at;
+    ahead = 0;
+    stand_open(&at, 1, 0);
+    at.env->wall = stepped_wall;
+    assert_ok(ask(at.node, "bell/forth", "set", "in 1h").status);
+    run(&at, TROUPE_SECONDS(5));
+    ahead = TROUPE_HOURS(1);
+    run(&at, TROUPE_SECONDS(61));
+    assert_shows(&at, "bell/forth", "1 rings, 0 missed, next #0");
+    assert_ok(ask(at.node, "bell/back", "set", "in 30m").status);
+    ahead = 0;
+    run(&at, TROUPE_MINUTES(60));
+    assert_shows(&at, "bell/back", "0 rings, 0 missed, next #1"); /* never early */
+    run(&at, TROUPE_MINUTES(31));
+    assert_shows(&at, "bell/back", "1 rings, 0 missed, next #0");
+    stand_close(&at);
+}
+
+static void an_actor_that_saves_seldom_keeps_its_state_and_its_reminder(void **state)
+{
+    (void)state;
+    stand at;
+    stand_open(&at, 1, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(ask(at.node, "seldom/a", "bump", "").status);
+        assert_ok(ask(at.node, "seldom/a", "quit", "").status);
+        run(&at, TROUPE_SECONDS(1));
+        assert_int_equal(stats_of(at.node).active, 0);
+    }
+    assert_ok(ask(at.node, "seldom/a", "set", "in 1m").status);
+    assert_ok(ask(at.node, "seldom/a", "bump", "").status);
+    assert_ok(ask(at.node, "seldom/a", "quit", "").status);
+    close_node(&at);
+    open_node(&at);
+    run(&at, TROUPE_SECONDS(70));
+    assert_int_equal(stats_of(at.node).wakes, 1);
+    assert_shows(&at, "seldom/a", "5 rings, 0 missed, next #0");
+    stand_close(&at);
+}
+
+/* ---- driven -------------------------------------------------------------------------------------
+ */
+
+static bool has_rung(void *user)
+{
+    return stats_of(user).reminders >= 3;
+}
+
+static void a_driven_node_fires_reminders_when_it_is_polled(void **state)
+{
+    (void)state;
+    troupe_node *node = NULL;
+    assert_ok(
+        troupe_node_open(&(troupe_node_options){TROUPE_NODE_OPTIONS, .driven = true, .log = "off"},
+            TROUPE_TYPES(&bell_type), &node));
+    assert_ok(ask(node, "bell/a", "set", "every 20ms").status);
+    uint64_t rest = troupe_node_poll(node, 0);
+    assert_true(rest <= TROUPE_MILLISECONDS(25));
+    assert_true(comes_true(has_rung, node)); /* which polls it */
+    troupe_node_close(node);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reminder_whose_commit_fails_is_not_set),
+        cmocka_unit_test(each_due_time_fires_once_or_is_missed_whatever_the_store_does),
+        cmocka_unit_test(all_that_slept_through_a_stop_are_woken_in_pages),
+        cmocka_unit_test(a_wall_clock_that_is_set_is_noticed),
+        cmocka_unit_test(an_actor_that_saves_seldom_keeps_its_state_and_its_reminder),
+        cmocka_unit_test(a_driven_node_fires_reminders_when_it_is_polled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
