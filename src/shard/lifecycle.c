@@ -13,6 +13,7 @@
  * 4. Hooks run as turns: nothing here runs user code by itself.
  */
 #include "shard/durable.h"
+#include "shard/wake.h"
 
 #include "schema/schema.h"
 #include "store/record.h"

@@ -7,6 +7,7 @@
  * The run queue is fair: an actor runs a bounded batch, then goes to the back.
  */
 #include "shard/durable.h"
+#include "shard/wake.h"
 
 #include "base/alloc.h"
 

@@ -10,6 +10,7 @@
  * 3. Reading a link never waits for writing one.
  */
 #include "shard/durable.h"
+#include "shard/wake.h"
 
 #define DRAIN_MAX 1024 /* per link and pass */
 

@@ -695,15 +695,6 @@ static inline void tp_alarm_cancel(tp_shard *shard, tp_alarm *alarm)
 }
 void tp_alarms_fire(tp_shard *shard);
 
-/* wake.c */
-TROUPE_CHECK troupe_status tp_sleepers_create(tp_shard *shard);
-void tp_sleepers_start(tp_shard *shard); /* the scans; before its runner starts */
-void tp_sleepers_destroy(tp_shard *shard);
-void tp_wake_arrived(tp_shard *shard, tp_message *message); /* of a scan; takes */
-/* The record goes, or becomes a new one: it is woken when it must be. */
-void tp_wake_leaves(tp_shard *shard, tp_activation *actor);
-/* A message that wakes, or reminds, found nobody: later again. Takes. */
-void tp_wake_failed(tp_shard *shard, tp_message *message, troupe_status status);
 void tp_timers_stop(tp_shard *shard, tp_activation *actor);
 void tp_tick_taken(tp_shard *shard, tp_message *tick); /* out of the mailbox */
 void tp_tick_begins(tp_shard *shard, tp_message *tick);

@@ -7,6 +7,7 @@
  * `jitter` per cent, so that many that failed together do not come back together.
  */
 #include "shard/shard.h"
+#include "shard/wake.h"
 
 static void restart(tp_shard *shard, tp_alarm *alarm)
 {

@@ -12,6 +12,7 @@
  * 3. Clean-ups run last registered first, before the reply leaves.
  */
 #include "shard/durable.h"
+#include "shard/wake.h"
 
 #include "base/text.h"
 

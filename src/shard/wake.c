@@ -18,6 +18,7 @@
  * Threads: the shard's own; the scan's operation is the store's while under way.
  */
 #include "shard/durable.h"
+#include "shard/wake.h"
 
 #include "base/alloc.h"
 
