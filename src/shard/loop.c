@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 
+#define RESTING        TROUPE_MILLISECONDS(1) /* stacks are given back so often */
 #define STARVING       TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
 #define TURNS_PER_PASS 256                    /* some 20 us of short turns */
 
@@ -159,6 +160,8 @@ static uint64_t step(tp_runner *runner)
         return shard->now + TROUPE_MICROSECONDS(20); /* the other side is busy: look again soon */
     tp_asks_rest(shard);
     uint64_t due = tp_wheel_next(&shard->wheel);
+    if (TP_UNLIKELY(tp_fibers_rest(shard)))
+        due = due < shard->now + RESTING ? due : shard->now + RESTING;
     if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
         due = due < shard->now + STARVING ? due : shard->now + STARVING;
     return due;

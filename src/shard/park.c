@@ -17,7 +17,9 @@
 
 #include <fenv.h>
 
-#define SPARES_KEPT  64
+#define SPARES_KEPT  64 /* by a shard that has nothing to do */
+#define SPARES_BUSY  4096
+#define SPARES_GIVEN 64 /* at a rest */
 #define PARKED_LINES 14 /* from the innermost frame up to the turn, in most methods */
 
 typedef struct spare {
@@ -217,8 +219,18 @@ void tp_fibers_feed(tp_shard *shard)
 
 static void trim_spares(tp_shard *shard)
 {
-    if (TP_UNLIKELY(shard->spare_count > SPARES_KEPT))
+    if (TP_UNLIKELY(shard->spare_count > SPARES_BUSY))
         give_spare(shard);
+}
+
+/* To make a stack costs more than to load a state on it, so what many waits at once have needed
+ * (loads, after a restart) stays until a while after. */
+bool tp_fibers_rest(tp_shard *shard)
+{
+    uint32_t kept = SPARES_KEPT + shard->parked_count;
+    for (int i = 0; i < SPARES_GIVEN && shard->spare_count > kept; i++)
+        give_spare(shard);
+    return shard->spare_count > kept;
 }
 
 void tp_resume(tp_shard *shard, troupe_turn *turn)

@@ -539,6 +539,7 @@ static inline void tp_count(tp_cell *cell)
 /* park.c */
 TROUPE_CHECK troupe_status tp_fibers_init(tp_shard *shard);
 void tp_fibers_feed(tp_shard *shard);
+bool tp_fibers_rest(tp_shard *shard); /* gives some spares back; true: more could be */
 bool tp_fibers_may_park(const tp_shard *shard);
 void tp_fibers_starve(tp_shard *shard, tp_activation *actor); /* it is run again when it may */
 void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
