@@ -29,7 +29,8 @@ struct tp_faulty_store {
     const troupe_allocator *allocator;
     tp_prng prng;
     tp_fault_plan plan;
-    uint64_t seen; /* operations of the plan's kinds */
+    uint64_t seen;   /* operations of the plan's kinds */
+    uint64_t writer; /* the newest that was opened */
     uint64_t counts[TP_FAULTS];
     late *late;
     size_t batch_size;
@@ -102,8 +103,13 @@ static late *late_create(tp_faulty_store *self, const troupe_store_op *op)
 static bool land(tp_faulty_store *self, late *landing)
 {
     troupe_store_op *list[] = {&landing->op};
+    uint64_t writer = landing->op.writer;
+    if (self->plan.any_writer)
+        landing->op.writer = self->writer;
     self->inner->run(self->inner, list, 1);
     bool done = landing->op.status == TROUPE_OK;
+    if (self->plan.landed != NULL)
+        self->plan.landed(self->plan.user, &landing->op, writer);
     troupe_store_release(&landing->op);
     tp_release(self->allocator, landing, landing->size);
     return done;
@@ -199,6 +205,8 @@ static tp_fault choose(tp_faulty_store *self, const troupe_store_op *op)
 static void run_one(tp_faulty_store *self, troupe_store_op *op)
 {
     tp_fault fault = choose(self, op);
+    if (op->kind == TROUPE_STORE_OPEN_WRITER)
+        self->writer = op->writer;
     if (fault == TP_FAULT_LATE && op->kind != TROUPE_STORE_COMMIT)
         fault = TP_FAULT_LOST;
     if (fault == TP_FAULT_TWICE && is_read(op))

@@ -40,6 +40,9 @@ typedef struct tp_fault_plan {
     /* Each group takes up to so long (ns), passed by `pause`: a sleep, or tp_world_advance. */
     uint64_t delay_most;
     void (*pause)(void *user, uint64_t duration);
+    /* Told of each late one that has landed, and which writer it had. */
+    void (*landed)(void *user, const troupe_store_op *op, uint64_t writer);
+    bool any_writer; /* a planted mistake: late ones land as if the writer's row were not checked */
     void *user;
 } tp_fault_plan;
 

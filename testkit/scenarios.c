@@ -3,7 +3,7 @@
  * The scenarios: which deeds are drawn, over which types, within which limits. Weights are
  * relative; a seed leaves out some acts and types of its scenario, so that rare mixtures come too.
  */
-#include "testkit/stage.h"
+#include "testkit/vault.h"
 
 #include <string.h>
 
@@ -18,6 +18,31 @@
         [TP_ACT_TIMER] = 3, [TP_ACT_UNTIMER] = 1, [TP_ACT_DEFER] = 3, [TP_ACT_ALLOC] = 2,          \
         [TP_ACT_REPLY] = 2, [TP_ACT_LEAVE] = 2, [TP_ACT_FAIL] = 2, [TP_ACT_ERROR] = 1,             \
         [TP_ACT_PANIC] = 1}
+
+static const tp_vault_scenario ledgers = {
+    .ops = {[TP_VAULT_ASK] = 60, [TP_VAULT_BURST] = 4, [TP_VAULT_AGAIN] = 10, [TP_VAULT_WAIT] = 8,
+        [TP_VAULT_DEACTIVATE] = 6},
+    .kinds = {[TP_VAULT_PUT] = 30, [TP_VAULT_FAIL] = 8, [TP_VAULT_SEND] = 14, [TP_VAULT_THEN] = 14,
+        [TP_VAULT_TELL] = 6, [TP_VAULT_MID] = 10, [TP_VAULT_SHOW] = 10, [TP_VAULT_PEEK] = 5},
+    .types = {6, 3, 3, 2, 1, 2}, .once = 5,
+    .delay_most = TROUPE_MILLISECONDS(5), .tight_actors = true};
+static const tp_vault_scenario crashes = {
+    .ops = {[TP_VAULT_ASK] = 60, [TP_VAULT_BURST] = 6, [TP_VAULT_AGAIN] = 10, [TP_VAULT_WAIT] = 5,
+        [TP_VAULT_DEACTIVATE] = 3, [TP_VAULT_CRASH] = 6},
+    .kinds = {[TP_VAULT_PUT] = 30, [TP_VAULT_FAIL] = 5, [TP_VAULT_SEND] = 14, [TP_VAULT_THEN] = 14,
+        [TP_VAULT_TELL] = 6, [TP_VAULT_MID] = 10, [TP_VAULT_SHOW] = 10, [TP_VAULT_PEEK] = 3},
+    .types = {6, 3, 3, 1, 1, 1}, .once = 6,
+    .faults = {[TP_FAULT_SILENT] = 100, [TP_FAULT_LATE] = 60},
+    .delay_most = TROUPE_MILLISECONDS(5)};
+static const tp_vault_scenario stores = {
+    .ops = {[TP_VAULT_ASK] = 60, [TP_VAULT_BURST] = 4, [TP_VAULT_AGAIN] = 10, [TP_VAULT_WAIT] = 5,
+        [TP_VAULT_DEACTIVATE] = 5, [TP_VAULT_OUTAGE] = 4, [TP_VAULT_CRASH] = 1},
+    .kinds = {[TP_VAULT_PUT] = 30, [TP_VAULT_FAIL] = 5, [TP_VAULT_SEND] = 14, [TP_VAULT_THEN] = 14,
+        [TP_VAULT_TELL] = 6, [TP_VAULT_MID] = 8, [TP_VAULT_SHOW] = 8, [TP_VAULT_PEEK] = 3},
+    .types = {6, 3, 3, 1, 1, 1}, .once = 6,
+    .faults = {[TP_FAULT_REFUSED] = 120, [TP_FAULT_LOST] = 120, [TP_FAULT_SILENT] = 120,
+        [TP_FAULT_LATE] = 120, [TP_FAULT_TWICE] = 120},
+    .delay_most = TROUPE_MILLISECONDS(40), .tight_actors = true};
 
 static const tp_scenario scenarios[] = {
     {.name = "mixed", .about = "a little of everything", .share = 20, .ops = USUAL_OPS,
@@ -88,6 +113,12 @@ static const tp_scenario scenarios[] = {
     {.name = "scarce", .about = "allocations fail", .share = 8, .ops = USUAL_OPS,
         .acts = USUAL_ACTS,
         .types = EVERY_TYPE, .actors_most = 16, .effects = 2000, .memory_fails = true},
+    {.name = "ledgers", .about = "actors that commit every turn, calls once, outboxes",
+        .share = 0, .effects = 2000, .vault = &ledgers},
+    {.name = "crashes", .about = "the same, and the node is killed again and again",
+        .share = 0, .effects = 2000, .vault = &crashes},
+    {.name = "stores", .about = "the same on stores that refuse, lose, are late and say nothing",
+        .share = 0, .effects = 2000, .vault = &stores},
 };
 /* clang-format on */
 

@@ -6,6 +6,7 @@
  * Threads: one.
  */
 #include "testkit/seeds_inside.h"
+#include "testkit/vault.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -106,7 +107,10 @@ static void run_scenario(
     tp_seed_page *page = given->user;
     options.scenario = subject != NULL ? subject : tp_scenario_draw(given->seed);
     snprintf(page->crashed, sizeof page->crashed, "%s", options.scenario->name);
-    tp_stage_run(&options, ret_result);
+    if (options.scenario->vault != NULL)
+        tp_vault_run(&options, ret_result);
+    else
+        tp_stage_run(&options, ret_result);
 }
 
 bool tp_subject_scenario(const char *name, tp_subject *ret_subject)

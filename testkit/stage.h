@@ -204,6 +204,7 @@ typedef struct tp_scenario {
     bool closes; /* in the middle */
     bool stormy; /* bursts of several at once, shards that pause often and long */
     bool memory_fails;
+    const struct tp_vault_scenario *vault; /* not NULL: vault.h runs it, with fields of its own */
 } tp_scenario;
 
 /* In tp_scenarios; NULL: no such. */

@@ -303,6 +303,36 @@ void tp_world_cancel(tp_world *world, tp_world_event *event)
     event->is_set = false;
 }
 
+void tp_world_step_runner(tp_world *world, uint32_t number)
+{
+    TP_ASSERT(world->running == NULL);
+    for (uint32_t i = 0; i < world->seat_count; i++)
+        if (world->seats[i]->runner->number == number && !world->seats[i]->done) {
+            run_seat(world, world->seats[i]);
+            return;
+        }
+}
+
+static void drop_jobs(tp_world *world)
+{
+    while (world->jobs != NULL) {
+        world_job *job = world->jobs;
+        world->jobs = job->next;
+        free(job);
+    }
+    world->job_count = 0;
+}
+
+void tp_world_crash(tp_world *world)
+{
+    TP_ASSERT(world->running == NULL);
+    for (uint32_t i = 0; i < world->seat_count; i++)
+        free(world->seats[i]);
+    world->seat_count = 0;
+    drop_jobs(world);
+    tp_world_memory_drop(world);
+}
+
 /* ---- env.h ----------------------------------------------------------------------------------- */
 
 static tp_world *world_of(tp_env *env)
@@ -531,11 +561,7 @@ void tp_world_destroy(tp_world *world)
         return;
     for (uint32_t i = 0; i < world->seat_count; i++)
         free(world->seats[i]);
-    while (world->jobs != NULL) {
-        world_job *job = world->jobs;
-        world->jobs = job->next;
-        free(job);
-    }
+    drop_jobs(world);
     while (world->envs != NULL) {
         world_env *env = world->envs;
         world->envs = env->next;

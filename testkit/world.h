@@ -101,6 +101,13 @@ struct tp_world_event {
 void tp_world_at(tp_world *world, tp_world_event *event, uint64_t due);
 void tp_world_cancel(tp_world *world, tp_world_event *event);
 
+/* One step of that runner alone, whatever else is due; nothing if it is not due. */
+void tp_world_step_runner(tp_world *world, uint32_t number);
+/* [outside of steps] Every node of the world is gone, as processes are that were killed: runners,
+ * jobs, and all memory of the world's allocator, none of which may be touched again. Events stay.
+ * What a node has beside that (its fibers' stacks) the caller gives back before. */
+void tp_world_crash(tp_world *world);
+
 uint64_t tp_world_hash(const tp_world *world);
 uint64_t tp_world_effects(const tp_world *world);
 uint64_t tp_world_steps(const tp_world *world);

@@ -35,6 +35,8 @@ typedef struct world_env {
     struct world_env *next;
 } world_env;
 
+typedef struct world_block world_block;
+
 typedef struct world_memory {
     troupe_allocator allocator;
     tp_prng prng;
@@ -42,7 +44,8 @@ typedef struct world_memory {
     uint64_t allocations, failed;
     uint32_t chance;
     uint64_t first, count;
-    void *kept[WORLD_KEPT]; /* released, and not yet the system's again */
+    world_block *out;
+    world_block *kept[WORLD_KEPT]; /* released, and not yet the system's again */
     uint32_t kept_at;
 } world_memory;
 
@@ -74,5 +77,6 @@ struct tp_world {
 
 void tp_world_memory_init(tp_world *world);
 void tp_world_memory_deinit(tp_world *world);
+void tp_world_memory_drop(tp_world *world);
 
 #endif

@@ -26,18 +26,46 @@ static bool fails(world_memory *memory)
     return planned;
 }
 
+/* Before each block: all that are out are in a ring, so that a crash can drop them. */
+struct world_block {
+    _Alignas(16) struct world_block *next;
+    struct world_block *previous;
+    size_t size;
+};
+
+static void put_in(world_memory *memory, world_block *block)
+{
+    block->next = memory->out;
+    block->previous = NULL;
+    if (memory->out != NULL)
+        memory->out->previous = block;
+    memory->out = block;
+}
+
+static void take_out(world_memory *memory, world_block *block)
+{
+    if (block->next != NULL)
+        block->next->previous = block->previous;
+    if (block->previous != NULL)
+        block->previous->next = block->next;
+    else
+        memory->out = block->next;
+}
+
 static void *allocate(void *context, size_t size)
 {
     world_memory *memory = context;
     if (fails(memory))
         return NULL;
-    void *block = malloc(size);
+    world_block *block = malloc(sizeof *block + size);
     if (block == NULL)
         return NULL;
-    memset(block, FRESH, size < JUNK_MOST ? size : JUNK_MOST);
+    block->size = size;
+    put_in(memory, block);
+    memset(block + 1, FRESH, size < JUNK_MOST ? size : JUNK_MOST);
     memory->blocks++;
     memory->bytes += size;
-    return block;
+    return block + 1;
 }
 
 static void *reallocate(void *context, void *block, size_t old_size, size_t new_size)
@@ -45,23 +73,43 @@ static void *reallocate(void *context, void *block, size_t old_size, size_t new_
     world_memory *memory = context;
     if (fails(memory))
         return NULL;
-    void *grown = realloc(block, new_size);
+    if (block == NULL)
+        return allocate(context, new_size);
+    world_block *old = (world_block *)block - 1;
+    take_out(memory, old);
+    world_block *grown = realloc(old, sizeof *grown + new_size);
+    if (grown != NULL)
+        grown->size = new_size;
+    put_in(memory, grown != NULL ? grown : old);
     if (grown == NULL)
         return NULL;
     memory->bytes += new_size - old_size;
-    return grown;
+    return grown + 1;
 }
 
-static void release(void *context, void *block, size_t size)
+static void release(void *context, void *given, size_t size)
 {
     world_memory *memory = context;
+    world_block *block = (world_block *)given - 1;
     TP_ASSERT(memory->blocks != 0 && memory->bytes >= size);
+    take_out(memory, block);
     memory->blocks--;
     memory->bytes -= size;
-    memset(block, GONE, size < JUNK_MOST ? size : JUNK_MOST);
+    memset(given, GONE, size < JUNK_MOST ? size : JUNK_MOST);
     uint32_t at = memory->kept_at++ % WORLD_KEPT;
     free(memory->kept[at]);
     memory->kept[at] = block;
+}
+
+void tp_world_memory_drop(tp_world *world)
+{
+    world_memory *memory = &world->memory;
+    while (memory->out != NULL) {
+        world_block *block = memory->out;
+        memory->out = block->next;
+        free(block);
+    }
+    memory->blocks = memory->bytes = 0;
 }
 
 void tp_world_memory_deinit(tp_world *world)

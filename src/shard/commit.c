@@ -584,6 +584,10 @@ static void answered(tp_shard *shard, tp_inbound *inbound)
         status = TROUPE_OK;
     }
     bool is_final = status == TROUPE_OK || status == TROUPE_CONFLICT || status == TROUPE_CLOSED;
+    if (status == TROUPE_CONFLICT && TP_MUTANT(shard, TP_MUTANT_CONFLICT_DONE))
+        status = TROUPE_OK;
+    if (status == TROUPE_UNKNOWN && TP_MUTANT(shard, TP_MUTANT_UNKNOWN_FAILS))
+        status = TROUPE_UNAVAILABLE;
     if (status == TROUPE_UNKNOWN || (self->unknown && !is_final)) {
         resolve(shard, commit);
         tp_durable_check(shard, actor);
@@ -637,6 +641,7 @@ void tp_durable_check(tp_shard *shard, tp_activation *actor)
     if (TP_UNLIKELY(self->reload) && still && actor->phase == TP_HALTED) {
         TP_MARK(shard, "loaded again");
         tp_activation_reset(shard, actor);
+        (void)tp_commits_are_over(shard, actor); /* what it held is not what is stored */
         if (tp_fifo_is_empty(&actor->mailbox))
             actor->flags |= TP_STOPPING;
     }

@@ -21,6 +21,10 @@ bool tp_delivery_begins(tp_shard *shard, tp_activation *actor, tp_message *messa
     }
     if (slip->flags & TP_SLIP_REMIND)
         return tp_reminder_begins(shard, actor, message, slip);
+    if (message->kind == TP_ACKED) {
+        tp_outbox_ack_begins(shard, actor, message);
+        return false;
+    }
     if (slip->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE))
         return tp_outbox_begins(shard, actor, message, slip);
     if (!(slip->flags & TP_SLIP_ONCE))

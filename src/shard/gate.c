@@ -25,7 +25,7 @@ static void leave(tp_shard *shard, const held *entry)
         tp_reply_leave(shard, entry->to, entry->message);
         TP_MARK(shard, "reply left");
     } else if (entry->message->kind == TP_ACKED) {
-        tp_send_control(shard, entry->to, entry->message);
+        tp_outbox_ack(shard, entry->to, entry->message);
         TP_MARK(shard, "acknowledgement left");
     } else {
         bool kept = entry->message->flags & TP_MESSAGE_SLIP;
@@ -43,7 +43,7 @@ troupe_status tp_gate_hold(troupe_turn *turn, uint32_t to, tp_message *message)
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
     }
-    *entry = (held){.message = message, .to = to, .parted = turn->parked_once};
+    *entry = (held){.message = message, .to = to, .parted = turn->parted};
     tp_fifo_push_back(&turn->held, &entry->node);
     return TROUPE_OK;
 }
@@ -103,7 +103,7 @@ void tp_gate_reply(troupe_turn *turn, uint32_t to, tp_message *reply)
 {
     tp_shard *shard = turn->shard;
     shard->gated = NULL; /* what else ends by this is not an output of this turn */
-    tp_gate_push(shard, tp_durable_of(turn->actor), to, reply, turn->parked_once);
+    tp_gate_push(shard, tp_durable_of(turn->actor), to, reply, turn->parted);
 }
 
 void tp_gate_open(tp_shard *shard, tp_durable *self)
@@ -114,9 +114,9 @@ void tp_gate_open(tp_shard *shard, tp_durable *self)
             return;
         TP_MARK(shard, "gate opens");
         tp_fifo_pop_front(&self->gate);
-        self->held--;
         held *entry = TP_CONTAINER(node, held, node);
         leave(shard, entry);
+        self->held--; /* until here it keeps the actor: what leaves may make room for another */
         tp_pool_give(&shard->pool, entry);
     }
 }

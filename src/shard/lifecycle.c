@@ -150,6 +150,7 @@ static troupe_status store(troupe_turn *turn, storing *self)
     self->op.id = tp_activation_id(actor);
     self->op.allocator = shard->shared->allocator;
     self->op.done = storing_done;
+    self->op.next = NULL; /* of the last time */
     troupe_status status = tp_park_reserve(turn);
     if (status != TROUPE_OK)
         return status;

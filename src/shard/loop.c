@@ -110,7 +110,8 @@ void tp_loop_turns(tp_shard *shard)
 static bool has_turns(const tp_shard *shard)
 {
     return !tp_fifo_is_empty(&shard->ready) || !tp_fifo_is_empty(&shard->run_queue) ||
-           !tp_fifo_is_empty(&shard->yielded) || shard->arrival_count != 0;
+           !tp_fifo_is_empty(&shard->yielded) || shard->arrival_count != 0 ||
+           !tp_fifo_is_empty(&shard->acks);
 }
 
 static bool has_arrivals(tp_runner *runner)
@@ -137,6 +138,7 @@ static uint64_t step(tp_runner *runner)
     bool more = tp_inbox_drain(shard);
     more |= tp_links_drain(shard);
     tp_alarms_fire(shard);
+    tp_outbox_acks_drain(shard);
     if (TP_UNLIKELY(closing >= TP_HURRYING))
         tp_leave_all(shard);
     end_yields(shard);

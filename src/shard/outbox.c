@@ -27,6 +27,7 @@
 
 #define AGAIN_FIRST  TROUPE_SECONDS(1) /* until what is not acknowledged is sent again */
 #define AGAIN_CAP    TROUPE_SECONDS(30)
+#define BURIAL       TROUPE_MILLISECONDS(5)
 #define OUTBOX_LIFE  TROUPE_HOURS(24 * 14)
 #define SENDER_LIFE  TROUPE_HOURS(24 * 30)
 #define SEND_AT_ONCE 256
@@ -173,6 +174,7 @@ static tp_message *make(
 
 static void bury(
     tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason, troupe_slice words);
+static void send_again(tp_shard *shard, tp_alarm *alarm);
 
 /* Into the gate, behind what was sent before; on its way at once if all is durable. */
 void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry)
@@ -195,6 +197,14 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
         tp_alarm_set(shard, alarm, shard->now + AGAIN_FIRST, send_again);
         return;
     }
+    /* A target that has taken a later message takes the one that it refused for handled, should a
+     * crash bring that back: those behind a dead letter wait until it is durable. */
+    self->buries =
+        self->buries && !(tp_fifo_is_empty(&self->later) && self->durable == self->begun);
+    if (self->buries) {
+        tp_alarm_set(shard, alarm, shard->now + BURIAL, send_again);
+        return;
+    }
     uint64_t wall = shard->env->wall(shard->env);
     uint32_t sent = 0;
     tp_entry *next;
@@ -207,12 +217,14 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
             continue; /* handled, or not durable yet: it waits in the gate */
         if (entry->row.outbox.expires != 0 && entry->row.outbox.expires <= wall) {
             bury(shard, self, entry, TROUPE_EXPIRED, troupe_str("its time was over"));
-            continue;
+            return;
         }
         troupe_status refused = TROUPE_OK;
         tp_message *message = make(shard, self, entry, &refused);
-        if (refused != TROUPE_OK)
+        if (refused != TROUPE_OK) {
             bury(shard, self, entry, refused, troupe_str(troupe_status_text(refused)));
+            return;
+        }
         if (message == NULL)
             continue;
         uint32_t to = tp_hash_shard(message->hash, shard->shared->shard_count);
@@ -270,6 +282,10 @@ static void bury(
     }
     tp_rows_add(shard, self, &row, entry->key);
     tp_rows_retire(shard, self, entry);
+    self->buries = true;
+    self->again_wait = AGAIN_FIRST / 2; /* those behind it were not taken before it */
+    tp_alarm_cancel(shard, &self->again);
+    tp_alarm_set(shard, &self->again, tp_time_after(shard->now, BURIAL), send_again);
 }
 
 static void answer_here(tp_shard *shard, tp_durable *self, const tp_entry *entry,
@@ -299,15 +315,13 @@ static void answer_here(tp_shard *shard, tp_durable *self, const tp_entry *entry
         tp_accept_at(shard, self->actor, message); /* else it is sent again, and answered again */
 }
 
-void tp_outbox_acked(tp_shard *shard, tp_message *acked)
+void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked)
 {
     const tp_slip *slip = tp_message_slip(acked);
-    tp_activation *actor = tp_activation_find(
-        shard, acked->type, acked->hash, tp_message_partition(acked), tp_message_key(acked));
-    tp_durable *self = actor != NULL ? tp_durable_of(actor) : NULL;
+    tp_durable *self = tp_durable_of(actor);
     char key[TP_ROW_NUMBER_BYTES];
     tp_row_number_key(slip->number, key);
-    tp_entry *entry = self != NULL && !self->reload
+    tp_entry *entry = self != NULL
                           ? tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key})
                           : NULL;
     if (entry != NULL && !entry->retired) {
@@ -321,6 +335,34 @@ void tp_outbox_acked(tp_shard *shard, tp_message *acked)
         TP_MARK(shard, "outbox acknowledged");
     }
     tp_pool_give(&shard->pool, acked);
+}
+
+/* A sender that is not there is activated for it: else one that is always sent away before the
+ * acknowledgement comes would send for ever. */
+void tp_outbox_acked(tp_shard *shard, tp_message *acked)
+{
+    tp_activation *actor = tp_activation_find(
+        shard, acked->type, acked->hash, tp_message_partition(acked), tp_message_key(acked));
+    if (actor == NULL || actor->phase != TP_ACTIVE) {
+        TP_MARK(shard, "acknowledged while away");
+        tp_accept(shard, acked);
+        return;
+    }
+    tp_outbox_ack_begins(shard, actor, acked);
+}
+
+void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked)
+{
+    if (to == shard->number)
+        tp_fifo_push_back(&shard->acks, &acked->node); /* it may make room: not inside of a turn */
+    else
+        tp_send_control(shard, to, acked);
+}
+
+void tp_outbox_acks_drain(tp_shard *shard)
+{
+    for (tp_fifo_node *node; (node = tp_fifo_pop_front(&shard->acks)) != NULL;)
+        tp_outbox_acked(shard, tp_message_of(node));
 }
 
 /* ---- the target's side ---------------------------------------------------------------------- */
@@ -340,11 +382,34 @@ static void acknowledge(tp_shard *shard, tp_activation *actor, const tp_message 
         return; /* the message comes again */
     uint32_t to = tp_hash_shard(acked->hash, shard->shared->shard_count);
     tp_durable *self = tp_durable_of(actor);
-    if (self != NULL && actor->type->gated) {
+    bool early = TP_MUTANT(shard, TP_MUTANT_ACK_EARLY);
+    if (self != NULL && actor->type->gated && !early) {
         tp_gate_push(shard, self, to, acked, false);
     } else {
-        tp_send_control(shard, to, acked);
+        tp_outbox_ack(shard, to, acked);
     }
+}
+
+/* Of a type that lets others in while a turn of it is parked. */
+static bool is_running(const tp_activation *actor, const tp_message *message, const tp_slip *slip)
+{
+    for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
+        const tp_slip *other = turn->message != NULL ? tp_message_slip(turn->message) : NULL;
+        if (other != NULL && (other->flags & TP_SLIP_OUTBOX) &&
+            tp_row_number_compare(other->number, slip->number) == 0 &&
+            troupe_id_equal(tp_message_caller(turn->message), tp_message_caller(message)))
+            return true;
+    }
+    return false;
+}
+
+/* A failure that did nothing and may pass: the message is not acknowledged, and comes again. */
+static bool may_pass(const troupe_turn *turn, troupe_status status)
+{
+    if (status == TROUPE_OK || tp_turn_outcome(turn) != TROUPE_NOT_DONE)
+        return false;
+    troupe_kind kind = troupe_status_kind(status);
+    return kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE;
 }
 
 bool tp_outbox_begins(
@@ -368,8 +433,13 @@ bool tp_outbox_begins(
     size_t size = tp_row_sender_key(tp_message_caller(message), name);
     const tp_entry *seen = tp_rows_find(self, TROUPE_ROW_SENDER, (troupe_slice){name, size});
     tp_row_number last = seen != NULL ? seen->row.sender.last : (tp_row_number){0, 0};
+    if (is_running(actor, message, slip)) {
+        TP_MARK(shard, "outbox message came again while it runs");
+        tp_pool_give(&shard->pool, message); /* the end of its turn acknowledges it */
+        return false;
+    }
     bool is_new = tp_row_number_compare(slip->number, last) > 0;
-    if (!is_new && !TP_MUTANT(shard, TP_MUTANT_RUN_TWICE)) {
+    if (!is_new && !TP_MUTANT(shard, TP_MUTANT_NO_DEDUP)) {
         TP_MARK(shard, "outbox message came again");
         tp_slip told = {.flags = TP_SLIP_OUTBOX, .number = slip->number};
         acknowledge(shard, actor, message, &told, (troupe_slice){NULL, 0});
@@ -422,7 +492,12 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
         tp_row_number_key(slip->number, key);
         return tp_rows_remove(turn, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
     }
-    if (!turn->actor->type->gated)
+    if (!turn->actor->type->gated || may_pass(turn, status))
+        return TROUPE_OK;
+    /* A tell that was refused and did nothing may be refused again: that it was is known for sure
+     * once its sender has it, and not before. */
+    bool refused = status != TROUPE_OK && tp_turn_outcome(turn) == TROUPE_NOT_DONE;
+    if (refused && !(slip->flags & TP_SLIP_THEN))
         return TROUPE_OK;
     forget_silent(turn->shard, tp_durable_of(turn->actor));
     char name[TP_ROW_KEY_MAX];
@@ -435,7 +510,7 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
 
 void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status)
 {
-    if (slip->flags & TP_SLIP_HERE)
+    if ((slip->flags & TP_SLIP_HERE) || may_pass(turn, status))
         return;
     tp_shard *shard = turn->shard;
     tp_slip told = {.flags = TP_SLIP_OUTBOX,

@@ -115,11 +115,15 @@ static inline bool is_point(const troupe_turn *turn, tp_wait wait)
 /* [parked] What the turn changed so far goes to the store, what it sent to the gate. */
 static void commit(troupe_turn *turn)
 {
+    const tp_durable *self = tp_durable_of(turn->actor);
+    uint64_t begun = self != NULL ? self->begun : 0;
     troupe_status status = tp_delivery_parks(turn);
     if (status == TROUPE_OK)
         status = tp_commit_point(turn, true);
-    if (status == TROUPE_OK)
+    if (status == TROUPE_OK) {
+        turn->parted = turn->parted || (self != NULL && self->begun != begun);
         return;
+    }
     tp_commit_drop(turn);
     tp_durable_break(turn->shard, turn->actor, status, TROUPE_NOT_DONE,
         "its state cannot be stored now; try again later");

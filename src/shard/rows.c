@@ -74,6 +74,7 @@ void tp_rows_clear(tp_shard *shard, tp_durable *self)
         tp_entry_release(shard, TP_CONTAINER(node, tp_entry, node));
     tp_alarm_cancel(shard, &self->lazy);
     tp_alarm_cancel(shard, &self->again);
+    self->buries = false;
     tp_moment_cancel(shard, &self->remind);
     if (!self->has_rows)
         return;

@@ -241,6 +241,7 @@ struct troupe_turn {
         void *before; /* snapshot of the state, or NULL */
         tp_wait wait;
         bool has_sent; /* asks or tells: a failure cannot take them back */
+        bool parted;   /* a part of it was committed in its middle */
         union {        /* what its end must look at; `special` is 0 in most turns */
             struct {
                 bool failed; /* troupe_fail was called */
@@ -461,6 +462,7 @@ struct tp_shard {
     tp_fifo commits;   /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
     tp_prune *prune; /* of the first shard, if any type keeps snapshots */
+    tp_fifo acks; /* acknowledgements of outbox messages to actors of this shard */
     troupe_turn *gated; /* the turn whose answer is being made, if it goes through a gate */
     tp_fifo probes;     /* messages to oneself: one after the other, not one in the other */
 
@@ -743,53 +745,7 @@ bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64
 void tp_inspect_parked(
     tp_shard *shard, const troupe_id *id, troupe_parked_visit *visit, void *user);
 
-/* The world may look, choose, trace: no-ops in the real one. */
-#define TP_MARK(shard, situation)                          \
-    do {                                                   \
-        if (TP_UNLIKELY((shard)->simulated))               \
-            (shard)->env->mark((shard)->env, (situation)); \
-    } while (0)
-#define TP_TRACE(shard, what, detail)                                                \
-    do {                                                                             \
-        if (TP_UNLIKELY((shard)->simulated))                                         \
-            (shard)->env->trace((shard)->env, (uint32_t)(what), (uint64_t)(detail)); \
-    } while (0)
-#define TP_MUTANT(shard, bit) \
-    (TP_UNLIKELY((shard)->simulated) && (((shard)->env->mutants >> (bit)) & 1))
-
-/* What is folded into a world's trace hash. */
-enum tp_trace {
-    TP_TRACE_TURN = 1,
-    TP_TRACE_END,
-    TP_TRACE_ARRIVE,
-    TP_TRACE_PARK,
-    TP_TRACE_RESUME,
-    TP_TRACE_LEAVE,
-    TP_TRACE_REPLY,
-    TP_TRACE_ALARM
-};
-
-/* Planted mistakes: each must be seen by a seed (testkit). */
-enum tp_mutant {
-    TP_MUTANT_LOST_REPLY,     /* now and then a reply is dropped */
-    TP_MUTANT_DOUBLE_TURN,    /* a second turn may start while one is parked */
-    TP_MUTANT_OVERTAKE,       /* requests go ahead of those that arrived before them */
-    TP_MUTANT_NO_RESTORE,     /* a failed turn keeps its bytes */
-    TP_MUTANT_STALE_SLOT,     /* generations of slots are not compared */
-    TP_MUTANT_NO_SAVE,        /* a state is dropped at eviction */
-    TP_MUTANT_FREE_EARLY,     /* messages that came during deactivation are lost */
-    TP_MUTANT_ONE_ROUND,      /* a probe's first closing is believed */
-    TP_MUTANT_NO_PROBE,       /* cycles are not looked for */
-    TP_MUTANT_START_EXPIRED,  /* work whose caller gave up is started */
-    TP_MUTANT_DROP_FULL,      /* messages past the mailbox limit are dropped in silence */
-    TP_MUTANT_DOUBLE_REPLY,   /* an ask that timed out is answered again */
-    TP_MUTANT_FORGET_WAITING, /* the overflow of a link is not sent */
-    TP_MUTANT_NO_BACKOFF,     /* a restart comes at once */
-    TP_MUTANT_CANCEL_RUNS,    /* a withdrawn message runs all the same */
-    TP_MUTANT_RUN_TWICE,      /* a call that is to happen once runs again */
-    TP_MUTANT_NO_GATE,        /* a reply leaves before what it rests on is durable */
-    TP_MUTANT_COUNT
-};
+#include "shard/watched.h"
 
 #include "shard/quick.h"
 

@@ -173,7 +173,8 @@ troupe_outcome tp_turn_outcome(const troupe_turn *turn)
     const tp_type *type = turn->actor->type;
     bool wrote = !turn->read_only && type->is.state_size != 0 && !type->restores &&
                  !type->gated; /* whose last commit is loaded again */
-    return turn->parked_once || turn->has_sent || wrote ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
+    bool parted = type->gated ? turn->parted : turn->parked_once;
+    return parted || turn->has_sent || wrote ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
 }
 
 /* The answer of an ask that ends with this status. The staged reply is used if it says so. */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a simulated world sees of a shard beyond its env: named situations, the trace, and planted
+ * mistakes. Part of shard.h, which includes it.
+ *
+ * Threads: the shard's own.
+ */
+#ifndef TP_SHARD_WATCHED_H
+#define TP_SHARD_WATCHED_H
+
+/* The world may look, choose, trace: no-ops in the real one. */
+#define TP_MARK(shard, situation)                          \
+    do {                                                   \
+        if (TP_UNLIKELY((shard)->simulated))               \
+            (shard)->env->mark((shard)->env, (situation)); \
+    } while (0)
+#define TP_TRACE(shard, what, detail)                                                \
+    do {                                                                             \
+        if (TP_UNLIKELY((shard)->simulated))                                         \
+            (shard)->env->trace((shard)->env, (uint32_t)(what), (uint64_t)(detail)); \
+    } while (0)
+#define TP_MUTANT(shard, bit) \
+    (TP_UNLIKELY((shard)->simulated) && (((shard)->env->mutants >> (bit)) & 1))
+
+/* What is folded into a world's trace hash. */
+enum tp_trace {
+    TP_TRACE_TURN = 1,
+    TP_TRACE_END,
+    TP_TRACE_ARRIVE,
+    TP_TRACE_PARK,
+    TP_TRACE_RESUME,
+    TP_TRACE_LEAVE,
+    TP_TRACE_REPLY,
+    TP_TRACE_ALARM
+};
+
+/* Planted mistakes: each must be seen by a seed (testkit). */
+enum tp_mutant {
+    TP_MUTANT_LOST_REPLY,     /* now and then a reply is dropped */
+    TP_MUTANT_DOUBLE_TURN,    /* a second turn may start while one is parked */
+    TP_MUTANT_OVERTAKE,       /* requests go ahead of those that arrived before them */
+    TP_MUTANT_NO_RESTORE,     /* a failed turn keeps its bytes */
+    TP_MUTANT_STALE_SLOT,     /* generations of slots are not compared */
+    TP_MUTANT_NO_SAVE,        /* a state is dropped at eviction */
+    TP_MUTANT_FREE_EARLY,     /* messages that came during deactivation are lost */
+    TP_MUTANT_ONE_ROUND,      /* a probe's first closing is believed */
+    TP_MUTANT_NO_PROBE,       /* cycles are not looked for */
+    TP_MUTANT_START_EXPIRED,  /* work whose caller gave up is started */
+    TP_MUTANT_DROP_FULL,      /* messages past the mailbox limit are dropped in silence */
+    TP_MUTANT_DOUBLE_REPLY,   /* an ask that timed out is answered again */
+    TP_MUTANT_FORGET_WAITING, /* the overflow of a link is not sent */
+    TP_MUTANT_NO_BACKOFF,     /* a restart comes at once */
+    TP_MUTANT_CANCEL_RUNS,    /* a withdrawn message runs all the same */
+    TP_MUTANT_RUN_TWICE,      /* a call that is to happen once runs again */
+    TP_MUTANT_NO_GATE,        /* a reply leaves before what it rests on is durable */
+    TP_MUTANT_ANY_WRITER,     /* the store lets commits of closed writers in (testkit/vault.c) */
+    TP_MUTANT_UNKNOWN_FAILS,  /* a commit of unknown outcome is taken for one that failed */
+    TP_MUTANT_CONFLICT_DONE,  /* any conflict is taken for an own commit that was done */
+    TP_MUTANT_ACK_EARLY,      /* an outbox message is acknowledged before it is durable */
+    TP_MUTANT_NO_DEDUP,       /* an outbox message that comes again runs again */
+    TP_MUTANT_COUNT
+};
+
+#endif
