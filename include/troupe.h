@@ -572,6 +572,33 @@ typedef void troupe_turn_done(
 TROUPE_API TROUPE_CHECK troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id,
     const char *method, troupe_slice payload, const troupe_call_options *options,
     troupe_turn_done *done, void *user);
+/* One of the asks of a gather. */
+typedef struct troupe_request {
+    troupe_id id;
+    const char *method;
+    troupe_slice payload;
+    const troupe_call_options *options; /* NULL: none. A retry or an outbox is USAGE */
+} troupe_request;
+
+typedef struct troupe_gather_options {
+    size_t size;      /* set by TROUPE_GATHER_OPTIONS */
+    size_t need;      /* so many answers that are OK suffice; 0: wait for all, whatever they are */
+    uint64_t timeout; /* of each ask, if its own is longer; 0: their own */
+} troupe_gather_options;
+
+/* `&(troupe_gather_options){ TROUPE_GATHER_OPTIONS, .need = 2 }` */
+#define TROUPE_GATHER_OPTIONS .size = sizeof(troupe_gather_options)
+
+/* [turn] Asks `count` actors at once and waits once: until all have ended, each as with troupe_ask,
+ * or until `need` answers are OK. Those that are not there by then are cancelled and say CANCELLED
+ * (outcome UNKNOWN). All `count` answers are filled, whatever is returned; release each. OK: `need`
+ * (0: all) are OK; else the status of the first that is not. USAGE: `need` is above `count`, or a
+ * request's options. A commit point as troupe_ask. What exceeds max_asks ends BUSY. If the turn's
+ * caller gives up, all are cancelled. A gather that needs all is part of the search for deadlocks;
+ * one that needs fewer is not: there the deadline ends it. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_gather(troupe_turn *turn,
+    const troupe_request *requests, size_t count, const troupe_gather_options *options,
+    troupe_answer *ret_answers);
 /* [turn] Statuses: NO_TYPE, NO_METHOD, USAGE, TOO_LARGE, NO_MEMORY, and BUSY: the link to the other
  * shard or the actor's mailbox is full by what this shard knows; sleep or yield, then try again, or
  * set a retry. */

@@ -9,7 +9,7 @@
  * Threads: slots belong to their shard. A troupe_cancel is shared: its list is under a spin lock
  * that is held for a few instructions.
  */
-#include "shard/shard.h"
+#include "shard/gather.h"
 
 #include "base/alloc.h"
 
@@ -246,6 +246,9 @@ static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *re
     free_slot(shard, slot, ask);
     if (kind == TP_ASK_CALLBACK) {
         end_callback(shard, ask->waiter.callback, reply);
+    } else if (kind == TP_ASK_GATHER) {
+        fill_answer(shard, tp_gather_answer(ask->waiter.part), reply);
+        tp_gather_ended(ask->waiter.part);
     } else {
         tp_outside *outside = ask->waiter.outside;
         troupe_answer answer = TROUPE_ANSWER_INIT;
@@ -303,9 +306,22 @@ void tp_ask_end(
     if (kind == TP_ASK_TURN) {
         *ask->waiter.turn->wait_answer = answer;
         tp_unpark(ask->waiter.turn, status);
+    } else if (kind == TP_ASK_GATHER) {
+        *tp_gather_answer(ask->waiter.part) = answer;
+        tp_gather_ended(ask->waiter.part);
     } else {
         tp_outside_complete(shard, ask->waiter.outside, &answer);
     }
+}
+
+void tp_ask_withdraw(tp_shard *shard, tp_call call, const char *words)
+{
+    const tp_ask *ask = tp_ask_find(shard, call);
+    if (ask == NULL)
+        return;
+    tp_ask gone = *ask;
+    tp_ask_end(shard, call, TROUPE_CANCELLED, TROUPE_UNKNOWN_OUTCOME, troupe_str(words));
+    send_cancel(shard, call, &gone);
 }
 
 void tp_ask_forget(tp_shard *shard, tp_call call)
@@ -415,6 +431,13 @@ void tp_turn_cancel(troupe_turn *turn)
         tp_ask *ask = tp_ask_find(shard, turn->wait_call);
         if (ask != NULL)
             send_cancel(shard, turn->wait_call, ask); /* its answer resumes the turn */
+    } else if (turn->wait == TP_WAIT_GATHER) {
+        for (size_t i = 0; i < turn->gather->count; i++) {
+            tp_call call = turn->gather->parts[i].call;
+            tp_ask *ask = tp_ask_find(shard, call);
+            if (ask != NULL)
+                send_cancel(shard, call, ask);
+        }
     } else if (turn->wait == TP_WAIT_SLEEP) {
         tp_alarm_cancel(shard, &turn->alarm);
         tp_unpark(turn, TROUPE_CANCELLED);

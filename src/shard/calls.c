@@ -3,6 +3,8 @@
  * The calls that a turn makes: ask, tell, sleep, blocking work. Each checks its arguments and
  * limits, then makes a message and sends it on its way. Answering is in reply.c.
  */
+#include "shard/calls.h"
+#include "shard/context.h"
 #include "shard/durable.h"
 #include "shard/workers.h"
 
@@ -433,15 +435,17 @@ static troupe_status begin_ask(troupe_turn *turn, const tp_target *to, tp_callee
     TROUPE_TRY(tp_ask_open(shard, kind, deadline, to->type, to->hash, ret_call, &ask));
     if (kind == TP_ASK_TURN) {
         ask->waiter.turn = waiter;
-    } else {
+    } else if (kind == TP_ASK_CALLBACK) {
         ask->waiter.callback = waiter;
+    } else {
+        ask->waiter.part = waiter;
     }
     troupe_status status = TROUPE_OK;
     if (options != NULL && TP_UNLIKELY(options->cancel != NULL))
         status = tp_cancel_attach(shard, *ret_call, options->cancel);
     if (status == TROUPE_OK)
         status = send(turn, to, called, payload, options, deadline, ret_call,
-            kind == TP_ASK_TURN ? tp_turn_chain(turn) : 0);
+            kind != TP_ASK_CALLBACK ? tp_turn_chain(turn) : 0);
     if (TP_UNLIKELY(status != TROUPE_OK))
         tp_ask_forget(shard, *ret_call);
     return status;
@@ -478,6 +482,22 @@ static troupe_status fail_answer(troupe_turn *turn, troupe_id id, troupe_slice m
     return status;
 }
 
+troupe_status tp_call_begin(troupe_turn *turn, troupe_id id, const char *name, troupe_slice payload,
+    const troupe_call_options *options, tp_ask_kind kind, void *waiter, tp_call *ret_call)
+{
+    tp_target to;
+    tp_callee called;
+    TROUPE_TRY(set_target(turn->shard, id, &to));
+    TROUPE_TRY(set_method(turn->shard, to.type, name, &called));
+    return begin_ask(turn, &to, called, payload, options, kind, waiter, ret_call);
+}
+
+troupe_status tp_call_refuse(troupe_turn *turn, troupe_id id, const char *name,
+    troupe_status status, troupe_answer *ret_answer)
+{
+    return fail_answer(turn, id, troupe_str(name), status, ret_answer);
+}
+
 static troupe_status fail_target(troupe_turn *turn, const tp_target *to, tp_callee called,
     troupe_status status, troupe_answer *answer)
 {
@@ -501,6 +521,8 @@ static troupe_status ask_once(troupe_turn *turn, const tp_target *to, tp_callee 
     if (tp_ask_find(shard, turn->wait_call) == NULL)
         return answer->status; /* refused on the way, at once */
     status = tp_park(turn, TP_WAIT_ASK);
+    if (TP_UNLIKELY(status != TROUPE_OK)) /* if it did not park: nobody may answer it any more */
+        tp_ask_withdraw(shard, turn->wait_call, "what the turn did so far cannot be stored");
     return answer->status == TROUPE_OK ? status : answer->status;
 }
 

@@ -6,7 +6,7 @@
  * Invariants: `carries` is set exactly while the turn's baggage is not empty or its own; what was
  * sent before a change keeps what it was sent with. Threads: the shard's own.
  */
-#include "shard/durable.h"
+#include "shard/context.h"
 
 #include "shard/baggage.h"
 

@@ -12,14 +12,15 @@
  * same cycle chooses the same. It is taken out of the mailbox, so it is NOT_DONE.
  *
  * Invariants
- * 1. A hop whose wait is over, or that waits for something else than an ask, ends the probe.
+ * 1. A hop whose wait is over, or that waits for something else than asks, ends the probe. A gather
+ * waits for each of its asks, if it needs them all; one that goes on without some waits for none.
  * 2. The last edge of a cycle to form is an ask that comes to wait behind a turn in progress. So
  * each ask that does starts a search, of which many share one; it finds all other edges in place.
  * 3. A search visits each turn once, and a circle that it found and that broke, here or elsewhere,
  * starts it again: there may be another one.
  * 4. Waits through foreign threads are not seen.
  */
-#include "shard/shard.h"
+#include "shard/gather.h"
 
 #include "base/text.h"
 
@@ -125,22 +126,30 @@ static void look_again(tp_shard *shard, probe *self)
 static void come_home(tp_shard *shard, const probe *self)
 {
     const tp_ask *ask = tp_ask_find(shard, self->edges[0].call);
-    if (ask == NULL || ask->kind != TP_ASK_TURN)
+    const troupe_turn *turn = ask != NULL ? tp_ask_turn(ask) : NULL;
+    if (turn == NULL)
         return;
-    tp_activation *actor = ask->waiter.turn->actor;
+    tp_activation *actor = turn->actor;
     for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next)
         tp_message_of(node)->flags &= (uint8_t)~TP_MESSAGE_PROBED;
     if (actor->queued != 0)
         tp_deadlock_watch(shard, actor);
 }
 
+static bool waits_for(const tp_shard *shard, const troupe_turn *turn, const edge *ask)
+{
+    const tp_call *call;
+    for (size_t i = 0; (call = tp_turn_waits(turn, i)) != NULL; i++)
+        if (same_call(ask, shard->number, *call))
+            return tp_ask_find(shard, *call) != NULL;
+    return false;
+}
+
 /* The second round: does the turn wait for the ask that the first round found here? */
 static bool confirm(tp_shard *shard, probe *self, const troupe_turn *turn)
 {
     uint32_t next = (self->at + 1) % self->hops;
-    if (turn->wait != TP_WAIT_ASK ||
-        !same_call(&self->edges[next], shard->number, turn->wait_call) ||
-        tp_ask_find(shard, turn->wait_call) == NULL)
+    if (!waits_for(shard, turn, &self->edges[next]))
         return false;
     if (next == 0) {
         TP_MARK(shard, "cycle confirmed");
@@ -153,20 +162,16 @@ static bool confirm(tp_shard *shard, probe *self, const troupe_turn *turn)
     return true;
 }
 
-/* The first round: the turn of `actor` that holds up the ask at self->at waits for an ask, the next
- * edge. */
-static void follow(tp_shard *shard, const probe *from, tp_activation *actor, troupe_turn *turn)
+/* The first round: the turn of `actor` that holds up the ask at self->at waits for this one, the
+ * next edge. */
+static void follow_ask(
+    tp_shard *shard, const probe *from, tp_activation *actor, const troupe_turn *turn, tp_call call)
 {
-    tp_ask *ask = turn->wait == TP_WAIT_ASK ? tp_ask_find(shard, turn->wait_call) : NULL;
+    const tp_ask *ask = tp_ask_find(shard, call);
     if (ask == NULL)
         return;
-    if (turn->prober_shard == from->origin + 1 && turn->prober.slot == from->search.slot &&
-        turn->prober.generation == from->search.generation)
-        return; /* this search was here by another way: each turn once, or ways multiply */
-    turn->prober = from->search;
-    turn->prober_shard = from->origin + 1;
     probe self = *from;
-    if (same_call(&self.edges[0], shard->number, turn->wait_call)) {
+    if (same_call(&self.edges[0], shard->number, call)) {
         TP_MARK(shard, "cycle closed");
         if (TP_MUTANT(shard, TP_MUTANT_ONE_ROUND)) {
             fail_victim(shard, &self);
@@ -178,10 +183,24 @@ static void follow(tp_shard *shard, const probe *from, tp_activation *actor, tro
         send_probe(shard, &self);
     } else if (self.hops < HOPS_MAX) {
         add_path(&self, actor, turn);
-        self.edges[self.hops] = (edge){turn->wait_call, ask->asked, ask->hash, shard->number, 0};
+        self.edges[self.hops] = (edge){call, ask->asked, ask->hash, shard->number, 0};
         self.at = self.hops++;
         send_probe(shard, &self);
     }
+}
+
+static void follow(tp_shard *shard, const probe *from, tp_activation *actor, troupe_turn *turn)
+{
+    const tp_call *call = tp_turn_waits(turn, 0);
+    if (call == NULL)
+        return;
+    if (turn->prober_shard == from->origin + 1 && turn->prober.slot == from->search.slot &&
+        turn->prober.generation == from->search.generation)
+        return; /* this search was here by another way: each turn once, or ways multiply */
+    turn->prober = from->search;
+    turn->prober_shard = from->origin + 1;
+    for (size_t i = 0; (call = tp_turn_waits(turn, i)) != NULL; i++)
+        follow_ask(shard, from, actor, turn, *call);
 }
 
 static tp_message *find_waiting(const tp_activation *actor, const edge *ask)
@@ -273,9 +292,10 @@ void tp_victim_arrived(tp_shard *shard, tp_message *message)
     tp_pool_give(&shard->pool, message);
 }
 
-static void begin_probe(tp_shard *shard, tp_activation *actor, troupe_turn *turn)
+static void begin_probe(
+    tp_shard *shard, tp_activation *actor, const troupe_turn *turn, tp_call call)
 {
-    const tp_ask *ask = turn->wait == TP_WAIT_ASK ? tp_ask_find(shard, turn->wait_call) : NULL;
+    const tp_ask *ask = tp_ask_find(shard, call);
     if (ask == NULL)
         return;
     probe self;
@@ -286,7 +306,7 @@ static void begin_probe(tp_shard *shard, tp_activation *actor, troupe_turn *turn
     uint64_t search = ++shard->searches;
     self.search = (tp_call){(uint32_t)search, (uint32_t)(search >> 32)};
     self.origin = shard->number;
-    self.edges[0] = (edge){turn->wait_call, ask->asked, ask->hash, shard->number, 0};
+    self.edges[0] = (edge){call, ask->asked, ask->hash, shard->number, 0};
     add_path(&self, actor, turn);
     send_probe(shard, &self);
 }
@@ -314,8 +334,10 @@ static void watch_due(tp_shard *shard, tp_alarm *alarm)
     }
     if (!has_fresh(actor))
         return;
+    const tp_call *call;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
-        begin_probe(shard, actor, turn);
+        for (size_t i = 0; (call = tp_turn_waits(turn, i)) != NULL; i++)
+            begin_probe(shard, actor, turn, *call);
     drain_probes(shard);
 }
 

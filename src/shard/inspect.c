@@ -3,6 +3,7 @@
  * Looks into a shard, on its own thread between turns. Nothing here changes anything or runs user
  * code but the visitor.
  */
+#include "shard/gather.h"
 #include "shard/workers.h"
 
 void tp_inspect_stats(tp_shard *shard, troupe_stats *into)
@@ -132,9 +133,19 @@ size_t tp_inspect_workers(
     return count;
 }
 
+/* One of those that it waits for. */
+static const troupe_request *first_pending(const tp_gather *gather)
+{
+    size_t i = 0;
+    while (i + 1 < gather->count && !gather->parts[i].pending)
+        i++;
+    return &gather->requests[i];
+}
+
 static const char *wait_name(const troupe_turn *turn)
 {
-    static const char *const names[] = {"resuming", "ask", "sleep", "yield", "blocking", "storage"};
+    static const char *const names[] = {
+        "resuming", "ask", "gather", "sleep", "yield", "blocking", "storage"};
     return names[turn->wait];
 }
 
@@ -159,6 +170,10 @@ void tp_inspect_parked(tp_shard *shard, const troupe_id *id, troupe_parked_visit
             const tp_target *to = turn->wait_target;
             info.target = (troupe_id){to->type->name, to->partition, to->key};
             info.target_method = tp_callee_name(to, turn->wait_callee);
+        } else if (turn->wait == TP_WAIT_GATHER) {
+            const troupe_request *first = first_pending(turn->gather);
+            info.target = first->id;
+            info.target_method = troupe_str(first->method);
         }
         visit(user, &info);
     }

@@ -13,6 +13,7 @@
  * 4. Hooks run as turns: nothing here runs user code by itself.
  */
 #include "shard/durable.h"
+#include "shard/gather.h"
 #include "shard/wake.h"
 
 #include "schema/schema.h"
@@ -638,6 +639,12 @@ void tp_keep_limits(tp_shard *shard)
         is_crowded(shard, false);
 }
 
+static void interrupt_ask(tp_shard *shard, tp_call call)
+{
+    tp_ask_end(shard, call, TROUPE_INTERRUPTED, TROUPE_UNKNOWN_OUTCOME,
+        troupe_str("the node closes and drain_timeout is over; it may have run"));
+}
+
 void tp_leave_all(tp_shard *shard)
 {
     bool hurries =
@@ -651,10 +658,10 @@ void tp_leave_all(tp_shard *shard)
         turn->interrupted = true;
         TP_MARK(shard, "interrupted by closing");
         if (turn->wait == TP_WAIT_ASK) {
-            static const char words[] =
-                "the node closes and drain_timeout is over; it may have run";
-            tp_ask_end(shard, turn->wait_call, TROUPE_INTERRUPTED, TROUPE_UNKNOWN_OUTCOME,
-                (troupe_slice){words, sizeof words - 1});
+            interrupt_ask(shard, turn->wait_call);
+        } else if (turn->wait == TP_WAIT_GATHER) {
+            for (size_t i = 0; i < turn->gather->count; i++)
+                interrupt_ask(shard, turn->gather->parts[i].call);
         } else if (turn->wait == TP_WAIT_SLEEP) {
             tp_alarm_cancel(shard, &turn->alarm);
             tp_unpark(turn, TROUPE_INTERRUPTED);

@@ -20,6 +20,7 @@
  * 4. A message that its target refuses for good (an error of a tell) becomes a dead letter of the
  * sender: kept, listed, replayed.
  */
+#include "shard/context.h"
 #include "shard/durable.h"
 #include "shard/workers.h"
 

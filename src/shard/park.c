@@ -11,6 +11,7 @@
  * back.
  * 3. Whoever lands after a switch gives back the fiber that was abandoned.
  */
+#include "shard/context.h"
 #include "shard/durable.h"
 
 #include "base/alloc.h"
@@ -109,7 +110,7 @@ troupe_status tp_park_reserve_slowly(troupe_turn *turn)
  * there is no state, nor a save. */
 static inline bool is_point(const troupe_turn *turn, tp_wait wait)
 {
-    return wait == TP_WAIT_ASK || (turn->actor->type->interleaves && wait != TP_WAIT_STORAGE);
+    return wait <= TP_WAIT_GATHER || (turn->actor->type->interleaves && wait != TP_WAIT_STORAGE);
 }
 
 /* [parked] What the turn changed so far goes to the store, what it sent to the gate. */

@@ -190,6 +190,7 @@ typedef enum tp_turn_kind {
 typedef enum tp_wait {
     TP_WAIT_NONE,
     TP_WAIT_ASK,
+    TP_WAIT_GATHER, /* up to here: for answers */
     TP_WAIT_SLEEP,
     TP_WAIT_YIELD,
     TP_WAIT_BLOCKING,
@@ -282,7 +283,8 @@ struct troupe_turn {
     tp_link parked; /* in the shard's list */
     tp_fifo_node ready;
     uint64_t parked_at;
-    tp_call wait_call; /* TP_WAIT_ASK */
+    tp_call wait_call;        /* TP_WAIT_ASK */
+    struct tp_gather *gather; /* TP_WAIT_GATHER */
     troupe_answer *wait_answer;
     const tp_target *wait_target; /* what the ask waits for; borrowed from the parked stack */
     tp_callee wait_callee;
@@ -302,7 +304,13 @@ static inline bool tp_turn_is_asked(const troupe_turn *turn)
 }
 
 /* ---- asks ---------------------------------------------------------------------------------- */
-typedef enum tp_ask_kind { TP_ASK_FREE, TP_ASK_TURN, TP_ASK_CALLBACK, TP_ASK_OUTSIDE } tp_ask_kind;
+typedef enum tp_ask_kind {
+    TP_ASK_FREE,
+    TP_ASK_TURN,
+    TP_ASK_CALLBACK,
+    TP_ASK_GATHER,
+    TP_ASK_OUTSIDE
+} tp_ask_kind;
 
 typedef struct tp_callback {
     troupe_turn_done *done;
@@ -332,6 +340,7 @@ typedef struct tp_ask {
     union {
         troupe_turn *turn;
         tp_callback *callback;
+        struct tp_gather_part *part; /* gather.h */
         tp_outside *outside;
     } waiter;
 } tp_ask;
@@ -620,18 +629,6 @@ void *tp_turn_take(troupe_turn *turn, size_t limit, size_t size);
 void *tp_arena_take(tp_shard *shard, void **arena, size_t *bytes, size_t limit, size_t size);
 void tp_arena_drop(tp_shard *shard, void **arena, size_t *bytes);
 
-/* context.c */
-static inline troupe_slice tp_turn_baggage(const troupe_turn *turn)
-{
-    return turn->carries ? (troupe_slice){turn->baggage, turn->baggage_size}
-                         : (troupe_slice){NULL, 0};
-}
-void tp_context_come(troupe_turn *turn, troupe_slice baggage); /* borrows until the turn ends */
-/* What goes along with a call of this turn. `*ret_block`: gone back to the pool by who calls, once
- * it was copied; NULL: nothing. TOO_LARGE, USAGE, NO_MEMORY. */
-TROUPE_CHECK troupe_status tp_context_merge(const troupe_turn *turn,
-    const troupe_call_options *options, void **ret_block, troupe_slice *ret_baggage);
-
 /* loop.c: after a batch, or a turn that had parked: on to the run queue, out, or nothing. May free
  * the actor. */
 void tp_settle(tp_shard *shard, tp_activation *actor);
@@ -679,6 +676,7 @@ void tp_asks_rest(tp_shard *shard); /* before a sleep: no alarm but what is need
 void tp_ask_reply(tp_shard *shard, tp_message *reply); /* takes */
 void tp_ask_end(
     tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text);
+void tp_ask_withdraw(tp_shard *shard, tp_call call, const char *words); /* CANCELLED, both sides */
 void tp_ask_forget(tp_shard *shard, tp_call call);     /* it was not sent: nobody is told */
 troupe_cancel *tp_cancel_retain(troupe_cancel *token); /* [any thread] NULL is a no-op */
 TROUPE_CHECK troupe_status tp_cancel_make(tp_shared *shared, troupe_cancel **ret_cancel);

@@ -11,6 +11,7 @@
  * (tp_message_answer).
  * 3. Clean-ups run last registered first, before the reply leaves.
  */
+#include "shard/context.h"
 #include "shard/durable.h"
 #include "shard/wake.h"
 

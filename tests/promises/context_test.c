@@ -161,10 +161,27 @@ static troupe_status tell_and_fail(troupe_turn *turn, void *state, troupe_slice 
     return troupe_fail(turn, TROUPE_APPLICATION, "after all");
 }
 
+static void noted(troupe_turn *turn, void *state, const troupe_answer *answer, void *user)
+{
+    (void)turn;
+    (void)state;
+    *(troupe_status *)user = answer->status;
+}
+
+static troupe_status heard_of = TROUPE_OK;
+
+static troupe_status call_and_fail(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    TROUPE_TRY(
+        troupe_ask_callback(turn, target_of(in), "show", troupe_str(""), NULL, noted, &heard_of));
+    return troupe_fail(turn, TROUPE_APPLICATION, "after all");
+}
+
 static const troupe_method methods[] = {TROUPE_READ_METHOD(show), TROUPE_METHOD(keep),
     TROUPE_READ_METHOD(kept), TROUPE_METHOD(ask_on), TROUPE_METHOD(tell_on), TROUPE_METHOD(change),
     TROUPE_METHOD(call_on), TROUPE_METHOD(tick_on), TROUPE_METHOD(fill), TROUPE_METHOD(post),
-    TROUPE_METHOD(then_on), TROUPE_METHOD(tell_and_fail)};
+    TROUPE_METHOD(then_on), TROUPE_METHOD(tell_and_fail), TROUPE_METHOD(call_and_fail)};
 static const troupe_type plain_type = {
     TROUPE_TYPE("plain"), .state_size = sizeof(note), TROUPE_METHODS(methods)};
 static const troupe_type deep_type = {TROUPE_TYPE("deep"), .state_size = sizeof(note),
@@ -318,6 +335,22 @@ static void a_turn_that_persists_and_fails_has_told_nobody(void **state)
     scene_close(&at);
 }
 
+static void an_ask_of_a_turn_that_persists_and_fails_ends_at_once(void **state)
+{
+    (void)state;
+    scene at;
+    scene_open(&at, NULL, ALL_TYPES);
+    call got;
+    troupe_context context = {"tenant", troupe_str("acme")};
+    scene_ask(&at, &got, "firm/a", "call_and_fail", "plain/b",
+        &(troupe_call_options){TROUPE_CALL_OPTIONS, .context = &context, .context_count = 1});
+    scene_await(&at, &got);
+    assert_heard(got.got, TROUPE_APPLICATION);
+    scene_run(&at, MS(10));
+    assert_status(heard_of, TROUPE_WITHDRAWN);
+    scene_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +361,7 @@ int main(void)
         cmocka_unit_test(its_limits_are_told),
         cmocka_unit_test(an_outbox_keeps_it_and_the_answer_of_ask_then_has_it),
         cmocka_unit_test(a_turn_that_persists_and_fails_has_told_nobody),
+        cmocka_unit_test(an_ask_of_a_turn_that_persists_and_fails_ends_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

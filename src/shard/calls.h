@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of an ask that other waiting forms than troupe_ask use: to begin one, and to refuse one
+ * with words. In calls.c.
+ *
+ * Threads: the shard's own.
+ */
+#ifndef TP_SHARD_CALLS_H
+#define TP_SHARD_CALLS_H
+
+#include "shard/shard.h"
+
+/* Checks, opens a slot with this waiter, and sends. Nothing is left of it when that fails. It may
+ * have ended when this returns: it was refused on the way. */
+TROUPE_CHECK troupe_status tp_call_begin(troupe_turn *turn, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, tp_ask_kind kind, void *waiter,
+    tp_call *ret_call);
+/* Fills an answer that is NOT_DONE. Returns `status`. */
+troupe_status tp_call_refuse(troupe_turn *turn, troupe_id id, const char *method,
+    troupe_status status, troupe_answer *ret_answer);
+
+#endif
