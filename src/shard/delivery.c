@@ -66,14 +66,18 @@ troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
     if (tp_durable_of(turn->actor) == NULL)
         return status; /* its load failed */
     const tp_slip *slip = comes_again(turn) ? NULL : slip_of(turn);
-    if (status == TROUPE_OK)
+    bool did_well = status == TROUPE_OK;
+    if (did_well)
         status = ends(turn, slip, status);
     if (status == TROUPE_OK)
         status = tp_commit_point(turn, true);
     if (status == TROUPE_OK)
         return TROUPE_OK;
     tp_commit_drop(turn);
-    /* Of a turn that failed its call may have to be remembered, and nothing else. */
+    /* Of a turn that failed its call may have to be remembered, and nothing else. A reminder whose
+     * turn did well and could not be committed comes again. */
+    if (did_well && slip != NULL && (slip->flags & TP_SLIP_REMIND))
+        return status;
     if (slip != NULL &&
         (ends(turn, slip, status) != TROUPE_OK || tp_commit_point(turn, false) != TROUPE_OK))
         tp_rows_drop(turn);

@@ -173,7 +173,8 @@ static void a_reminder_whose_commit_fails_is_not_set(void **state)
     stand_close(&at);
 }
 
-/* Whatever the store does: each due time once, or missed and told. */
+/* Whatever the store does, and now and then without memory: each due time once, or missed and told.
+ */
 static void weather(uint64_t seed)
 {
     stand at;
@@ -181,8 +182,10 @@ static void weather(uint64_t seed)
     assert_ok(ask(at.node, "bell/a", "set", "every 1s").status);
     for (int i = 0; i < 4; i++) {
         plan(&at, 60);
+        tp_world_fail_memory(at.world, seed % 2 == 0 ? 30 : 0, 0, 0);
         run(&at, TROUPE_SECONDS(20));
         plan(&at, 0);
+        tp_world_fail_memory(at.world, 0, 0, 0);
         tp_faulty_store_land(at.store);
         close_node(&at);
         run(&at, TROUPE_SECONDS(3));
@@ -194,15 +197,15 @@ static void weather(uint64_t seed)
     unsigned long long rings = 0, missed = 0, next = 0;
     assert_int_equal(
         sscanf(got.text, "%llu rings, %llu missed, next #%llu", &rings, &missed, &next), 3);
-    if (rings + missed + 1 != next || next < 170 || rings < 80)
+    if (rings + missed + 1 != next || next < 170 || rings < 60)
         print_error("seed %llu: %s\n", (unsigned long long)seed, got.text);
     assert_int_equal(rings + missed + 1, next);
     assert_true(next >= 170);
-    assert_true(rings >= 80);
+    assert_true(rings >= 60);
     stand_close(&at);
 }
 
-static void each_due_time_fires_once_or_is_missed_whatever_the_store_does(void **state)
+static void each_due_time_fires_once_or_is_missed_whatever_goes_wrong(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 60; seed++)
@@ -307,7 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reminder_whose_commit_fails_is_not_set),
-        cmocka_unit_test(each_due_time_fires_once_or_is_missed_whatever_the_store_does),
+        cmocka_unit_test(each_due_time_fires_once_or_is_missed_whatever_goes_wrong),
         cmocka_unit_test(all_that_slept_through_a_stop_are_woken_in_pages),
         cmocka_unit_test(a_wall_clock_that_is_set_is_noticed),
         cmocka_unit_test(an_actor_that_saves_seldom_keeps_its_state_and_its_reminder),
