@@ -61,10 +61,24 @@ static bool comes_again(const troupe_turn *turn)
            turn->message->deliveries + 1u < policy->poison_after;
 }
 
+/* A commit failed while it was parked: whatever it answers would tell of a state that never was,
+ * and nothing of its call is remembered, so that it may come again. */
+static bool is_lost(const troupe_turn *turn)
+{
+    const tp_durable *self = tp_durable_of(turn->actor);
+    return turn->parked_once && (self->reload || self->fenced);
+}
+
 troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
 {
     if (tp_durable_of(turn->actor) == NULL)
         return status; /* its load failed */
+    if (is_lost(turn)) {
+        TP_MARK(turn->shard, "turn lost its state");
+        turn->lost = true;
+        tp_commit_drop(turn);
+        return status == TROUPE_PANIC ? status : TROUPE_UNAVAILABLE;
+    }
     const tp_slip *slip = comes_again(turn) ? NULL : slip_of(turn);
     bool did_well = status == TROUPE_OK;
     if (did_well)
@@ -87,7 +101,7 @@ troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
 void tp_delivery_over(troupe_turn *turn, troupe_status status)
 {
     const tp_slip *slip = slip_of(turn);
-    if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX))
+    if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX) && !turn->lost)
         tp_outbox_over(turn, slip, status);
     if (slip != NULL && (slip->flags & TP_SLIP_REMIND))
         tp_reminder_over(turn, slip);

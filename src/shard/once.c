@@ -138,6 +138,8 @@ troupe_status tp_once_ends(troupe_turn *turn, const tp_slip *slip, troupe_status
         .once = {
             .state = TP_ONCE_DONE, .status = status, .outcome = outcome, .expires = slip->expires}};
     const tp_message *reply = turn->reply;
+    if (status != TROUPE_OK)
+        row.once.message = troupe_str(troupe_status_text(status));
     if (reply != NULL && reply->status == status) {
         troupe_slice words = tp_message_payload(reply);
         if (status == TROUPE_OK) {

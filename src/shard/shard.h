@@ -251,6 +251,7 @@ struct troupe_turn {
                 bool interrupted; /* the node hurries: each park fails at once */
                 bool panicked : 1;
                 bool left : 1; /* nobody returns to its frame: its end settles the actor */
+                bool lost : 1; /* what it rests on was not stored */
                 bool holds;    /* clean-ups, an arena, or a block for `before` */
                 union {        /* what it sends cannot go the short way */
                     struct {

@@ -34,6 +34,7 @@ enum {
     TOWN_ACCOUNTS = 5,
     TOWN_AGES = 64,
     TOWN_REFUSES = TROUPE_APPLICATION + 1,
+    TOWN_HALF, /* what a relay answers whose ask was not answered */
 };
 
 typedef enum town_kind {
@@ -146,12 +147,13 @@ typedef enum town_fate {
     TOWN_UNKNOWN,     /* not once: nobody knows */
     TOWN_DONE,        /* answered so */
     TOWN_NOT_DONE,    /* answered so */
-    TOWN_INTERRUPTED, /* once: answered so */
+    TOWN_INTERRUPTED, /* answered so: the half of it was done */
 } town_fate;
 
 typedef struct town_entry {
     town_deed deed;
     town_fate fate;
+    double asked; /* when */
 } town_entry;
 
 typedef struct town_ledger {
@@ -181,7 +183,8 @@ typedef struct town_siege {
     uint32_t kills, by_point;
     uint32_t point; /* the next one to be tried */
     uint32_t hits[64];
-    bool missed[64]; /* the last time; then its first occurrence will do */
+    bool missed[64];       /* the last time; then its first occurrence will do */
+    uint32_t statuses[32]; /* of answers */
     double since;
 } town_siege;
 
@@ -194,9 +197,10 @@ void town_siege_run(town_siege *self, uint32_t kills);
 void town_siege_settle(town_siege *self);
 /* Settles, audits all ages, checks the store. Every point must have killed `least` times. */
 void town_siege_end(town_siege *self, uint32_t least);
-/* One round without a kill: asks `count` deeds while `meanwhile` does something to the store, and
- * hears until all is answered. */
+/* One round without a kill: asks `count` deeds while `meanwhile` does something to the store, until
+ * it returns true, and hears until all is answered. Each answer must come in time, and each failure
+ * have words. */
 void town_siege_round(
-    town_siege *self, uint32_t count, void (*meanwhile)(void *user, uint32_t asked), void *user);
+    town_siege *self, uint32_t count, bool (*meanwhile)(void *user, uint32_t asked), void *user);
 
 #endif

@@ -33,7 +33,7 @@ town_entry *town_ledger_new(town_ledger *self, uint32_t chance)
     uint32_t many = deed.kind >= TOWN_GIVE ? TOWN_ACCOUNTS : TOWN_TALLIES;
     deed.from = (chance >> 9) % many;
     deed.to = (deed.from + 1 + (chance >> 13) % (many - 1)) % many;
-    *entry = (town_entry){deed, TOWN_ASKED};
+    *entry = (town_entry){.deed = deed, .fate = TOWN_ASKED};
     return entry;
 }
 
@@ -45,7 +45,8 @@ void town_ledger_answer(town_ledger *self, const town_answer *answer)
         fate = TOWN_DONE;
     else if (answer->status == TOWN_REFUSES && entry->deed.kind == TOWN_FAIL)
         fate = TOWN_NOT_DONE;
-    else if (answer->status == TROUPE_INTERRUPTED && entry->deed.once)
+    else if (answer->status == TOWN_HALF ||
+             (answer->status == TROUPE_INTERRUPTED && entry->deed.once))
         fate = TOWN_INTERRUPTED;
     else if (answer->outcome == TROUPE_NOT_DONE && !entry->deed.once)
         fate = TOWN_NOT_DONE;

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { WINDOW = 24, ROUND_MOST = 64, PATIENCE = 60 };
+enum { WINDOW = 24, ROUND_MOST = 64, PATIENCE = 60, SLACK = 2 };
 
 /* Where the town kills itself. The runtime's are TP_MARKs of src/shard. */
 static const char *const points[] = {
@@ -94,6 +94,7 @@ typedef struct flow {
 static void ask(flow *self, town_entry *entry)
 {
     entry->fate = TOWN_ASKED;
+    entry->asked = now();
     self->open++;
     self->asked++;
     town_ask(&self->town, &entry->deed);
@@ -118,6 +119,19 @@ static void ask_new(town_siege *siege, flow *self, uint32_t most)
     }
 }
 
+/* An answer comes before its deadline, some slack for a busy machine, and says what is wrong. */
+static void check_answer(const town_siege *siege, const town_answer *answer)
+{
+    const town_place *place = siege->ledger.place;
+    double took = now() - siege->ledger.entries[answer->of.age][answer->of.slot].asked;
+    if (place->ask_timeout != 0 && took > (double)place->ask_timeout / 1e9 + SLACK)
+        fail_msg("%s: deed %u was answered %s after %.1f s", place->name, answer->of.slot,
+            troupe_status_name(answer->status), took);
+    if (answer->status != TROUPE_OK && answer->words[0] == '\0')
+        fail_msg("%s: deed %u was answered %s without words", place->name, answer->of.slot,
+            troupe_status_name(answer->status));
+}
+
 static void hear(town_siege *siege, flow *self, int milliseconds)
 {
     town_answer answer;
@@ -126,6 +140,8 @@ static void hear(town_siege *siege, flow *self, int milliseconds)
         if (answer.of.kind == TOWN_SHOW)
             continue;
         self->open--;
+        check_answer(siege, &answer);
+        siege->statuses[answer.status >= 0 && answer.status < 32 ? answer.status : 31]++;
         town_ledger_answer(&siege->ledger, &answer);
     }
 }
@@ -252,7 +268,10 @@ void town_siege_end(town_siege *self, uint32_t least)
         (unsigned long long)ledger->counts[TOWN_INTERRUPTED],
         (unsigned long long)ledger->counts[TOWN_UNKNOWN],
         (unsigned long long)ledger->counts[TOWN_PENDING], (unsigned long long)ledger->audits);
-    for (uint32_t i = 0; i < count; i++)
+    for (int32_t i = 1; i < 31; i++)
+        if (self->statuses[i] != 0)
+            printf("  %-24s %u answers\n", troupe_status_name(i), self->statuses[i]);
+    for (uint32_t i = 0; self->by_point != 0 && i < count; i++)
         printf("  %-24s %u\n", points[i], self->hits[i]);
     for (uint32_t i = 0; i < count; i++)
         if (self->hits[i] < least)
@@ -261,14 +280,17 @@ void town_siege_end(town_siege *self, uint32_t least)
 }
 
 void town_siege_round(
-    town_siege *siege, uint32_t count, void (*meanwhile)(void *user, uint32_t asked), void *user)
+    town_siege *siege, uint32_t count, bool (*meanwhile)(void *user, uint32_t asked), void *user)
 {
     flow self = {0};
     assert_true(town_start(&self.town, siege->ledger.place, NULL, 0));
-    while (self.asked < count) {
-        ask_new(siege, &self, self.asked + 1);
-        meanwhile(user, self.asked);
+    bool over = false;
+    while (self.asked < count || !over) {
+        ask_new(siege, &self, self.asked < count ? self.asked + 1 : 0);
+        over = meanwhile(user, self.asked);
         hear(siege, &self, 1);
+        if (self.gone)
+            town_show_log(siege->ledger.place);
         assert_false(self.gone);
     }
     until(siege, &self, all_answered, "not all was answered");

@@ -58,7 +58,7 @@ static troupe_status relay(troupe_turn *turn, void *state, troupe_slice in)
         troupe_ask(turn, troupe_id_of("clerk", "only"), "stamp", in, NULL, &answer);
     troupe_answer_release(&answer);
     if (status != TROUPE_OK)
-        return status;
+        return troupe_fail(turn, TOWN_HALF, "no stamp");
     self->seen[deed.slot]++;
     return troupe_reply_bytes(turn, troupe_str("stamped"));
 }
