@@ -169,6 +169,7 @@ typedef struct scene {
 static bool open_node(scene *self)
 {
     troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 1, .storage = self->place.url,
+        .log = "error", /* memory: warns that it forgets */
         .idle = TROUPE_NEVER, .mailbox_limit = 2 * FLIGHT_MAX, .max_actors = 4000000};
     self->node = tp_core_open(
         self->what.bench, &options, TROUPE_TYPES(&self->account, &self->driver, &self->sink));

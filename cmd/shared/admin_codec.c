@@ -123,6 +123,10 @@ static const struct {
     {"pattern", ADMIN_HAS_PATTERN},
     {"limit", ADMIN_HAS_LIMIT},
     {"drain", ADMIN_HAS_DRAIN},
+    {"once", ADMIN_HAS_ONCE},
+    {"version", ADMIN_HAS_VERSION},
+    {"after", ADMIN_HAS_AFTER},
+    {"number", ADMIN_HAS_NUMBER},
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 
@@ -352,8 +356,34 @@ static troupe_status read_call(admin_request *request)
     TROUPE_TRY(read_word(request, "method", ADMIN_METHOD_MAX, &request->method));
     if (request->method == NULL) return refuse(request, "\"method\" is missing");
     TROUPE_TRY(read_payload(request));
-    TROUPE_TRY(read_word(request, "content_type", ADMIN_CONTENT_TYPE_MAX, &request->content_type));
-    return read_timeout(request);
+    return read_word(request, "content_type", ADMIN_CONTENT_TYPE_MAX, &request->content_type);
+}
+
+static troupe_status read_once(admin_request *request)
+{
+    TROUPE_TRY(read_text(request, "once", &request->once));
+    if (request->once.data != NULL && request->once.size - 1 >= ADMIN_ONCE_MAX) {
+        return refuse(request, "\"once\" is to have 1 to %d bytes", ADMIN_ONCE_MAX);
+    }
+    return TROUPE_OK;
+}
+
+/* What requests about stored things name. */
+static troupe_status read_stored(admin_request *request, unsigned takes)
+{
+    json_t *version = json_object_get(request->root, "version");
+    if ((takes & ADMIN_HAS_VERSION) != 0) {
+        if (!json_is_integer(version) || json_integer_value(version) < 1) {
+            return refuse(request, "\"version\" is to be that of a snapshot: an integer from 1");
+        }
+        request->version = (uint64_t)json_integer_value(version);
+    }
+    TROUPE_TRY(read_text(request, "after", &request->after));
+    TROUPE_TRY(read_word(request, "number", ADMIN_NUMBER_MAX, &request->number));
+    if ((takes & ADMIN_HAS_NUMBER) != 0 && request->number == NULL) {
+        return refuse(request, "\"number\" is missing: that of a dead letter, as \"12.0\"");
+    }
+    return TROUPE_OK;
 }
 
 static troupe_status read_limit(admin_request *request)
@@ -393,6 +423,9 @@ troupe_status admin_request_parse(admin_request *request, troupe_slice line)
     }
     if (verbs[verb].needs_actor) TROUPE_TRY(read_actor(request));
     if ((verbs[verb].members & ADMIN_HAS_METHOD) != 0) TROUPE_TRY(read_call(request));
+    TROUPE_TRY(read_timeout(request));
+    TROUPE_TRY(read_once(request));
+    TROUPE_TRY(read_stored(request, verbs[verb].members));
     TROUPE_TRY(read_text(request, "type", &request->type));
     TROUPE_TRY(read_text(request, "pattern", &request->pattern));
     TROUPE_TRY(read_limit(request));

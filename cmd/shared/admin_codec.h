@@ -24,6 +24,8 @@
 #define ADMIN_ID_MAX 64 /* bytes of an id that is a string */
 #define ADMIN_METHOD_MAX 128
 #define ADMIN_CONTENT_TYPE_MAX 128
+#define ADMIN_ONCE_MAX 64
+#define ADMIN_NUMBER_MAX 39 /* of a dead letter */
 #define ADMIN_LIST_LIMIT 100 /* default of "limit" */
 #define ADMIN_LIST_LIMIT_MAX 10000
 #define ADMIN_TIMEOUT_MS_MAX (INT64_C(1000) * 3600 * 24)
@@ -71,6 +73,10 @@ enum {
     ADMIN_HAS_PATTERN = 1 << 9,
     ADMIN_HAS_LIMIT = 1 << 10,
     ADMIN_HAS_DRAIN = 1 << 11,
+    ADMIN_HAS_ONCE = 1 << 12,
+    ADMIN_HAS_VERSION = 1 << 13,
+    ADMIN_HAS_AFTER = 1 << 14,
+    ADMIN_HAS_NUMBER = 1 << 15,
 };
 #define ADMIN_TAKES_ACTOR (ADMIN_HAS_ACTOR | ADMIN_HAS_ACTOR_BASE64)
 #define ADMIN_TAKES_CALL                                                                           \
@@ -79,7 +85,7 @@ enum {
 
 /* X(NAME, "name", members it takes, needs an actor) */
 #define ADMIN_VERB_MAP(X)                                                                          \
-    X(ASK, "ask", ADMIN_TAKES_CALL, true)                                                          \
+    X(ASK, "ask", ADMIN_TAKES_CALL | ADMIN_HAS_ONCE, true)                                         \
     X(TELL, "tell", ADMIN_TAKES_CALL, true)                                                        \
     X(ACTORS, "actors", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT, false)               \
     X(LOOKUP, "lookup", ADMIN_TAKES_ACTOR, true)                                                   \
@@ -87,6 +93,15 @@ enum {
     X(WHERE, "where", ADMIN_TAKES_ACTOR, true)                                                     \
     X(STATS, "stats", 0, false)                                                                    \
     X(DEACTIVATE, "deactivate", ADMIN_TAKES_ACTOR, true)                                           \
+    X(STATE, "state", ADMIN_TAKES_ACTOR, true)                                                     \
+    X(STORED, "stored", ADMIN_HAS_TYPE | ADMIN_HAS_AFTER | ADMIN_HAS_LIMIT, false)                 \
+    X(SNAPSHOTS, "snapshots", ADMIN_TAKES_ACTOR | ADMIN_HAS_LIMIT, true)                           \
+    X(SNAPSHOT, "snapshot", ADMIN_TAKES_ACTOR | ADMIN_HAS_VERSION, true)                           \
+    X(RESTORE, "restore", ADMIN_TAKES_ACTOR | ADMIN_HAS_VERSION | ADMIN_HAS_TIMEOUT_MS, true)      \
+    X(DELETE, "delete", ADMIN_TAKES_ACTOR | ADMIN_HAS_TIMEOUT_MS, true)                            \
+    X(DEAD, "dead", ADMIN_TAKES_ACTOR, true)                                                       \
+    X(REPLAY, "replay", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS, true)         \
+    X(DROP, "drop", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS, true)             \
     X(TYPES, "types", 0, false)                                                                    \
     X(CONFIG, "config", 0, false)                                                                  \
     X(PING, "ping", 0, false)                                                                      \
@@ -111,6 +126,10 @@ typedef struct admin_request {
     troupe_slice type;
     troupe_slice pattern;
     size_t limit;
+    troupe_slice once;         /* empty: none */
+    uint64_t version;          /* of a snapshot */
+    troupe_slice after;        /* text form of an id */
+    const char *number;        /* of a dead letter */
     bool is_drain;
     char error[320];           /* words, when parsing failed */
     json_t *root;              /* owns the strings */

@@ -57,6 +57,9 @@ static cli_exit call(const cli_context *context, const char *verb, cli_answer *r
     if (context->timeout > 0) {
         admin_write_number(&request, "timeout_ms", context->timeout / 1000000);
     }
+    if (cli_has(context, CLI_OPTION_ONCE)) {
+        admin_write_text(&request, "once", troupe_str(context->values[CLI_OPTION_ONCE]));
+    }
     if (context->argument_count > 2) {
         troupe_slice payload = troupe_str(context->arguments[2]);
         if (strcmp(context->arguments[2], "-") == 0) {

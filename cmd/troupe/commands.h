@@ -31,6 +31,13 @@ typedef enum cli_exit {
     X(LIMIT, "limit", "N", "at most so many, up to 10000; else 100")                               \
     X(DEFAULTS, "defaults", NULL, "every option of a node: its default, its limits, its meaning")  \
     X(EXPLAIN, "explain", "KEY", "one option of a node in full")                                   \
+    X(ONCE, "once", "KEY", "it happens once: asked again, it gives the first answer again")        \
+    X(SHOW, "show", "VERSION", "print that snapshot's state")                                      \
+    X(RESTORE, "restore", "VERSION", "put that snapshot in place of the present state")            \
+    X(AFTER, "after", "ID", "only those behind this one")                                          \
+    X(YES, "yes", NULL, "really: it cannot be undone")                                             \
+    X(REPLAY, "replay", "NUMBER", "send this one again")                                           \
+    X(DROP, "drop", "NUMBER", "throw this one away")                                               \
     X(NOW, "now", NULL, "cancel what is under way instead of waiting for it")                      \
     X(MAN, "man", NULL, "print the manual page, as troff")                                         \
     X(MARKDOWN, "markdown", NULL, "print the same as Markdown")                                    \
@@ -52,13 +59,15 @@ typedef enum cli_option {
  * The details are whole paragraphs; each line of the examples is a command or its output. */
 #define CLI_COMMAND_MAP(X)                                                                         \
     X(ask, "ID METHOD [PAYLOAD|-]", 2, 3,                                                          \
-      CLI_TAKES_NODE | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE),                               \
+      CLI_TAKES_NODE | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE) | CLI_TAKES(ONCE),             \
       "ask an actor and print its answer",                                                         \
       "An id is type/key, or type@partition/key. The actor is activated if it is not. A payload "  \
-      "that is JSON is sent as JSON, any other as text; - reads it from standard input.",          \
+      "that is JSON is sent as JSON, any other as text; - reads it from standard input. With "     \
+      "--once it happens once, however often it is asked: for types that persist every turn.",     \
       "$ troupe ask account/alice deposit '{\"cents\": 500}'\n"                                    \
       "{\"balance\":500}\n"                                                                        \
       "$ troupe ask account/alice show --timeout 250ms\n"                                          \
+      "$ troupe ask account/alice deposit '{\"cents\": 500}' --once invoice-4711\n"                \
       "$ troupe ask image/42 put - --content-type image/png < 42.png")                             \
     X(tell, "ID METHOD [PAYLOAD|-]", 2, 3,                                                         \
       CLI_TAKES_NODE | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE),                               \
@@ -90,6 +99,38 @@ typedef enum cli_option {
       "$ troupe where account/alice\n"                                                             \
       "parked 1.2 s in transfer, waiting for account/bob deposit, which sleeps\n"                  \
       "    transfer+0x5f (libbank.so+0x14ef)")                                                     \
+    X(state, "ID", 1, 1, CLI_TAKES_NODE,                                                           \
+      "print the stored state of an actor",                                                        \
+      "It is read from the store: the actor is neither activated nor disturbed. A state without "  \
+      "a schema is in --json, as base64.",                                                         \
+      "$ troupe state account/alice\n"                                                             \
+      "account/alice  version 7  2026-11-22T20:15:01Z  once 1\n"                                   \
+      "{\"balance\":500,\"owner\":\"nobody\"}")                                                    \
+    X(stored, "TYPE", 1, 1, CLI_TAKES_NODE | CLI_TAKES(AFTER) | CLI_TAKES(LIMIT),                  \
+      "list the stored actors of a type",                                                          \
+      "In the order of their ids, active or not; --after continues behind the last one seen.",     \
+      "$ troupe stored account --limit 1000\n"                                                     \
+      "$ troupe stored account --after account/m")                                                 \
+    X(snapshots, "ID", 1, 1,                                                                       \
+      CLI_TAKES_NODE | CLI_TAKES(LIMIT) | CLI_TAKES(SHOW) | CLI_TAKES(RESTORE) |                   \
+      CLI_TAKES(TIMEOUT),                                                                          \
+      "list, show or restore the kept states of an actor",                                         \
+      "A restore is a commit of the actor: it gets a new version, and its reminders, outbox and "  \
+      "calls once stay as they are.",                                                              \
+      "$ troupe snapshots account/alice\n"                                                         \
+      "$ troupe snapshots account/alice --show 5\n"                                                \
+      "$ troupe snapshots account/alice --restore 5")                                              \
+    X(dead, "ID", 1, 1,                                                                            \
+      CLI_TAKES_NODE | CLI_TAKES(REPLAY) | CLI_TAKES(DROP) | CLI_TAKES(TIMEOUT),                   \
+      "list, send again or drop the dead letters of an actor",                                     \
+      "A dead letter is a message of its outbox that was refused for good, or ran out of time.",   \
+      "$ troupe dead account/alice\n"                                                              \
+      "$ troupe dead account/alice --replay 12.0")                                                 \
+    X(delete, "ID", 1, 1, CLI_TAKES_NODE | CLI_TAKES(YES) | CLI_TAKES(TIMEOUT),                    \
+      "delete an actor for good",                                                                  \
+      "Its state, snapshots, reminders, outbox and dead letters go. A later message activates "    \
+      "it as if it had never been stored.",                                                        \
+      "$ troupe delete account/alice --yes")                                                       \
     X(stats, "", 0, 0, CLI_TAKES_NODE,                                                             \
       "print what the node has counted and measured",                                              \
       "Counters are since the start of the node; times are sampled.",                              \

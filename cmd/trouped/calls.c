@@ -95,6 +95,7 @@ static troupe_call_options options_of(const daemon_call *call)
         TROUPE_CALL_OPTIONS,
         .timeout = call->request.timeout,
         .content_type = call->request.content_type,
+        .once = call->request.once,
     };
 }
 
@@ -182,7 +183,7 @@ void call_start(daemon_connection *connection, troupe_slice line)
             answer_shutdown(call);
             break;
         default:
-            call->job.run = inspect_run;
+            call->job.run = stored_takes(call->request.verb) ? stored_run : inspect_run;
             worker_add(&call->server->worker, &call->job);
             break;
         }

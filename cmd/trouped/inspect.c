@@ -68,6 +68,8 @@ void inspect_explain(const daemon_server *server, const admin_request *request,
     } else if (status == TROUPE_TOO_LARGE) {
         snprintf(out, size, "a payload of %zu bytes is more than max_message allows",
                  request->payload.size);
+    } else if (status == TROUPE_USAGE && request->once.size > 0) {
+        snprintf(out, size, "\"once\" is for types that persist every turn");
     } else {
         snprintf(out, size, "%s", troupe_status_text(status));
     }

@@ -96,6 +96,10 @@ void call_destroy(daemon_call *call);
 /* The answer of an ask becomes a line. [loop] */
 void call_finish(daemon_call *call);
 
+/* stored.c */
+bool stored_takes(admin_verb verb);
+void stored_run(worker_job *job); /* [worker] */
+
 /* inspect.c */
 void inspect_run(worker_job *job); /* [worker] */
 /* Words for a status that a call got at once. */

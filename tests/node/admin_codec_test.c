@@ -235,6 +235,14 @@ static void a_bad_request_is_refused_with_the_reason_and_its_id(void **state)
         {"{\"id\":4,\"do\":\"actors\",\"limit\":10001}", "4", "\"limit\""},
         {"{\"id\":4,\"do\":\"actors\",\"limit\":\"1\"}", "4", "\"limit\""},
         {"{\"id\":4,\"do\":\"shutdown\",\"drain\":1}", "4", "\"drain\""},
+        {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\",\"method\":\"m\",\"once\":\"\"}", "4",
+         "1 to 64 bytes"},
+        {"{\"id\":4,\"do\":\"tell\",\"actor\":\"a/b\",\"method\":\"m\",\"once\":\"k\"}", "4",
+         "\"tell\" takes no \"once\""},
+        {"{\"id\":4,\"do\":\"restore\",\"actor\":\"a/b\"}", "4", "\"version\""},
+        {"{\"id\":4,\"do\":\"snapshot\",\"actor\":\"a/b\",\"version\":0}", "4", "\"version\""},
+        {"{\"id\":4,\"do\":\"replay\",\"actor\":\"a/b\"}", "4", "\"number\" is missing"},
+        {"{\"id\":4,\"do\":\"delete\"}", "4", "\"actor\" is missing"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
