@@ -311,6 +311,27 @@ typedef struct troupe_writer troupe_writer;
 TROUPE_API TROUPE_CHECK troupe_status troupe_write(
     troupe_writer *writer, const void *data, size_t size);
 
+/* Runs around the methods of a type, in the turn, on its stack: whoever calls, by ask, tell, timer
+ * or reminder; not around hooks and callbacks. First the node's filters, then the type's: `before`
+ * in this order, `after` in the other one. They may read the turn and its context, set that, ask,
+ * measure; they do not reply. Types without filters pay nothing. */
+typedef struct troupe_filter {
+    const char *name; /* for words */
+    /* Another status than OK refuses the call, with words by troupe_fail: it ends NOT_DONE with
+     * this status, and neither later filters nor the method run. That is no failure of the actor:
+     * supervision does not see it. NULL: lets all pass. */
+    troupe_status (*before)(troupe_turn *turn, void *user);
+    /* With what the method returned, or the filter that refused; only if its own `before` let the
+     * call pass. After a failure it cannot wait: asks and sleeps end with INTERRUPTED. A panic
+     * leaves it out; what must happen in any case is for troupe_defer. NULL: none. */
+    void (*after)(troupe_turn *turn, troupe_status status, void *user);
+    void *user;
+} troupe_filter;
+
+#define TROUPE_FILTERS(array)                              \
+    .filters = (array), .filter_size = sizeof((array)[0]), \
+    .filter_count = sizeof(array) / sizeof((array)[0])
+
 typedef struct troupe_type {
     size_t size; /* set by TROUPE_TYPE */
     const char *name;
@@ -357,6 +378,9 @@ typedef struct troupe_type {
      * own. Nothing holds for all of them: there is no order between calls, no state in common, no
      * persistence, no call once, no reminder; with `persist` it is refused. */
     uint32_t stateless_workers;
+    const troupe_filter *filters; /* set by TROUPE_FILTERS; at most 64; copied */
+    size_t filter_size;
+    size_t filter_count;
     void *user; /* troupe_turn_user */
 } troupe_type;
 
@@ -433,6 +457,9 @@ typedef struct troupe_node_options {
     void (*on_log)(void *user,
         const struct troupe_log_line *line); /* [any thread] instead of standard error */
     void *on_log_user;
+    const troupe_filter *filters; /* of all types; set by TROUPE_FILTERS; at most 64; copied */
+    size_t filter_size;
+    size_t filter_count;
     bool no_metrics; /* leaves out sampled times; for measuring what they cost */
 } troupe_node_options;
 

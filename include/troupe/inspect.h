@@ -22,6 +22,7 @@ extern "C" {
     X(asks, "asks accepted")                                                                      \
     X(turns, "turns ended")                                                                       \
     X(failures, "turns that ended with another status than OK")                                   \
+    X(refused, "calls that a filter refused")                                                     \
     X(panics, "turns that panicked")                                                              \
     X(activations, "activations begun")                                                           \
     X(deactivations, "activations ended")                                                         \

@@ -65,7 +65,7 @@ struct tp_durable {
     tp_alarm lazy;  /* or by themselves */
     tp_alarm again; /* sends again what is not acknowledged */
     uint64_t again_wait;
-    bool buries; /* a row became a dead letter, which may not be durable yet */
+    bool buries;      /* a row became a dead letter, which may not be durable yet */
     tp_moment remind; /* the next reminder that has not fired */
     bool has_rows;    /* rows and lists are there */
     tp_index rows;
@@ -194,7 +194,7 @@ void tp_outbox_watch(tp_shard *shard, tp_durable *self);
 void tp_outbox_loaded(tp_shard *shard, tp_durable *self); /* what is left of before */
 /* An acknowledgement leaves, to one of this shard with the next pass; takes it. */
 void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked);
-void tp_outbox_acks_drain(tp_shard *shard); /* [step] */
+void tp_outbox_acks_drain(tp_shard *shard);               /* [step] */
 void tp_outbox_acked(tp_shard *shard, tp_message *acked); /* it has come to the sender's; takes */
 void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked); /* takes */
 bool tp_outbox_begins(

@@ -50,7 +50,7 @@
 #define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
 typedef struct tp_activation tp_activation;
-typedef struct tp_durable tp_durable;   /* durable.h */
+typedef struct tp_durable tp_durable; /* durable.h */
 typedef struct tp_prune tp_prune;
 typedef struct tp_sleepers tp_sleepers; /* wake.c */
 
@@ -250,10 +250,11 @@ struct troupe_turn {
                 bool cancelled;
                 bool interrupted; /* the node hurries: each park fails at once */
                 bool panicked : 1;
-                bool left : 1; /* nobody returns to its frame: its end settles the actor */
-                bool lost : 1; /* what it rests on was not stored */
-                bool holds;    /* clean-ups, an arena, or a block for `before` */
-                union {        /* what it sends cannot go the short way */
+                bool refused : 1; /* by a filter: its method did not run */
+                bool left : 1;    /* nobody returns to its frame: its end settles the actor */
+                bool lost : 1;    /* what it rests on was not stored */
+                bool holds;       /* clean-ups, an arena, or a block for `before` */
+                union {           /* what it sends cannot go the short way */
                     struct {
                         bool commits; /* its type does, while it lives */
                         bool carries; /* a request context */
@@ -471,8 +472,8 @@ struct tp_shard {
     uint64_t searches; /* for circles, that began here */
     tp_fifo commits;   /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
-    tp_prune *prune; /* of the first shard, if any type keeps snapshots */
-    tp_fifo acks; /* acknowledgements of outbox messages to actors of this shard */
+    tp_prune *prune;    /* of the first shard, if any type keeps snapshots */
+    tp_fifo acks;       /* acknowledgements of outbox messages to actors of this shard */
     troupe_turn *gated; /* the turn whose answer is being made, if it goes through a gate */
     tp_fifo probes;     /* messages to oneself: one after the other, not one in the other */
 

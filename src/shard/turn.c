@@ -172,6 +172,8 @@ static void unlink_turn(troupe_turn *turn)
 troupe_outcome tp_turn_outcome(const troupe_turn *turn)
 {
     const tp_type *type = turn->actor->type;
+    if (turn->refused)
+        return TROUPE_NOT_DONE; /* whatever the filter did to find out */
     bool wrote = !turn->read_only && type->is.state_size != 0 && !type->restores &&
                  !type->gated; /* whose last commit is loaded again */
     bool parted = type->gated ? turn->parted : turn->parked_once;
@@ -273,7 +275,8 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     if (TP_UNLIKELY(status != TROUPE_OK)) {
         tp_count(&shard->counters.failures);
         actor->errors++;
-        tp_supervise(shard, turn, status); /* may take the message for another delivery */
+        if (!turn->refused)
+            tp_supervise(shard, turn, status); /* may take the message for another delivery */
     } else if (actor->extras != NULL && turn->kind == TP_TURN_METHOD) {
         actor->extras->failures = 0; /* that it activates after a restart is no success yet */
     }

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/id.h"
+#include "shard/filters.h"
 #include "schema/schema.h"
 
 #include <stdio.h>
@@ -111,6 +112,9 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
         return wrong(error, size, name, "supervision.poison_after is above 255");
     if (given->supervision.jitter > 100)
         return wrong(error, size, name, "supervision.jitter is above 100 per cent");
+    const char *filters = tp_filters_check(given->filters, given->filter_size, given->filter_count);
+    if (filters != NULL)
+        return wrong(error, size, name, filters);
     TROUPE_TRY(check_schema(given, error, size));
     return check_methods(given, error, size);
 }
@@ -160,7 +164,7 @@ static troupe_status resolve(
         given->on_deactivate == NULL && (given->persist == TROUPE_PERSIST_NONE || type->gated);
     type->method_count = (uint32_t)given->method_count;
     if (given->method_count == 0)
-        return TROUPE_OK;
+        return tp_filters_put(type, types->allocator, options);
     type->methods = tp_allocate(types->allocator, given->method_count * sizeof *type->methods);
     if (type->methods == NULL)
         return TROUPE_NO_MEMORY;
@@ -170,7 +174,7 @@ static troupe_status resolve(
         if (method->read != NULL)
             type->interleaves = true;
     }
-    return TROUPE_OK;
+    return tp_filters_put(type, types->allocator, options);
 }
 
 troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator,
@@ -178,6 +182,12 @@ troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator,
     size_t count, char *error, size_t error_size)
 {
     *types = (tp_types){.allocator = allocator, .secret = {secret[0], secret[1]}};
+    const char *filters =
+        tp_filters_check(options->filters, options->filter_size, options->filter_count);
+    if (filters != NULL) {
+        snprintf(error, error_size, "the node's filters: %s", filters);
+        return TROUPE_USAGE;
+    }
     if (count == 0)
         return wrong(error, error_size, "(none)", "a node needs at least one type");
     if (count > UINT16_MAX)
@@ -208,9 +218,11 @@ troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator,
 
 void tp_types_deinit(tp_types *types)
 {
-    for (uint32_t i = 0; i < types->count; i++)
+    for (uint32_t i = 0; i < types->count; i++) {
+        tp_filters_release(&types->list[i]);
         tp_release(types->allocator, types->list[i].methods,
             types->list[i].method_count * sizeof(tp_method));
+    }
     tp_release(types->allocator, types->list, types->count * sizeof *types->list);
     types->list = NULL;
     types->count = 0;

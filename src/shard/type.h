@@ -29,18 +29,19 @@ typedef struct tp_type {
     uint32_t number;
     uint32_t method_count;
     tp_method *methods;
-    troupe_type is;         /* a copy; optional fields are filled with the node's */
-    uint64_t mailbox_bytes; /* the node's */
-    uint32_t kept;          /* bytes of the state that a failed turn puts back: all, or 0 */
-    bool restores;          /* a failed turn puts the state's bytes back */
-    bool encodes;           /* what is stored are not the state's bytes: hooks, or a schema */
-    bool owns;              /* the schema has parts on the heap */
-    bool interleaves;       /* others may run while a turn is parked */
-    bool commits;           /* while it lives: every turn, or every so many */
-    bool gated;             /* what a turn sends waits for its commit (P5) */
-    bool keeps;             /* snapshots */
-    bool activates_alone;   /* nothing to run or load at activation */
-    bool ends_alone;        /* nothing to run or save at deactivation */
+    troupe_type is;             /* a copy; optional fields are filled with the node's */
+    uint64_t mailbox_bytes;     /* the node's */
+    struct tp_filters *filters; /* filters.h; NULL: none */
+    uint32_t kept;              /* bytes of the state that a failed turn puts back: all, or 0 */
+    bool restores;              /* a failed turn puts the state's bytes back */
+    bool encodes;               /* what is stored are not the state's bytes: hooks, or a schema */
+    bool owns;                  /* the schema has parts on the heap */
+    bool interleaves;           /* others may run while a turn is parked */
+    bool commits;               /* while it lives: every turn, or every so many */
+    bool gated;                 /* what a turn sends waits for its commit (P5) */
+    bool keeps;                 /* snapshots */
+    bool activates_alone;       /* nothing to run or load at activation */
+    bool ends_alone;            /* nothing to run or save at deactivation */
 } tp_type;
 
 typedef struct tp_types {
