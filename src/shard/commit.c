@@ -171,6 +171,13 @@ static uint64_t digest_of(troupe_slice bytes)
     return XXH3_64bits(bytes.data, bytes.size) | 1;
 }
 
+void tp_commit_found(troupe_turn *turn, troupe_slice bytes)
+{
+    tp_durable *self = tp_durable_of(turn->actor);
+    if (self != NULL && turn->actor->type->encodes)
+        self->digest = digest_of(bytes);
+}
+
 troupe_status tp_commit_loaded(troupe_turn *turn)
 {
     tp_durable *self = tp_durable_of(turn->actor);

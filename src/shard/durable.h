@@ -82,6 +82,12 @@ static inline tp_durable *tp_durable_of(const tp_activation *actor)
 {
     return actor->extras != NULL ? actor->extras->durable : NULL;
 }
+/* May a part of the turn, committed in its middle, be durable? Not if that commit has failed. */
+static inline bool tp_turn_is_parted(const troupe_turn *turn)
+{
+    const tp_durable *self = tp_durable_of(turn->actor);
+    return turn->parted != 0 && self != NULL && turn->parted <= self->begun;
+}
 void tp_durable_free(tp_shard *shard, tp_activation *actor);
 /* The shard goes, and what is still under way with it. */
 void tp_durable_abandon(tp_shard *shard, tp_activation *actor);
@@ -106,6 +112,8 @@ static inline troupe_slice tp_writer_bytes(const troupe_writer *writer)
 /* commit.c */
 /* [on the turn's own stack] Lets the save hook write, when the turn may be at a commit point. */
 TROUPE_CHECK troupe_status tp_commit_write(troupe_turn *turn);
+/* [in the turn of an activation] These bytes are stored. */
+void tp_commit_found(troupe_turn *turn, troupe_slice bytes);
 /* [in the turn of an activation] What it begins with is what is stored. */
 TROUPE_CHECK troupe_status tp_commit_loaded(troupe_turn *turn);
 /* The pending commit puts these bytes, or with `erase` nothing, in place of what the actor has. The

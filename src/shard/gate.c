@@ -50,7 +50,7 @@ troupe_status tp_gate_hold(troupe_turn *turn, uint32_t to, tp_message *message)
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
     }
-    *entry = (held){.message = message, .to = to, .parted = turn->parted};
+    *entry = (held){.message = message, .to = to, .parted = tp_turn_is_parted(turn)};
     tp_fifo_push_back(&turn->held, &entry->node);
     return TROUPE_OK;
 }
@@ -110,7 +110,7 @@ void tp_gate_reply(troupe_turn *turn, uint32_t to, tp_message *reply)
 {
     tp_shard *shard = turn->shard;
     shard->gated = NULL; /* what else ends by this is not an output of this turn */
-    tp_gate_push(shard, tp_durable_of(turn->actor), to, reply, turn->parted);
+    tp_gate_push(shard, tp_durable_of(turn->actor), to, reply, tp_turn_is_parted(turn));
 }
 
 void tp_gate_open(tp_shard *shard, tp_durable *self)

@@ -213,6 +213,7 @@ static troupe_status install(troupe_turn *turn, troupe_slice stored)
         tp_record_open(stored, tp_record_seed(tp_activation_id(actor)), &bytes, &reason);
     if (status != TROUPE_OK)
         return corrupt(turn, reason);
+    tp_commit_found(turn, bytes);
     if (is->load != NULL)
         return is->load(turn, tp_activation_state(actor), bytes);
     if (is->schema != NULL)

@@ -122,7 +122,8 @@ static void commit(troupe_turn *turn)
     if (status == TROUPE_OK)
         status = tp_commit_point(turn, true);
     if (status == TROUPE_OK) {
-        turn->parted = turn->parted || (self != NULL && self->begun != begun);
+        if (turn->parted == 0 && self != NULL && self->begun != begun)
+            turn->parted = self->begun;
         return;
     }
     tp_commit_drop(turn);

@@ -240,9 +240,9 @@ struct troupe_turn {
         tp_defer *defers;
         void *arena;
         void *before; /* snapshot of the state, or NULL */
+        uint64_t parted; /* the first commit that was begun in its middle; 0: none */
         tp_wait wait;
         bool has_sent; /* asks or tells: a failure cannot take them back */
-        bool parted;   /* a part of it was committed in its middle */
         union {        /* what its end must look at; `special` is 0 in most turns */
             struct {
                 bool failed; /* troupe_fail was called */

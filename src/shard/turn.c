@@ -176,7 +176,7 @@ troupe_outcome tp_turn_outcome(const troupe_turn *turn)
         return TROUPE_NOT_DONE; /* whatever the filter did to find out */
     bool wrote = !turn->read_only && type->is.state_size != 0 && !type->restores &&
                  !type->gated; /* whose last commit is loaded again */
-    bool parted = type->gated ? turn->parted : turn->parked_once;
+    bool parted = type->gated ? tp_turn_is_parted(turn) : turn->parked_once;
     return parted || turn->has_sent || wrote ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
 }
 
