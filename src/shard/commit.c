@@ -58,7 +58,8 @@ tp_durable *tp_durable_get(tp_shard *shard, tp_activation *actor)
 
 bool tp_durable_is_quiet(const tp_durable *self)
 {
-    if (self->under_way != NULL || self->pending != NULL || self->held != 0)
+    if (self->under_way != NULL || self->pending != NULL || self->held != 0 ||
+        self->is_listed)
         return false;
     if (!self->reload)
         return tp_fifo_is_empty(&self->later);
@@ -473,8 +474,10 @@ void tp_commits_flush(tp_shard *shard)
         tp_durable *self = TP_CONTAINER(node, tp_durable, node);
         self->is_listed = false;
         tp_commit *commit = self->pending;
-        if (commit == NULL || self->under_way != NULL)
+        if (commit == NULL || self->under_way != NULL) {
+            tp_settle(shard, self->actor); /* that it was listed may have kept it */
             continue;
+        }
         if (!lay_out(shard, commit)) {
             free_commit(shard, commit);
             self->pending = NULL;
