@@ -435,7 +435,7 @@ bool tp_outbox_begins(
     const tp_entry *seen = tp_rows_find(self, TROUPE_ROW_SENDER, (troupe_slice){name, size});
     tp_row_number last = seen != NULL ? seen->row.sender.last : (tp_row_number){0, 0};
     if (is_running(actor, message, slip)) {
-        TP_MARK(shard, "outbox message came again while it runs");
+        TP_MARK(shard, "outbox message came again");
         tp_pool_give(&shard->pool, message); /* the end of its turn acknowledges it */
         return false;
     }

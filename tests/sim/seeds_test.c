@@ -50,8 +50,10 @@ static void seeds_that_found_a_defect_find_none(void **state)
         char *end;
         uint64_t seed = strtoull(line, &end, 10);
         assert_true(end != line);
+        char scenario[32] = "";
+        assert_int_equal(sscanf(end, "%31s", scenario), 1);
         static tp_seed_report report;
-        if (run(NULL, seed, 1, 0, &report) != 0) {
+        if (run(scenario, seed, 1, 0, &report) != 0) {
             print_fault(&report.faults[0]);
             faults++;
         }
