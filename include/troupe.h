@@ -371,12 +371,11 @@ typedef struct troupe_type {
     size_t arena_limit; /* of a turn's and of an activation's arena, bytes; 0: the node's */
     troupe_supervision supervision;
     /* Stateless workers: at most so many activations of one id at a time on a node, up to
-     * TROUPE_WORKERS_MAX; 0: one, as usual. They are spread over the shards. A turn's call goes to
-     * one on the turn's own shard (on another, if there are fewer workers than shards), a call
-     * from outside to the shards in turn: there to an idle one, else to a new one, else to the one
-     * with the least to do. Each is its own activation, with memory, timers and idle age of its
-     * own. Nothing holds for all of them: there is no order between calls, no state in common, no
-     * persistence, no call once, no reminder; with `persist` it is refused. */
+     * TROUPE_WORKERS_MAX, spread over the shards; 0: one, as usual. A turn's call goes to one on
+     * the turn's own shard (on another, if there are fewer workers than shards), a call from
+     * outside to the shards in turn: there to an idle one, else a new one, else the one with the
+     * least to do. Each has memory, timers and an idle age of its own. Nothing holds for all: no
+     * order between calls, no state in common, no persistence (refused), no once, no reminder. */
     uint32_t stateless_workers;
     const troupe_filter *filters; /* set by TROUPE_FILTERS; at most 64; copied */
     size_t filter_size;
