@@ -21,7 +21,8 @@
 
 static const tp_vault_scenario ledgers = {
     .ops = {[TP_VAULT_ASK] = 60, [TP_VAULT_BURST] = 4, [TP_VAULT_AGAIN] = 10, [TP_VAULT_WAIT] = 8,
-        [TP_VAULT_DEACTIVATE] = 6},
+        [TP_VAULT_DEACTIVATE] = 6,
+        [TP_VAULT_MEDDLE] = 2},
     .kinds = {[TP_VAULT_PUT] = 30, [TP_VAULT_FAIL] = 8, [TP_VAULT_SEND] = 14, [TP_VAULT_THEN] = 14,
         [TP_VAULT_TELL] = 6, [TP_VAULT_MID] = 10, [TP_VAULT_SHOW] = 10, [TP_VAULT_PEEK] = 5},
     .types = {6, 3, 3, 2, 1, 2}, .once = 5,

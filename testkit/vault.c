@@ -320,6 +320,9 @@ static void perform(tp_vault *vault, const tp_vault_op *op)
     case TP_VAULT_OUTAGE:
         break_store(vault, op->pick, op->wait);
         break;
+    case TP_VAULT_MEDDLE:
+        tp_vault_meddle(vault, op->actor);
+        break;
     case TP_VAULT_CRASH:
         crash(vault, op->pick);
         break;

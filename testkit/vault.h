@@ -104,6 +104,7 @@ typedef enum tp_vault_op_kind {
     TP_VAULT_DEACTIVATE,
     TP_VAULT_OUTAGE, /* the store refuses all, or says nothing, for a while */
     TP_VAULT_CRASH,
+    TP_VAULT_MEDDLE, /* somebody else writes what is there once more: a new version */
     TP_VAULT_OPS
 } tp_vault_op_kind;
 
@@ -182,6 +183,7 @@ typedef struct tp_vault_record {
     uint64_t version;
 } tp_vault_record;
 /* What the store has of an actor; zeros: nothing. */
+void tp_vault_meddle(tp_vault *vault, uint16_t actor);
 void tp_vault_stored(tp_vault *vault, uint16_t actor, tp_vault_record *ret_record);
 /* A part has come to its target: what it rests on is durable. */
 void tp_vault_came(tp_vault_deed *deed);

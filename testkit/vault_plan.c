@@ -163,8 +163,8 @@ static size_t say_deed(const tp_vault *vault, const tp_vault_deed *deed, char *o
 
 void tp_vault_say(tp_vault *vault, uint32_t index, const tp_vault_op *op)
 {
-    static const char *const names[TP_VAULT_OPS] = {
-        "asks", "asks many", "asks again", "waits", "deactivates", "the store is out", "CRASH"};
+    static const char *const names[TP_VAULT_OPS] = {"asks", "asks many", "asks again", "waits",
+        "deactivates", "the store is out", "CRASH", "meddles"};
     if (vault->options->say == NULL)
         return;
     char text[3000];

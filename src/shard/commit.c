@@ -593,6 +593,8 @@ static void answered(tp_shard *shard, tp_inbound *inbound)
         TP_MARK(shard, "unknown commit was done");
         status = TROUPE_OK;
     }
+    if (status == TROUPE_CONFLICT && TP_MUTANT(shard, TP_MUTANT_CONFLICT_DONE))
+        status = TROUPE_OK;
     bool is_final = status == TROUPE_OK || status == TROUPE_CONFLICT || status == TROUPE_CLOSED;
     if (status == TROUPE_UNKNOWN && TP_MUTANT(shard, TP_MUTANT_UNKNOWN_FAILS))
         status = TROUPE_UNAVAILABLE;

@@ -55,6 +55,7 @@ enum tp_mutant {
     TP_MUTANT_NO_GATE,        /* a reply leaves before what it rests on is durable */
     TP_MUTANT_ANY_WRITER,     /* the store lets commits of closed writers in (testkit/vault.c) */
     TP_MUTANT_UNKNOWN_FAILS,  /* a commit of unknown outcome is taken for one that failed */
+    TP_MUTANT_CONFLICT_DONE,  /* any conflict is taken for an own commit that was done */
     TP_MUTANT_ACK_EARLY,      /* an outbox message is acknowledged before it is durable */
     TP_MUTANT_NO_DEDUP,       /* an outbox message that comes again runs again */
     TP_MUTANT_COUNT
