@@ -83,7 +83,7 @@ static const tp_scenario scenarios[] = {
         .tight_mailboxes = true,
         .tight_links = true, .tight_asks = true, .tight_fibers = true, .tight_inbox = true,
         .short_idle = true},
-    {.name = "floods", .about = "bursts over small links, shards that pause", .share = 14,
+    {.name = "floods", .about = "bursts over small links, shards that pause", .share = 19,
         .ops = {[TP_OP_ASK] = 10, [TP_OP_TELL] = 10, [TP_OP_BURST] = 40, [TP_OP_LOOK] = 1,
             [TP_OP_WAIT] = 4},
         .acts = {[TP_ACT_WRITE] = 30, [TP_ACT_ASK] = 20, [TP_ACT_TELL] = 20, [TP_ACT_CALL] = 30,

@@ -156,8 +156,6 @@ struct tp_vault {
 void tp_vault_run(const tp_stage_options *options, tp_stage_result *ret_result);
 
 /* vault_plan.c */
-/* Deed 1: it may be done any number of times. */
-void tp_vault_begin_plan(tp_vault *vault);
 void tp_vault_plan(tp_vault *vault, uint32_t index, tp_vault_op *ret_op);
 void tp_vault_say(tp_vault *vault, uint32_t index, const tp_vault_op *op);
 
@@ -180,7 +178,7 @@ bool tp_vault_gated(const tp_vault *vault, uint16_t actor);
 typedef struct tp_vault_record {
     tp_vault_state state;
     uint32_t rows[TROUPE_ROW_DEAD + 1];
-    uint64_t version;
+    uint64_t version, wake;
 } tp_vault_record;
 /* What the store has of an actor; zeros: nothing. */
 void tp_vault_meddle(tp_vault *vault, uint16_t actor);

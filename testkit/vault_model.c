@@ -65,6 +65,7 @@ void tp_vault_stored(tp_vault *vault, uint16_t actor, tp_vault_record *ret_recor
         tp_vault_violate(
             vault, "store", "a load behind its back: %s", troupe_status_name(op.status));
     ret_record->version = op.found;
+    ret_record->wake = op.wake;
     for (const troupe_store_item *item = op.items; item != NULL; item = item->next) {
         if (item->kind == TROUPE_ROW_STATE)
             read_state(vault, actor, item, &ret_record->state);
@@ -86,7 +87,7 @@ void tp_vault_meddle(tp_vault *vault, uint16_t actor)
         .id = tp_vault_id(vault, actor),
         .writer = vault->writer,
         .version = record.version,
-        .commit = {.wake = 1, .time = 1},
+        .commit = {.wake = record.wake, .time = 1},
         .allocator = tp_allocator_system()};
     troupe_store_op *list[] = {&op};
     vault->inner->run(vault->inner, list, 1);

@@ -43,12 +43,6 @@ static tp_vault_deed *make_deed(tp_vault *vault, tp_vault_kind kind, uint16_t ta
     return deed;
 }
 
-void tp_vault_begin_plan(tp_vault *vault)
-{
-    tp_vault_deed *deed = make_deed(vault, TP_VAULT_SHOW, 0);
-    deed->attempts = UINT32_MAX;
-}
-
 static void add_child(tp_vault *vault, tp_prng *prng, tp_vault_deed *deed)
 {
     uint16_t target = (uint16_t)tp_prng_below(prng, vault->actor_count);

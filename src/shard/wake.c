@@ -167,6 +167,8 @@ static sleeper *create(tp_shard *shard, const whom *of)
 /* The earliest of the moments of an actor is kept. */
 static void keep(tp_shard *shard, const whom *of, uint64_t due)
 {
+    if (TP_MUTANT(shard, TP_MUTANT_NO_WAKE))
+        return;
     sleeper *self = tp_index_find(&shard->sleepers->kept, of->hash, same, of);
     bool is_new = self == NULL;
     if (is_new)

@@ -58,6 +58,7 @@ enum tp_mutant {
     TP_MUTANT_CONFLICT_DONE,  /* any conflict is taken for an own commit that was done */
     TP_MUTANT_ACK_EARLY,      /* an outbox message is acknowledged before it is durable */
     TP_MUTANT_NO_DEDUP,       /* an outbox message that comes again runs again */
+    TP_MUTANT_NO_WAKE,        /* owners of outboxes and reminders are not woken */
     TP_MUTANT_COUNT
 };
 
