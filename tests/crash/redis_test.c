@@ -87,8 +87,10 @@ static void a_line_that_stalls_and_breaks_loses_nothing(void **state)
     served_line_fails(*state);
 }
 
-int main(void)
+int main(int count, char **words)
 {
+    if (count > 1)
+        cmocka_set_test_filter(words[1]); /* one of them, by name */
     if (!redis_server_is_installed())
         return 77;
     const struct CMUnitTest tests[] = {
