@@ -10,11 +10,13 @@
 #include "town.h"
 
 #include "providers/table.h"
+#include "shard/shard.h"
 #include "tests/store/servers.h"
 
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -28,6 +30,7 @@ typedef struct place {
 } place;
 
 static town_siege siege;
+static uint64_t planted; /* mistakes, in a run that must fail */
 
 static troupe_status open_store(void *user, const troupe_store_host *host, troupe_store **ret_store,
     char *error, size_t error_size)
@@ -45,8 +48,8 @@ static int make_place(void **state)
     if (!server_make_folder(&self.folder, "crash"))
         return -1;
     snprintf(self.file, sizeof self.file, "%s/town.db", self.folder.folder);
-    self.town =
-        (town_place){.name = "sqlite", .open = open_store, .user = &self, .is_sqlite = true};
+    self.town = (town_place){
+        .name = "sqlite", .open = open_store, .user = &self, .is_sqlite = true, .mutants = planted};
     snprintf(self.town.folder, sizeof self.town.folder, "%s", self.folder.folder);
     *state = &self;
     return 0;
@@ -89,11 +92,35 @@ static void nothing_answered_is_lost_and_nothing_happens_twice(void **state)
     check_integrity(at);
 }
 
-int main(void)
+/* This program again, with a mistake in the runtime. */
+static void see(place *at, unsigned mutant)
 {
+    char number[32];
+    snprintf(number, sizeof number, "%llu", 1ull << mutant);
+    const char *const argv[] = {"/proc/self/exe", number, NULL};
+    if (server_run(&at->folder, argv) != 1)
+        fail_msg("mutant %u was not seen", mutant);
+}
+
+static void planted_mistakes_are_seen(void **state)
+{
+    place *at = *state;
+    see(at, TP_MUTANT_NO_GATE);
+    see(at, TP_MUTANT_RUN_TWICE);
+}
+
+int main(int count, char **words)
+{
+    if (count > 1) {
+        planted = strtoull(words[1], NULL, 10);
+        const struct CMUnitTest test[] = {cmocka_unit_test_setup_teardown(
+            nothing_answered_is_lost_and_nothing_happens_twice, make_place, remove_place)};
+        return cmocka_run_group_tests(test, NULL, NULL);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             nothing_answered_is_lost_and_nothing_happens_twice, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(planted_mistakes_are_seen, make_place, remove_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

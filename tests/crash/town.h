@@ -118,6 +118,7 @@ typedef struct town_place {
     char folder[200];     /* the town's log is there */
     uint64_t ask_timeout; /* 0: 20 s */
     bool is_sqlite;       /* its statements are points, too */
+    uint64_t mutants;     /* planted mistakes, 1 << TP_MUTANT_…, in rounds with a point */
 } town_place;
 
 typedef struct town {

@@ -124,6 +124,7 @@ static troupe_status open_node(const town_place *place, bool marks, tp_env *env,
     TROUPE_TRY(place->open(place->user, &host, &store, error, size));
     if (marks) {
         town_points_watch(env);
+        env->mutants = place->mutants;
         store = town_points_wrap(store);
     }
     const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .log = "warn,text",
