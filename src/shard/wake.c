@@ -57,13 +57,11 @@ struct tp_sleepers {
 
 uint64_t tp_wake_of(const tp_durable *self, uint64_t wall)
 {
-    uint64_t wake = 0;
-    for (const tp_entry *entry = tp_rows_first(self, TROUPE_ROW_OUTBOX); entry != NULL && wake == 0;
-         entry = tp_rows_next(self, entry))
-        wake = entry->retired ? 0 : wall;
+    /* What is retired and still here is stored until a later commit: a crash may come before. */
+    uint64_t wake = tp_rows_first(self, TROUPE_ROW_OUTBOX) != NULL ? wall : 0;
     for (const tp_entry *entry = tp_rows_first(self, TROUPE_ROW_REMINDER); entry != NULL;
          entry = tp_rows_next(self, entry))
-        if (!entry->retired && (wake == 0 || entry->row.reminder.due < wake))
+        if (wake == 0 || entry->row.reminder.due < wake)
             wake = entry->row.reminder.due;
     return wake;
 }
