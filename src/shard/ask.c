@@ -10,6 +10,7 @@
  * that is held for a few instructions.
  */
 #include "shard/gather.h"
+#include "shard/durable.h"
 
 #include "base/alloc.h"
 
@@ -54,9 +55,24 @@ static troupe_status grow(tp_shard *shard)
     return TROUPE_OK;
 }
 
+/* Asks from outside that nothing answers any more: the node goes before it knew. */
+static void end_outside(tp_shard *shard, tp_ask *ask)
+{
+    if (ask->kind != TP_ASK_OUTSIDE)
+        return;
+    ask->kind = TP_ASK_FREE;
+    troupe_answer answer = {.status = TROUPE_INTERRUPTED,
+        .outcome = TROUPE_UNKNOWN_OUTCOME,
+        .message = troupe_str("the node closed before the store had answered")};
+    tp_outside_complete(shard, ask->waiter.outside, &answer);
+}
+
 void tp_asks_deinit(tp_shard *shard)
 {
     const troupe_allocator *allocator = shard->shared->allocator;
+    for (uint32_t i = 0; i < shard->ask_chunks; i++)
+        for (uint32_t j = 0; j < TP_ASK_CHUNK; j++)
+            end_outside(shard, &shard->asks[i][j]);
     uint32_t limit = (shard->shared->options.max_asks + TP_ASK_CHUNK - 1) / TP_ASK_CHUNK;
     for (uint32_t i = 0; i < shard->ask_chunks; i++)
         tp_release(allocator, shard->asks[i], TP_ASK_CHUNK * sizeof(tp_ask));
@@ -351,8 +367,23 @@ void troupe_answer_release(troupe_answer *answer)
 
 /* ---- cancellation -------------------------------------------------------------------------- */
 
+/* An ask that still waits in its asker's gate was never sent. */
+static bool withdraw_held(tp_shard *shard, tp_call call, const tp_ask *ask)
+{
+    if (ask->kind != TP_ASK_TURN || !ask->waiter.turn->commits)
+        return false;
+    tp_durable *durable = tp_durable_of(ask->waiter.turn->actor);
+    if (durable == NULL || !tp_gate_withdraw(shard, durable, call))
+        return false;
+    tp_ask_end(
+        shard, call, TROUPE_WITHDRAWN, TROUPE_NOT_DONE, troupe_str("cancelled before it was sent"));
+    return true;
+}
+
 static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask)
 {
+    if (withdraw_held(shard, call, ask))
+        return;
     tp_message_parts none = {0};
     tp_message *cancel = tp_message_make(&shard->pool, &none);
     if (cancel == NULL)

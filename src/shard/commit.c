@@ -58,19 +58,23 @@ tp_durable *tp_durable_get(tp_shard *shard, tp_activation *actor)
 
 bool tp_durable_is_quiet(const tp_durable *self)
 {
-    if (self->under_way != NULL || self->pending != NULL || self->held != 0 ||
-        self->is_listed)
+    if (self->under_way != NULL || self->pending != NULL || self->held != 0 || self->is_listed)
         return false;
     if (!self->reload)
-        return tp_fifo_is_empty(&self->later);
+        return tp_fifo_is_empty(&self->later) && !self->is_listed;
     return self->actor->phase == TP_NEW || self->actor->phase == TP_WAITING; /* it was reset */
+}
+
+static void drop_entries(tp_shard *shard, tp_fifo *entries)
+{
+    tp_fifo_node *node;
+    while ((node = tp_fifo_pop_front(entries)) != NULL)
+        tp_entry_release(shard, TP_CONTAINER(node, tp_entry, node));
 }
 
 static void drop_changes(tp_shard *shard, tp_commit *commit)
 {
-    tp_fifo_node *node;
-    while ((node = tp_fifo_pop_front(&commit->changes)) != NULL)
-        tp_entry_release(shard, TP_CONTAINER(node, tp_entry, node));
+    drop_entries(shard, &commit->changes);
     commit->change_count = 0;
 }
 
@@ -300,9 +304,10 @@ static void put_change(tp_shard *shard, tp_durable *self, tp_commit *commit, tp_
 static void put_changes(tp_shard *shard, tp_durable *self, tp_commit *commit, tp_fifo *changes)
 {
     tp_fifo_node *node;
-    while ((node = tp_fifo_pop_front(changes)) != NULL)
-        put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
+    /* Removals that were due before must not hit what the turn puts in their place. */
     while ((node = tp_fifo_pop_front(&self->later)) != NULL)
+        put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
+    while ((node = tp_fifo_pop_front(changes)) != NULL)
         put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
 }
 
@@ -355,7 +360,7 @@ static troupe_status begin(troupe_turn *turn, tp_durable *self, bool has_state, 
 troupe_status tp_commit_point(troupe_turn *turn, bool with_state)
 {
     tp_durable *self = tp_durable_of(turn->actor);
-    if (self->fenced || (self->reload && with_state)) {
+    if (self->fenced || self->reload) {
         tp_gate_drop(turn);
         return TROUPE_UNAVAILABLE;
     }
@@ -387,9 +392,13 @@ troupe_status tp_commit_replace(troupe_turn *turn, bool erase, troupe_slice byte
 static void go_alone(tp_shard *shard, tp_alarm *alarm)
 {
     tp_durable *self = TP_CONTAINER(alarm, tp_durable, lazy);
-    if (tp_fifo_is_empty(&self->later) || self->reload || self->fenced)
+    if (self->fenced)
+        drop_entries(shard, &self->later);
+    if (tp_fifo_is_empty(&self->later) || self->reload)
         return;
-    tp_commit *commit = pending_of(shard, self);
+    /* A save that is under way rests on the same version. */
+    bool leaves = self->actor->phase == TP_DEACTIVATING;
+    tp_commit *commit = leaves ? NULL : pending_of(shard, self);
     if (commit == NULL) {
         tp_commit_later(shard, self);
         return;
@@ -423,9 +432,13 @@ static bool is_spoilt(troupe_turn *turn, const tp_durable *self)
 
 void tp_commit_drop(troupe_turn *turn)
 {
-    tp_durable *self = tp_durable_of(turn->actor);
     tp_gate_drop(turn);
     tp_rows_drop(turn);
+}
+
+void tp_commit_spoil(troupe_turn *turn)
+{
+    tp_durable *self = tp_durable_of(turn->actor);
     if (!turn->actor->type->gated)
         return; /* going back to what is stored would lose other turns as well */
     bool may_write =
@@ -560,7 +573,8 @@ static const char *words_of(troupe_status status)
     }
 }
 
-static void failed(tp_shard *shard, tp_durable *self, troupe_status status, bool has_rows)
+static void failed(
+    tp_shard *shard, tp_durable *self, troupe_status status, bool has_rows, bool was_unknown)
 {
     tp_count(&shard->counters.save_failures);
     TP_MARK(shard, "commit failed");
@@ -579,7 +593,7 @@ static void failed(tp_shard *shard, tp_durable *self, troupe_status status, bool
     if (fenced)
         self->fenced = true;
     tp_durable_break(shard, self->actor, fenced ? TROUPE_UNKNOWN : status,
-        fenced ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE, words_of(status));
+        fenced || was_unknown ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE, words_of(status));
 }
 
 static void answered(tp_shard *shard, tp_inbound *inbound)
@@ -604,12 +618,13 @@ static void answered(tp_shard *shard, tp_inbound *inbound)
         return;
     }
     shard->commits_under_way--;
+    bool was_unknown = self->unknown;
     self->under_way = NULL;
     self->unknown = false;
     if (status == TROUPE_OK)
         succeeded(shard, self, commit);
     else
-        failed(shard, self, status, commit->change_count != 0 || commit->replaces);
+        failed(shard, self, status, commit->change_count != 0 || commit->replaces, was_unknown);
     free_commit(shard, commit);
     tp_durable_check(shard, actor);
     tp_settle(shard, actor);

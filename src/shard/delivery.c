@@ -77,6 +77,7 @@ troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
         TP_MARK(turn->shard, "turn lost its state");
         turn->lost = true;
         tp_commit_drop(turn);
+        tp_commit_spoil(turn);
         return status == TROUPE_PANIC ? status : TROUPE_UNAVAILABLE;
     }
     const tp_slip *slip = comes_again(turn) ? NULL : slip_of(turn);
@@ -85,16 +86,18 @@ troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
         status = ends(turn, slip, status);
     if (status == TROUPE_OK)
         status = tp_commit_point(turn, true);
+    turn->remembered = status == TROUPE_OK;
     if (status == TROUPE_OK)
         return TROUPE_OK;
     tp_commit_drop(turn);
     /* Of a turn that failed its call may have to be remembered, and nothing else. A reminder whose
      * turn did well and could not be committed comes again. */
-    if (did_well && slip != NULL && (slip->flags & TP_SLIP_REMIND))
-        return status;
-    if (slip != NULL &&
-        (ends(turn, slip, status) != TROUPE_OK || tp_commit_point(turn, false) != TROUPE_OK))
+    bool rings_again = did_well && slip != NULL && (slip->flags & TP_SLIP_REMIND);
+    turn->remembered = slip != NULL && !rings_again && ends(turn, slip, status) == TROUPE_OK &&
+                       tp_commit_point(turn, false) == TROUPE_OK;
+    if (!turn->remembered)
         tp_rows_drop(turn);
+    tp_commit_spoil(turn);
     return status;
 }
 
@@ -107,8 +110,10 @@ void tp_delivery_over(troupe_turn *turn, troupe_status status)
         tp_reminder_over(turn, slip);
     if (slip != NULL && (slip->flags & TP_SLIP_ERRAND) && status == TROUPE_OK)
         tp_errand_over(turn, slip);
-    if (!turn->commits)
-        return;
+}
+
+void tp_delivery_twins(troupe_turn *turn)
+{
     tp_fifo_node *node;
     while ((node = tp_fifo_pop_front(&turn->twins)) != NULL)
         tp_mailbox_push_front(turn->shard, turn->actor, tp_message_of(node));

@@ -39,6 +39,7 @@ typedef struct tp_entry {
     uint32_t kind;
     uint32_t holders;
     bool remove;
+    bool answered;           /* of an outbox: a turn with its answer waits in the mailbox */
     bool retired;            /* in memory, but a removal of it is on its way into a commit */
     bool fired;              /* a reminder whose message is in the mailbox, or whose turn runs */
     troupe_slice key, value; /* behind the struct */
@@ -65,9 +66,10 @@ struct tp_durable {
     tp_alarm lazy;  /* or by themselves */
     tp_alarm again; /* sends again what is not acknowledged */
     uint64_t again_wait;
-    bool buries;      /* a row became a dead letter, which may not be durable yet */
-    tp_moment remind; /* the next reminder that has not fired */
-    bool has_rows;    /* rows and lists are there */
+    bool buries;              /* a row became a dead letter, which may not be durable yet */
+    tp_moment remind;         /* the next reminder that has not fired */
+    bool has_rows;            /* rows and lists are there */
+    tp_row_number again_last; /* where sending again stopped */
     tp_index rows;
     tp_list by_kind[TP_ROW_KINDS];
     uint32_t counts[TP_ROW_KINDS];
@@ -110,8 +112,6 @@ static inline troupe_slice tp_writer_bytes(const troupe_writer *writer)
 }
 
 /* commit.c */
-/* [on the turn's own stack] Lets the save hook write, when the turn may be at a commit point. */
-TROUPE_CHECK troupe_status tp_commit_write(troupe_turn *turn);
 /* [in the turn of an activation] These bytes are stored. */
 void tp_commit_found(troupe_turn *turn, troupe_slice bytes);
 /* [in the turn of an activation] What it begins with is what is stored. */
@@ -125,6 +125,8 @@ uint64_t tp_commit_next_version(const tp_durable *self); /* that the pending com
 TROUPE_CHECK troupe_status tp_commit_point(troupe_turn *turn, bool with_state);
 /* The turn failed: what it sent is dropped. State behind hooks is loaded anew. */
 void tp_commit_drop(troupe_turn *turn);
+/* After that: if what it wrote cannot be put back here, the actor is loaded again. */
+void tp_commit_spoil(troupe_turn *turn);
 void tp_commits_flush(tp_shard *shard); /* to the store */
 /* Everything of this activation that is not durable fails with `status`; it is made anew. */
 void tp_durable_break(tp_shard *shard, tp_activation *actor, troupe_status status,
@@ -149,9 +151,10 @@ tp_entry *tp_rows_next(const tp_durable *self, const tp_entry *entry);
 TROUPE_CHECK troupe_status tp_rows_put(troupe_turn *turn, const tp_row *row, troupe_slice key);
 TROUPE_CHECK troupe_status tp_rows_remove(troupe_turn *turn, uint32_t kind, troupe_slice key);
 void tp_rows_drop(troupe_turn *turn);
-/* Between turns: a removal, or a row, that goes with the next commit, or soon by itself. */
+/* Between turns: a removal, or a row (false: no memory), that goes with the next commit, or soon by
+ * itself. */
 void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry);
-void tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key);
+bool tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key);
 TROUPE_CHECK troupe_status tp_rows_load(
     tp_shard *shard, tp_durable *self, const troupe_store_item *item, const char **ret_reason);
 void tp_rows_clear(tp_shard *shard, tp_durable *self);
@@ -172,6 +175,8 @@ void tp_gate_open(tp_shard *shard, tp_durable *self); /* lets out what is durabl
 /* Fails what rests on a later commit than the one numbered `above`. */
 void tp_gate_fail(tp_shard *shard, tp_durable *self, uint64_t above, troupe_status status,
     troupe_outcome outcome, const char *words);
+/* Takes an ask that waits here out again; it was never sent. False: it is not here. */
+bool tp_gate_withdraw(tp_shard *shard, tp_durable *self, tp_call call);
 /* The shard goes: what waits here is given back. */
 void tp_gate_abandon(tp_shard *shard, tp_durable *self);
 /* Drops what a failed turn held. */
@@ -241,5 +246,7 @@ TROUPE_CHECK troupe_status tp_delivery_parks(troupe_turn *turn);
 troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status);
 /* Behind the commit: acknowledgements, and those that waited for this turn. */
 void tp_delivery_over(troupe_turn *turn, troupe_status status);
+/* Those that waited for this turn go back to the mailbox. */
+void tp_delivery_twins(troupe_turn *turn);
 
 #endif

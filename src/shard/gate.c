@@ -28,6 +28,8 @@ static bool is_of_outbox(const tp_message *message)
 
 static void leave(tp_shard *shard, const held *entry)
 {
+    if (entry->message == NULL)
+        return; /* withdrawn */
     if (entry->message->kind == TP_REPLY) {
         tp_reply_leave(shard, entry->to, entry->message);
         TP_MARK(shard, "reply left");
@@ -45,11 +47,16 @@ static void leave(tp_shard *shard, const held *entry)
 troupe_status tp_gate_hold(troupe_turn *turn, uint32_t to, tp_message *message)
 {
     tp_shard *shard = turn->shard;
+    if (turn->held_count >= TP_GATE_MAX) {
+        tp_count(&shard->counters.busy_link);
+        return TROUPE_BUSY;
+    }
     held *entry = tp_pool_take(&shard->pool, sizeof *entry);
     if (entry == NULL) {
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
     }
+    turn->held_count++;
     *entry = (held){.message = message, .to = to, .parted = tp_turn_is_parted(turn)};
     tp_fifo_push_back(&turn->held, &entry->node);
     return TROUPE_OK;
@@ -65,6 +72,7 @@ static void push(tp_durable *self, held *entry)
 void tp_gate_join(troupe_turn *turn, tp_durable *self)
 {
     tp_shard *shard = turn->shard;
+    turn->held_count = 0;
     tp_fifo_node *node;
     while ((node = tp_fifo_pop_front(&turn->held)) != NULL) {
         held *entry = TP_CONTAINER(node, held, node);
@@ -184,7 +192,9 @@ void tp_gate_fail(tp_shard *shard, tp_durable *self, uint64_t above, troupe_stat
             tp_fifo_push_back(&self->gate, &entry->node);
             continue;
         }
-        if (entry->message->kind == TP_REPLY) {
+        if (entry->message == NULL) {
+            /* withdrawn */
+        } else if (entry->message->kind == TP_REPLY) {
             fail_reply(shard, self, entry, status, outcome, words);
         } else {
             fail_request(shard, entry->message, status, outcome, words);
@@ -215,8 +225,25 @@ void tp_gate_abandon(tp_shard *shard, tp_durable *self)
     tp_fifo_node *node;
     while ((node = tp_fifo_pop_front(&self->gate)) != NULL) {
         held *entry = TP_CONTAINER(node, held, node);
-        tp_pool_give(&shard->pool, entry->message);
+        if (entry->message != NULL)
+            tp_pool_give(&shard->pool, entry->message);
         tp_pool_give(&shard->pool, entry);
     }
     self->held = 0;
+}
+
+bool tp_gate_withdraw(tp_shard *shard, tp_durable *self, tp_call call)
+{
+    for (tp_fifo_node *node = self->gate.head; node != NULL; node = node->next) {
+        held *entry = TP_CONTAINER(node, held, node);
+        const tp_message *message = entry->message;
+        if (message == NULL || message->kind != TP_ASK || message->from.slot != call.slot ||
+            message->from.generation != call.generation)
+            continue;
+        TP_MARK(shard, "withdrawn from the gate");
+        tp_pool_give(&shard->pool, entry->message);
+        entry->message = NULL; /* its place in the line stays */
+        return true;
+    }
+    return false;
 }

@@ -151,8 +151,8 @@ static troupe_status store(troupe_turn *turn, storing *self)
     self->op.id = tp_activation_id(actor);
     self->op.allocator = shard->shared->allocator;
     self->op.done = storing_done;
-    self->op.next = NULL; /* of the last time */
-    troupe_status status = tp_park_reserve(turn);
+    self->op.next = NULL;                                /* of the last time */
+    troupe_status status = tp_park_reserve_slowly(turn); /* no commit point */
     if (status != TROUPE_OK)
         return status;
     shard->shared->store->submit(shard->shared->store, &self->op);
@@ -528,6 +528,8 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
                 tp_field_string("status", troupe_status_name(status))),
             "the state could not be saved; the actor stays active and is saved later");
         actor->phase = TP_ACTIVE;
+        if (actor->type->commits)
+            tp_durable_check(shard, actor);
         actor->last_used = shard->now; /* it is not the next one to be tried */
         tp_alarm_set(shard, &actor->idle, shard->now + SAVE_AGAIN, idle_due);
         tp_settle(shard, actor);

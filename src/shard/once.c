@@ -68,7 +68,7 @@ static void answer_again(
     reply->outcome = (uint8_t)row->outcome;
     uint32_t to = message->from_shard;
     tp_pool_give(&shard->pool, message);
-    tp_gate_push(shard, self, to, reply, false);
+    tp_gate_push(shard, self, to, reply, true); /* its first run may have left something */
 }
 
 /* Entries that nobody can ask for any more go with the next commit. */
@@ -81,6 +81,8 @@ static void sweep(tp_shard *shard, tp_durable *self, uint64_t wall)
         next = tp_rows_next(self, entry);
         if (entry->row.once.expires < wall)
             tp_rows_retire(shard, self, entry);
+        tp_list_remove(&entry->link); /* the next sweep begins with others */
+        tp_list_push_back(&self->by_kind[TROUPE_ROW_ONCE], &entry->link);
     }
 }
 

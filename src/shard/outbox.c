@@ -18,7 +18,8 @@
  * 3. A message that is OUTBOX_LIFE old is given up. A target remembers a silent sender for longer
  * than that, so it never takes an old message for a new one.
  * 4. A message that its target refuses for good (an error of a tell) becomes a dead letter of the
- * sender: kept, listed, replayed.
+ * sender: kept, listed, replayed. A request that is given up runs its `failed` method; its row goes
+ * with the turn of its answer, and an answer whose request is gone is dropped.
  */
 #include "shard/context.h"
 #include "shard/durable.h"
@@ -26,13 +27,14 @@
 
 #include "base/id.h"
 
-#define AGAIN_FIRST  TROUPE_SECONDS(1) /* until what is not acknowledged is sent again */
-#define AGAIN_CAP    TROUPE_SECONDS(30)
-#define BURIAL       TROUPE_MILLISECONDS(5)
-#define OUTBOX_LIFE  TROUPE_HOURS(24 * 14)
-#define SENDER_LIFE  TROUPE_HOURS(24 * 30)
-#define SEND_AT_ONCE 256
-#define DEAD_MAX     1000
+#define AGAIN_FIRST   TROUPE_SECONDS(1) /* until what is not acknowledged is sent again */
+#define AGAIN_CAP     TROUPE_SECONDS(30)
+#define BURIAL        TROUPE_MILLISECONDS(5)
+#define OUTBOX_LIFE   TROUPE_HOURS(24 * 14)
+#define SENDER_LIFE   TROUPE_HOURS(24 * 30)
+#define SEND_AT_ONCE  256
+#define DEAD_MAX      1000
+#define NUMBER_DIGITS ((size_t)2 * TP_ROW_NUMBER_BYTES)
 
 static uint64_t hash_of(tp_shard *shard, troupe_id id, const tp_type **ret_type)
 {
@@ -51,12 +53,13 @@ static uint32_t staged_of(const troupe_turn *turn)
     return count;
 }
 
-static troupe_status stage(troupe_turn *turn, tp_row *row)
+static troupe_status stage(troupe_turn *turn, tp_row *row, bool is_answer)
 {
     static const char no_number[TP_ROW_NUMBER_BYTES] = {0};
     tp_shard *shard = turn->shard;
     const tp_durable *self = tp_durable_of(turn->actor);
-    if (self->counts[TROUPE_ROW_OUTBOX] + staged_of(turn) >= shard->shared->options.outbox_limit) {
+    if (!is_answer &&
+        self->counts[TROUPE_ROW_OUTBOX] + staged_of(turn) >= shard->shared->options.outbox_limit) {
         tp_count(&shard->counters.busy_outbox);
         return TROUPE_BUSY;
     }
@@ -92,7 +95,7 @@ troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice metho
     }
     void *block;
     TROUPE_TRY(tp_context_merge(turn, options, &block, &row.outbox.baggage));
-    troupe_status status = stage(turn, &row);
+    troupe_status status = stage(turn, &row, false);
     if (block != NULL)
         tp_pool_give(&shard->pool, block);
     if (status == TROUPE_OK)
@@ -105,7 +108,7 @@ troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead)
     tp_row row = {.outbox = dead->row.dead.message};
     row.outbox.attempts = 0;
     row.outbox.expires = turn->shard->env->wall(turn->shard->env) + OUTBOX_LIFE;
-    TROUPE_TRY(stage(turn, &row));
+    TROUPE_TRY(stage(turn, &row, false));
     TROUPE_TRY(tp_rows_remove(turn, TROUPE_ROW_DEAD, dead->key));
     tp_count(&turn->shard->counters.outbox_sent);
     return TROUPE_OK;
@@ -173,8 +176,8 @@ static tp_message *make(
     return tp_message_make_here(&shard->pool, &parts, &head);
 }
 
-static void bury(
-    tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason, troupe_slice words);
+static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason,
+    troupe_outcome outcome, troupe_slice words);
 static void send_again(tp_shard *shard, tp_alarm *alarm);
 
 /* Into the gate, behind what was sent before; on its way at once if all is durable. */
@@ -187,8 +190,53 @@ void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry)
         tp_gate_push(
             shard, self, tp_hash_shard(message->hash, shard->shared->shard_count), message, false);
     } else if (refused != TROUPE_OK) {
-        bury(shard, self, entry, refused, troupe_str(troupe_status_text(refused)));
+        bury(shard, self, entry, refused, TROUPE_NOT_DONE, troupe_str(troupe_status_text(refused)));
     }
+}
+
+/* False: it waits for something else, and need not be sent. */
+static bool is_open(const tp_durable *self, const tp_entry *entry, tp_row_number *ret_number)
+{
+    if (entry->retired || entry->answered || tp_row_number_of(entry->key, ret_number) != TROUPE_OK)
+        return false;                                           /* handled */
+    return ret_number->version <= self->actor->extras->version; /* else it is in the gate */
+}
+
+/* False: it was given up. */
+static bool send_one(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_t wall)
+{
+    if (entry->row.outbox.expires != 0 && entry->row.outbox.expires <= wall) {
+        bury(shard, self, entry, TROUPE_EXPIRED, TROUPE_UNKNOWN_OUTCOME,
+            troupe_str("its time was over"));
+        return false;
+    }
+    troupe_status refused = TROUPE_OK;
+    tp_message *message = make(shard, self, entry, &refused);
+    if (refused != TROUPE_OK) {
+        bury(shard, self, entry, refused, TROUPE_NOT_DONE, troupe_str(troupe_status_text(refused)));
+        return false;
+    }
+    if (message == NULL)
+        return true;
+    uint32_t to = tp_hash_shard(message->hash, shard->shared->shard_count);
+    if (tp_send_room(shard, to, message->hash, true) != TROUPE_OK) {
+        tp_pool_give(&shard->pool, message);
+        return true;
+    }
+    TP_MARK(shard, "outbox message sent again");
+    tp_count(&shard->counters.outbox_again);
+    tp_send_request(shard, to, message);
+    return true;
+}
+
+/* Begins behind those of the last time, so that many to one stuck target hold up no other. */
+static tp_entry *first_again(const tp_durable *self)
+{
+    char key[TP_ROW_NUMBER_BYTES];
+    tp_row_number_key(self->again_last, key);
+    const tp_entry *last = tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+    tp_entry *next = last != NULL ? tp_rows_next(self, last) : NULL;
+    return next != NULL ? next : tp_rows_first(self, TROUPE_ROW_OUTBOX);
 }
 
 static void send_again(tp_shard *shard, tp_alarm *alarm)
@@ -207,36 +255,16 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
         return;
     }
     uint64_t wall = shard->env->wall(shard->env);
-    uint32_t sent = 0;
-    tp_entry *next;
-    for (tp_entry *entry = tp_rows_first(self, TROUPE_ROW_OUTBOX);
-         entry != NULL && sent < SEND_AT_ONCE; entry = next) {
+    tp_entry *next = first_again(self);
+    for (uint32_t i = 0; next != NULL && i < SEND_AT_ONCE; i++) {
+        tp_entry *entry = next;
         next = tp_rows_next(self, entry);
         tp_row_number number;
-        if (entry->retired || tp_row_number_of(entry->key, &number) != TROUPE_OK ||
-            number.version > self->actor->extras->version)
-            continue; /* handled, or not durable yet: it waits in the gate */
-        if (entry->row.outbox.expires != 0 && entry->row.outbox.expires <= wall) {
-            bury(shard, self, entry, TROUPE_EXPIRED, troupe_str("its time was over"));
-            return;
-        }
-        troupe_status refused = TROUPE_OK;
-        tp_message *message = make(shard, self, entry, &refused);
-        if (refused != TROUPE_OK) {
-            bury(shard, self, entry, refused, troupe_str(troupe_status_text(refused)));
-            return;
-        }
-        if (message == NULL)
+        if (!is_open(self, entry, &number))
             continue;
-        uint32_t to = tp_hash_shard(message->hash, shard->shared->shard_count);
-        if (tp_send_room(shard, to, message->hash, true) != TROUPE_OK) {
-            tp_pool_give(&shard->pool, message);
-            break;
-        }
-        TP_MARK(shard, "outbox message sent again");
-        tp_count(&shard->counters.outbox_again);
-        tp_send_request(shard, to, message);
-        sent++;
+        self->again_last = number;
+        if (!send_one(shard, self, entry, wall) && self->buries)
+            return; /* those behind a dead letter wait */
     }
     self->again_wait = self->again_wait < AGAIN_CAP / 2 ? self->again_wait * 2 : AGAIN_CAP;
     if (tp_rows_first(self, TROUPE_ROW_OUTBOX) != NULL)
@@ -262,9 +290,52 @@ void tp_outbox_loaded(tp_shard *shard, tp_durable *self)
 
 /* ---- the sender's side: acknowledgements ---------------------------------------------------- */
 
-static void bury(
-    tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason, troupe_slice words)
+/* The answer, or the failure, of a request that this actor sent, as a turn of it. */
+static void answer_here(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status status,
+    troupe_outcome outcome, troupe_slice words)
 {
+    const tp_row_outbox *row = &entry->row.outbox;
+    troupe_slice method = status == TROUPE_OK ? row->then_done : row->then_failed;
+    int32_t number = tp_type_method(self->actor->type, method);
+    tp_slip slip = {.flags = TP_SLIP_ANSWER | TP_SLIP_HERE,
+        .status = status,
+        .outcome = outcome,
+        .context = row->then_context,
+        .baggage = row->baggage};
+    tp_message_head head = {.kind = TP_TELL,
+        .deadline = TP_NEVER,
+        .type = self->actor->type,
+        .hash = self->actor->hash,
+        .from_shard = (uint16_t)shard->number,
+        .method = (uint16_t)number};
+    tp_message_parts parts = {
+        .method = number == TP_METHOD_OTHER ? method : (troupe_slice){NULL, 0},
+        .payload = words,
+        .slip = &slip};
+    bool is_sane = number >= 0 && tp_row_number_of(entry->key, &slip.number) == TROUPE_OK;
+    tp_message *message = is_sane ? tp_message_make_here(&shard->pool, &parts, &head) : NULL;
+    if (message == NULL)
+        return; /* it is sent again, and answered again */
+    entry->answered = true;
+    tp_accept_at(shard, self->actor, message);
+}
+
+static tp_entry *oldest_dead(const tp_durable *self)
+{
+    tp_entry *entry = tp_rows_first(self, TROUPE_ROW_DEAD);
+    while (entry != NULL && entry->retired)
+        entry = tp_rows_next(self, entry);
+    return entry;
+}
+
+/* It is given up: a request is answered by its failure, a tell becomes a dead letter. */
+static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason,
+    troupe_outcome outcome, troupe_slice words)
+{
+    if (entry->row.outbox.flags & TP_SLIP_THEN) {
+        answer_here(shard, self, entry, reason, outcome, words);
+        return;
+    }
     TP_MARK(shard, "outbox message became a dead letter");
     tp_count(&shard->counters.dead_letters);
     TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
@@ -277,43 +348,34 @@ static void bury(
             .reason = reason,
             .moved = shard->env->wall(shard->env),
             .words = words}};
-    if (self->counts[TROUPE_ROW_DEAD] >= DEAD_MAX) {
-        tp_count(&shard->counters.dead_dropped);
-        tp_rows_retire(shard, self, tp_rows_first(self, TROUPE_ROW_DEAD));
-    }
-    tp_rows_add(shard, self, &row, entry->key);
+    if (!tp_rows_add(shard, self, &row, entry->key))
+        return; /* it is sent again, and given up again */
     tp_rows_retire(shard, self, entry);
     self->buries = true;
     self->again_wait = AGAIN_FIRST / 2; /* those behind it were not taken before it */
     tp_alarm_cancel(shard, &self->again);
     tp_alarm_set(shard, &self->again, tp_time_after(shard->now, BURIAL), send_again);
+    tp_entry *oldest = self->counts[TROUPE_ROW_DEAD] >= DEAD_MAX ? oldest_dead(self) : NULL;
+    if (oldest != NULL) {
+        tp_count(&shard->counters.dead_dropped);
+        tp_rows_retire(shard, self, oldest);
+    }
 }
 
-static void answer_here(tp_shard *shard, tp_durable *self, const tp_entry *entry,
-    const tp_message *acked, const tp_slip *told)
+static void be_told(
+    tp_shard *shard, tp_durable *self, tp_entry *entry, const tp_slip *slip, troupe_slice words)
 {
-    const tp_row_outbox *row = &entry->row.outbox;
-    troupe_slice method = told->status == TROUPE_OK ? row->then_done : row->then_failed;
-    int32_t number = tp_type_method(self->actor->type, method);
-    tp_slip slip = {.flags = TP_SLIP_ANSWER | TP_SLIP_HERE,
-        .status = told->status,
-        .outcome = told->outcome,
-        .number = told->number,
-        .context = row->then_context,
-        .baggage = row->baggage};
-    tp_message_head head = {.kind = TP_TELL,
-        .deadline = TP_NEVER,
-        .type = self->actor->type,
-        .hash = self->actor->hash,
-        .from_shard = (uint16_t)shard->number,
-        .method = (uint16_t)number};
-    tp_message_parts parts = {
-        .method = number == TP_METHOD_OTHER ? method : (troupe_slice){NULL, 0},
-        .payload = tp_message_payload(acked),
-        .slip = &slip};
-    tp_message *message = number >= 0 ? tp_message_make_here(&shard->pool, &parts, &head) : NULL;
-    if (message != NULL)
-        tp_accept_at(shard, self->actor, message); /* else it is sent again, and answered again */
+    if (slip->flags & TP_SLIP_ANSWER) {
+        if (!entry->answered)
+            answer_here(shard, self, entry, slip->status, slip->outcome, words);
+    } else if (entry->row.outbox.flags & TP_SLIP_THEN) {
+        /* A persistent target has it: its answer comes as a message of its own. */
+    } else if (slip->status == TROUPE_OK) {
+        tp_rows_retire(shard, self, entry);
+    } else {
+        bury(shard, self, entry, slip->status, slip->outcome, words);
+    }
+    TP_MARK(shard, "outbox acknowledged");
 }
 
 void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked)
@@ -325,16 +387,8 @@ void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *ack
     tp_entry *entry = self != NULL
                           ? tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key})
                           : NULL;
-    if (entry != NULL && !entry->retired) {
-        if (slip->flags & TP_SLIP_ANSWER) {
-            answer_here(shard, self, entry, acked, slip);
-        } else if (slip->status == TROUPE_OK || (entry->row.outbox.flags & TP_SLIP_THEN)) {
-            tp_rows_retire(shard, self, entry);
-        } else {
-            bury(shard, self, entry, slip->status, tp_message_payload(acked));
-        }
-        TP_MARK(shard, "outbox acknowledged");
-    }
+    if (entry != NULL && !entry->retired)
+        be_told(shard, self, entry, slip, tp_message_payload(acked));
     tp_pool_give(&shard->pool, acked);
 }
 
@@ -391,12 +445,14 @@ static void acknowledge(tp_shard *shard, tp_activation *actor, const tp_message 
     }
 }
 
-/* Of a type that lets others in while a turn of it is parked. */
+/* Is a turn of this actor at the same message? It was sent again while its first run is parked. */
 static bool is_running(const tp_activation *actor, const tp_message *message, const tp_slip *slip)
 {
     for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
-        const tp_slip *other = turn->message != NULL ? tp_message_slip(turn->message) : NULL;
-        if (other != NULL && (other->flags & TP_SLIP_OUTBOX) &&
+        const tp_slip *other = turn->message != NULL && turn->kind == TP_TURN_METHOD
+                                   ? tp_message_slip(turn->message)
+                                   : NULL;
+        if (other != NULL && (other->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE)) &&
             tp_row_number_compare(other->number, slip->number) == 0 &&
             troupe_id_equal(tp_message_caller(turn->message), tp_message_caller(message)))
             return true;
@@ -413,19 +469,56 @@ static bool may_pass(const troupe_turn *turn, troupe_status status)
     return kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE;
 }
 
+/* A request of this actor by its number, written in 24 hex digits; NULL: it is over. */
+static tp_entry *request_of(const tp_durable *self, troupe_slice digits)
+{
+    char key[TP_ROW_NUMBER_BYTES];
+    for (size_t i = 0; i < sizeof key; i++) {
+        const char *at = (const char *)digits.data + 2 * i;
+        key[i] = (char)(((at[0] - 'a') << 4) | (at[1] - 'a'));
+    }
+    tp_entry *entry = tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+    return entry != NULL && !entry->retired ? entry : NULL;
+}
+
+static bool is_answer(const tp_slip *slip)
+{
+    return (slip->flags & TP_SLIP_ANSWER) && slip->done.size == NUMBER_DIGITS;
+}
+
+static void write_number(tp_row_number number, char out[NUMBER_DIGITS])
+{
+    char key[TP_ROW_NUMBER_BYTES];
+    tp_row_number_key(number, key);
+    for (size_t i = 0; i < sizeof key; i++) {
+        out[2 * i] = (char)('a' + ((unsigned char)key[i] >> 4));
+        out[2 * i + 1] = (char)('a' + (key[i] & 15));
+    }
+}
+
+static bool begins_here(
+    tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
+{
+    char key[TP_ROW_NUMBER_BYTES];
+    tp_row_number_key(slip->number, key);
+    const tp_entry *entry =
+        tp_rows_find(tp_durable_of(actor), TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+    if (entry != NULL && !entry->retired && !is_running(actor, message, slip))
+        return true;
+    TP_MARK(shard, "answer had come before");
+    tp_pool_give(&shard->pool, message);
+    return false;
+}
+
 bool tp_outbox_begins(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
 {
     tp_durable *self = tp_durable_of(actor);
-    if (slip->flags & TP_SLIP_HERE) {
-        char key[TP_ROW_NUMBER_BYTES];
-        tp_row_number_key(slip->number, key);
-        const tp_entry *entry =
-            tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
-        if (entry != NULL && !entry->retired)
-            return true;
-        TP_MARK(shard, "answer had come before");
-        tp_pool_give(&shard->pool, message);
+    if (slip->flags & TP_SLIP_HERE)
+        return begins_here(shard, actor, message, slip);
+    if (is_running(actor, message, slip)) {
+        TP_MARK(shard, "outbox message came again");
+        tp_pool_give(&shard->pool, message); /* the end of its turn acknowledges it */
         return false;
     }
     if (!actor->type->gated)
@@ -434,12 +527,9 @@ bool tp_outbox_begins(
     size_t size = tp_row_sender_key(tp_message_caller(message), name);
     const tp_entry *seen = tp_rows_find(self, TROUPE_ROW_SENDER, (troupe_slice){name, size});
     tp_row_number last = seen != NULL ? seen->row.sender.last : (tp_row_number){0, 0};
-    if (is_running(actor, message, slip)) {
-        TP_MARK(shard, "outbox message came again");
-        tp_pool_give(&shard->pool, message); /* the end of its turn acknowledges it */
-        return false;
-    }
     bool is_new = tp_row_number_compare(slip->number, last) > 0;
+    if (is_new && is_answer(slip) && request_of(self, slip->done) == NULL)
+        is_new = false; /* its request was given up */
     if (!is_new && !TP_MUTANT(shard, TP_MUTANT_NO_DEDUP)) {
         TP_MARK(shard, "outbox message came again");
         tp_slip told = {.flags = TP_SLIP_OUTBOX, .number = slip->number};
@@ -460,7 +550,10 @@ static troupe_status stage_answer(troupe_turn *turn, const tp_slip *slip, troupe
 {
     const tp_message *reply = turn->reply;
     bool fits = reply != NULL && reply->status == status;
+    char digits[NUMBER_DIGITS];
+    write_number(slip->number, digits);
     tp_row row = {.outbox = {.flags = TP_SLIP_ANSWER,
+                      .then_done = {digits, sizeof digits}, /* which request it answers */
                       .status = status,
                       .outcome = status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn),
                       .target = tp_message_caller(turn->message),
@@ -474,7 +567,7 @@ static troupe_status stage_answer(troupe_turn *turn, const tp_slip *slip, troupe
     } else {
         row.outbox.payload = troupe_str(troupe_status_text(status));
     }
-    return stage(turn, &row);
+    return stage(turn, &row, true); /* as replies are never refused */
 }
 
 /* Senders that are silent for so long that nothing of them can be under way. */
@@ -497,8 +590,9 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
         return TROUPE_OK;
     /* A tell that was refused and did nothing may be refused again: that it was is known for sure
      * once its sender has it, and not before. */
+    bool is_request = slip->flags & TP_SLIP_THEN;
     bool refused = status != TROUPE_OK && tp_turn_outcome(turn) == TROUPE_NOT_DONE;
-    if (refused && !(slip->flags & TP_SLIP_THEN))
+    if (refused && !is_request && !is_answer(slip))
         return TROUPE_OK;
     forget_silent(turn->shard, tp_durable_of(turn->actor));
     char name[TP_ROW_KEY_MAX];
@@ -506,13 +600,20 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
     tp_row row = {.kind = TROUPE_ROW_SENDER,
         .sender = {.last = slip->number, .seen = turn->shard->env->wall(turn->shard->env)}};
     TROUPE_TRY(tp_rows_put(turn, &row, (troupe_slice){name, size}));
-    return slip->flags & TP_SLIP_THEN ? stage_answer(turn, slip, status) : TROUPE_OK;
+    const tp_entry *request =
+        is_answer(slip) ? request_of(tp_durable_of(turn->actor), slip->done) : NULL;
+    if (request != NULL)
+        TROUPE_TRY(tp_rows_remove(turn, TROUPE_ROW_OUTBOX, request->key));
+    return is_request ? stage_answer(turn, slip, status) : TROUPE_OK;
 }
 
 void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status)
 {
-    if ((slip->flags & TP_SLIP_HERE) || may_pass(turn, status))
-        return;
+    bool gated = turn->actor->type->gated;
+    if ((slip->flags & TP_SLIP_HERE) || may_pass(turn, status) || (gated && !turn->remembered))
+        return; /* it comes again */
+    if (gated && (slip->flags & TP_SLIP_THEN))
+        return; /* its answer says so */
     tp_shard *shard = turn->shard;
     tp_slip told = {.flags = TP_SLIP_OUTBOX,
         .number = slip->number,
@@ -520,7 +621,7 @@ void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status
         .outcome = status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn)};
     const tp_message *reply = turn->reply;
     troupe_slice words = {NULL, 0};
-    if (!turn->actor->type->gated && (slip->flags & TP_SLIP_THEN))
+    if (!gated && (slip->flags & TP_SLIP_THEN))
         told.flags |= TP_SLIP_ANSWER;
     if (reply != NULL && reply->status == status)
         words = tp_message_payload(reply);

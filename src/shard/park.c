@@ -134,8 +134,6 @@ static void commit(troupe_turn *turn)
 troupe_status tp_park(troupe_turn *turn, tp_wait wait)
 {
     tp_shard *shard = turn->shard;
-    if (TP_UNLIKELY(turn->actor->type->commits) && is_point(turn, wait))
-        TROUPE_TRY(tp_commit_write(turn));
     /* The switch leaves the rounding mode to the thread: who changes it puts it back first. */
     TP_DEBUG_ASSERT(fegetround() == FE_TONEAREST);
     TP_TRACE(shard, TP_TRACE_PARK, turn->actor->hash ^ (uint64_t)wait);

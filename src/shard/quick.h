@@ -85,6 +85,8 @@ static inline void tp_step_ends(tp_shard *shard)
 /* A fiber is there to go on: BUSY, CANCELLED, INTERRUPTED. */
 TROUPE_CHECK static inline troupe_status tp_park_reserve(troupe_turn *turn)
 {
+    if (TP_UNLIKELY(turn->commits) && turn->kind != TP_TURN_DEACTIVATE)
+        TROUPE_TRY(tp_commit_write(turn));
     const tp_shard *shard = turn->shard;
     const tp_shared *shared = shard->shared;
     if (TP_LIKELY(shard->spare_count != 0 && shard->parked_count < shared->options.max_fibers &&

@@ -208,17 +208,18 @@ void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry)
     tp_commit_later(shard, self);
 }
 
-void tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key)
+bool tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key)
 {
     size_t size = tp_row_size(row, key);
     tp_entry *entry = size != 0 ? make(shard, row->kind, key, size) : NULL;
     if (entry == NULL) {
         tp_count(&shard->counters.no_memory);
-        return;
+        return false;
     }
     tp_row_encode(row, self->seed, entry->key, (void *)(uintptr_t)entry->value.data);
     tp_fifo_push_back(&self->later, &entry->node);
     tp_commit_later(shard, self);
+    return true;
 }
 
 void tp_rows_drop(troupe_turn *turn)

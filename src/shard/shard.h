@@ -239,7 +239,7 @@ struct troupe_turn {
         tp_message *reply; /* staged until the turn ends well */
         tp_defer *defers;
         void *arena;
-        void *before; /* snapshot of the state, or NULL */
+        void *before;    /* snapshot of the state, or NULL */
         uint64_t parted; /* the first commit that was begun in its middle; 0: none */
         tp_wait wait;
         bool has_sent; /* asks or tells: a failure cannot take them back */
@@ -270,8 +270,10 @@ struct troupe_turn {
     size_t baggage_size;
     bool baggage_is_own; /* in its arena, with room for TP_BAGGAGE_MAX */
     /* set if it commits */
-    tp_fifo changes;        /* tp_entry: of rows, for the next commit point */
-    tp_fifo held;           /* requests that leave with the next commit point */
+    tp_fifo changes; /* tp_entry: of rows, for the next commit point */
+    tp_fifo held;    /* requests that leave with the next commit point */
+    bool remembered; /* that its message was handled is in a commit, or need not be */
+    uint32_t held_count;
     tp_fifo twins;          /* messages with the same once key: they wait for its end */
     troupe_writer *written; /* by the save hook, in the turn's arena */
     /* set when it parks */
@@ -558,6 +560,8 @@ void tp_fibers_starve(tp_shard *shard, tp_activation *actor); /* it is run again
 void tp_fibers_enter(tp_shard *shard); /* [step] runs the loop until its pass is over */
 /* tp_park_reserve is in quick.h. */
 TROUPE_CHECK troupe_status tp_park_reserve_slowly(troupe_turn *turn);
+/* commit.c, on the turn's own stack: what a save hook writes, should the park be a commit point. */
+TROUPE_CHECK troupe_status tp_commit_write(troupe_turn *turn);
 troupe_status tp_park(troupe_turn *turn, tp_wait wait); /* after a reserve; returns wait_status */
 void tp_resume(tp_shard *shard, troupe_turn *turn);     /* [loop fiber] */
 void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *message);

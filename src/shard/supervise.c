@@ -6,7 +6,7 @@
  * A back-off is `backoff * 2^(failures in a row - 1)`, at most its cap, less a random part of
  * `jitter` per cent, so that many that failed together do not come back together.
  */
-#include "shard/shard.h"
+#include "shard/durable.h"
 #include "shard/wake.h"
 
 static void restart(tp_shard *shard, tp_alarm *alarm)
@@ -110,6 +110,8 @@ static void redeliver(tp_shard *shard, troupe_turn *turn)
             tp_field_text("method", tp_message_method_name(message)),
             tp_field_number("deliveries", message->deliveries)),
         "a message killed its actor each time it was delivered, and is set aside");
+    if (message->flags & TP_MESSAGE_SLIP)
+        tp_delivery_over(turn, TROUPE_POISONED);
     turn->message = NULL;
     if (turn->reply != NULL)
         tp_pool_give(&shard->pool, turn->reply);

@@ -104,6 +104,8 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
         tp_fifo_init(&turn->changes);
         tp_fifo_init(&turn->held);
         tp_fifo_init(&turn->twins);
+        turn->held_count = 0;
+        turn->remembered = false;
         turn->written = NULL;
     }
     begin_timing(turn, false);
@@ -296,8 +298,10 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
         answer(turn, status);
         shard->gated = NULL;
     }
-    if (TP_UNLIKELY(actor->type->commits))
+    if (TP_UNLIKELY(actor->type->commits)) {
+        tp_delivery_twins(turn);
         tp_durable_check(shard, actor);
+    }
     if (TP_UNLIKELY(actor->flags & TP_TORN) && actor->turns == NULL)
         tp_supervise_torn(shard, actor);
     if (turn->parked_once || turn->left)
@@ -573,6 +577,7 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
         reply = message;
         reply->payload_size = 0;
         reply->content = TP_CONTENT_BYTES;
+        reply->flags &= (uint8_t)~TP_MESSAGE_SLIP;
     }
     uint32_t to = message->from_shard;
     reply->kind = TP_REPLY;
