@@ -180,10 +180,10 @@ typedef struct troupe_call_options {
      * the same actor. Asked again with the same key it gives the first answer again. For types that
      * persist every turn; others answer USAGE. Empty: none. */
     troupe_slice once;
-    /* Of a tell in a turn of a type that persists every turn: it is committed with the turn, and
-     * then takes effect exactly once at a target that persists every turn, at least once elsewhere.
-     * `timeout` is how long it is tried; 0: 14 days. What is refused for good is kept as a dead
-     * letter. */
+    /* Tells of a turn of a type that persists every turn (elsewhere USAGE; asks do not look at it):
+     * committed with the turn, and then takes effect exactly once at a target that persists every
+     * turn, at least once at others. `timeout` is how long it is tried; 0: 14 days. `once`,
+     * `cancel` and `retry` do not count. What is refused for good is kept as a dead letter. */
     bool outbox;
     /* Goes along with the call, and with all that its turns call (troupe_context_get). In a turn:
      * over what the turn itself has. At most 4 KiB, counting 4 bytes and the name for each, else
@@ -348,9 +348,10 @@ typedef struct troupe_type {
     troupe_status (*on_activate)(troupe_turn *turn, void *state);
     /* Runs before the save; again, when the save failed and the actor stayed active. */
     void (*on_deactivate)(troupe_turn *turn, void *state, troupe_reason reason);
-    /* At deactivation, after on_deactivate: writes what is to be stored; NULL: the state's bytes.
-     * State behind hooks is not put back when a turn fails (the call's outcome is then UNKNOWN):
-     * check first, then write. */
+    /* Writes what is to be stored: at deactivation, after on_deactivate, and in types that commit
+     * while they live at the end of each turn that may write and where it waits. NULL: the state's
+     * bytes. State behind hooks is not put back when a turn fails (the call's outcome is then
+     * UNKNOWN; in EVERY_TURN the actor is loaded again): check first, then write. */
     troupe_status (*save)(troupe_turn *turn, const void *state, troupe_writer *writer);
     troupe_status (*load)(troupe_turn *turn, void *state, troupe_slice saved); /* goes with save */
     /* Frees what the state owns. Called once at the end of each activation, whatever ended it:
@@ -363,7 +364,7 @@ typedef struct troupe_type {
     troupe_retention retention;
     troupe_reentrancy reentrancy;
     bool keep_on_failure; /* a failing turn does not restore the state's bytes; for states that own
-                             memory */
+                             memory. In EVERY_TURN such a turn loads the actor again */
     uint64_t idle;        /* 0: the node's; TROUPE_NEVER */
     uint32_t mailbox_limit; /* messages; 0: the node's */
     uint32_t batch;     /* turns in a row before others get their turn; 0: the node's turn_batch */
@@ -626,8 +627,8 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_gather(troupe_turn *turn,
     const troupe_request *requests, size_t count, const troupe_gather_options *options,
     troupe_answer *ret_answers);
 /* [turn] Statuses: NO_TYPE, NO_METHOD, USAGE, TOO_LARGE, NO_MEMORY, and BUSY: the link to the other
- * shard or the actor's mailbox is full by what this shard knows; sleep or yield, then try again, or
- * set a retry. */
+ * shard, the actor's mailbox, or (`outbox`) this actor's outbox is full by what this shard knows;
+ * sleep or yield, then try again, or set a retry. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_tell(troupe_turn *turn, troupe_id id,
     const char *method, troupe_slice payload, const troupe_call_options *options);
 TROUPE_API TROUPE_CHECK troupe_status troupe_tell_ref(troupe_turn *turn, const troupe_ref *ref,
@@ -646,8 +647,10 @@ typedef struct troupe_then {
 #define TROUPE_THEN .size = sizeof(troupe_then)
 
 /* [turn] Asks, and survives any crash: the request is committed with this turn, and its answer
- * comes as a turn of this actor, exactly once. For types that persist every turn (else USAGE).
- * Nothing is sent before the turn has ended well. Statuses: NO_TYPE, NO_METHOD (also of `done` and
+ * comes as a turn of this actor, exactly once: of `done`, or of `failed` with what went wrong, also
+ * when `timeout` (0: 14 days) is over: UNKNOWN. A target that persists every turn serves it once,
+ * others at least once. For types that persist every turn (else USAGE). Nothing is sent before the
+ * turn has ended well. Statuses: NO_TYPE, NO_METHOD (also of `done` and
  * `failed`), TOO_LARGE, NO_MEMORY, BUSY: outbox_limit messages are under way. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_ask_then(troupe_turn *turn, troupe_id id,
     const char *method, troupe_slice payload, const troupe_call_options *options,
@@ -780,21 +783,9 @@ TROUPE_API void *troupe_turn_alloc(troupe_turn *turn, size_t size);
 /* [turn] The same for as long as the activation. */
 TROUPE_API void *troupe_actor_alloc(troupe_turn *turn, size_t size);
 
-/* ------------------------------------------------------------------------------------------
- * JSON helpers over payloads: one member of a JSON object. NOT_FOUND: no such member. USAGE: not a
- * JSON object, or the member has another type. Strings are copied into the turn's arena and end
- * with NUL.
- */
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_integer(
-    troupe_slice json, const char *name, int64_t *ret_value);
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_number(
-    troupe_slice json, const char *name, double *ret_value);
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_boolean(
-    troupe_slice json, const char *name, bool *ret_value);
-TROUPE_API TROUPE_CHECK troupe_status troupe_json_string(
-    troupe_turn *turn, troupe_slice json, const char *name, troupe_slice *ret_value);
-
 #ifdef __cplusplus
 }
 #endif
+
+#include "troupe/json.h"
 #endif
