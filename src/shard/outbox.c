@@ -365,9 +365,10 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
 static void be_told(
     tp_shard *shard, tp_durable *self, tp_entry *entry, const tp_slip *slip, troupe_slice words)
 {
-    if (slip->flags & TP_SLIP_ANSWER) {
-        if (!entry->answered)
-            answer_here(shard, self, entry, slip->status, slip->outcome, words);
+    if ((slip->flags & TP_SLIP_ANSWER) && entry->answered) {
+        TP_MARK(shard, "answer had come before");
+    } else if (slip->flags & TP_SLIP_ANSWER) {
+        answer_here(shard, self, entry, slip->status, slip->outcome, words);
     } else if (entry->row.outbox.flags & TP_SLIP_THEN) {
         /* A persistent target has it: its answer comes as a message of its own. */
     } else if (slip->status == TROUPE_OK) {
@@ -387,6 +388,8 @@ void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *ack
     tp_entry *entry = self != NULL
                           ? tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key})
                           : NULL;
+    if (entry == NULL && (slip->flags & TP_SLIP_ANSWER))
+        TP_MARK(shard, "answer had come before");
     if (entry != NULL && !entry->retired)
         be_told(shard, self, entry, slip, tp_message_payload(acked));
     tp_pool_give(&shard->pool, acked);
