@@ -446,8 +446,10 @@ void an_allocation_that_fails_is_no_memory_and_nothing_more(void **state)
 void all_is_there_after_a_reopen(void **state)
 {
     scene *self = *state;
-    if (!self->place->durable)
+    if (!self->place->durable) {
+        printf("SKIPPED: this store promises nothing beyond its end: a reopen was NOT tested\n");
         skip();
+    }
     fill_for_reading(self);
     troupe_store_op erase = scene_commit(self, scene_id("user/cat"), 0, NULL);
     erase.commit.erase = true;

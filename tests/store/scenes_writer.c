@@ -147,8 +147,10 @@ static void *commit_until_refused(void *argument)
 void no_commit_lands_after_its_writer_was_closed_elsewhere(void **state)
 {
     scene *self = *state;
-    if (!self->place->shared)
+    if (!self->place->shared) {
+        printf("SKIPPED: this store has one handle at a time: two at once were NOT tested\n");
         skip();
+    }
     committer other = {.base.place = self->place, .base.allocator = self->allocator};
     other.base.store = scene_open_store(&other.base);
     pthread_t thread;
