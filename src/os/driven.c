@@ -87,7 +87,7 @@ uint64_t tp_driven_poll(tp_env *base, uint64_t budget)
     if (due > now || now - seat->looked >= LOOK_NS) {
         tp_seat_look(seat, now);
     }
-    if (due > now && fall_asleep(seat)) {
+    if (due > now && (seat->is_stirred || fall_asleep(seat))) {
         due = 0;
     }
     atomic_store(&env->promised, due);

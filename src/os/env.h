@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "os/net.h"
 #include "os/wait.h"
 #include "troupe/base.h"
 #include "troupe/status.h"
@@ -109,6 +110,8 @@ struct tp_env {
     /* ---- driven mode: NULL where runners have threads */
     uint64_t (*poll)(tp_env *env, uint64_t budget); /* as troupe_node_poll */
     int (*descriptor)(tp_env *env);
+
+    tp_net net;
 
     /* ---- standard error, whole lines */
     void (*write_log)(tp_env *env, const char *text, size_t size);

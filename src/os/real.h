@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/list.h"
 #include "os/env.h"
 #include "os/jobs.h"
 #include "os/wait.h"
@@ -45,6 +46,11 @@ typedef struct tp_seat {
     uint64_t looked; /* when the loop was last entered */
     uint64_t spin;   /* how long it polls the next time: the runner's spin, or a part of it */
     bool is_done;
+    uint32_t sockets; /* that its loop watches: it is entered more often, also while polling */
+    bool is_stirred;  /* a stream's or listener's call was made since the last step */
+    char *arriving;   /* bytes just read, of TP_ARRIVING; made with the first stream */
+    tp_list streams;  /* net.c */
+    tp_list listeners;
 
     /* Written by the pulse thread, under env->mutex. */
     bool is_watched;
@@ -143,6 +149,11 @@ bool tp_seat_is_stepped_here(const tp_seat *seat); /* is the calling thread insi
 troupe_status tp_threaded_start(tp_env *env, tp_runner *runner);
 void tp_threaded_join(tp_env *env, tp_runner *runner);
 void tp_runner_wake(tp_env *env, tp_runner *runner);
+
+/* net.c */
+#define TP_ARRIVING ((size_t)256 * 1024)
+extern const tp_net tp_real_net;
+void tp_seat_net_close(tp_seat *seat); /* what is still open of it */
 
 /* driven.c */
 troupe_status tp_driven_start(tp_env *env, tp_runner *runner);

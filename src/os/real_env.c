@@ -260,6 +260,7 @@ static void fill(tp_real_env *env)
         .wait_end = real_wait_end,
         .signal = real_signal,
         .is_runner = tp_is_runner,
+        .net = tp_real_net,
         .write_log = real_write_log,
         .destroy = real_destroy,
     };

@@ -12,7 +12,9 @@
  * 2. Who takes `sleeping` from 1 to 0 owes the async; all others have nothing to do. An async may
  *    come late, even into the next sleep, so it ends no sleep by itself: `sleeping` that is 0 does,
  *    or the moment that was slept for.
- * 3. A busy runner enters libuv about once a millisecond, and the system not otherwise.
+ * 3. A busy runner enters libuv about once a millisecond, with sockets each 20 us, and the system
+ * not otherwise.
+ * 4. A call of a stream or listener (`is_stirred`) is followed by a step.
  *
  * Threads: the loop is the runner's; wake is anybody's; start and join are the owner's.
  */
@@ -22,10 +24,11 @@
 #include "base/limits.h"
 #include "os/real.h"
 
-#define LOOK_PASSES    64u /* passes between two looks at the clock while busy */
-#define LOOK_NS        UINT64_C(1000000)
-#define SPIN_PART      16u /* of the spin, after a wait that was too long for it */
-#define MILLISECOND_NS UINT64_C(1000000)
+#define LOOK_PASSES     64u /* passes between two looks at the clock while busy */
+#define LOOK_NS         UINT64_C(1000000)
+#define LOOK_SOCKETS_NS UINT64_C(20000)
+#define SPIN_PART       16u /* of the spin, after a wait that was too long for it */
+#define MILLISECOND_NS  UINT64_C(1000000)
 
 /* The steps under way on this thread, innermost first: an env may be polled from another's turn. */
 typedef struct step_frame {
@@ -61,6 +64,7 @@ uint64_t tp_seat_step(tp_seat *seat)
 {
     step_frame frame = {seat, frames};
     frames = &frame;
+    seat->is_stirred = false;
     uint64_t due = seat->runner->step(seat->runner);
     frames = frame.outer;
     seat->is_done = due == TP_STEP_DONE;
@@ -81,11 +85,13 @@ static void on_timer(uv_timer_t *timer)
 
 static void seat_close(tp_seat *seat)
 {
+    tp_seat_net_close(seat);
     uv_close((uv_handle_t *)&seat->async, NULL);
     uv_close((uv_handle_t *)&seat->timer, NULL);
     (void)uv_run(&seat->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&seat->loop);
     TP_ASSERT(rc == 0);
+    tp_release(seat->env->allocator, seat->arriving, seat->arriving != NULL ? TP_ARRIVING : 0);
 }
 
 static troupe_status status_of(int rc)
@@ -118,6 +124,8 @@ troupe_status tp_seat_create(tp_real_env *env, tp_runner *runner, tp_seat **ret_
     }
     seat->env = env;
     seat->runner = runner;
+    tp_list_init(&seat->streams);
+    tp_list_init(&seat->listeners);
     troupe_status status = seat_open(seat);
     if (status != TROUPE_OK) {
         tp_release(env->allocator, seat, sizeof(*seat));
@@ -153,7 +161,8 @@ static void arm(tp_seat *seat, uint64_t until)
 /* In driven mode an async may be for a thread that waits, which looks after each sleep. */
 static bool is_over(tp_seat *seat, uint64_t until)
 {
-    return seat == seat->env->driven || atomic_load(&seat->runner->sleeping) == 0 ||
+    return seat == seat->env->driven || seat->is_stirred ||
+           atomic_load(&seat->runner->sleeping) == 0 ||
            (until != TP_NEVER && !uv_is_active((uv_handle_t *)&seat->timer));
 }
 
@@ -216,6 +225,13 @@ static bool spin(tp_seat *seat, uint64_t due, uint64_t *ret_begun)
             }
             tp_cpu_pause();
         }
+        if (seat->sockets != 0) {
+            (void)uv_run(&seat->loop, UV_RUN_NOWAIT);
+            if (seat->is_stirred) {
+                seat->spin = runner->spin;
+                return true;
+            }
+        }
         now = tp_real_now(env);
     } while (now < end || now >= due);
     return false;
@@ -242,9 +258,9 @@ static void *runner_run(void *argument)
             }
             continue;
         }
-        if (++passes % LOOK_PASSES == 0) {
+        if (++passes % LOOK_PASSES == 0 || seat->sockets != 0) {
             uint64_t now = tp_real_now(&env->base);
-            if (now - seat->looked >= LOOK_NS) {
+            if (now - seat->looked >= (seat->sockets != 0 ? LOOK_SOCKETS_NS : LOOK_NS)) {
                 tp_seat_look(seat, now);
             }
         }
