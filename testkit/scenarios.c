@@ -43,7 +43,7 @@ static const tp_vault_scenario stores = {
     .types = {6, 3, 3, 1, 1, 1}, .once = 6,
     .faults = {[TP_FAULT_REFUSED] = 120, [TP_FAULT_LOST] = 120, [TP_FAULT_SILENT] = 120,
         [TP_FAULT_LATE] = 120, [TP_FAULT_TWICE] = 120},
-    .delay_most = TROUPE_MILLISECONDS(40)};
+    .delay_most = TROUPE_MILLISECONDS(40), .tight_actors = true};
 
 static const tp_scenario scenarios[] = {
     {.name = "mixed", .about = "a little of everything", .share = 20, .ops = USUAL_OPS,

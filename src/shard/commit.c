@@ -389,6 +389,30 @@ troupe_status tp_commit_replace(troupe_turn *turn, bool erase, troupe_slice byte
     return TROUPE_OK;
 }
 
+static void send_later(tp_shard *shard, tp_durable *self, tp_commit *commit)
+{
+    tp_fifo none;
+    tp_fifo_init(&none);
+    put_changes(shard, self, commit, &none);
+    commit->number = ++self->begun;
+    list(shard, self);
+}
+
+/* Before an activation is made anew because of its own turn, not of a commit: what no turn has made
+ * is kept. Else two actors that refuse each other's messages would forget again and again that
+ * theirs was refused. False: there is nothing, or no memory. */
+static bool keep_later(tp_shard *shard, tp_durable *self)
+{
+    if (tp_fifo_is_empty(&self->later) || self->fenced || self->broken)
+        return false;
+    tp_commit *commit = pending_of(shard, self);
+    if (commit == NULL)
+        return false;
+    TP_MARK(shard, "kept before it is made anew");
+    send_later(shard, self, commit);
+    return true;
+}
+
 static void go_alone(tp_shard *shard, tp_alarm *alarm)
 {
     tp_durable *self = TP_CONTAINER(alarm, tp_durable, lazy);
@@ -403,11 +427,7 @@ static void go_alone(tp_shard *shard, tp_alarm *alarm)
         tp_commit_later(shard, self);
         return;
     }
-    tp_fifo none;
-    tp_fifo_init(&none);
-    put_changes(shard, self, commit, &none);
-    commit->number = ++self->begun;
-    list(shard, self);
+    send_later(shard, self, commit);
 }
 
 void tp_commit_later(tp_shard *shard, tp_durable *self)
@@ -636,7 +656,7 @@ void tp_durable_break(tp_shard *shard, tp_activation *actor, troupe_status statu
     troupe_outcome outcome, const char *words)
 {
     tp_durable *self = tp_durable_of(actor);
-    self->reload = true;
+    self->reload = self->broken = true;
     free_commit(shard, self->pending);
     self->pending = NULL;
     /* What rests on the commit under way still may be durable. */
@@ -663,7 +683,8 @@ void tp_durable_check(tp_shard *shard, tp_activation *actor)
         actor->phase = TP_ACTIVE;
     }
     bool still = self->under_way == NULL && self->pending == NULL && actor->turns == NULL;
-    if (TP_UNLIKELY(self->reload) && still && actor->phase == TP_HALTED) {
+    if (TP_UNLIKELY(self->reload) && still && actor->phase == TP_HALTED &&
+        !keep_later(shard, self)) {
         TP_MARK(shard, "loaded again");
         tp_activation_reset(shard, actor);
         (void)tp_commits_are_over(shard, actor); /* what it held is not what is stored */
@@ -677,10 +698,10 @@ bool tp_commits_are_over(tp_shard *shard, tp_activation *actor)
     tp_durable *self = tp_durable_of(actor);
     if (self == NULL)
         return true;
-    if (self->under_way != NULL || self->pending != NULL)
+    if (self->under_way != NULL || self->pending != NULL || keep_later(shard, self))
         return false;
     tp_rows_clear(shard, self);
-    self->reload = false;
+    self->reload = self->broken = false;
     self->turns = 0;
     self->digest = 0;
     return true;

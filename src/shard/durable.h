@@ -56,6 +56,7 @@ struct tp_durable {
     bool is_listed;
     bool unknown;     /* the outcome of the commit under way */
     bool reload;      /* to be made anew from the store as soon as nothing is under way */
+    bool broken;      /* what it has in memory rests on a commit that failed, or was replaced */
     bool fenced;      /* the writer's row is closed: nothing of it counts any more */
     uint32_t turns;   /* that wrote since the last commit */
     uint32_t commits; /* since the last one that was kept as a snapshot */

@@ -74,7 +74,7 @@ void tp_errand_over(troupe_turn *turn, const tp_slip *slip)
     if (!replaces(slip))
         return;
     if (self != NULL) {
-        self->reload = true;
+        self->reload = self->broken = true;
     } else if (actor->turns != NULL) { /* parked ones end on the state that they know */
         actor->flags |= TP_TORN;
     } else {
