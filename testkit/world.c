@@ -24,6 +24,30 @@ static void clock_set(tp_world *world, uint64_t now)
     atomic_store_explicit(&world->pulse, (uint32_t)(now / PULSE), memory_order_relaxed);
 }
 
+/* What a process' clock shows at a moment of the world's. */
+static uint64_t local_of(const world_env *env, uint64_t moment)
+{
+    if (moment < env->began)
+        return moment + env->skew;
+    uint64_t past = moment - env->began;
+    return env->began + env->skew + past + (uint64_t)((__int128)past * env->rate / 1000000000);
+}
+
+/* When a process' clock shows it: never earlier. */
+static uint64_t moment_of(const world_env *env, uint64_t local)
+{
+    if (local >= TP_STEP_DONE)
+        return local;
+    uint64_t zero = env->began + env->skew;
+    if (env->rate == 0 || local <= zero)
+        return local <= env->skew ? 0 : local - env->skew;
+    uint64_t past = (uint64_t)((__int128)(local - zero) * 1000000000 / (1000000000 + env->rate));
+    uint64_t moment = env->began + past;
+    while (local_of(env, moment) < local)
+        moment++;
+    return moment;
+}
+
 /* The time between two steps: mostly next to nothing, now and then much. */
 static void clock_drift(tp_world *world)
 {
@@ -55,8 +79,7 @@ void tp_world_advance(tp_world *world, uint64_t duration)
     clock_set(world, world->now + duration);
 }
 
-/* A duration up to `most`: each order of magnitude as likely. */
-static uint64_t draw_duration(tp_prng *prng, uint64_t most)
+uint64_t tp_world_draw_duration(tp_prng *prng, uint64_t most)
 {
     uint32_t bits = 0;
     while (bits < 63 && (UINT64_C(1) << bits) < most)
@@ -160,8 +183,10 @@ static uint64_t seat_due(const world_seat *seat)
 {
     if (seat->done)
         return TP_NEVER;
-    uint64_t due = seat->woken ? 0 : seat->due;
-    return due > seat->paused_until ? due : seat->paused_until;
+    uint64_t due = seat->woken ? 0 : seat->due < seat->net_due ? seat->due : seat->net_due;
+    if (due < seat->paused_until)
+        due = seat->paused_until;
+    return due > seat->env->paused_until ? due : seat->env->paused_until;
 }
 
 /* Counts what is due now; returns the earliest moment of the rest. */
@@ -199,13 +224,15 @@ static void run_seat(tp_world *world, world_seat *seat)
     atomic_store_explicit(&runner->sleeping, 0, memory_order_relaxed);
     world->running = seat;
     world->step_began = world->now;
+    if (seat->net_due <= world->now)
+        tp_world_net_deliver(world, seat);
     uint64_t due = runner->step(runner);
     world->running = NULL;
     if (due == TP_STEP_DONE) {
         seat->done = true;
         return;
     }
-    seat->due = due;
+    seat->due = due == 0 ? 0 : moment_of(seat->env, due);
     if (due == 0 || runner->has_arrivals(runner))
         seat->woken = true;
     else
@@ -213,7 +240,8 @@ static void run_seat(tp_world *world, world_seat *seat)
     if (world->options.pause_max == 0)
         return;
     if (tp_prng_chance(&world->prng, world->options.pause_chance, 1024))
-        seat->paused_until = world->now + draw_duration(&world->prng, world->options.pause_max);
+        seat->paused_until =
+            world->now + tp_world_draw_duration(&world->prng, world->options.pause_max);
 }
 
 static void run_job(tp_world *world, world_job *job)
@@ -326,11 +354,75 @@ static void drop_jobs(tp_world *world)
 void tp_world_crash(tp_world *world)
 {
     TP_ASSERT(world->running == NULL);
+    for (world_env *env = world->envs; env != NULL; env = env->next)
+        tp_world_net_kill(world, env);
     for (uint32_t i = 0; i < world->seat_count; i++)
         free(world->seats[i]);
     world->seat_count = 0;
     drop_jobs(world);
-    tp_world_memory_drop(world);
+    tp_world_memory_drop(&world->memory);
+}
+
+static void drop_jobs_of(tp_world *world, const world_env *env)
+{
+    for (world_job **at = &world->jobs; *at != NULL;) {
+        world_job *job = *at;
+        if (job->env != env) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        free(job);
+        world->job_count--;
+    }
+}
+
+void tp_world_kill(tp_world *world, tp_env *base)
+{
+    TP_ASSERT(world->running == NULL);
+    world_env *env = TP_CONTAINER(base, world_env, env);
+    TP_ASSERT(env->memory != NULL);
+    tp_world_net_kill(world, env);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < world->seat_count; i++) {
+        if (world->seats[i]->env == env)
+            free(world->seats[i]);
+        else
+            world->seats[left++] = world->seats[i];
+    }
+    world->seat_count = left;
+    drop_jobs_of(world, env);
+    tp_world_memory_drop(env->memory);
+    env->is_gone = true;
+}
+
+void tp_world_pause(tp_world *world, tp_env *env, uint64_t duration)
+{
+    TP_CONTAINER(env, world_env, env)->paused_until = world->now + duration;
+}
+
+void tp_world_cut(tp_world *world, tp_env *from, tp_env *to, bool is_cut)
+{
+    world_env *source = TP_CONTAINER(from, world_env, env);
+    world_env *target = TP_CONTAINER(to, world_env, env);
+    if (world->cuts == NULL)
+        world->cuts = calloc(world->env_count, world->env_count);
+    if (world->cuts == NULL)
+        world->options.stuck(world->options.user, "no memory for a cut");
+    uint8_t *cut = &world->cuts[source->number * world->env_count + target->number];
+    if (*cut == (uint8_t)is_cut)
+        return;
+    *cut = (uint8_t)is_cut;
+    if (!is_cut)
+        tp_world_net_healed(world, source, target);
+}
+
+void tp_world_set_clock(tp_env *env, uint64_t skew, int64_t rate)
+{
+    world_env *self = TP_CONTAINER(env, world_env, env);
+    self->began = self->world->now;
+    self->skew = skew;
+    self->rate = rate;
 }
 
 /* ---- env.h ----------------------------------------------------------------------------------- */
@@ -342,11 +434,11 @@ static tp_world *world_of(tp_env *env)
 
 static uint64_t env_now(tp_env *env)
 {
-    return world_of(env)->now;
+    return local_of(TP_CONTAINER(env, world_env, env), world_of(env)->now);
 }
 static uint64_t env_wall(tp_env *env)
 {
-    return world_of(env)->now + UINT64_C(1700000000000000000);
+    return env_now(env) + UINT64_C(1700000000000000000);
 }
 
 static void env_entropy(tp_env *env, void *out, size_t size)
@@ -364,11 +456,20 @@ static void env_entropy(tp_env *env, void *out, size_t size)
 static troupe_status env_runner_start(tp_env *env, tp_runner *runner)
 {
     tp_world *world = world_of(env);
-    if (world->seat_count == WORLD_SEATS)
-        return TROUPE_UNAVAILABLE;
+    if (world->seat_count == world->seat_capacity) {
+        uint32_t capacity = world->seat_capacity != 0 ? world->seat_capacity * 2 : 16;
+        world_seat **grown = realloc(world->seats, capacity * sizeof(world_seat *));
+        if (grown == NULL)
+            return TROUPE_NO_MEMORY;
+        world->seats = grown;
+        world->seat_capacity = capacity;
+    }
     world_seat *seat = calloc(1, sizeof *seat);
     if (seat == NULL)
         return TROUPE_NO_MEMORY;
+    seat->env = TP_CONTAINER(env, world_env, env);
+    seat->net_due = TP_NEVER;
+    tp_list_init(&seat->streams);
     seat->runner = runner;
     runner->seat = seat;
     world->seats[world->seat_count++] = seat;
@@ -391,6 +492,7 @@ static void env_runner_join(tp_env *env, tp_runner *runner)
         break;
     }
     runner->seat = NULL;
+    tp_world_net_leave(seat);
     free(seat);
 }
 
@@ -411,9 +513,10 @@ static troupe_status env_job_start(tp_env *env, tp_job *job)
     if (entry == NULL)
         return TROUPE_NO_MEMORY;
     entry->job = job;
+    entry->env = TP_CONTAINER(env, world_env, env);
     entry->due = world->now;
     if (!world->options.calm)
-        entry->due += draw_duration(&world->prng, TROUPE_MILLISECONDS(20));
+        entry->due += tp_world_draw_duration(&world->prng, TROUPE_MILLISECONDS(20));
     entry->next = world->jobs;
     world->jobs = entry;
     world->job_count++;
@@ -431,6 +534,7 @@ static troupe_status env_wait_begin(tp_env *env, tp_waiter *waiter)
 static bool env_wait(tp_env *env, tp_waiter *waiter, uint64_t deadline)
 {
     tp_world *world = world_of(env);
+    deadline = moment_of(TP_CONTAINER(env, world_env, env), deadline);
     while (atomic_load_explicit(&waiter->done, memory_order_acquire) == 0) {
         if (world->now >= deadline)
             return false;
@@ -506,7 +610,9 @@ tp_env *tp_world_env(tp_world *world)
     world_env *self = calloc(1, sizeof *self);
     if (self == NULL)
         return NULL;
+    TP_ASSERT(world->cuts == NULL); /* who may be cut off is there before the first cut */
     self->world = world;
+    self->number = world->env_count++;
     self->next = world->envs;
     world->envs = self;
     self->env = (tp_env){.now = env_now,
@@ -524,6 +630,7 @@ tp_env *tp_world_env(tp_world *world)
         .wait_end = env_wait_end,
         .signal = env_signal,
         .is_runner = env_is_runner,
+        .net = tp_world_net,
         .write_log = env_write_log,
         .destroy = env_destroy,
         .choose = env_choose,
@@ -531,6 +638,31 @@ tp_env *tp_world_env(tp_world *world)
         .trace = env_trace,
         .mutants = world->options.mutants};
     return &self->env;
+}
+
+tp_env *tp_world_process(tp_world *world, const char *host)
+{
+    tp_env *env = tp_world_env(world);
+    if (env == NULL)
+        return NULL;
+    world_env *self = TP_CONTAINER(env, world_env, env);
+    self->name = strdup(host);
+    self->memory = calloc(1, sizeof *self->memory);
+    if (self->name == NULL || self->memory == NULL)
+        return NULL; /* the world frees what there is */
+    tp_world_memory_init(self->memory, tp_prng_next(&world->entropy));
+    return env;
+}
+
+const troupe_allocator *tp_world_memory_of(tp_env *env)
+{
+    world_env *self = TP_CONTAINER(env, world_env, env);
+    return self->memory != NULL ? &self->memory->allocator : &self->world->memory.allocator;
+}
+
+uint64_t tp_world_blocks_of(tp_env *env)
+{
+    return TP_CONTAINER(env, world_env, env)->memory->blocks;
 }
 
 /* ---- its begin and end ----------------------------------------------------------------------- */
@@ -548,10 +680,9 @@ tp_world *tp_world_create(const tp_world_options *options)
     uint64_t seed = options->seed;
     tp_prng_seed(&world->prng, tp_prng_split(&seed));
     tp_prng_seed(&world->entropy, tp_prng_split(&seed));
-    tp_prng_seed(&world->memory.prng, tp_prng_split(&seed));
+    tp_world_memory_init(&world->memory, tp_prng_split(&seed));
     world->hash = UINT64_C(0xCBF29CE484222325);
     clock_set(world, TROUPE_SECONDS(1) + tp_prng_below(&world->prng, TROUPE_HOURS(1000)));
-    tp_world_memory_init(world);
     return world;
 }
 
@@ -559,14 +690,21 @@ void tp_world_destroy(tp_world *world)
 {
     if (world == NULL)
         return;
+    tp_world_net_deinit(world);
     for (uint32_t i = 0; i < world->seat_count; i++)
         free(world->seats[i]);
+    free(world->seats);
     drop_jobs(world);
     while (world->envs != NULL) {
         world_env *env = world->envs;
         world->envs = env->next;
+        if (env->memory != NULL)
+            tp_world_memory_deinit(env->memory);
+        free(env->memory);
+        free(env->name);
         free(env);
     }
-    tp_world_memory_deinit(world);
+    free(world->cuts);
+    tp_world_memory_deinit(&world->memory);
     free(world);
 }

@@ -51,6 +51,8 @@ typedef struct tp_world_options {
     bool calm;             /* choices of the product take the usual way; jobs end at once */
     uint64_t step_limit;   /* 0: 4,000,000 */
     uint32_t job_limit;    /* jobs that wait; 0: 16 */
+    uint64_t delay_most;   /* of a network's way; 0: 100 us */
+    uint32_t break_chance; /* of 65,536: a write breaks its connection */
     tp_world_stuck *stuck;
     void *user;
     tp_world_record *record; /* NULL: none */
@@ -65,6 +67,20 @@ void tp_world_destroy(tp_world *world);
 
 /* The world as a node sees it; the world owns it. NULL: no memory. */
 tp_env *tp_world_env(tp_world *world);
+/* The same for a process of its own: a host of the world's network, with memory of its own, that
+ * can be killed alone. All processes are made before the first cut. NULL: no memory. */
+tp_env *tp_world_process(tp_world *world, const char *host);
+const troupe_allocator *tp_world_memory_of(tp_env *env);
+uint64_t tp_world_blocks_of(tp_env *env); /* of a process: that are out */
+/* [outside of steps] The process is gone: its runners, jobs and memory, none of which may be
+ * touched again. What it sent may still arrive; then its connections break. */
+void tp_world_kill(tp_world *world, tp_env *process);
+/* Nothing of it runs for so long, as if it were stopped. */
+void tp_world_pause(tp_world *world, tp_env *process, uint64_t duration);
+/* One way: what is sent while it is cut arrives when it is healed. */
+void tp_world_cut(tp_world *world, tp_env *from, tp_env *to, bool is_cut);
+/* Its clock: so far ahead of the world's, and faster by `rate` of 1e9. Before its first step. */
+void tp_world_set_clock(tp_env *process, uint64_t skew, int64_t rate);
 /* Counts what is out, and fails by plan. */
 const troupe_allocator *tp_world_allocator(tp_world *world);
 uint64_t tp_world_live_blocks(const tp_world *world);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parts of a world, for world.c and world_memory.c only.
+ * The parts of a world, for world.c, world_memory.c and world_net.c only.
  *
  * Threads: one, as world.h.
  */
@@ -9,15 +9,20 @@
 
 #include "testkit/world.h"
 
+#include "base/list.h"
 #include <troupe.h>
 
-#define WORLD_SEATS 64
-#define WORLD_LOG   16384
-#define WORLD_KEPT  256
+#define WORLD_LOG  16384
+#define WORLD_KEPT 256
+
+typedef struct world_env world_env;
 
 typedef struct world_seat {
     tp_runner *runner;
-    uint64_t due; /* as its last step said */
+    world_env *env;
+    uint64_t due;     /* as its last step said; of the world's clock */
+    uint64_t net_due; /* when the first call of its streams is */
+    tp_list streams;  /* world_net.c */
     uint64_t paused_until;
     bool woken;
     bool done;
@@ -26,14 +31,9 @@ typedef struct world_seat {
 typedef struct world_job {
     struct world_job *next;
     tp_job *job;
+    world_env *env;
     uint64_t due;
 } world_job;
-
-typedef struct world_env {
-    tp_env env;
-    tp_world *world;
-    struct world_env *next;
-} world_env;
 
 typedef struct world_block world_block;
 
@@ -49,6 +49,22 @@ typedef struct world_memory {
     uint32_t kept_at;
 } world_memory;
 
+/* A process, or one of several nodes in one. */
+struct world_env {
+    tp_env env;
+    tp_world *world;
+    struct world_env *next;
+    uint32_t number;
+    char *name;           /* of a process: its host; NULL: not on the network */
+    world_memory *memory; /* of a process: its own */
+    /* Its clock: `skew` ahead of the world's when it began, `rate` of 1e9 faster. */
+    uint64_t began, skew;
+    int64_t rate;
+    uint64_t paused_until;
+    uint32_t ports;
+    bool is_gone;
+};
+
 struct tp_world {
     tp_world_options options;
     tp_prng prng;    /* of the schedule */
@@ -56,14 +72,19 @@ struct tp_world {
     uint64_t now;
     _Atomic uint32_t pulse;
 
-    world_seat *seats[WORLD_SEATS];
-    uint32_t seat_count;
+    world_seat **seats;
+    uint32_t seat_count, seat_capacity;
     world_seat *running; /* NULL: outside of steps */
     uint64_t step_began;
     world_job *jobs;
     uint32_t job_count;
     tp_world_event *events;
     world_env *envs;
+    uint32_t env_count;
+    tp_listener *listeners;
+    struct knock *knocks; /* connects under way */
+    tp_stream *loose;     /* that no runner has: on their way from one to another */
+    uint8_t *cuts;        /* env_count * env_count: from, to */
     uint64_t steps;
 
     uint64_t hash;
@@ -75,8 +96,27 @@ struct tp_world {
     world_memory memory;
 };
 
-void tp_world_memory_init(tp_world *world);
-void tp_world_memory_deinit(tp_world *world);
-void tp_world_memory_drop(tp_world *world);
+void tp_world_memory_init(world_memory *memory, uint64_t seed);
+void tp_world_memory_deinit(world_memory *memory);
+/* All that is out is gone. */
+void tp_world_memory_drop(world_memory *memory);
+
+/* world_net.c */
+extern const tp_net tp_world_net;
+/* Calls of its streams that are due, before a step. */
+void tp_world_net_deliver(tp_world *world, world_seat *seat);
+/* Its runner has ended. */
+void tp_world_net_leave(world_seat *seat);
+/* Its process is killed: what it sent may still arrive, then its connections break. */
+void tp_world_net_kill(tp_world *world, world_env *env);
+void tp_world_net_healed(tp_world *world, world_env *from, world_env *to);
+void tp_world_net_deinit(tp_world *world);
+static inline bool tp_world_is_cut(
+    const tp_world *world, const world_env *from, const world_env *to)
+{
+    return world->cuts != NULL && world->cuts[from->number * world->env_count + to->number] != 0;
+}
+/* A duration up to `most`: each order of magnitude as likely. */
+uint64_t tp_world_draw_duration(tp_prng *prng, uint64_t most);
 
 #endif

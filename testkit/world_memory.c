@@ -101,9 +101,8 @@ static void release(void *context, void *given, size_t size)
     memory->kept[at] = block;
 }
 
-void tp_world_memory_drop(tp_world *world)
+void tp_world_memory_drop(world_memory *memory)
 {
-    world_memory *memory = &world->memory;
     while (memory->out != NULL) {
         world_block *block = memory->out;
         memory->out = block->next;
@@ -112,15 +111,16 @@ void tp_world_memory_drop(tp_world *world)
     memory->blocks = memory->bytes = 0;
 }
 
-void tp_world_memory_deinit(tp_world *world)
+void tp_world_memory_deinit(world_memory *memory)
 {
     for (uint32_t i = 0; i < WORLD_KEPT; i++)
-        free(world->memory.kept[i]);
+        free(memory->kept[i]);
 }
 
-void tp_world_memory_init(tp_world *world)
+void tp_world_memory_init(world_memory *memory, uint64_t seed)
 {
-    world->memory.allocator = (troupe_allocator){&world->memory, allocate, reallocate, release};
+    tp_prng_seed(&memory->prng, seed);
+    memory->allocator = (troupe_allocator){memory, allocate, reallocate, release};
 }
 
 const troupe_allocator *tp_world_allocator(tp_world *world)
