@@ -12,10 +12,9 @@
 extern "C" {
 #endif
 
-/* One member of a JSON object. NOT_FOUND: no such member. USAGE: not a
- * JSON object, or the member has another type. Strings are copied into the turn's arena and end
- * with NUL.
- */
+/* One member of a JSON object. NOT_FOUND: no such member. USAGE: not a JSON object, one that is
+ * nested more than 66 deep, or the member has another type. Strings are copied into the turn's
+ * arena and end with NUL. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_json_integer(
     troupe_slice json, const char *name, int64_t *ret_value);
 TROUPE_API TROUPE_CHECK troupe_status troupe_json_number(

@@ -3,16 +3,17 @@
  * The JSON helpers of <troupe.h>: one member of a payload at a time, by jansson. For methods that
  * look at a few members; who reads many parses once with a library of his choice.
  */
-#include <jansson.h>
+#include "schema/schema.h"
 
-#include <troupe.h>
+#include <jansson.h>
 
 /* The member, or NULL with the status. The caller releases `*ret_root`. */
 static troupe_status find(
     troupe_slice json, const char *name, json_t **ret_root, json_t **ret_member)
 {
-    json_t *root =
-        json_loadb(json.data != NULL ? json.data : "", json.size, JSON_REJECT_DUPLICATES, NULL);
+    if (json.data == NULL || !tp_json_is_shallow(json, TP_JSON_DEPTH))
+        return TROUPE_USAGE;
+    json_t *root = json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(root)) {
         json_decref(root);
         return TROUPE_USAGE;

@@ -200,8 +200,8 @@ static troupe_status parse_field(
 {
     const troupe_field *field = place->field;
     if (field->present != 0) {
-        if (json_is_null(json))
-            return TROUPE_OK; /* absent */
+        if (json_is_null(json)) /* absent */
+            return tp_field_default(walk, place->up, field, value);
         *tp_field_presence(field, value) = true;
     }
     if (field->shape == TROUPE_FIELD_ONE)
@@ -290,6 +290,26 @@ static troupe_status parse_record(const tp_walk *walk, const tp_place *up,
     return tp_schema_validate(walk, up, schema, value);
 }
 
+bool tp_json_is_shallow(troupe_slice json, unsigned depth)
+{
+    const char *at = json.data, *end = at + json.size;
+    unsigned open = 0;
+    bool in_string = false;
+    for (; at != end; at++) {
+        if (in_string) {
+            in_string = *at != '"';
+            at += *at == '\\' && at + 1 != end;
+            continue;
+        }
+        in_string = *at == '"';
+        if ((*at == '[' || *at == '{') && ++open > depth)
+            return false;
+        if ((*at == ']' || *at == '}') && open != 0)
+            open--;
+    }
+    return true;
+}
+
 static troupe_status not_json(const tp_walk *walk, const tp_place *place, const json_error_t *error)
 {
     if (json_error_code(error) == json_error_out_of_memory)
@@ -305,9 +325,14 @@ troupe_status troupe_schema_from_json(const troupe_schema *schema, troupe_slice 
     memset(ret_value, 0, schema->size);
     if (schema->field_count > TP_SCHEMA_FIELDS_MAX)
         return tp_schema_fail(&walk, NULL, TROUPE_USAGE, "has too many fields");
+    if (json.data == NULL)
+        json = troupe_str("");
+    if (!tp_json_is_shallow(json, TP_JSON_DEPTH))
+        return tp_schema_fail(
+            &walk, NULL, TROUPE_USAGE, "JSON nested more than %d deep", TP_JSON_DEPTH);
     json_error_t problem;
-    json_t *root = json_loadb(json.data != NULL ? json.data : "", json.size,
-        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    json_t *root =
+        json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
     if (root == NULL)
         return not_json(&walk, NULL, &problem);
     troupe_status status = parse_record(&walk, NULL, schema, root, ret_value);

@@ -20,6 +20,8 @@
 
 #define TP_SCHEMA_FIELDS_MAX 256
 #define TP_SCHEMA_DEPTH      32
+/* Of JSON: each struct of a schema may be in an array. A level takes 80 bytes of stack. */
+#define TP_JSON_DEPTH (2 * TP_SCHEMA_DEPTH + 2)
 #define TP_SCHEMA_FORMAT     1 /* the first byte of the binary form */
 #define TP_SCHEMA_NUMBER_MAX ((UINT32_C(1) << 20) - 1)
 
@@ -171,6 +173,10 @@ TROUPE_CHECK troupe_status tp_buffer_base64(troupe_buffer *buffer, troupe_slice 
  * base64. With or without padding; the URL alphabet, too. */
 size_t tp_base64_read(troupe_slice text, uint8_t *out);
 TROUPE_CHECK troupe_status tp_buffer_json_string(troupe_buffer *buffer, troupe_slice text);
+
+/* parse.c: is JSON, or what should be, nested at most `depth` deep? jansson goes 2,048 deep, on its
+ * caller's stack, of which a turn has little: whatever comes from outside is asked this first. */
+bool tp_json_is_shallow(troupe_slice json, unsigned depth);
 
 const troupe_allocator *tp_schema_allocator(const troupe_allocator *allocator);
 

@@ -79,8 +79,9 @@ static void json_has_defaults_former_names_and_large_numbers(void **state)
 {
     (void)state;
     struct everything it;
-    const char *json = "{\"caption\":\"old\",\"u64\":\"18446744073709551614\",\"limit\":null,"
-                       "\"f64\":\"-Infinity\",\"f32\":3,\"blob\":\"_-8\",\"colour\":\"green\"}";
+    const char *json =
+        "{\"caption\":\"old\",\"u64\":\"18446744073709551614\",\"limit\":null,\"home\":null,"
+        "\"f64\":\"-Infinity\",\"f32\":3,\"blob\":\"_-8\",\"colour\":\"green\"}";
     assert_int_equal(troupe_schema_from_json(
                          &everything_schema, troupe_str(json), &it, NULL, error, sizeof error),
         TROUPE_OK);
@@ -88,6 +89,8 @@ static void json_has_defaults_former_names_and_large_numbers(void **state)
     assert_true(it.u64 == UINT64_MAX - 1 && it.i32 == -7 && it.flag && !it.has_limit);
     assert_true(isinf(it.f64) && it.f32 == 3.0f && it.colour == GREEN);
     assert_string_equal(it.here.label, "unnamed");
+    assert_true(!it.has_home && it.home.label != NULL); /* as if it were missing */
+    assert_string_equal(it.home.label, "unnamed");
     assert_string_equal(it.note, "");
     assert_int_equal(it.blob.size, 2);
     assert_memory_equal(it.blob.data, "\xff\xef", 2);
