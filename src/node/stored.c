@@ -151,7 +151,7 @@ troupe_status troupe_stored_look(troupe_node *node, troupe_id id, troupe_stored_
     troupe_store_release(&op);
     return is_there ? TROUPE_OK
                     : say(out, TROUPE_NOT_FOUND, "nothing is stored of it%s",
-                          op.found != 0 ? ": it was deleted" : "");
+                          op.found != 0 ? " any more" : "");
 }
 
 troupe_status troupe_stored_each(troupe_node *node, const char *type_name, troupe_slice after,
@@ -280,12 +280,13 @@ troupe_status troupe_stored_restore(troupe_node *node, troupe_id id, uint64_t ve
     const char *reason;
     troupe_slice record = op.items->value;
     troupe_status status = tp_record_open(record, tp_record_seed(id), &bytes, &reason);
-    if (status != TROUPE_OK)
+    if (status != TROUPE_OK) {
         status = say(out, status, "the snapshot is damaged: %s", reason);
-    else
+    } else {
         status = send(node, id, TP_ERRAND_RESTORE, bytes, timeout, &made, out);
-    if (status == TROUPE_CORRUPT && made == 0 && bytes.data != NULL)
-        status = replace_here(node, id, false, record, &made, out);
+        if (status == TROUPE_CORRUPT)
+            status = replace_here(node, id, false, record, &made, out);
+    }
     troupe_store_release(&op);
     if (status == TROUPE_OK && ret_version != NULL)
         *ret_version = made;

@@ -180,7 +180,7 @@ has err 'troupe delete purse/ann --yes'
 run 0 state purse/ann
 run 0 delete purse/ann --yes
 run 1 state purse/ann
-has err 'it was deleted'
+has err 'nothing is stored of it any more'
 run 0 snapshots purse/ann
 has err 'no snapshot is kept'
 run 1 delete purse/ann --yes --json

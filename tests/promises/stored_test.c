@@ -5,6 +5,7 @@
  */
 #include "tests/promises/scene.h"
 
+#include <sqlite3.h>
 #include <troupe/stored.h>
 #include <unistd.h>
 
@@ -258,7 +259,7 @@ static void a_deleted_actor_is_gone_but_its_versions_go_on(void **state)
         assert_status(
             troupe_stored_look(at.node, id_of(ids[i]), note_stored, &got, words, sizeof words),
             TROUPE_NOT_FOUND);
-        assert_says(words, "deleted");
+        assert_says(words, "nothing is stored of it any more");
         assert_int_equal(snapshots(&at, ids[i]).count, 0);
         assert_status(
             troupe_stored_delete(at.node, id_of(ids[i]), 0, words, sizeof words), TROUPE_NOT_FOUND);
@@ -303,6 +304,37 @@ static void an_actor_that_cannot_be_read_can_be_restored_or_deleted(void **state
     place_again(&at, &purse_type);
     says(&at, "purse/ann", "show", "", "2 nobody");
     says(&at, "purse/bob", "show", "", "0 nobody");
+    place_close(&at);
+}
+
+static void damage_snapshots(const place *at)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(at->url + strlen("sqlite:"), &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "UPDATE snapshot SET state = zeroblob(40)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void a_damaged_snapshot_is_not_put_in_place_of_a_sound_state(void **state)
+{
+    (void)state;
+    place at;
+    char words[200] = "";
+    uint64_t made = 77;
+    place_open(&at);
+    says(&at, "purse/ann", "put", "xx", "2 nobody");
+    says(&at, "purse/ann", "put", "x", "3 nobody");
+    troupe_node_close(at.node);
+    damage_snapshots(&at);
+    open_with(&at, &purse_type);
+    troupe_status status =
+        troupe_stored_restore(at.node, id_of("purse/ann"), 1, 0, &made, words, sizeof words);
+    assert_status(status, TROUPE_CORRUPT);
+    assert_says(words, "the snapshot is damaged");
+    assert_int_equal(made, 77);
+    says(&at, "purse/ann", "show", "", "3 nobody");
+    assert_int_equal(look(&at, "purse/ann").version, 2);
     place_close(&at);
 }
 
@@ -416,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_deleted_actor_is_gone_but_its_versions_go_on),
         cmocka_unit_test(calls_once_are_remembered_over_a_restore_and_forgotten_by_a_delete),
         cmocka_unit_test(an_actor_that_cannot_be_read_can_be_restored_or_deleted),
+        cmocka_unit_test(a_damaged_snapshot_is_not_put_in_place_of_a_sound_state),
         cmocka_unit_test(dead_letters_are_listed_sent_again_and_dropped),
         cmocka_unit_test(what_is_not_there_is_said_in_words),
     };
