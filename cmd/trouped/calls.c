@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a line to the node and back: what a request does. Asks and tells go to the node from here;
- * what waits goes to the worker, inspect.c. Invariants and threads: server_inside.h.
+ * what waits goes to a worker, inspect.c or stored.c. Invariants and threads: server_inside.h.
  */
 #include "trouped/server_inside.h"
 
@@ -153,6 +153,15 @@ static void answer_shutdown(daemon_call *call)
     server_stop(server, is_hurried);
 }
 
+/* A slow store holds up only those that ask what it has. */
+static void start_inspection(daemon_call *call)
+{
+    daemon_server *server = call->server;
+    bool is_of_store = stored_takes(call->request.verb);
+    call->job.run = is_of_store ? stored_run : inspect_run;
+    worker_add(is_of_store ? &server->store_worker : &server->worker, &call->job);
+}
+
 void call_start(daemon_connection *connection, troupe_slice line)
 {
     daemon_call *call = call_create(connection);
@@ -183,8 +192,7 @@ void call_start(daemon_connection *connection, troupe_slice line)
             answer_shutdown(call);
             break;
         default:
-            call->job.run = stored_takes(call->request.verb) ? stored_run : inspect_run;
-            worker_add(&call->server->worker, &call->job);
+            start_inspection(call);
             break;
         }
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests that look into the node. They wait for its shards, so they run on the worker's thread.
+ * Requests that look into the node. They wait for its shards, so they run on a worker's thread.
  * Invariants and threads: server_inside.h; a visit of the node comes on the thread that asked.
  */
 #include "trouped/server_inside.h"

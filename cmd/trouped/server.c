@@ -321,6 +321,7 @@ static void drain(daemon_server *server)
 static void cancel_all(daemon_server *server)
 {
     server->stage = SERVER_HURRYING;
+    atomic_store_explicit(&server->is_hurried, true, memory_order_relaxed);
     for (daemon_connection *c = server->connections; c != NULL; c = c->next) {
         if (c->cancel != NULL) troupe_cancel_fire(c->cancel);
     }
@@ -408,7 +409,8 @@ bool server_create(const daemon_server_options *options, daemon_server **ret_ser
         free(server);
         return false;
     }
-    if (!start_handles(server) || !worker_start(&server->worker)) {
+    if (!start_handles(server) || !worker_start(&server->worker) ||
+        !worker_start(&server->store_worker)) {
         server_destroy(server);
         return false;
     }
@@ -416,12 +418,18 @@ bool server_create(const daemon_server_options *options, daemon_server **ret_ser
     return true;
 }
 
+static void stop_workers(daemon_server *server)
+{
+    worker_stop(&server->worker);
+    worker_stop(&server->store_worker);
+}
+
 void server_run(daemon_server *server)
 {
     uv_run(&server->loop, UV_RUN_DEFAULT);
     /* From here a signal ends the process: what follows has no loop that could look at it. */
     for (size_t i = 0; i < 3; i++) uv_signal_stop(&server->signals[i]);
-    worker_stop(&server->worker);
+    stop_workers(server);
     deliver_all(server);
 }
 
@@ -445,7 +453,7 @@ static void close_handle(uv_handle_t *handle, void *argument)
 void server_destroy(daemon_server *server)
 {
     if (server == NULL) return;
-    worker_stop(&server->worker);
+    stop_workers(server);
     /* The node is closed: every call came back, and the connections go with the last of them. */
     deliver_all(server);
     while (server->connections != NULL && uv_run(&server->loop, UV_RUN_ONCE) != 0) {

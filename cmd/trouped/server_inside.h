@@ -76,7 +76,9 @@ struct daemon_server {
     uv_async_t arrival;
     uv_signal_t signals[3];
     uv_timer_t timer;
-    daemon_worker worker;
+    daemon_worker worker; /* waits for shards */
+    daemon_worker store_worker; /* waits for the store, which may take its time */
+    _Atomic bool is_hurried; /* what waits for the store's worker is not begun any more */
     _Atomic(daemon_call *) done; /* pushed by any thread, taken by the loop; publishes the call */
     daemon_connection *connections;
     size_t connection_count;
@@ -98,7 +100,7 @@ void call_finish(daemon_call *call);
 
 /* stored.c */
 bool stored_takes(admin_verb verb);
-void stored_run(worker_job *job); /* [worker] */
+void stored_run(worker_job *job); /* [store_worker] */
 
 /* inspect.c */
 void inspect_run(worker_job *job); /* [worker] */

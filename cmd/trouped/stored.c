@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests about what is stored of actors. They wait for the store, so they run on the worker's
- * thread. Invariants and threads: server_inside.h; a visit comes on the thread that asked.
+ * Requests about what is stored of actors. They wait for the store, so they have a worker of their
+ * own: a store that is slow, or away, holds up no look into the node. Once asks are cancelled,
+ * those that wait are not begun. Invariants and threads: server_inside.h; a visit comes on the
+ * thread that asked.
+ */
+/*
+ * Requests about what is stored of actors. They wait for the store, so they have a worker of their
+ * own: a store that is slow, or away, holds up no look into the node. Once asks are cancelled those
+ * that wait are not begun. Invariants and threads: server_inside.h; a visit comes on the thread that
+ * asked.
  */
 #include "trouped/server_inside.h"
 
@@ -169,7 +177,12 @@ void stored_run(worker_job *job)
     daemon_call *call = (daemon_call *)(void *)((char *)job - offsetof(daemon_call, job));
     char words[600] = "";
     admin_write_begin(&call->out, call->request.id);
-    troupe_status status = dispatch(call, call->server->options.node, words, sizeof(words));
+    troupe_status status = TROUPE_CLOSED;
+    if (atomic_load_explicit(&call->server->is_hurried, memory_order_relaxed)) {
+        snprintf(words, sizeof(words), "the daemon is stopping: nothing was done");
+    } else {
+        status = dispatch(call, call->server->options.node, words, sizeof(words));
+    }
     if (status == TROUPE_OK) {
         admin_write_end(&call->out);
     } else {
