@@ -5,12 +5,6 @@
  * those that wait are not begun. Invariants and threads: server_inside.h; a visit comes on the
  * thread that asked.
  */
-/*
- * Requests about what is stored of actors. They wait for the store, so they have a worker of their
- * own: a store that is slow, or away, holds up no look into the node. Once asks are cancelled those
- * that wait are not begun. Invariants and threads: server_inside.h; a visit comes on the thread that
- * asked.
- */
 #include "trouped/server_inside.h"
 
 #include <stdio.h>
