@@ -33,7 +33,7 @@ static void draw_limits(tp_stage *stage, tp_prng *prng, troupe_node_options *opt
     if (scenario->tight_asks)
         options->max_asks = 3 + (uint32_t)tp_prng_below(prng, 40);
     if (scenario->tight_fibers)
-        options->max_fibers = 1 + (uint32_t)tp_prng_below(prng, 10);
+        options->max_fibers = 1 + (uint32_t)tp_prng_below(prng, 5);
     if (scenario->tight_actors)
         options->max_actors = 1 + tp_prng_below(prng, stage->player_count / 2 + 1);
     if (scenario->tight_memory)

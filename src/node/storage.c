@@ -312,6 +312,7 @@ static troupe_status start(tp_storage *self, char *error, size_t error_size)
 {
     troupe_store *store = self->store;
     self->port.durable = store->durable;
+    self->port.immediate = store->immediate;
     self->group = store->group != 0 && store->group < GROUP_MOST ? store->group : GROUP_MOST;
     self->port.submit = submit_immediate;
     if (!store->immediate) {

@@ -120,22 +120,29 @@ static void release_written(void *argument)
     tp_writer_deinit(argument);
 }
 
-/* The state by its table, at the writer's begin. */
-static troupe_status write_schema(troupe_turn *turn, troupe_writer *writer)
+/* The state by its table. */
+static troupe_status save_schema(tp_shard *shard, tp_activation *actor, troupe_buffer *buffer)
 {
     char words[256] = "";
-    const tp_type *type = turn->actor->type;
+    const tp_type *type = actor->type;
+    troupe_status status =
+        tp_schema_save(type->is.schema, tp_activation_state(actor), buffer, words, sizeof words);
+    if (status != TROUPE_OK)
+        TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "state_not_storable",
+            TP_FIELDS(
+                tp_field_text("type", type->name), tp_field_text("key", tp_activation_key(actor))),
+            "the turn fails, as its state is none by its schema: %s", words);
+    return status;
+}
+
+/* The same, at the writer's begin. */
+static troupe_status write_schema(troupe_turn *turn, troupe_writer *writer)
+{
     troupe_buffer buffer = {writer->allocator, writer->data, 0, writer->capacity};
-    troupe_status status = tp_schema_save(
-        type->is.schema, tp_activation_state(turn->actor), &buffer, words, sizeof words);
+    troupe_status status = save_schema(turn->shard, turn->actor, &buffer);
     writer->data = buffer.data;
     writer->size = buffer.size;
     writer->capacity = buffer.capacity;
-    if (status != TROUPE_OK)
-        TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "state_not_storable",
-            TP_FIELDS(tp_field_text("type", type->name),
-                tp_field_text("key", tp_activation_key(turn->actor))),
-            "the turn fails, as its state is none by its schema: %s", words);
     return status;
 }
 
@@ -176,21 +183,24 @@ static uint64_t digest_of(troupe_slice bytes)
     return XXH3_64bits(bytes.data, bytes.size) | 1;
 }
 
-void tp_commit_found(troupe_turn *turn, troupe_slice bytes)
+void tp_commit_found(const tp_activation *actor, troupe_slice bytes)
 {
-    tp_durable *self = tp_durable_of(turn->actor);
-    if (self != NULL && turn->actor->type->encodes)
+    tp_durable *self = tp_durable_of(actor);
+    if (self != NULL && actor->type->encodes)
         self->digest = digest_of(bytes);
 }
 
-troupe_status tp_commit_loaded(troupe_turn *turn)
+troupe_status tp_commit_loaded(tp_shard *shard, tp_activation *actor)
 {
-    tp_durable *self = tp_durable_of(turn->actor);
-    if (turn->actor->type->is.schema == NULL || self == NULL)
+    tp_durable *self = tp_durable_of(actor);
+    if (actor->type->is.schema == NULL || self == NULL)
         return TROUPE_OK;
-    TROUPE_TRY(tp_commit_write(turn));
-    self->digest = digest_of(tp_writer_bytes(turn->written));
-    return TROUPE_OK;
+    troupe_buffer buffer = {shard->shared->allocator, NULL, 0, 0};
+    troupe_status status = save_schema(shard, actor, &buffer);
+    if (status == TROUPE_OK)
+        self->digest = digest_of(troupe_buffer_slice(&buffer));
+    troupe_buffer_deinit(&buffer);
+    return status;
 }
 
 /* The bytes to be stored, if they are not those of the last commit. */
@@ -474,7 +484,7 @@ static void answered(tp_shard *shard, tp_inbound *inbound);
 static void done(troupe_store_op *op)
 {
     tp_commit *commit = TP_CONTAINER(op, tp_commit, op);
-    tp_inbox_push(commit->shard, &commit->inbound);
+    tp_store_answer(commit->shard, &commit->inbound);
 }
 
 /* The rows as the store wants them. False: no memory, it goes out later. */

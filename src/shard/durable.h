@@ -113,10 +113,10 @@ static inline troupe_slice tp_writer_bytes(const troupe_writer *writer)
 }
 
 /* commit.c */
-/* [in the turn of an activation] These bytes are stored. */
-void tp_commit_found(troupe_turn *turn, troupe_slice bytes);
-/* [in the turn of an activation] What it begins with is what is stored. */
-TROUPE_CHECK troupe_status tp_commit_loaded(troupe_turn *turn);
+/* [of an activation that is made] These bytes are stored. */
+void tp_commit_found(const tp_activation *actor, troupe_slice bytes);
+/* [of an activation that is made] What it begins with is what is stored. */
+TROUPE_CHECK troupe_status tp_commit_loaded(tp_shard *shard, tp_activation *actor);
 /* The pending commit puts these bytes, or with `erase` nothing, in place of what the actor has. The
  * caller sees that it is loaded anew. */
 TROUPE_CHECK troupe_status tp_commit_replace(troupe_turn *turn, bool erase, troupe_slice bytes);
@@ -141,6 +141,27 @@ uint64_t tp_wake_of(const tp_durable *self, uint64_t wall);
 void tp_commit_later(tp_shard *shard, tp_durable *self);
 /* Halts the actor, lets it go on, or makes it anew, as is due. */
 void tp_durable_check(tp_shard *shard, tp_activation *actor);
+
+/* loading.c */
+/* Without a turn, of types that load alone: ends by tp_activation_over. */
+void tp_load_begin(tp_shard *shard, tp_activation *actor);
+/* Before a load: what it is put into. */
+TROUPE_CHECK troupe_status tp_load_prepare(tp_shard *shard, tp_activation *actor);
+/* What a load found becomes the activation's; releases it. `turn` is for a load hook. */
+TROUPE_CHECK troupe_status tp_load_take(
+    tp_shard *shard, tp_activation *actor, troupe_store_op *op, troupe_turn *turn);
+/* A state that was never stored has the defaults of its table. */
+TROUPE_CHECK troupe_status tp_load_anew(tp_activation *actor);
+void tp_loads_abandon(tp_shard *shard); /* the shard goes */
+/* [in `done`] An answer of the store comes to the shard. */
+void tp_store_answer(tp_shard *shard, tp_inbound *inbound);
+/* Is there anything for the store, or from it? */
+static inline bool tp_store_waits(const tp_shard *shard)
+{
+    return !tp_fifo_is_empty(&shard->commits) || shard->loads != NULL || shard->answers != NULL;
+}
+/* [step] What the pass has for the store goes to it; what was answered at once is taken in. */
+void tp_store_flush(tp_shard *shard);
 
 /* rows.c */
 tp_entry *tp_rows_find(const tp_durable *self, uint32_t kind, troupe_slice key);

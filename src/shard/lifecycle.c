@@ -16,7 +16,6 @@
 #include "shard/gather.h"
 #include "shard/wake.h"
 
-#include "schema/schema.h"
 #include "store/record.h"
 
 #include <stdio.h>
@@ -175,103 +174,19 @@ static void release_loaded(void *argument)
     troupe_store_release(argument);
 }
 
-static troupe_status corrupt(troupe_turn *turn, const char *reason)
-{
-    TP_MARK(turn->shard, "stored state is damaged");
-    TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "state_corrupt",
-        TP_FIELDS(tp_field_text("type", turn->actor->type->name),
-            tp_field_text("key", tp_activation_key(turn->actor))),
-        "the stored state is not used: %s", reason);
-    return TROUPE_CORRUPT;
-}
-
-/* What the table of its state says of bytes that are whole. */
-static troupe_status decode(troupe_turn *turn, troupe_slice bytes)
-{
-    char words[256] = "";
-    tp_activation *actor = turn->actor;
-    troupe_status status = tp_schema_load(
-        actor->type->is.schema, bytes, tp_activation_state(actor), NULL, words, sizeof words);
-    if (status == TROUPE_CORRUPT)
-        return corrupt(turn, words);
-    if (status != TROUPE_OK)
-        TP_LOG(turn->shard->shared->log, TROUPE_LOG_ERROR, "state_not_loaded",
-            TP_FIELDS(tp_field_text("type", actor->type->name),
-                tp_field_text("key", tp_activation_key(actor)),
-                tp_field_string("status", troupe_status_name(status))),
-            "the stored state is not used: %s", words);
-    return status;
-}
-
-static troupe_status install(troupe_turn *turn, troupe_slice stored)
-{
-    tp_activation *actor = turn->actor;
-    const troupe_type *is = &actor->type->is;
-    const char *reason;
-    troupe_slice bytes;
-    troupe_status status =
-        tp_record_open(stored, tp_record_seed(tp_activation_id(actor)), &bytes, &reason);
-    if (status != TROUPE_OK)
-        return corrupt(turn, reason);
-    tp_commit_found(turn, bytes);
-    if (is->load != NULL)
-        return is->load(turn, tp_activation_state(actor), bytes);
-    if (is->schema != NULL)
-        return decode(turn, bytes);
-    if (bytes.size != is->state_size)
-        return corrupt(turn, "it has another size than the type's state; use a schema, or hooks");
-    memcpy(tp_activation_state(actor), bytes.data, is->state_size);
-    return TROUPE_OK;
-}
-
-static troupe_status load_row(troupe_turn *turn, const troupe_store_item *item)
-{
-    tp_durable *durable = tp_durable_of(turn->actor);
-    if (durable == NULL)
-        return TROUPE_OK; /* of a type that saves at deactivation: left where it is */
-    const char *reason;
-    troupe_status status = tp_rows_load(turn->shard, durable, item, &reason);
-    return status == TROUPE_CORRUPT ? corrupt(turn, reason) : status;
-}
-
-/* A state that was never stored has the defaults of its table. */
-static troupe_status begin_anew(troupe_turn *turn)
-{
-    tp_activation *actor = turn->actor;
-    const troupe_schema *schema = actor->type->is.schema;
-    return schema != NULL ? troupe_schema_init(schema, tp_activation_state(actor), NULL)
-                          : TROUPE_OK;
-}
-
 /* `self` lasts until the turn's clean-ups have run. */
 static troupe_status load(troupe_turn *turn, storing *self)
 {
     tp_activation *actor = turn->actor;
     if (actor->type->is.persist == TROUPE_PERSIST_NONE)
-        return begin_anew(turn);
-    tp_extras *extras = tp_activation_extras(turn->shard, actor);
-    if (extras == NULL)
-        return TROUPE_NO_MEMORY;
-    if (actor->type->commits && tp_durable_get(turn->shard, actor) == NULL)
-        return TROUPE_NO_MEMORY;
+        return tp_load_anew(actor);
+    TROUPE_TRY(tp_load_prepare(turn->shard, actor));
     /* Given back also when the load hook panics. */
     TROUPE_TRY(troupe_defer(turn, release_loaded, &self->op));
     TP_MARK(turn->shard, "load begins");
     TROUPE_TRY(store(turn, self));
     TP_MARK(turn->shard, "load ended");
-    extras->version = self->op.found;
-    troupe_status status = TROUPE_OK;
-    bool has_state = false;
-    for (const troupe_store_item *item = self->op.items; item != NULL && status == TROUPE_OK;
-         item = item->next) {
-        bool is_state = item->kind == TROUPE_ROW_STATE;
-        status = is_state ? install(turn, item->value) : load_row(turn, item);
-        has_state |= is_state;
-    }
-    troupe_store_release(&self->op);
-    if (status == TROUPE_OK && !has_state)
-        status = begin_anew(turn);
-    return status == TROUPE_OK ? tp_commit_loaded(turn) : status;
+    return tp_load_take(turn->shard, actor, &self->op, turn);
 }
 
 void tp_activate_body(troupe_turn *turn)
@@ -317,6 +232,12 @@ void tp_activate(tp_shard *shard, tp_activation *actor)
     if (actor->type->activates_alone) {
         actor->flags |= TP_HOLDS;
         activated(shard, actor);
+        return;
+    }
+    if (actor->type->loads_alone) {
+        actor->phase = TP_ACTIVATING;
+        actor->flags |= TP_HOLDS;
+        tp_load_begin(shard, actor);
         return;
     }
     if (actor->type->is.persist != TROUPE_PERSIST_NONE && !tp_fibers_may_park(shard)) {

@@ -150,8 +150,8 @@ static uint64_t step(tp_runner *runner)
         tp_fibers_enter(shard);
     }
     tp_keep_limits(shard);
-    if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->commits)))
-        tp_commits_flush(shard);
+    if (TP_UNLIKELY(tp_store_waits(shard)))
+        tp_store_flush(shard);
     tp_links_flush(shard);
     if (has_turns(shard) || more)
         return 0;
@@ -173,8 +173,8 @@ bool tp_shard_is_quiet(const tp_shard *shard)
 {
     return !has_turns(shard) && shard->parked_count == 0 && shard->queued == 0 &&
            shard->pending == 0 && shard->leaving == 0 && shard->commits_under_way == 0 &&
-           tp_fifo_is_empty(&shard->commits) && !tp_links_wait(shard) &&
-           tp_mpring_is_empty(&shard->calls);
+           tp_fifo_is_empty(&shard->commits) && tp_list_is_empty(&shard->loadings) &&
+           !tp_links_wait(shard) && tp_mpring_is_empty(&shard->calls);
 }
 
 /* [watchdog] Whose step runs; false: none. Once `watchers` is raised, either tp_activation_free
@@ -262,6 +262,9 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     shard->memory_limit = (size_t)(options->memory_limit / shared->shard_count);
     tp_list_init(&shard->parked);
     tp_list_init(&shard->storings);
+    tp_list_init(&shard->loadings);
+    shard->loads_last = &shard->loads;
+    shard->answers_last = &shard->answers;
     tp_list_init(&shard->recency);
     tp_list_init(&shard->ask_line);
     tp_mpsc_init(&shard->inbox);
@@ -326,6 +329,7 @@ void tp_shard_destroy(tp_shard *shard)
     tp_outside_blocks_deinit(shard);
     tp_mpring_deinit(&shard->calls, allocator);
     tp_lifecycle_abandon(shard);
+    tp_loads_abandon(shard);
     tp_fiber_pool_deinit(&shard->fibers);
     tp_index_deinit(&shard->table);
     tp_pool_deinit(&shard->pool);

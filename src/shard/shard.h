@@ -474,7 +474,10 @@ struct tp_shard {
     uint64_t searches; /* for circles, that began here */
     tp_fifo commits;   /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
-    tp_prune *prune;    /* of the first shard, if any type keeps snapshots */
+    tp_list loadings;                      /* activations that load without a turn (loading.c) */
+    troupe_store_op *loads, **loads_last;  /* those that are not with the store yet */
+    tp_mpsc_node *answers, **answers_last; /* of a store that answers at once */
+    tp_prune *prune;                       /* of the first shard, if any type keeps snapshots */
     tp_fifo acks;       /* acknowledgements of outbox messages to actors of this shard */
     troupe_turn *gated; /* the turn whose answer is being made, if it goes through a gate */
     tp_fifo probes;     /* messages to oneself: one after the other, not one in the other */

@@ -157,6 +157,8 @@ static troupe_status resolve(
     type->interleaves = given->reentrancy != TROUPE_REENTRANCY_NONE;
     type->activates_alone = given->on_activate == NULL && given->schema == NULL &&
                             given->persist == TROUPE_PERSIST_NONE;
+    type->loads_alone = given->on_activate == NULL && given->load == NULL &&
+                        given->schema == NULL && given->persist != TROUPE_PERSIST_NONE;
     type->gated = given->persist == TROUPE_PERSIST_EVERY_TURN;
     type->commits = type->gated || given->persist == TROUPE_PERSIST_EVERY_N;
     type->keeps = given->retention.max_snapshots != 0 || given->retention.max_age != 0;

@@ -41,6 +41,7 @@ typedef struct tp_type {
     bool gated;                 /* what a turn sends waits for its commit (P5) */
     bool keeps;                 /* snapshots */
     bool activates_alone;       /* nothing to run or load at activation */
+    bool loads_alone;           /* something to load, but nothing to run */
     bool ends_alone;            /* nothing to run or save at deactivation */
 } tp_type;
 
