@@ -12,7 +12,8 @@ file(GLOB testkit_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/testkit/*.c")
 
 add_library(troupe_deps INTERFACE)
 target_link_libraries(troupe_deps INTERFACE PkgConfig::LIBUV PkgConfig::XXHASH
-    PkgConfig::JANSSON PkgConfig::YAML PkgConfig::SQLITE Threads::Threads ${CMAKE_DL_LIBS} m)
+    PkgConfig::JANSSON PkgConfig::YAML PkgConfig::SQLITE PkgConfig::LZ4 PkgConfig::ZSTD
+    PkgConfig::CRYPTO Threads::Threads ${CMAKE_DL_LIBS} m)
 
 # The inside of the house, as its own files see it: <troupe.h>, "base/pool.h", "testkit/world.h".
 add_library(troupe_inside INTERFACE)
