@@ -47,6 +47,9 @@ static troupe_status unexpected(
         walk, place, TROUPE_USAGE, "expected %s, got %s", expected, words_of(json));
 }
 
+/* What has large rooms stays out of the frames of a descent. */
+#define APART __attribute__((noinline))
+
 /* ---- elements ------------------------------------------------------------------------------ */
 
 /* A string of digits, with a sign or not. */
@@ -120,7 +123,7 @@ static troupe_status unknown_name(const tp_walk *walk, const tp_place *place, co
     return tp_schema_fail(walk, place, TROUPE_USAGE, "unknown %s '%.64s'", what, name);
 }
 
-static troupe_status parse_enum(
+static APART troupe_status parse_enum(
     const tp_walk *walk, const tp_place *place, const char *name, void *element)
 {
     const troupe_field *field = place->field;
@@ -138,7 +141,7 @@ static troupe_status parse_enum(
     return unknown_name(walk, place, name, "name", names, count);
 }
 
-static troupe_status parse_base64(
+static APART troupe_status parse_base64(
     const tp_walk *walk, const tp_place *place, const json_t *json, void *value, void *element)
 {
     troupe_slice text = troupe_slice_of(json_string_value(json), json_string_length(json));
@@ -241,7 +244,7 @@ static size_t find_field(const troupe_schema *schema, troupe_slice name)
     return schema->field_count;
 }
 
-static troupe_status unknown_member(
+static APART troupe_status unknown_member(
     const tp_walk *walk, const tp_place *up, const troupe_schema *schema, const char *name)
 {
     const char *names[TP_SCHEMA_FIELDS_MAX];
@@ -328,8 +331,8 @@ troupe_status troupe_schema_from_json(const troupe_schema *schema, troupe_slice 
     if (json.data == NULL)
         json = troupe_str("");
     if (!tp_json_is_shallow(json, TP_JSON_DEPTH))
-        return tp_schema_fail(
-            &walk, NULL, TROUPE_USAGE, "JSON nested more than %d deep", TP_JSON_DEPTH);
+        return tp_schema_fail(&walk, NULL, TROUPE_USAGE,
+            "the JSON is nested too deep: %d levels are the most", TP_JSON_DEPTH);
     json_error_t problem;
     json_t *root =
         json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);

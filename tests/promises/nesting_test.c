@@ -14,6 +14,26 @@ struct amount {
 static const troupe_field amount_fields[] = {TROUPE_FIELD_I64(struct amount, cents)};
 static const troupe_schema amount_schema = TROUPE_SCHEMA(struct amount, amount_fields);
 
+struct tree {
+    struct tree *children;
+    uint32_t child_count;
+    int64_t cents;
+};
+extern const troupe_schema tree_schema;
+static const troupe_field tree_fields[] = {
+    TROUPE_FIELD_STRUCTS_OWNED(struct tree, children, child_count, &tree_schema),
+    TROUPE_FIELD_I64(struct tree, cents),
+};
+const troupe_schema tree_schema = TROUPE_SCHEMA(struct tree, tree_fields);
+
+static troupe_status by_tree(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    struct tree tree;
+    TROUPE_TRY(troupe_decode(turn, &tree_schema, in, &tree));
+    return troupe_reply(turn, &tree_schema, &tree);
+}
+
 static troupe_status by_table(troupe_turn *turn, void *state, troupe_slice in)
 {
     (void)state;
@@ -38,7 +58,7 @@ static troupe_status wait(troupe_turn *turn, void *state, troupe_slice in)
 }
 
 static const troupe_method methods[] = {
-    TROUPE_METHOD(by_table), TROUPE_METHOD(by_name), TROUPE_METHOD(wait)};
+    TROUPE_METHOD(by_table), TROUPE_METHOD(by_name), TROUPE_METHOD(by_tree), TROUPE_METHOD(wait)};
 static const troupe_type usual = {TROUPE_TYPE("usual"), TROUPE_METHODS(methods)};
 static const troupe_type small = {
     TROUPE_TYPE("small"), TROUPE_METHODS(methods), .stack_size = 16 * 1024};
@@ -79,6 +99,18 @@ static void all_are_refused(troupe_node *node)
     }
 }
 
+/* As deep as a table may be. */
+static void a_tree_is_carried(troupe_node *node)
+{
+    char json[1024] = "";
+    for (int i = 0; i < 30; i++)
+        strcat(json, "{\"children\":[");
+    strcat(json, "{\"cents\":7}");
+    for (int i = 0; i < 30; i++)
+        strcat(json, "]}");
+    assert_ok(send(node, "usual", "by_tree", json));
+}
+
 static void a_payload_nested_without_end_is_refused_and_the_node_lives(void **state)
 {
     (void)state;
@@ -87,8 +119,10 @@ static void a_payload_nested_without_end_is_refused_and_the_node_lives(void **st
         TROUPE_NODE_OPTIONS, .shards = 1, .drain_timeout = MS(1), .log = "off"};
     assert_ok(troupe_node_open(&options, TROUPE_TYPES(&usual, &small), &node));
     all_are_refused(node);
+    a_tree_is_carried(node);
     tell(node, "usual/waits", "wait", ""); /* from here on turns run on stacks of their own */
     all_are_refused(node);
+    a_tree_is_carried(node);
     troupe_node_close(node);
 }
 
