@@ -466,14 +466,14 @@ typedef struct troupe_node_options {
 #define TROUPE_NODE_OPTIONS .size = sizeof(troupe_node_options)
 #ifdef __cplusplus
 }
-/* C++ has no compound literals that live long enough; a braced list does the same. */
-template <unsigned long N> struct troupe_types_of {
+/* C++ has no compound literals; a braced list does the same. */
+template <size_t N> struct troupe_types_of {
     const troupe_type *list[N];
 };
-#define TROUPE_TYPES(...)                                                                          \
-    (troupe_types_of<sizeof((const troupe_type *[]){__VA_ARGS__}) / sizeof(void *)>{{__VA_ARGS__}} \
-            .list),                                                                                \
-        (sizeof((const troupe_type *[]){__VA_ARGS__}) / sizeof(void *))
+template <class... types> troupe_types_of(types...) -> troupe_types_of<sizeof...(types)>;
+#define TROUPE_TYPES(...)                \
+    (troupe_types_of{__VA_ARGS__}.list), \
+        (sizeof(troupe_types_of{__VA_ARGS__}) / sizeof(const troupe_type *))
 extern "C" {
 #else
 #define TROUPE_TYPES(...)                        \

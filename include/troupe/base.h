@@ -25,6 +25,12 @@
 #define TROUPE_PRINTF(text, first)
 #endif
 
+/* g++ warns of each member that a designated initializer leaves out, though leaving out is what it
+ * is for (GCC bug 96868); options and types are written so. clang++ and C compilers do not. */
+#if defined(__cplusplus) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -116,13 +116,6 @@ typedef enum troupe_field_shape {
 
 typedef struct troupe_schema troupe_schema;
 
-/* g++ warns of members that a braced list leaves out, unless they have a value of their own. */
-#ifdef __cplusplus
-#define TROUPE_ZERO_ = {}
-#else
-#define TROUPE_ZERO_
-#endif
-
 typedef struct troupe_field {
     /* set by the macros below */
     const char *name;
@@ -132,22 +125,20 @@ typedef struct troupe_field {
     uint32_t offset;
     uint32_t size;   /* of one element */
     uint32_t length; /* elements there is room for; BLOCK: bytes */
-    uint32_t count_offset TROUPE_ZERO_;
-    uint32_t count_size TROUPE_ZERO_;         /* bytes of the member that counts; 0: none */
-    const troupe_schema *schema TROUPE_ZERO_; /* STRUCT */
-    const char *const *names TROUPE_ZERO_;    /* ENUM: by value; NULL: no such value */
-    uint32_t name_count TROUPE_ZERO_;
+    uint32_t count_offset;
+    uint32_t count_size;         /* bytes of the member that counts; 0: none */
+    const troupe_schema *schema; /* STRUCT */
+    const char *const *names;    /* ENUM: by value; NULL: no such value */
+    uint32_t name_count;
     /* yours, in this order in C++ */
-    uint32_t since TROUPE_ZERO_; /* the version that it came with; 0: ever */
-    uint32_t until TROUPE_ZERO_; /* the last version that had it; 0: it is there */
-    uint32_t number
-        TROUPE_ZERO_; /* 1 to 1,048,575: its key instead of the name. Never give it to another */
-    uint32_t present TROUPE_ZERO_; /* TROUPE_PRESENT(struct, has_it): an optional field */
-    bool required TROUPE_ZERO_; /* where its version has it, missing is an error, not the default */
-    const char *otherwise
-        TROUPE_ZERO_; /* value where it is missing, as text: "nobody", "100", "true"; NULL: 0 */
-    const char *was TROUPE_ZERO_; /* former names, with spaces between */
-    uint32_t reserved_ TROUPE_ZERO_;
+    uint32_t since;   /* the version that it came with; 0: ever */
+    uint32_t until;   /* the last version that had it; 0: it is there */
+    uint32_t number;  /* 1 to 1,048,575: its key instead of the name. Never give it to another */
+    uint32_t present; /* TROUPE_PRESENT(struct, has_it): an optional field */
+    bool required;    /* where its version has it, missing is an error, not the default */
+    const char *otherwise; /* value where it is missing, as text: "nobody", "true"; NULL: 0 */
+    const char *was;       /* former names, with spaces between */
+    uint32_t reserved_;
 } troupe_field;
 
 struct troupe_schema {
@@ -158,20 +149,18 @@ struct troupe_schema {
     size_t field_size;
     size_t field_count; /* up to 256 */
     /* yours, in this order in C++ */
-    uint32_t version TROUPE_ZERO_; /* 0: the highest `.since`, or what follows on the highest
-                                      `.until`; at least 1 */
+    uint32_t version; /* 0: the highest `.since`, or what follows the highest `.until`; else 1 */
     /* State only: a newer program's record is read, and what this one does not know of it is lost
      * with the next save. Otherwise it is UNAVAILABLE here. Newer messages are always read. */
-    bool accept_newer TROUPE_ZERO_;
+    bool accept_newer;
     /* Makes what was read as version `from` (its fields are there, others have their defaults) what
      * it is now. Once per value, whatever the distance: fall through a switch. Owned parts come
      * from `allocator`. Not OK: the decode fails with it. */
-    troupe_status (*upcast)(
-        void *value, uint32_t from, const troupe_allocator *allocator) TROUPE_ZERO_;
+    troupe_status (*upcast)(void *value, uint32_t from, const troupe_allocator *allocator);
     /* After each decode, of both forms: is it a value that may be? Not OK: the decode fails with
      * this status and the words in `error`. */
-    troupe_status (*validate)(const void *value, char *error, size_t error_size) TROUPE_ZERO_;
-    uint32_t reserved_ TROUPE_ZERO_;
+    troupe_status (*validate)(const void *value, char *error, size_t error_size);
+    uint32_t reserved_;
 };
 
 /* ------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The public headers compile alone, without a warning, as C11 of gcc and of clang, strictly, and as
-# C++20 of both. Every header is compiled twice in one file, so a missing guard is found too.
+# C++20 of both. Every header is compiled twice in one file, so a missing guard is found too. And so
+# compiles what a user types in C++.
 set -u
 cd "${TROUPE_SOURCE:-$(dirname "$0")/../..}" || exit 2
 work=$(mktemp -d)
@@ -41,5 +42,6 @@ for header in include/troupe.h include/troupe/*.h; do
     for compiler in gcc clang; do try $compiler -std=c11 "$work/alone.c"; done
     for compiler in g++ clang++; do try $compiler -std=c++20 "$work/alone.cpp"; done
 done
+for compiler in g++ clang++; do try $compiler -std=c++20 tests/house/user.cpp; done
 echo "$tried compilations, $bad failed"
 [ $bad -eq 0 ]
