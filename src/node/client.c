@@ -19,6 +19,8 @@
  * for stuck. */
 #define STUCK_GRACE TROUPE_SECONDS(1)
 
+#define SHORT_TIME TROUPE_SECONDS(1)
+
 struct troupe_client {
     troupe_node *node;
 };
@@ -111,9 +113,10 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
     if (outside->timeout == 0)
         outside->timeout = is_ask ? shared->options.ask_timeout : TP_NEVER;
     outside->pulse = atomic_load_explicit(node->env->pulse, memory_order_relaxed);
-    /* The clock costs as much as the rest of this. One call in so many shows how long they wait. */
+    /* The clock costs as much as the rest of this. One call in so many shows how long they wait. A
+     * short time is counted from here; a long one may be late by two beats. */
     if (atomic_load_explicit(&shard->calls.entered, memory_order_relaxed) % TP_SAMPLE == 0 ||
-        !node->env->beats)
+        outside->timeout < SHORT_TIME || !node->env->beats)
         outside->entered = node->env->now(node->env);
     outside->is_ask = is_ask;
     outside->type = type;

@@ -213,12 +213,37 @@ static void call_whose_time_is_over_before_the_shard_comes_to_it_is_not_started(
     close_stage(&self);
 }
 
+/* Two beats of coarse time are 20 ms, more than all of this call's. */
+static void a_short_time_counts_from_the_call_itself(void **state)
+{
+    (void)state;
+    stage self;
+    open_stage(&self);
+    const troupe_id id = troupe_id_of("stage", "other");
+    const troupe_call_options brief = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_MILLISECONDS(8)};
+    for (int i = 0; i < 10; i++) {
+        ended end = {0};
+        atomic_store(&self.release, false);
+        hold_shard(&self, TROUPE_MILLISECONDS(9));
+        assert_int_equal(troupe_client_ask_callback(
+                             self.client, id, "run", troupe_str(""), &brief, on_ended, &end),
+            TROUPE_OK);
+        atomic_store(&self.release, true); /* the turn that holds the shard goes on for 9 ms */
+        while (atomic_load(&end.count) == 0)
+            sched_yield();
+        assert_int_not_equal(end.status, TROUPE_OK);
+    }
+    assert_int_equal(atomic_load(&self.runs), 0);
+    close_stage(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inbox_takes_as_many_as_its_limit_and_keeps_their_order),
         cmocka_unit_test(each_senders_calls_arrive_whole_and_in_order),
         cmocka_unit_test(call_whose_time_is_over_before_the_shard_comes_to_it_is_not_started),
+        cmocka_unit_test(a_short_time_counts_from_the_call_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
