@@ -19,6 +19,12 @@ struct account {
     int64_t balance;    /* cents */
     int64_t on_the_way; /* taken off, and neither arrived nor come back */
 };
+/* What is stored of it, what `troupe state account/alice` shows, and what it answers. */
+static const troupe_field account_fields[] = {
+    TROUPE_FIELD_I64(struct account, balance),
+    TROUPE_FIELD_I64(struct account, on_the_way),
+};
+static const troupe_schema account_schema = TROUPE_SCHEMA(struct account, account_fields);
 
 static troupe_status read_cents(troupe_turn *turn, troupe_slice in, int64_t *ret_cents)
 {
@@ -27,12 +33,6 @@ static troupe_status read_cents(troupe_turn *turn, troupe_slice in, int64_t *ret
         return troupe_fail(turn, BANK_NO_AMOUNT, "say how much: {\"cents\": 500}, more than 0");
     *ret_cents = cents;
     return TROUPE_OK;
-}
-
-static troupe_status reply_account(troupe_turn *turn, const struct account *account)
-{
-    return troupe_reply_json(turn, "{s:I, s:I}", "balance", (long long)account->balance,
-        "on_the_way", (long long)account->on_the_way);
 }
 
 static troupe_status deposit(troupe_turn *turn, void *state, troupe_slice in)
@@ -44,7 +44,7 @@ static troupe_status deposit(troupe_turn *turn, void *state, troupe_slice in)
         return troupe_fail(
             turn, BANK_NO_AMOUNT, "%" PRId64 " cents are more than an account holds", cents);
     account->balance = balance;
-    return reply_account(turn, account);
+    return troupe_reply(turn, &account_schema, account);
 }
 
 static troupe_status take(troupe_turn *turn, struct account *account, int64_t cents)
@@ -62,13 +62,13 @@ static troupe_status withdraw(troupe_turn *turn, void *state, troupe_slice in)
     int64_t cents = 0;
     TROUPE_TRY(read_cents(turn, in, &cents));
     TROUPE_TRY(take(turn, account, cents));
-    return reply_account(turn, account);
+    return troupe_reply(turn, &account_schema, account);
 }
 
 static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 {
     (void)in;
-    return reply_account(turn, state);
+    return troupe_reply(turn, &account_schema, state);
 }
 
 static troupe_status transfer(troupe_turn *turn, void *state, troupe_slice in)
@@ -91,7 +91,8 @@ static troupe_status transfer(troupe_turn *turn, void *state, troupe_slice in)
     TROUPE_TRY(troupe_ask_then(turn, other, "deposit", troupe_str(request), &options,
         &(troupe_then){
             TROUPE_THEN, .done = "arrived", .failed = "refund", .context = troupe_str(request)}));
-    return reply_account(turn, account); /* leaves when balance and request are durable */
+    return troupe_reply(
+        turn, &account_schema, account); /* leaves when balance and request are durable */
 }
 
 static troupe_status arrived(troupe_turn *turn, void *state, troupe_slice answer)
@@ -126,7 +127,7 @@ static const troupe_method account_methods[] = {
 
 const troupe_type bank_account_type = {
     TROUPE_TYPE("account"),
-    .state_size = sizeof(struct account),
+    TROUPE_STATE(struct account, account_fields),
     TROUPE_METHODS(account_methods),
     .persist = TROUPE_PERSIST_EVERY_TURN,
     .idle = TROUPE_MINUTES(10),
