@@ -31,7 +31,7 @@ foreach(target IN LISTS provider_modules)
 endforeach()
 
 # What `troupe bench` and `troupe demo` become; neither is for the PATH.
-foreach(target bench_core ${limit_targets} example_packages)
+foreach(target bench_core bench_state ${limit_targets} example_packages)
     if(TARGET ${target})
         set_target_properties(${target} PROPERTIES
             INSTALL_RPATH "$ORIGIN/../../${CMAKE_INSTALL_LIBDIR}")

@@ -24,7 +24,7 @@ typedef struct sim_options {
     const char *scenario;
     const char *load;
     uint32_t jobs;
-    bool one, mutants, marks, trace, json, shrunk, once, progress;
+    bool one, mutants, marks, trace, json, shrunk, once, progress, help;
 } sim_options;
 
 typedef struct mutant {
@@ -120,6 +120,10 @@ static bool read_options(int argc, char **argv, sim_options *ret)
 {
     *ret = (sim_options){.seeds = 100, .start = 1, .jobs = 2};
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            ret->help = true;
+            return true;
+        }
         if (read_flag(argv[i], ret))
             continue;
         if (i + 1 < argc && read_value(argv[i], argv[i + 1], ret)) {
@@ -351,6 +355,8 @@ int tp_sim_main(int argc, char **argv)
     sim_options options;
     if (!read_options(argc, argv, &options))
         return 2;
+    if (options.help)
+        return fputs(usage, stdout) < 0;
     if (options.scenario != NULL && strcmp(options.scenario, "help") == 0)
         return list_scenarios();
     if (options.load != NULL)

@@ -368,9 +368,8 @@ static bool take_arguments(runner *run, int argc, char **argv)
         if (take_flag(run, argv[i]))
             continue;
         if (!take_option(run, argv[i], argv[i + 1])) {
-            bool asked = strcmp(argv[i], "--help") == 0;
-            fprintf(stderr, "%s%s\nbench_%s [options]\n%s", asked ? "" : "bench: cannot use ",
-                asked ? "" : argv[i], run->group, help);
+            fprintf(
+                stderr, "bench: cannot use %s\nbench_%s [options]\n%s", argv[i], run->group, help);
             return false;
         }
         i++;
@@ -387,6 +386,8 @@ int tp_bench_main(
         return 2;
     memcpy(run.directory, run.self, (size_t)size);
     *strrchr(run.directory, '/') = '\0';
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return printf("bench_%s [options]\n%s", group, help) < 0;
     if (!take_arguments(&run, argc, argv))
         return 2;
     if (run.once != NULL)

@@ -134,16 +134,17 @@ static bool has_limit(const char *name)
     return access(path, X_OK) == 0;
 }
 
-/* Provider modules lie in the folder above this program's. */
+/* Provider modules lie in the folder above this program's, or where it is installed in that of the
+ * libraries. */
 static void find_modules(void)
 {
     char path[4096];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 8);
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
     if (size <= 0)
         return;
     path[size] = '\0';
-    strcpy(strrchr(path, '/'), "/..");
-    setenv("TROUPE_PROVIDER_PATH", path, 0);
+    *strrchr(path, '/') = '\0';
+    setenv("TROUPE_PROVIDER_PATH", words("%s/..:%s/../../lib", path, path), 0);
 }
 
 /* Syncs of a file system in memory would flatter everybody. */

@@ -167,10 +167,11 @@ typedef enum cli_option {
       "$ troupe sim --seeds 1000\n"                                                                \
       "$ troupe sim --seed 4711")                                                                  \
     X(bench, "[GROUP]", 0, 0, CLI_TAKES_ALL,                                                       \
-      "measure this machine (group core)",                                                         \
-      "It runs the program bench_GROUP of the same build; further options go to it.",              \
+      "measure this machine (groups core and state)",                                              \
+      "It runs the program bench_GROUP of the same build; further options go to it: see troupe "   \
+      "bench --help.",                                                                             \
       "$ troupe bench\n"                                                                           \
-      "$ troupe bench core")                                                                       \
+      "$ troupe bench state --only durable_turns_sqlite")                                          \
     X(demo, "[OPTIONS]", 0, 0, CLI_TAKES_ALL,                                                      \
       "do a real job: rank this machine's packages, one actor each",                               \
       "It runs the program example_packages of the same build; further options go to it.",         \

@@ -119,6 +119,18 @@ cli_exit cli_run_state(const cli_context *context)
 
 /* ---- lists ---- */
 
+/* Ids can be gone on with behind the last one seen; snapshots are few. */
+static void say_more(const json_t *last, bool has_ids, size_t count)
+{
+    char *text = has_ids ? cli_id_text(last, "actor") : NULL;
+    if (text != NULL) {
+        fprintf(stderr, "troupe: there are more than %zu; go on with --after '%s'\n", count, text);
+    } else {
+        fprintf(stderr, "troupe: there are more than %zu; raise --limit\n", count);
+    }
+    free(text);
+}
+
 static cli_exit print_list(cli_answer *answer, const char *list, bool has_ids, const char *none)
 {
     char moment[32];
@@ -144,7 +156,7 @@ static cli_exit print_list(cli_answer *answer, const char *list, bool has_ids, c
     }
     bool has_more = json_is_true(json_object_get(answer->root, "more"));
     bool is_printed = cli_table_print(&table);
-    if (has_more) fprintf(stderr, "troupe: there are more than %zu; raise --limit\n", count);
+    if (has_more) say_more(json_array_get(all, count - 1), has_ids, count);
     if (count == 0) fprintf(stderr, "troupe: %s\n", none);
     cli_answer_deinit(answer);
     return is_printed ? CLI_OK : cli_fail(CLI_FAILED, "no memory");

@@ -159,6 +159,14 @@ static troupe_status visit_entry(void *user, const troupe_config_entry *entry, c
     if (strcmp(entry->key, "modules") == 0) {
         return add_load_of_file(&reader, entry->value) ? TROUPE_OK : TROUPE_USAGE;
     }
+    if (strcmp(entry->key, "types") == 0) {
+        snprintf(error, error_size, "types: write types: { account: { idle: 5m } }");
+        return TROUPE_USAGE;
+    }
+    if (strcmp(entry->key, "socket") == 0 && entry->value[0] == 0) {
+        snprintf(error, error_size, "socket: it is empty: give a path, or leave it out");
+        return TROUPE_USAGE;
+    }
     if (strcmp(entry->key, "socket") == 0) {
         options->socket = keep(options, entry->value);
         return options->socket != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;

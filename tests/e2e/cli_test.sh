@@ -110,6 +110,9 @@ for command in ask tell actors lookup ps where stats types deactivate config pin
     has out 'Examples:'
 done
 run 2 troupe help dance
+run 0 troupe sim --help
+has out '--mutants'
+run 2 troupe sim --hulp
 run 0 troupe ask --help
 has out 'troupe ask ID METHOD'
 run 2 troupe aks

@@ -98,7 +98,7 @@ has out 'ACTOR'
 has out 'purse/cyd'
 run 0 stored purse --limit 1
 has out 'purse/ann'
-has err 'there are more than 1'
+has err "there are more than 1; go on with --after 'purse/ann'"
 run 0 stored purse --after purse/bob --json
 has out '"actors":[{"stored":true,"actor":"purse/cyd","version":1,'
 has out '"more":false'

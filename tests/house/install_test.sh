@@ -74,5 +74,6 @@ if [ -x "$build/troupe" ]; then
     grep -q '^#compdef troupe' "$work/moved/share/zsh/site-functions/_troupe"
     (unset LD_LIBRARY_PATH; "$work/moved/bin/troupe" demo --help >/dev/null)
     (unset LD_LIBRARY_PATH; "$work/moved/bin/troupe" bench --list >/dev/null)
+    (unset LD_LIBRARY_PATH; "$work/moved/bin/troupe" bench state --help >/dev/null)
     echo 'ok: completion, demo and bench are found'
 fi
