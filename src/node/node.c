@@ -157,6 +157,7 @@ static troupe_status allocate_node(
     node->shared.allocator = allocator;
     node->shared.options = options;
     node->shared.node = node;
+    atomic_init(&node->shared.lease_until, TP_NEVER);
     snprintf(node->name, sizeof node->name, "%s", options.name);
     *ret_node = node;
     return TROUPE_OK;

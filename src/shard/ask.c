@@ -10,6 +10,7 @@
  * that is held for a few instructions.
  */
 #include "shard/gather.h"
+#include "shard/away.h"
 #include "shard/durable.h"
 
 #include "base/alloc.h"
@@ -450,6 +451,9 @@ void tp_cancel_arrived(tp_shard *shard, tp_message *cancel)
         if (!withdraw(shard, actor, cancel))
             cancel_turn(shard, actor, cancel);
         tp_settle(shard, actor); /* what waited behind it may be one that may come in */
+    } else if (TP_UNLIKELY(shard->away != NULL)) {
+        shard->away->absent(shard->away, cancel); /* it follows its ask */
+        return;
     }
     tp_pool_give(&shard->pool, cancel);
 }

@@ -12,9 +12,11 @@
  * tried again.
  * 4. Hooks run as turns: nothing here runs user code by itself.
  */
+#include "shard/away.h"
 #include "shard/durable.h"
 #include "shard/gather.h"
 #include "shard/wake.h"
+#include "shard/workers.h"
 
 #include "store/record.h"
 
@@ -302,6 +304,8 @@ static void gone(tp_shard *shard, tp_activation *actor, troupe_reason reason)
     }
     tp_wake_leaves(shard, actor);
     tp_activation_discard(actor);
+    if (TP_UNLIKELY(shard->away != NULL) && !tp_type_has_workers(actor->type))
+        shard->away->gone(shard->away, actor);
     tp_activation_free(shard, actor);
 }
 

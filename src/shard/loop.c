@@ -6,6 +6,7 @@
  *
  * The run queue is fair: an actor runs a bounded batch, then goes to the back.
  */
+#include "shard/away.h"
 #include "shard/durable.h"
 #include "shard/wake.h"
 
@@ -121,6 +122,8 @@ static bool has_arrivals(tp_runner *runner)
         return true;
     if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_ENDED)
         return true;
+    if (TP_UNLIKELY(shard->away != NULL) && shard->away->has_arrivals(shard->away))
+        return true;
     for (uint32_t i = 0; i < shard->shared->shard_count; i++)
         if (shard->incoming[i] != NULL && !tp_spsc_is_empty(shard->incoming[i]))
             return true;
@@ -138,22 +141,25 @@ static uint64_t step(tp_runner *runner)
     bool more = tp_inbox_drain(shard);
     more |= tp_links_drain(shard);
     tp_alarms_fire(shard);
-    tp_outbox_acks_drain(shard);
+    bool may_run = TP_LIKELY(shard->away == NULL) || shard->away->pass(shard->away);
+    if (TP_LIKELY(may_run))
+        tp_outbox_acks_drain(shard);
     if (TP_UNLIKELY(closing >= TP_HURRYING))
         tp_leave_all(shard);
     end_yields(shard);
     tp_fibers_feed(shard);
-    if (has_turns(shard)) {
+    if (has_turns(shard) && TP_LIKELY(may_run)) {
         shard->turns_left = shard->env->choose == NULL
                                 ? TURNS_PER_PASS
                                 : 1 + (int32_t)shard->env->choose(shard->env, 8);
         tp_fibers_enter(shard);
     }
     tp_keep_limits(shard);
-    if (TP_UNLIKELY(tp_store_waits(shard)))
+    if (TP_UNLIKELY(tp_store_waits(shard)) && may_run)
         tp_store_flush(shard);
     tp_links_flush(shard);
-    if (has_turns(shard) || more)
+    uint64_t again = TP_LIKELY(shard->away == NULL) ? TP_NEVER : shard->away->flush(shard->away);
+    if ((has_turns(shard) && may_run) || more || again <= shard->now)
         return 0;
     tp_count(&shard->counters.sleeps);
     tp_pool_flush(&shard->pool);
@@ -162,6 +168,7 @@ static uint64_t step(tp_runner *runner)
         return shard->now + TROUPE_MICROSECONDS(20); /* the other side is busy: look again soon */
     tp_asks_rest(shard);
     uint64_t due = tp_wheel_next(&shard->wheel);
+    due = due < again ? due : again;
     if (TP_UNLIKELY(tp_fibers_rest(shard)))
         due = due < shard->now + RESTING ? due : shard->now + RESTING;
     if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
@@ -174,7 +181,8 @@ bool tp_shard_is_quiet(const tp_shard *shard)
     return !has_turns(shard) && shard->parked_count == 0 && shard->queued == 0 &&
            shard->pending == 0 && shard->leaving == 0 && shard->commits_under_way == 0 &&
            tp_fifo_is_empty(&shard->commits) && tp_list_is_empty(&shard->loadings) &&
-           !tp_links_wait(shard) && tp_mpring_is_empty(&shard->calls);
+           !tp_links_wait(shard) && tp_mpring_is_empty(&shard->calls) &&
+           (shard->away == NULL || shard->away->is_quiet(shard->away));
 }
 
 /* [watchdog] Whose step runs; false: none. Once `watchers` is raised, either tp_activation_free

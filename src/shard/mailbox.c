@@ -11,7 +11,8 @@
  * 3. Limits are soft for tells that were accepted elsewhere: they are queued, and the mark goes
  * back to the senders.
  */
-#include "shard/shard.h"
+#include "shard/away.h"
+#include "shard/workers.h"
 
 static void tell_full(tp_shard *shard, tp_activation *actor, uint32_t to, tp_message_kind kind)
 {
@@ -186,6 +187,12 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
     tp_mailbox_rouse(shard, actor, message);
 }
 
+/* Is another node asked first whether it may be made here? */
+static inline bool is_elsewhere(const tp_shard *shard, const tp_message *message)
+{
+    return TP_UNLIKELY(shard->away != NULL) && !tp_type_has_workers(message->type);
+}
+
 static tp_activation *create_for(tp_shard *shard, tp_message *message)
 {
     if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) >= TP_ENDING) {
@@ -213,10 +220,22 @@ void tp_accept(tp_shard *shard, tp_message *message)
     TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
     tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
         tp_message_partition(message), tp_message_key(message));
+    if (actor == NULL && is_elsewhere(shard, message)) {
+        shard->away->absent(shard->away, message);
+        return;
+    }
     if (actor == NULL)
         actor = create_for(shard, message);
     if (actor != NULL)
         tp_accept_at(shard, actor, message);
+}
+
+bool tp_accept_granted(tp_shard *shard, tp_message *message)
+{
+    tp_activation *actor = create_for(shard, message);
+    if (actor != NULL)
+        tp_accept_at(shard, actor, message);
+    return actor != NULL;
 }
 
 /* Whom a look-up without a look at the record gave, if it is the one that is meant. */

@@ -8,6 +8,7 @@
  * blocking ask, `state` says who has it in the end: the caller once it is ANSWERED (and signalled),
  * the shard if it was LEFT.
  */
+#include "shard/away.h"
 #include "shard/durable.h"
 #include "shard/workers.h"
 
@@ -214,7 +215,7 @@ static void hand_back(tp_shard *shard, tp_outside *outside, const troupe_answer 
     tp_outside_release(outside);
 }
 
-void tp_outside_complete(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
+static void complete(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
 {
     if (outside->waiter != NULL) {
         hand_back(shard, outside, answer);
@@ -223,6 +224,40 @@ void tp_outside_complete(tp_shard *shard, tp_outside *outside, const troupe_answ
     if (outside->done != NULL)
         outside->done(outside->user, answer);
     give_back(shard, outside);
+}
+
+/* The lease has run out since it was computed: it waits until it holds again, or never leaves. That
+ * a deadline is over is no effect of a turn. */
+static void hold(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
+{
+    TP_MARK(shard, "answer waits for the lease");
+    tp_outside_copy(shard->shared->allocator, answer, &outside->answer);
+    outside->node.next = shard->held_answers;
+    shard->held_answers = &outside->node;
+}
+
+void tp_outside_let_go(tp_shard *shard, bool is_lost)
+{
+    tp_mpsc_node *node = shard->held_answers;
+    shard->held_answers = NULL;
+    while (node != NULL) {
+        tp_outside *outside = TP_CONTAINER(node, tp_outside, node);
+        node = node->next;
+        troupe_answer answer = outside->answer;
+        troupe_answer lost = {.status = TROUPE_UNKNOWN,
+            .outcome = TROUPE_UNKNOWN_OUTCOME,
+            .message = troupe_str("its node was put out of the cluster before it could answer")};
+        complete(shard, outside, is_lost ? &lost : &answer);
+        troupe_answer_release(&answer);
+    }
+}
+
+void tp_outside_complete(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
+{
+    if (TP_LIKELY(tp_lease_holds(shard->shared)) || answer->status == TROUPE_TIMEOUT)
+        complete(shard, outside, answer);
+    else
+        hold(shard, outside, answer);
 }
 
 static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, const char *words)

@@ -9,6 +9,7 @@
  * 2. A request is refused (BUSY) before it is made, or it arrives.
  * 3. Reading a link never waits for writing one.
  */
+#include "shard/away.h"
 #include "shard/durable.h"
 #include "shard/wake.h"
 
@@ -29,6 +30,10 @@ void tp_send_control(tp_shard *shard, uint32_t to, tp_message *message)
 {
     if (to == shard->number) {
         tp_dispatch(shard, message);
+        return;
+    }
+    if (TP_UNLIKELY(tp_is_away(to))) {
+        shard->away->send(shard->away, to, message);
         return;
     }
     put(shard, &shard->links[to], message);
@@ -145,6 +150,8 @@ void tp_reply_leave(tp_shard *shard, uint32_t to, tp_message *reply)
     }
     if (to == shard->number) {
         tp_ask_reply(shard, reply);
+    } else if (TP_UNLIKELY(tp_is_away(to))) {
+        shard->away->send(shard->away, to, reply);
     } else {
         put(shard, &shard->links[to], reply);
     }

@@ -50,6 +50,7 @@
 #define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
 typedef struct tp_activation tp_activation;
+typedef struct tp_away tp_away;       /* away.h */
 typedef struct tp_durable tp_durable; /* durable.h */
 typedef struct tp_prune tp_prune;
 typedef struct tp_sleepers tp_sleepers; /* wake.c */
@@ -66,9 +67,10 @@ typedef struct tp_shared {
     tp_log *log;
     troupe_node *node;
     uint64_t started;
-    bool hostile;             /* pools in direct mode */
-    _Atomic uint32_t closing; /* [any] tp_closing */
-    _Atomic uint64_t refs;    /* [any] made, ever */
+    bool hostile;                 /* pools in direct mode */
+    _Atomic uint32_t closing;     /* [any] tp_closing */
+    _Atomic uint64_t lease_until; /* [any] env's now; TP_NEVER: the node is alone */
+    _Atomic uint64_t refs;        /* [any] made, ever */
     char apart[TP_CACHE_LINE];
     _Atomic uint32_t worker_turns; /* [any] calls from outside to types of stateless workers */
 } tp_shared;
@@ -436,6 +438,7 @@ struct tp_shard {
     tp_runner runner;
     tp_shared *shared;
     tp_env *env;
+    tp_away *away; /* NULL: the node is alone */
     uint32_t number;
     uint64_t now; /* read at each pass, with each sampled turn, and when the pulse has moved */
     const _Atomic uint32_t *pulse_at; /* the env's */
@@ -529,8 +532,9 @@ struct tp_shard {
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
     uint32_t subscription_count;
 
-    tp_mpsc_node *inbox_rest; /* drained, not yet taken in */
-    uint32_t inbox_after;     /* calls that entered before it was drained go first */
+    tp_mpsc_node *inbox_rest;   /* drained, not yet taken in */
+    uint32_t inbox_after;       /* calls that entered before it was drained go first */
+    tp_mpsc_node *held_answers; /* of outside calls: they wait for the lease */
     _Alignas(TP_CACHE_LINE) _Atomic uint64_t
         full_hints[TP_FULL_HINTS];         /* [any] hashes of full mailboxes */
     _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
@@ -725,6 +729,8 @@ static inline bool tp_inbox_is_empty(const tp_shard *shard)
 bool tp_outside_enter(tp_shard *shard, tp_outside *outside); /* [any thread] false: no room */
 void tp_outside_complete(
     tp_shard *shard, tp_outside *outside, const troupe_answer *answer); /* [shard] */
+/* The lease holds again; or it never will. */
+void tp_outside_let_go(tp_shard *shard, bool is_lost);
 void tp_outside_answer_release(void *block); /* the owner of an answer that lives outside */
 void tp_outside_copy(
     const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a shard knows of other nodes: this port, which src/cluster fills in. Without one (NULL) the
+ * node is alone, and an actor that is asked for is made here. With one, a request for an actor that
+ * has no record on its shard goes to `absent` in place of a creation, and comes back, if it is to
+ * be made here after all, through tp_accept_granted.
+ *
+ * Addresses. Where an answer goes is a number: below TP_AWAY_FIRST a shard of this node; from there
+ * on a *correspondent*, a shard of another node, whose number the cluster gave (the k-th is
+ * TP_AWAY_FIRST + k).
+ *
+ * Invariants
+ * 1. While a record of an actor exists here, requests for it come to it and not to `absent`.
+ * 2. `gone` is called once for each record that was made through tp_accept_granted, after which the
+ * next request is absent again.
+ * 3. While `pass` says no, no turn begins and nothing leaves: the lease has run out.
+ *
+ * Threads: all on the shard's thread, but for has_arrivals' caller, which is the same at rest.
+ */
+#ifndef TP_SHARD_AWAY_H
+#define TP_SHARD_AWAY_H
+
+#include "shard/shard.h"
+
+#define TP_AWAY_FIRST 0x8000u
+
+struct tp_away {
+    /* A request, cancel or wake for an id without a record here; takes the message. */
+    void (*absent)(tp_away *away, tp_message *message);
+    /* To a correspondent: a reply, an acknowledgement, a mark; takes the message. Never refused. */
+    void (*send)(tp_away *away, uint32_t to, tp_message *message);
+    /* The record of an actor is about to go. */
+    void (*gone)(tp_away *away, const tp_activation *actor);
+    /* Begin of a pass: takes in what came and what is due. May turns begin? */
+    bool (*pass)(tp_away *away);
+    /* End of a pass: lets out what may leave; when it has to be called again (env's now). */
+    uint64_t (*flush)(tp_away *away);
+    bool (*has_arrivals)(const tp_away *away);
+    /* Is nothing under way or waiting? */
+    bool (*is_quiet)(const tp_away *away);
+};
+
+static inline bool tp_is_away(uint32_t to)
+{
+    return to >= TP_AWAY_FIRST;
+}
+
+/* A request that may make its actor here. False: it was refused, and there is no record. */
+bool tp_accept_granted(tp_shard *shard, tp_message *message);
+
+/* May effects of this node leave at this moment? To be asked right before each of them. */
+static inline bool tp_lease_holds(tp_shared *shared)
+{
+    uint64_t until = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
+    return TP_LIKELY(until == TP_NEVER) || shared->env->now(shared->env) < until;
+}
+
+#endif

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a shard promises to the port through which it knows other nodes (shard/away.h): it makes no
+ * actor by itself, tells when one goes, sends answers where they belong, and lets nothing out while
+ * the lease has run out. The other nodes are played by the test.
+ */
+#include "tests/promises/scene.h"
+
+#include "shard/away.h"
+
+#define HELD_MAX 16
+
+/* The part of the other nodes. */
+typedef struct elsewhere {
+    tp_away port;
+    tp_shard *shard;
+    tp_message *absent[HELD_MAX];
+    uint32_t absent_count;
+    tp_message *sent[HELD_MAX];
+    uint32_t sent_to[HELD_MAX], sent_count;
+    uint32_t gone;
+    bool grants; /* at once */
+    bool has_lease;
+} elsewhere;
+
+static elsewhere *of(tp_away *away)
+{
+    return (elsewhere *)(void *)away;
+}
+
+static void absent(tp_away *away, tp_message *message)
+{
+    elsewhere *self = of(away);
+    if (self->grants && message->kind <= TP_ASK)
+        tp_accept_granted(self->shard, message);
+    else
+        self->absent[self->absent_count++] = message;
+}
+
+static void send_away(tp_away *away, uint32_t to, tp_message *message)
+{
+    elsewhere *self = of(away);
+    self->sent_to[self->sent_count] = to;
+    self->sent[self->sent_count++] = message;
+}
+
+static void gone(tp_away *away, const tp_activation *actor)
+{
+    (void)actor;
+    of(away)->gone++;
+}
+
+static bool pass(tp_away *away)
+{
+    return of(away)->has_lease;
+}
+
+static uint64_t flush(tp_away *away)
+{
+    (void)away;
+    return TP_NEVER;
+}
+
+static bool has_arrivals(const tp_away *away)
+{
+    (void)away;
+    return false;
+}
+
+static bool is_quiet(const tp_away *away)
+{
+    (void)away;
+    return true;
+}
+
+/* ---- actors ---------------------------------------------------------------------------------- */
+
+static troupe_status add(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    char *text = state;
+    size_t at = strlen(text);
+    snprintf(text + at, 64 - at, "%.*s", TROUPE_ARG(payload));
+    return troupe_reply_format(turn, "%s", text);
+}
+
+static troupe_status relay(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    TROUPE_TRY(troupe_ask(turn, troupe_id_of("note", "b"), "add", payload, NULL, &answer));
+    return troupe_reply_take(turn, &answer);
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(add), TROUPE_METHOD(relay)};
+static const troupe_type note = {
+    TROUPE_TYPE("note"), .state_size = 64, TROUPE_METHODS(methods), .idle = TROUPE_SECONDS(5)};
+static const troupe_type worker = {
+    TROUPE_TYPE("worker"), .state_size = 64, TROUPE_METHODS(methods), .stateless_workers = 2};
+static const troupe_type *const types[] = {&note, &worker};
+
+static void play(scene *self, elsewhere *other)
+{
+    scene_open(self, NULL, types, 2);
+    *other = (elsewhere){.port = {absent, send_away, gone, pass, flush, has_arrivals, is_quiet},
+        .shard = self->node->shared.shards[0],
+        .has_lease = true};
+    other->shard->away = &other->port;
+}
+
+static void grant(elsewhere *other)
+{
+    for (uint32_t i = 0; i < other->absent_count; i++) {
+        if (i == 0)
+            assert_true(tp_accept_granted(other->shard, other->absent[i]));
+        else
+            tp_accept(other->shard, other->absent[i]);
+    }
+    other->absent_count = 0;
+    other->shard->env->runner_wake(other->shard->env, &other->shard->runner);
+}
+
+/* ---- scenes ---------------------------------------------------------------------------------- */
+
+static void an_actor_is_made_when_it_is_granted_and_its_messages_keep_their_order(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    call calls[3];
+    scene_ask(&self, &calls[0], "note/a", "add", "1", NULL);
+    scene_ask(&self, &calls[1], "note/a", "add", "2", NULL);
+    scene_run(&self, TROUPE_SECONDS(1));
+    assert_int_equal(other.absent_count, 2);
+    assert_int_equal(stats_of(self.node).activations, 0);
+    grant(&other);
+    scene_ask(&self, &calls[2], "note/a", "add", "3", NULL);
+    scene_run(&self, TROUPE_SECONDS(1));
+    assert_string_equal(calls[0].got.text, "1");
+    assert_string_equal(calls[1].got.text, "12");
+    assert_string_equal(calls[2].got.text, "123");
+    assert_int_equal(other.absent_count, 0);
+    scene_close(&self);
+}
+
+static void an_actor_that_goes_is_told_once_and_is_absent_again(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    other.grants = true;
+    assert_string_equal(ask(self.node, "note/a", "add", "1").text, "1");
+    scene_run(&self, TROUPE_SECONDS(20));
+    assert_int_equal(other.gone, 1);
+    other.grants = false;
+    call later;
+    scene_ask(&self, &later, "note/a", "add", "2", NULL);
+    scene_run(&self, TROUPE_SECONDS(1));
+    assert_int_equal(other.absent_count, 1);
+    grant(&other);
+    scene_await(&self, &later);
+    assert_string_equal(later.got.text, "2");
+    scene_close(&self);
+}
+
+static void a_cancel_follows_its_ask(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    call held;
+    scene_ask(&self, &held, "note/a", "add", "1",
+        &(troupe_call_options){TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(1)});
+    scene_run(&self, TROUPE_SECONDS(3));
+    assert_heard(held.got, TROUPE_TIMEOUT);
+    assert_int_equal(other.absent_count, 2);
+    assert_int_equal(other.absent[0]->kind, TP_ASK);
+    assert_int_equal(other.absent[1]->kind, TP_CANCEL);
+    assert_true(other.absent[0]->from.slot == other.absent[1]->from.slot);
+    for (int i = 0; i < 2; i++)
+        tp_pool_give(&other.shard->pool, other.absent[i]);
+    scene_close(&self);
+}
+
+static void the_answer_of_an_ask_from_another_node_goes_there(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    other.grants = true;
+    assert_heard(ask(self.node, "note/a", "add", "1"), TROUPE_OK);
+    /* As a codec would make it of a frame. */
+    const tp_type *type = tp_types_find(&self.node->shared.types, troupe_str("note"));
+    const tp_message_parts parts = {.key = troupe_str("a"), .payload = troupe_str("2")};
+    const tp_message_head head = {
+        .hash = tp_type_hash(&self.node->shared.types, type, (troupe_slice){0, 0}, troupe_str("a")),
+        .type = type,
+        .deadline = TP_NEVER,
+        .from = {77, 5},
+        .from_shard = TP_AWAY_FIRST + 3,
+        .kind = TP_ASK};
+    tp_message *message = tp_message_make_here(&other.shard->pool, &parts, &head);
+    tp_accept(other.shard, message);
+    other.shard->env->runner_wake(other.shard->env, &other.shard->runner);
+    scene_run(&self, TROUPE_SECONDS(1));
+    assert_int_equal(other.sent_count, 1);
+    assert_int_equal(other.sent_to[0], TP_AWAY_FIRST + 3);
+    assert_int_equal(other.sent[0]->kind, TP_REPLY);
+    assert_int_equal(other.sent[0]->from.slot, 77);
+    assert_int_equal(other.sent[0]->from.generation, 5);
+    troupe_slice payload = tp_message_payload(other.sent[0]);
+    assert_int_equal(payload.size, 2);
+    assert_memory_equal(payload.data, "12", 2);
+    tp_pool_give(&other.shard->pool, other.sent[0]);
+    scene_close(&self);
+}
+
+static void without_a_lease_no_turn_begins_and_nothing_is_lost(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    other.grants = true;
+    assert_heard(ask(self.node, "note/a", "add", "1"), TROUPE_OK);
+    other.has_lease = false;
+    atomic_store(&self.node->shared.lease_until, tp_world_now(self.world));
+    call later, hasty;
+    scene_ask(&self, &later, "note/a", "add", "2", NULL);
+    scene_ask(&self, &hasty, "note/a", "add", "3",
+        &(troupe_call_options){TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(1)});
+    scene_run(&self, TROUPE_SECONDS(3));
+    assert_int_equal(atomic_load(&later.ends), 0);
+    assert_int_equal(atomic_load(&hasty.ends), 1); /* its time is over all the same */
+    assert_heard(hasty.got, TROUPE_TIMEOUT);
+    other.has_lease = true;
+    atomic_store(&self.node->shared.lease_until, TP_NEVER);
+    self.node->shared.env->runner_wake(self.node->shared.env, &other.shard->runner);
+    scene_await(&self, &later);
+    assert_string_equal(later.got.text, "12");
+    scene_close(&self);
+}
+
+static void an_answer_that_was_computed_too_late_waits_for_the_lease(void **state)
+{
+    (void)state;
+    for (int is_lost = 0; is_lost < 2; is_lost++) {
+        scene self;
+        elsewhere other;
+        play(&self, &other);
+        other.grants = true;
+        /* The turn runs, but at the moment of its answer the lease is over. */
+        atomic_store(&self.node->shared.lease_until, tp_world_now(self.world));
+        call later;
+        scene_ask(&self, &later, "note/a", "add", "1", NULL);
+        scene_run(&self, TROUPE_SECONDS(1));
+        assert_int_equal(atomic_load(&later.ends), 0);
+        assert_int_equal(stats_of(self.node).activations, 1);
+        atomic_store(&self.node->shared.lease_until, TP_NEVER);
+        tp_outside_let_go(other.shard, is_lost);
+        assert_int_equal(atomic_load(&later.ends), 1);
+        if (is_lost) {
+            assert_heard(later.got, TROUPE_UNKNOWN);
+            assert_int_equal(later.got.outcome, TROUPE_UNKNOWN_OUTCOME);
+        } else {
+            assert_string_equal(later.got.text, "1");
+        }
+        scene_close(&self);
+    }
+}
+
+static void stateless_workers_are_made_where_they_are_asked_for(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    assert_string_equal(ask(self.node, "worker/a", "add", "1").text, "1");
+    assert_int_equal(other.absent_count, 0);
+    scene_close(&self);
+    assert_int_equal(other.gone, 0);
+}
+
+static void an_actor_asks_one_that_is_absent_as_any_caller_does(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    call first;
+    scene_ask(&self, &first, "note/a", "relay", "x", NULL);
+    scene_run(&self, TROUPE_SECONDS(1));
+    grant(&other); /* note/a */
+    scene_run(&self, TROUPE_SECONDS(1));
+    assert_int_equal(other.absent_count, 1);
+    grant(&other); /* note/b */
+    scene_await(&self, &first);
+    assert_string_equal(first.got.text, "x");
+    scene_close(&self);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_actor_is_made_when_it_is_granted_and_its_messages_keep_their_order),
+        cmocka_unit_test(an_actor_that_goes_is_told_once_and_is_absent_again),
+        cmocka_unit_test(a_cancel_follows_its_ask),
+        cmocka_unit_test(the_answer_of_an_ask_from_another_node_goes_there),
+        cmocka_unit_test(without_a_lease_no_turn_begins_and_nothing_is_lost),
+        cmocka_unit_test(an_answer_that_was_computed_too_late_waits_for_the_lease),
+        cmocka_unit_test(stateless_workers_are_made_where_they_are_asked_for),
+        cmocka_unit_test(an_actor_asks_one_that_is_absent_as_any_caller_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
