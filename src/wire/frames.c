@@ -33,6 +33,10 @@ size_t tp_parcel_parts_size(const tp_parcel *parcel)
 {
     unsigned bits = parcel->bits;
     size_t size = 0;
+    if (bits & TP_PARCEL_ORDER)
+        size += 8;
+    if (bits & TP_PARCEL_ORIGIN)
+        size += 8;
     if (bits & TP_PARCEL_NAMES)
         size += 1 + parcel->type.size + 1 + parcel->method.size;
     if (bits & TP_PARCEL_PARTITION)
@@ -75,6 +79,8 @@ static char *put_caller(char *at, const tp_parcel *parcel)
 char *tp_parcel_put_parts(char *at, const tp_parcel *parcel)
 {
     unsigned bits = parcel->bits;
+    if (bits & TP_PARCEL_ORDER)
+        at = tp_put_64(at, parcel->order);
     if (bits & TP_PARCEL_NAMES)
         at = put_short(put_short(at, parcel->type), parcel->method);
     if (bits & TP_PARCEL_PARTITION)
@@ -98,6 +104,8 @@ char *tp_parcel_put_parts(char *at, const tp_parcel *parcel)
         at = put_short(at, parcel->content_type);
     if (bits & TP_PARCEL_SLIP)
         at = tp_put_bytes(tp_put_32(at, (uint32_t)parcel->slip.size), parcel->slip);
+    if (bits & TP_PARCEL_ORIGIN)
+        at = tp_put_64(at, parcel->origin);
     return at;
 }
 
@@ -132,6 +140,8 @@ static const char *get_caller(tp_in *in, tp_parcel *parcel)
 static const char *get_parts(tp_in *in, tp_parcel *parcel)
 {
     unsigned bits = parcel->bits;
+    if (bits & TP_PARCEL_ORDER)
+        parcel->order = tp_in_64(in);
     if (bits & TP_PARCEL_NAMES) {
         parcel->type = get_short(in);
         parcel->method = get_short(in);
@@ -168,13 +178,15 @@ static const char *get_parts(tp_in *in, tp_parcel *parcel)
         parcel->content_type = get_short(in);
     if (bits & TP_PARCEL_SLIP)
         parcel->slip = tp_in_bytes(in, tp_in_32(in));
+    if (bits & TP_PARCEL_ORIGIN)
+        parcel->origin = tp_in_64(in);
     return in->short_of ? CUT_SHORT : NULL;
 }
 
 static const char *check_bits(unsigned bits, uint16_t name)
 {
-    if (bits & ~(unsigned)TP_PARCEL_KNOWN)
-        return "it has a bit that this version does not know";
+    if ((bits & TP_PARCEL_ORIGIN) && !(bits & TP_PARCEL_ORDER))
+        return "it has an origin, but no order there";
     if ((bits & TP_PARCEL_ASK) && !(bits & TP_PARCEL_FROM))
         return "it is an ask that nobody asks";
     if ((bits & TP_PARCEL_ELSEWHERE) && !(bits & TP_PARCEL_FROM))
@@ -200,7 +212,7 @@ const char *tp_parcel_get(troupe_slice body, tp_parcel *ret_parcel)
     ret_parcel->hash = tp_get_number(at + 8, 8);
     ret_parcel->type = ret_parcel->method = (troupe_slice){NULL, 0};
     ret_parcel->partition = ret_parcel->content_type = ret_parcel->slip = ret_parcel->type;
-    ret_parcel->chain = ret_parcel->grant = 0;
+    ret_parcel->order = ret_parcel->origin = ret_parcel->chain = ret_parcel->grant = 0;
     ret_parcel->remaining = TP_WIRE_NEVER;
     const char *fault = check_bits(bits, name);
     if (TP_UNLIKELY(fault != NULL))

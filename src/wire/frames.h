@@ -106,6 +106,7 @@ enum {
     TP_PARCEL_READ = 4,   /* a method that changes nothing */
     TP_PARCEL_BACK = 8,   /* returned by a host that did not take it: it goes before newer ones */
     /* Which parts it has, in the order in which they travel. */
+    TP_PARCEL_ORDER = 16,      /* its number among those that its origin sent to this shard */
     TP_PARCEL_NAMES = 32,      /* type and method in words, since `name` is 0 */
     TP_PARCEL_PARTITION = 64,  /* of the target */
     TP_PARCEL_FROM = 128,      /* the asker's slot */
@@ -116,8 +117,8 @@ enum {
     TP_PARCEL_GRANT = 4096,
     TP_PARCEL_CONTENT = 8192, /* content type in words */
     TP_PARCEL_SLIP = 16384,
-    TP_PARCEL_PARTS = 32768 - 32,
-    TP_PARCEL_KNOWN = 32768 - 1 - 16,
+    TP_PARCEL_ORIGIN = 32768, /* it began at another node than the sender of the frame */
+    TP_PARCEL_PARTS = 65536 - 16,
 };
 
 /* The slot of an ask: where its answer goes. */
@@ -136,6 +137,8 @@ typedef struct tp_parcel {
     troupe_slice key;
     troupe_slice payload;
 
+    uint64_t order;            /* ORDER; else set to 0 when read */
+    uint64_t origin;           /* ORIGIN; else set to 0: the sender of the frame */
     troupe_slice type, method; /* NAMES; else set to empty when read */
     troupe_slice partition;    /* else set to empty */
     tp_wire_call from;         /* FROM */
@@ -154,7 +157,7 @@ enum {
     TP_PARCEL_FROM_BYTES = 10,
     TP_PARCEL_SLIP_MAX = 1 << 20, /* bytes */
     TP_PARCEL_NO_PAYLOAD_MAX =    /* of the body, beside payload and slip */
-    TP_PARCEL_HEAD + TP_KEY_MAX + 2 * (TP_NAME_MAX + 1) + TP_NAME_MAX + 1 + 18 + 8 + 8 +
+    TP_PARCEL_HEAD + 16 + TP_KEY_MAX + 2 * (TP_NAME_MAX + 1) + TP_NAME_MAX + 1 + 18 + 8 + 8 +
     (2 + TP_NAME_MAX + 1 + TP_NAME_MAX + 1 + 2 + TP_KEY_MAX) + 16 + 256 + 4,
 };
 
