@@ -127,6 +127,7 @@ static const struct {
     {"version", ADMIN_HAS_VERSION},
     {"after", ADMIN_HAS_AFTER},
     {"number", ADMIN_HAS_NUMBER},
+    {"check", ADMIN_HAS_CHECK},
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 
@@ -399,13 +400,13 @@ static troupe_status read_limit(admin_request *request)
     return TROUPE_OK;
 }
 
-static troupe_status read_drain(admin_request *request)
+/* `*is_true` stays as it is if it is not said. */
+static troupe_status read_truth(admin_request *request, const char *name, bool *is_true)
 {
-    json_t *drain = json_object_get(request->root, "drain");
-    request->is_drain = true;
-    if (drain == NULL) return TROUPE_OK;
-    if (!json_is_boolean(drain)) return refuse(request, "\"drain\" is to be true or false");
-    request->is_drain = json_is_true(drain);
+    json_t *truth = json_object_get(request->root, name);
+    if (truth == NULL) return TROUPE_OK;
+    if (!json_is_boolean(truth)) return refuse(request, "\"%s\" is to be true or false", name);
+    *is_true = json_is_true(truth);
     return TROUPE_OK;
 }
 
@@ -429,7 +430,9 @@ troupe_status admin_request_parse(admin_request *request, troupe_slice line)
     TROUPE_TRY(read_text(request, "type", &request->type));
     TROUPE_TRY(read_text(request, "pattern", &request->pattern));
     TROUPE_TRY(read_limit(request));
-    return read_drain(request);
+    request->is_drain = true;
+    TROUPE_TRY(read_truth(request, "check", &request->is_check));
+    return read_truth(request, "drain", &request->is_drain);
 }
 
 void admin_request_deinit(admin_request *request)

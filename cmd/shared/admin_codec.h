@@ -77,6 +77,7 @@ enum {
     ADMIN_HAS_VERSION = 1 << 13,
     ADMIN_HAS_AFTER = 1 << 14,
     ADMIN_HAS_NUMBER = 1 << 15,
+    ADMIN_HAS_CHECK = 1 << 16,
 };
 #define ADMIN_TAKES_ACTOR (ADMIN_HAS_ACTOR | ADMIN_HAS_ACTOR_BASE64)
 #define ADMIN_TAKES_CALL                                                                           \
@@ -93,6 +94,7 @@ enum {
     X(WHERE, "where", ADMIN_TAKES_ACTOR, true)                                                     \
     X(STATS, "stats", 0, false)                                                                    \
     X(DEACTIVATE, "deactivate", ADMIN_TAKES_ACTOR, true)                                           \
+    X(STORE, "store", ADMIN_HAS_CHECK, false)                                                      \
     X(STATE, "state", ADMIN_TAKES_ACTOR, true)                                                     \
     X(STORED, "stored", ADMIN_HAS_TYPE | ADMIN_HAS_AFTER | ADMIN_HAS_LIMIT, false)                 \
     X(SNAPSHOTS, "snapshots", ADMIN_TAKES_ACTOR | ADMIN_HAS_LIMIT, true)                           \
@@ -131,6 +133,7 @@ typedef struct admin_request {
     troupe_slice after;        /* text form of an id */
     const char *number;        /* of a dead letter */
     bool is_drain;
+    bool is_check;             /* of the store: all of it */
     char error[320];           /* words, when parsing failed */
     json_t *root;              /* owns the strings */
     char *payload_owned;

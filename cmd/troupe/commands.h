@@ -35,6 +35,7 @@ typedef enum cli_exit {
     X(SHOW, "show", "VERSION", "print that snapshot's state")                                      \
     X(RESTORE, "restore", "VERSION", "put that snapshot in place of the present state")            \
     X(AFTER, "after", "ID", "only those behind this one")                                          \
+    X(CHECK, "check", NULL, "read all that is stored, and look for damage")                        \
     X(YES, "yes", NULL, "really: it cannot be undone")                                             \
     X(REPLAY, "replay", "NUMBER", "send this one again")                                           \
     X(DROP, "drop", "NUMBER", "throw this one away")                                               \
@@ -99,6 +100,15 @@ typedef enum cli_option {
       "$ troupe where account/alice\n"                                                             \
       "parked 1.2 s in transfer, waiting for account/bob deposit, which sleeps\n"                  \
       "    transfer+0x5f (libbank.so+0x14ef)")                                                     \
+    X(store, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(CHECK),                                          \
+      "say what the store gives, and whether it is well",                                          \
+      "Exit code 1 if it is not. --check reads all of it, where the store can: sqlite takes "      \
+      "seconds for each gigabyte, in which nothing is stored.",                                    \
+      "$ troupe store\n"                                                                           \
+      "sqlite 3.40.1, state.db: one node; WAL, synchronous FULL: P5: what was answered "           \
+      "survives the end of process and machine\n"                                                  \
+      "it is well\n"                                                                               \
+      "$ troupe store --check")                                                                    \
     X(state, "ID", 1, 1, CLI_TAKES_NODE,                                                           \
       "print the stored state of an actor",                                                        \
       "It is read from the store: the actor is neither activated nor disturbed. A state without "  \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands about what is stored of actors: state, stored, snapshots, dead, delete. Not what
- * looks into the running node, which is look.c.
+ * The commands about the store and what is stored of actors: store, state, stored, snapshots, dead,
+ * delete. Not what looks into the running node, which is look.c.
  * Invariants: 1. What is printed for a person is also in --json. Threads: one.
  */
 #include "troupe/connection.h"
@@ -59,6 +59,28 @@ static cli_exit refuse_timeout(const cli_context *context)
 {
     return context->timeout == 0 ? CLI_OK
                                  : cli_fail(CLI_USAGE, "--timeout is for changes, not for looks");
+}
+
+/* ---- store ---- */
+
+cli_exit cli_run_store(const cli_context *context)
+{
+    cmd_bytes request;
+    cli_answer answer;
+    cli_request_begin(&request, "store");
+    if (cli_has(context, CLI_OPTION_CHECK)) cmd_bytes_text(&request, ",\"check\":true");
+    cli_exit code = cli_ask(context, &request, "store", &answer);
+    if (code != CLI_OK) return code;
+    const char *message = json_string_value(json_object_get(answer.root, "message"));
+    code = json_is_true(json_object_get(answer.root, "well")) ? CLI_OK : CLI_FAILED;
+    if (cli_has(context, CLI_OPTION_JSON)) {
+        return cli_printed_json(context, &answer) ? code : CLI_FAILED;
+    }
+    printf("%s\n", json_string_value(json_object_get(answer.root, "promises")));
+    if (message == NULL) puts("it is well");
+    else fprintf(stderr, "troupe: store: %s\n", message);
+    cli_answer_deinit(&answer);
+    return code;
 }
 
 /* ---- state ---- */

@@ -13,6 +13,7 @@
 bool stored_takes(admin_verb verb)
 {
     switch (verb) {
+    case ADMIN_VERB_STORE:
     case ADMIN_VERB_STATE:
     case ADMIN_VERB_STORED:
     case ADMIN_VERB_SNAPSHOTS:
@@ -92,6 +93,22 @@ static void add_letter(void *user, const troupe_dead_letter *letter)
     cmd_bytes_text(out, "}");
 }
 
+/* A store that is not well is an answer, too. */
+static troupe_status tell_health(daemon_call *call, troupe_node *node, char *error, size_t size)
+{
+    cmd_bytes *out = &call->out;
+    const char *promises = "";
+    troupe_status status =
+        troupe_stored_health(node, call->request.is_check, &promises, error, size);
+    admin_write_text(out, "promises", troupe_str(promises));
+    cmd_bytes_printf(out, ",\"well\":%s", status == TROUPE_OK ? "true" : "false");
+    if (status != TROUPE_OK) {
+        admin_write_text(out, "status", troupe_str(troupe_status_name(status)));
+        admin_write_text(out, "message", troupe_str(error));
+    }
+    return TROUPE_OK;
+}
+
 static troupe_status list_stored(daemon_call *call, troupe_node *node, char *error, size_t size)
 {
     admin_request *request = &call->request;
@@ -142,6 +159,8 @@ static troupe_status dispatch(daemon_call *call, troupe_node *node, char *error,
 {
     const admin_request *request = &call->request;
     switch (request->verb) {
+    case ADMIN_VERB_STORE:
+        return tell_health(call, node, error, size);
     case ADMIN_VERB_STATE:
         return troupe_stored_look(node, request->actor, write_state, &call->out, error, size);
     case ADMIN_VERB_STORED:

@@ -73,7 +73,8 @@ typedef enum troupe_store_kind {
      * form, time = wake, in order of wake, then text form. `after` is empty, or the text form of
      * the last id seen, whose wake is in `from`. `more`. */
     TROUPE_STORE_LIST_DUE,
-    /* OK, or what is wrong, in words, as one item's value. */
+    /* OK, or what is wrong, in words, as one item's value. `keep` 1: all that is stored is read,
+     * and looked at for damage, if that is possible. */
     TROUPE_STORE_HEALTH,
 } troupe_store_kind;
 

@@ -25,6 +25,13 @@
 extern "C" {
 #endif
 
+/* How the store fares: OK, or what it says of itself in `error`, UNAVAILABLE or CORRUPT.
+ * `ret_promises` (may be NULL; always set, but for USAGE): what it gives with the settings found,
+ * one line that lives as long as the node. `thorough`: it also reads all that is stored and looks
+ * for damage, if it can; sqlite: seconds for each gigabyte, in which nothing is stored. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_stored_health(
+    troupe_node *node, bool thorough, const char **ret_promises, char *error, size_t error_size);
+
 typedef struct troupe_stored {
     troupe_id id;
     uint64_t version;   /* counts the actor's commits, also over a delete */

@@ -439,6 +439,11 @@ tp_store_port *tp_storage_port(tp_storage *storage)
     return &storage->port;
 }
 
+const char *tp_storage_promises(const tp_storage *storage)
+{
+    return storage->store->promises;
+}
+
 tp_storage_counts tp_storage_count(const tp_storage *storage)
 {
     return (tp_storage_counts){.ops = atomic_load_explicit(&storage->ops, memory_order_relaxed),

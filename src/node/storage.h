@@ -46,6 +46,7 @@ void tp_storage_close(tp_storage *storage);
 
 tp_store_port *tp_storage_port(tp_storage *storage);
 tp_storage_counts tp_storage_count(const tp_storage *storage);
+const char *tp_storage_promises(const tp_storage *storage);
 
 /* [threads that are not runners] Submits one operation and waits for its end; `done` is used.
  * Returns its status, or NO_MEMORY or UNAVAILABLE when one cannot wait. */

@@ -77,6 +77,27 @@ static troupe_status run(troupe_node *node, troupe_store_op *op, words out)
     return say(out, status, "the store: %s", troupe_status_text(status));
 }
 
+troupe_status troupe_stored_health(
+    troupe_node *node, bool thorough, const char **ret_promises, char *error, size_t error_size)
+{
+    words out = {error, error_size};
+    if (out.text != NULL && out.size != 0)
+        out.text[0] = 0;
+    if (node->env->is_runner(node->env))
+        return say(out, TROUPE_USAGE, "not in a turn or a callback: it waits for the store");
+    if (ret_promises != NULL)
+        *ret_promises = tp_storage_promises(node->storage);
+    troupe_store_op op = {
+        .kind = TROUPE_STORE_HEALTH, .keep = thorough, .allocator = node->shared.allocator};
+    troupe_status status = tp_storage_call(node->storage, &op);
+    if (status != TROUPE_OK && op.items != NULL)
+        status = say(out, status, "%.*s", TROUPE_ARG(op.items->value));
+    else if (status != TROUPE_OK)
+        status = say(out, status, "the store: %s", troupe_status_text(status));
+    troupe_store_release(&op);
+    return status;
+}
+
 /* ---- reads ---------------------------------------------------------------------------------- */
 
 /* The state as JSON, by the type's table; else a note. */

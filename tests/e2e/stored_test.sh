@@ -173,6 +173,16 @@ run 0 dead purse/ann --drop "$second"
 run 0 dead purse/ann
 has err 'no dead letter'
 
+# ---- the store itself ---------------------------------------------------------------------------
+
+run 0 store
+has out 'survives the end of process and machine'
+has out 'it is well'
+run 0 store --check
+has out 'it is well'
+run 0 store --json
+has out '"well":true'
+
 # ---- delete ---------------------------------------------------------------------------------------
 
 run 2 delete purse/ann
@@ -191,10 +201,17 @@ says 1
 run 0 stored purse --json
 has out '"actor":"purse/ann"'
 
-for command in state stored snapshots dead delete; do
+for command in store state stored snapshots dead delete; do
     run 0 help $command
     has out 'Examples:'
 done
 run 0 completion
 has out 'snapshots) words='
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null
+dd if=/dev/urandom of="$work/state.db" bs=4096 seek=1 count=3 conv=notrunc 2>/dev/null
+start
+run 1 store --check
+has out 'survives the end of process and machine'
+has err 'is damaged'
 echo "$checks checks passed"
