@@ -45,6 +45,15 @@ static const tp_vault_scenario stores = {
         [TP_FAULT_LATE] = 120, [TP_FAULT_TWICE] = 120},
     .delay_most = TROUPE_MILLISECONDS(40), .tight_actors = true};
 
+static const tp_vault_scenario disks = {
+    .ops = {[TP_VAULT_ASK] = 60, [TP_VAULT_BURST] = 6, [TP_VAULT_AGAIN] = 10, [TP_VAULT_WAIT] = 5,
+        [TP_VAULT_DEACTIVATE] = 4, [TP_VAULT_OUTAGE] = 2, [TP_VAULT_CRASH] = 4},
+    .kinds = {[TP_VAULT_PUT] = 30, [TP_VAULT_FAIL] = 5, [TP_VAULT_SEND] = 14, [TP_VAULT_THEN] = 14,
+        [TP_VAULT_TELL] = 6, [TP_VAULT_MID] = 10, [TP_VAULT_SHOW] = 10, [TP_VAULT_PEEK] = 3},
+    .types = {6, 3, 3, 1, 1, 1}, .once = 6,
+    .faults = {[TP_FAULT_REFUSED] = 20},
+    .delay_most = TROUPE_MILLISECONDS(2), .tight_actors = true, .disk = true, .disk_errors = 30};
+
 static const tp_scenario scenarios[] = {
     {.name = "mixed", .about = "a little of everything", .share = 20, .ops = USUAL_OPS,
         .acts = USUAL_ACTS,
@@ -120,6 +129,8 @@ static const tp_scenario scenarios[] = {
         .share = 4, .effects = 2000, .vault = &crashes},
     {.name = "stores", .about = "the same on stores that refuse, lose, are late and say nothing",
         .share = 4, .effects = 2000, .vault = &stores},
+    {.name = "disks", .about = "the same on sqlite: and disks that lose what was not synced",
+        .share = 4, .effects = 2000, .vault = &disks},
 };
 /* clang-format on */
 

@@ -344,7 +344,7 @@ static int file_sync(sqlite3_file *file, int flags)
     fate lot = next_change(disk);
     if (lot == FATE_FAILS && !disk->is_down)
         make_partly_safe(disk, self->of, tp_prng_below(&disk->prng, 9));
-    if (lot != FATE_FAILS) {
+    if (lot != FATE_FAILS && !disk->plan.lies) {
         make_safe(self->of);
         if (self->syncs_folder)
             sync_folder(disk);
@@ -580,6 +580,16 @@ void tp_sim_disk_crash(tp_sim_disk *disk)
     }
     disk->life++;
     disk->is_down = false;
+    disk->plan.crash_at = 0;
+}
+
+void tp_sim_disk_kill(tp_sim_disk *disk)
+{
+    for (size_t i = 0; i < FILES; i++) {
+        disk->files[i].shared = 0;
+        disk->files[i].owner = NULL;
+    }
+    disk->life++;
     disk->plan.crash_at = 0;
 }
 

@@ -29,6 +29,7 @@ typedef struct tp_sim_disk_plan {
     uint32_t errors;   /* of 1,024 changes so many fail with an I/O error */
     uint64_t room;     /* bytes that the files may have together; 0: any number */
     uint64_t delay;    /* a sync takes up to so many nanoseconds */
+    bool lies;         /* a planted mistake: a sync says OK, and nothing was synced */
     void (*wait)(void *user, uint64_t ns); /* told of each delay; NULL: they are only counted */
     void *user;
 } tp_sim_disk_plan;
@@ -46,6 +47,8 @@ bool tp_sim_disk_is_down(const tp_sim_disk *disk);
 /* The power fails, if it has not, and is back: unsynced bytes are gone, or not. Files still open
  * stay dead, and are to be closed. */
 void tp_sim_disk_crash(tp_sim_disk *disk);
+/* The process that has files open was killed: nothing of them is lost, they stay dead as above. */
+void tp_sim_disk_kill(tp_sim_disk *disk);
 uint64_t tp_sim_disk_bytes(const tp_sim_disk *disk);
 /* Changes so far, and nanoseconds of delay. */
 uint64_t tp_sim_disk_changes(const tp_sim_disk *disk);

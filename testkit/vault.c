@@ -88,6 +88,16 @@ static void landed(void *user, const troupe_store_op *op, uint64_t writer)
             (unsigned long long)op->version + 1);
 }
 
+static void wrap(tp_vault *vault)
+{
+    uint64_t seed = vault->options->seed + vault->incarnation;
+    vault->faulty =
+        tp_faulty_store_create(tp_allocator_system(), vault->inner, tp_prng_split(&seed));
+    if (vault->faulty == NULL)
+        abort();
+    tp_faulty_store_plan(vault->faulty, &vault->plan);
+}
+
 static void make_store(tp_vault *vault, tp_prng *prng)
 {
     const troupe_store_host host = {.size = sizeof host,
@@ -97,13 +107,11 @@ static void make_store(tp_vault *vault, tp_prng *prng)
         .wall = world_now,
         .log = no_log};
     char error[256] = "";
-    if (tp_memory_provider.open(&host, "memory:", &vault->inner, error, sizeof error) != TROUPE_OK)
+    if (vault->scenario->disk)
+        tp_vault_disk_make(vault, prng);
+    else if (tp_memory_provider.open(&host, "memory:", &vault->inner, error, sizeof error) !=
+             TROUPE_OK)
         tp_vault_violate(vault, "open", "the store: %s", error);
-    uint64_t seed = vault->options->seed;
-    vault->faulty =
-        tp_faulty_store_create(tp_allocator_system(), vault->inner, tp_prng_split(&seed));
-    if (vault->faulty == NULL)
-        abort();
     vault->plan = (tp_fault_plan){.late_most = 1 + tp_prng_below(prng, 40),
         .pause = pass_time,
         .landed = landed,
@@ -114,7 +122,7 @@ static void make_store(tp_vault *vault, tp_prng *prng)
             vault->plan.chances[i] = (uint32_t)tp_prng_below(prng, vault->scenario->faults[i] + 1);
     if (vault->scenario->delay_most != 0 && tp_prng_chance(prng, 1, 2))
         vault->plan.delay_most = draw_between(prng, 10000, vault->scenario->delay_most);
-    tp_faulty_store_plan(vault->faulty, &vault->plan);
+    wrap(vault);
 }
 
 static void draw_actors(tp_vault *vault, tp_prng *prng)
@@ -154,7 +162,8 @@ static void draw_options(tp_vault *vault, tp_prng *prng)
         vault->node_options.max_actors = 1 + tp_prng_below(prng, vault->actor_count);
 }
 
-static void open_node(tp_vault *vault)
+/* False: the power failed meanwhile. */
+static bool open_node(tp_vault *vault)
 {
     const troupe_type *types[VAULT_TYPES];
     for (uint32_t i = 0; i < VAULT_TYPES; i++)
@@ -163,12 +172,15 @@ static void open_node(tp_vault *vault)
     troupe_status status =
         tp_node_open_on(tp_world_env(vault->world), true, tp_faulty_store_get(vault->faulty),
             &vault->node_options, types, VAULT_TYPES, &vault->node, error, sizeof error);
+    if (status != TROUPE_OK && vault->disk != NULL && tp_sim_disk_is_down(vault->disk))
+        return false;
     if (status != TROUPE_OK)
         tp_vault_violate(vault, "open", "%s: %s", troupe_status_name(status), error);
     vault->writer = tp_storage_port(vault->node->storage)->writer;
     for (uint32_t i = 0; i < VAULT_CLIENTS; i++)
         if (troupe_client_open(vault->node, &vault->clients[i]) != TROUPE_OK)
             abort();
+    return true;
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -239,6 +251,8 @@ static void heal(tp_world_event *event)
 {
     tp_vault *vault = TP_CONTAINER(event, tp_vault, outage);
     tp_faulty_store_plan(vault->faulty, &vault->plan);
+    if (vault->disk != NULL)
+        tp_vault_disk_heal(vault);
 }
 
 static void break_store(tp_vault *vault, uint32_t pick, uint64_t duration)
@@ -247,7 +261,10 @@ static void break_store(tp_vault *vault, uint32_t pick, uint64_t duration)
     static const tp_fault faults[] = {TP_FAULT_REFUSED, TP_FAULT_LOST, TP_FAULT_SILENT};
     memset(plan.chances, 0, sizeof plan.chances);
     plan.chances[faults[pick % 3]] = 1024;
-    tp_faulty_store_plan(vault->faulty, &plan);
+    if (vault->disk != NULL)
+        tp_vault_disk_break(vault, pick);
+    else
+        tp_faulty_store_plan(vault->faulty, &plan);
     tp_world_cancel(vault->world, &vault->outage);
     vault->outage.happen = heal;
     tp_world_at(vault->world, &vault->outage, tp_world_now(vault->world) + duration);
@@ -267,23 +284,54 @@ static void let_wander(tp_vault *vault)
     tp_world_cancel(vault->world, &vault->outage);
 }
 
-static void crash(tp_vault *vault, uint32_t pick)
+/* Another node on the same store, once the disk lets it come so far. */
+static void live_again(tp_vault *vault, bool power)
+{
+    bool is_open = false;
+    while (!is_open) {
+        vault->node = NULL;
+        vault->incarnation++;
+        tp_world_trace(vault->world, 902, vault->incarnation);
+        if (vault->disk != NULL) {
+            tp_faulty_store_destroy(vault->faulty);
+            tp_vault_disk_crash(vault, power);
+            wrap(vault);
+        }
+        is_open = open_node(vault);
+        power = true;
+        if (!is_open)
+            tp_world_crash(vault->world);
+    }
+    if (vault->disk != NULL)
+        tp_vault_disk_live(vault, false);
+}
+
+static void crash(tp_vault *vault, uint32_t pick, bool power)
 {
     tp_shared *shared = &vault->node->shared;
     for (uint32_t i = 0; i < shared->shard_count; i++)
         if (shared->shards[i]->commits_under_way != 0)
             tp_world_mark(vault->world, "crash with a commit under way");
-    if (pick & 1)
+    if ((pick & 1) && vault->disk == NULL)
         let_wander(vault);
     while (vault->attempts != NULL)
         attempt_over(vault->attempts)->unknown++;
     for (uint32_t i = 0; i < shared->shard_count; i++)
         tp_fiber_pool_deinit(&shared->shards[i]->fibers);
     tp_world_crash(vault->world);
-    vault->node = NULL;
-    vault->incarnation++;
-    tp_world_trace(vault->world, 902, vault->incarnation);
-    open_node(vault);
+    live_again(vault, power);
+}
+
+/* Nothing is seen of a node whose disk is gone: both go at once. */
+static bool step_until(tp_vault *vault, uint64_t until)
+{
+    bool more = tp_world_step_until(vault->world, until);
+    if (vault->disk != NULL && tp_sim_disk_is_down(vault->disk)) {
+        tp_world_mark(vault->world, "the power fails in a write");
+        crash(vault, 0, true);
+        return true;
+    }
+    return more;
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -291,7 +339,7 @@ static void crash(tp_vault *vault, uint32_t pick)
 static void run_for(tp_vault *vault, uint64_t duration)
 {
     uint64_t until = tp_world_now(vault->world) + duration;
-    while (tp_world_now(vault->world) < until && tp_world_step_until(vault->world, until)) {
+    while (tp_world_now(vault->world) < until && step_until(vault, until)) {
     }
 }
 
@@ -324,7 +372,7 @@ static void perform(tp_vault *vault, const tp_vault_op *op)
         tp_vault_meddle(vault, op->actor);
         break;
     case TP_VAULT_CRASH:
-        crash(vault, op->pick);
+        crash(vault, op->pick, (op->pick & 2) != 0);
         break;
     default:
         break;
@@ -343,7 +391,7 @@ static void run_ops(tp_vault *vault)
         vault->op = i;
         tp_vault_plan(vault, i, &op);
         for (uint32_t k = 0; k < op.steps_before; k++)
-            (void)tp_world_step_until(vault->world, tp_world_now(vault->world));
+            (void)step_until(vault, tp_world_now(vault->world));
         tp_vault_say(vault, i, &op);
         perform(vault, &op);
         if (i % 16 == 15)
@@ -376,6 +424,8 @@ static void rest(tp_vault *vault)
     vault->plan.delay_most = 0;
     tp_faulty_store_plan(vault->faulty, &vault->plan);
     tp_world_cancel(vault->world, &vault->outage);
+    if (vault->disk != NULL)
+        tp_vault_disk_live(vault, true);
     (void)tp_faulty_store_land(vault->faulty);
     /* Nobody calls the owners of outboxes: the node has to wake them. */
     for (uint32_t round = 0; is_open(vault, &actor); round++) {
@@ -418,6 +468,7 @@ static void dispose(tp_vault *vault)
         free(vault->deeds[i]);
     tp_faulty_store_destroy(vault->faulty);
     vault->inner->close(vault->inner);
+    tp_vault_disk_dispose(vault);
     tp_world_destroy(vault->world);
     free(vault);
 }
@@ -439,10 +490,15 @@ void tp_vault_run(const tp_stage_options *options, tp_stage_result *ret_result)
     draw_options(vault, &prng);
     make_store(vault, &prng);
     tp_vault_types_make(vault);
-    open_node(vault);
+    if (!open_node(vault))
+        abort(); /* the disk is calm until then */
+    if (vault->disk != NULL)
+        tp_vault_disk_live(vault, false);
     run_ops(vault);
     rest(vault);
     close_node(vault);
+    if (vault->disk != NULL)
+        tp_vault_disk_check(vault);
     tp_vault_check_rest(vault);
     fill_result(vault, began, ret_result);
     dispose(vault);

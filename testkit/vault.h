@@ -7,6 +7,7 @@
  * which knows actors that live in memory; scenarios.c names the scenarios of both.
  *
  *   vault.c        opens, performs, kills, waits for rest, closes
+ *   vault_disk.c   its store on a simulated disk, which fails with the node or by itself
  *   vault_plan.c   draws operations, says them in words
  *   vault_types.c  the actor types: they do what deeds say
  *   vault_model.c  what is stored, and the checkers
@@ -22,6 +23,7 @@
 #define TP_TESTKIT_VAULT_H
 
 #include "testkit/faulty_store.h"
+#include "testkit/sim_disk.h"
 #include "testkit/stage.h"
 
 #define VAULT_ACTORS  12
@@ -117,6 +119,8 @@ typedef struct tp_vault_scenario {
     uint32_t faults[TP_FAULTS]; /* highest chances, of 1,024; each seed draws its own */
     uint64_t delay_most;
     bool tight_actors;
+    bool disk;            /* the store is sqlite: on a simulated disk */
+    uint32_t disk_errors; /* highest chance of its changes to fail, of 1,024 */
 } tp_vault_scenario;
 
 typedef struct tp_vault_op {
@@ -136,6 +140,11 @@ struct tp_vault {
     troupe_store *inner;
     tp_faulty_store *faulty;
     tp_fault_plan plan;
+    tp_sim_disk *disk; /* NULL: the store is in memory */
+    tp_prng disk_prng;
+    tp_sim_disk_plan disk_plan;
+    uint32_t disk_errors;
+    char disk_url[160];
     tp_world_event outage; /* its end */
     uint64_t effects;      /* it ends after so many */
     uint64_t writer;       /* of the node that lives */
@@ -154,6 +163,18 @@ struct tp_vault {
 
 /* vault.c: a tp_stage_run. */
 void tp_vault_run(const tp_stage_options *options, tp_stage_result *ret_result);
+
+/* vault_disk.c */
+void tp_vault_disk_make(tp_vault *vault, tp_prng *prng); /* and opens `inner` on it */
+void tp_vault_disk_dispose(tp_vault *vault);
+/* What goes wrong until the next crash is drawn; calm: nothing. */
+void tp_vault_disk_live(tp_vault *vault, bool calm);
+/* For a while each change fails, or there is no room. */
+void tp_vault_disk_break(tp_vault *vault, uint32_t pick);
+void tp_vault_disk_heal(tp_vault *vault);
+/* Its node is gone, with its process or with the power: `inner` is closed and opened again. */
+void tp_vault_disk_crash(tp_vault *vault, bool power);
+void tp_vault_disk_check(tp_vault *vault); /* the file is whole */
 
 /* vault_plan.c */
 void tp_vault_plan(tp_vault *vault, uint32_t index, tp_vault_op *ret_op);

@@ -58,7 +58,7 @@ typedef struct tp_world_options {
     tp_world_record *record; /* NULL: none */
 } tp_world_options;
 
-#define TP_WORLD_MARKS 96
+#define TP_WORLD_MARKS 128
 
 /* NULL: no memory. */
 tp_world *tp_world_create(const tp_world_options *options);

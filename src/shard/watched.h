@@ -59,6 +59,8 @@ enum tp_mutant {
     TP_MUTANT_ACK_EARLY,      /* an outbox message is acknowledged before it is durable */
     TP_MUTANT_NO_DEDUP,       /* an outbox message that comes again runs again */
     TP_MUTANT_NO_WAKE,        /* owners of outboxes and reminders are not woken */
+    TP_MUTANT_NO_SYNC,        /* a disk says that it synced, and did not (testkit/vault_disk.c) */
+    TP_MUTANT_SYNC_LATE,      /* a store answers commits before they are synced (the same) */
     TP_MUTANT_COUNT
 };
 
