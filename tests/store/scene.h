@@ -98,6 +98,7 @@ void scene_slices_equal(troupe_slice left, troupe_slice right);
     X(pruning_keeps_so_many_and_the_newest)                            \
     X(pruning_by_age_keeps_the_newest)                                 \
     X(pruning_is_done_in_pieces)                                       \
+    X(pruning_goes_on_over_many_actors)                                \
     X(ids_are_listed_in_pages_in_bytewise_order)                       \
     X(the_due_are_listed_in_order_of_wake_then_text)                   \
     X(the_due_of_equal_wake_are_listed_in_pages)                       \

@@ -15,6 +15,8 @@
 #ifndef TP_POSTGRES_H
 #define TP_POSTGRES_H
 
+#include "base/limits.h"
+
 #include <libpq-fe.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -169,6 +171,16 @@ typedef struct tp_pg_row {
     uint32_t place;   /* in the commit */
 } tp_pg_row;
 
+/* Where pruning goes on, by the same rule; no type: from the first actor. */
+typedef struct tp_pg_walk {
+    char type[TP_NAME_MAX];
+    size_t type_size;
+    uint64_t keep;
+    bool by_age;
+    char from[TP_PG_ID_MAX]; /* the last actor that was looked at */
+    size_t from_size;
+} tp_pg_walk;
+
 typedef struct tp_pg_store {
     troupe_store store;
     troupe_store_host host;
@@ -180,6 +192,7 @@ typedef struct tp_pg_store {
     tp_pg_entry commits[TP_PG_GROUP]; /* of the wave, by id */
     tp_pg_entry loads[TP_PG_GROUP];
     uint16_t seen[4 * TP_PG_GROUP]; /* index of an entry + 1, by hash */
+    tp_pg_walk walk;
     char promises[320];
 } tp_pg_store;
 

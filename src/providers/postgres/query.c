@@ -320,18 +320,48 @@ static troupe_status read_snapshot(tp_pg_store *self, const tp_pg_entry *entry, 
     return status == TROUPE_OK && entry->op->items == NULL ? TROUPE_NOT_FOUND : status;
 }
 
+enum { PRUNE_LOOKS = 1024 }; /* some milliseconds, in which nobody is served */
+
+/* From where the last call by this rule has stopped, else from the first actor. */
+static tp_pg_walk *find_walk(tp_pg_store *self, const troupe_store_op *op)
+{
+    tp_pg_walk *walk = &self->walk;
+    troupe_slice type = {walk->type, walk->type_size};
+    if (walk->type_size == 0 || !troupe_slice_equal(type, op->type) || walk->keep != op->keep ||
+        walk->by_age != (op->until != 0))
+        walk->from_size = 0;
+    walk->type_size = op->type.size <= sizeof walk->type ? op->type.size : 0;
+    if (walk->type_size != 0)
+        memcpy(walk->type, op->type.data, walk->type_size);
+    walk->keep = op->keep;
+    walk->by_age = op->until != 0;
+    return walk;
+}
+
+/* A table of all snapshots may be large: a call looks at some of its actors, and the next one goes
+ * on behind them. */
 static troupe_status prune(tp_pg_store *self, troupe_store_op *op, uint64_t deadline)
 {
+    tp_pg_walk *walk = find_walk(self, op);
     tp_pg_parameters parameters = {.buffer = &self->buffer};
     add_type(&parameters, op->type);
     tp_pg_add_number(&parameters, positive(op->keep));
     tp_pg_add_number(&parameters, positive(op->until));
     tp_pg_add_number(&parameters, limit_of(op));
+    tp_pg_add_bytes(&parameters, troupe_slice_of(walk->from, walk->from_size));
+    tp_pg_add_number(&parameters, PRUNE_LOOKS);
     tp_pg_answer answer = run(self, TP_PG_PRUNE, &parameters, deadline);
     if (answer.outcome != TP_PG_DONE)
         return tp_pg_status_of(self, &answer);
     op->found = tp_pg_u64(answer.rows, 0, 0);
-    op->more = tp_pg_u64(answer.rows, 0, 1) > op->found;
+    bool all_went = tp_pg_u64(answer.rows, 0, 1) <= op->found;
+    bool all_looked_at = tp_pg_u64(answer.rows, 0, 2) < PRUNE_LOOKS;
+    op->more = !all_went || !all_looked_at;
+    if (all_went) {
+        troupe_slice last = tp_pg_bytes(answer.rows, 0, 3);
+        walk->from_size = all_looked_at || last.size > sizeof walk->from ? 0 : last.size;
+        memcpy(walk->from, last.data, walk->from_size);
+    }
     PQclear(answer.rows);
     return TROUPE_OK;
 }

@@ -210,14 +210,22 @@ static const char *const statements[TP_PG_STATEMENTS] = {
                              " ORDER BY version DESC LIMIT $2",
     [TP_PG_READ_SNAPSHOT] = "SELECT version, time, state FROM @.snapshots"
                             " WHERE id = $1 AND version = $2",
-    [TP_PG_PRUNE] = "WITH ranked AS (SELECT id, version, time,"
-                    " row_number() OVER (PARTITION BY id ORDER BY version DESC) AS place"
-                    " FROM @.snapshots WHERE (id >= $1 AND id < $2) OR (id >= $3 AND id < $4)),"
-                    " old AS MATERIALIZED (SELECT id, version FROM ranked WHERE place > 1"
-                    "  AND (($5::int8 > 0 AND place > $5::int8) OR time < $6) LIMIT $7::int8 + 1),"
-                    " gone AS (DELETE FROM @.snapshots s USING (SELECT * FROM old LIMIT $7) o"
-                    "  WHERE s.id = o.id AND s.version = o.version RETURNING 1)"
-                    " SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM old)",
+    /* Looks at so many actors ($9) behind one ($8); one more than is to go tells whether all went.
+     */
+    [TP_PG_PRUNE] =
+        "WITH looked AS MATERIALIZED (SELECT id FROM ("
+        "(SELECT DISTINCT id FROM @.snapshots WHERE id >= $1 AND id < $2 AND id > $8"
+        " ORDER BY id LIMIT $9) UNION ALL "
+        "(SELECT DISTINCT id FROM @.snapshots WHERE id >= $3 AND id < $4 AND id > $8"
+        " ORDER BY id LIMIT $9)) b ORDER BY id LIMIT $9),"
+        " old AS MATERIALIZED (SELECT l.id, r.version FROM looked l CROSS JOIN LATERAL"
+        " (SELECT version, time, row_number() OVER (ORDER BY version DESC) AS place"
+        "  FROM @.snapshots s WHERE s.id = l.id) r WHERE r.place > 1"
+        " AND (($5::int8 > 0 AND r.place > $5::int8) OR r.time < $6) LIMIT $7::int8 + 1),"
+        " gone AS (DELETE FROM @.snapshots s USING (SELECT * FROM old LIMIT $7) o"
+        "  WHERE s.id = o.id AND s.version = o.version RETURNING 1)"
+        " SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM old),"
+        " (SELECT count(*) FROM looked), (SELECT id FROM looked ORDER BY id DESC LIMIT 1)",
     [TP_PG_LIST_IDS] = "SELECT id, version, time FROM ("
                        "(SELECT id, version, time FROM @.actors WHERE id >= $1 AND id < $2"
                        " AND id > $5 AND NOT erased ORDER BY id LIMIT $6) UNION ALL "
