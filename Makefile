@@ -27,7 +27,7 @@ demo: deps                ## a real job on this machine's own package index
 test: deps-test           ## everything that CI checks; FUZZ_SECONDS=10 SIM_SEEDS=10000 TEST_ONLY=step
 	@tools/test
 
-bench: deps               ## figures beside the raw limits of the machine (GROUP=core, state)
+bench: deps               ## figures beside the raw limits of the machine (GROUP=core, state, cluster)
 	@$(CONFIGURE)
 	@$(NINJA) all
 	@tools/bench $(GROUP) $(ARGS)

@@ -144,6 +144,16 @@ if(state_sources)
     target_link_options(bench_state PRIVATE ${TROUPE_LTO})
 endif()
 
+file(GLOB cluster_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/bench/cluster/*.c")
+if(cluster_sources)
+    add_executable(bench_cluster ${cluster_sources} ${harness_sources})
+    target_include_directories(bench_cluster PRIVATE "${CMAKE_SOURCE_DIR}/bench")
+    target_link_libraries(bench_cluster PRIVATE troupe_inside troupe_static)
+    set_target_properties(bench_cluster PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+    target_link_options(bench_cluster PRIVATE ${TROUPE_LTO})
+endif()
+
 # A provider module by itself, beside the limit of its store.
 if(provider_modules)
     add_executable(bench_provider "${CMAKE_SOURCE_DIR}/bench/providers/provider.c")

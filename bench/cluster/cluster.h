@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bodies of group cluster: rows about the parts that make many nodes one. Included by the files
+ * of bench/cluster.
+ *
+ * Invariants: none of its own. Threads: one calls the body.
+ */
+#ifndef TP_BENCH_CLUSTER_H
+#define TP_BENCH_CLUSTER_H
+
+#include "harness/bench.h"
+
+tp_bench_body tp_cluster_cache_lru, tp_cluster_cache_tinylfu, tp_cluster_hit_rate;
+tp_bench_body tp_cluster_cached_ref_bytes, tp_cluster_ring_find;
+
+#endif
