@@ -98,30 +98,67 @@ static troupe_status add_rows(troupe_store_op *op, const redisReply *rows)
     return status;
 }
 
-/* m, state, rows. */
-static troupe_status decode_load(troupe_store_op *op, redisReply *const *parts)
+/* `rows` may be NULL: there are none. */
+static troupe_status decode_load(troupe_store_op *op, const redisReply *stored_meta,
+    const redisReply *state, const redisReply *rows)
 {
     meta found = {0};
-    if (parts[0]->type != REDIS_REPLY_NIL && !read_meta(parts[0], &found))
+    if (stored_meta->type != REDIS_REPLY_NIL && !read_meta(stored_meta, &found))
         return TROUPE_CORRUPT;
     op->found = found.version;
     op->wake = found.wake;
     troupe_status status = TROUPE_OK;
-    if (is_text(parts[1]))
+    if (is_text(state))
         status = troupe_store_add(
             op, &(troupe_store_item){
-                    .kind = TROUPE_ROW_STATE, .time = found.time, .value = slice_of(parts[1])});
-    return status == TROUPE_OK ? add_rows(op, parts[2]) : status;
+                    .kind = TROUPE_ROW_STATE, .time = found.time, .value = slice_of(state)});
+    return status == TROUPE_OK && rows != NULL ? add_rows(op, rows) : status;
 }
 
+static void end_load(troupe_store_op *op, troupe_status status)
+{
+    op->status = status;
+    if (status != TROUPE_OK)
+        troupe_store_release(op); /* half of a result is none */
+}
+
+/* m, state, rows of each. */
 static void decode_loads(troupe_store_op *const *ops, size_t count, const redisReply *reply)
 {
     bool good = is_list(reply) && reply->elements == 3 * count;
     for (size_t i = 0; i < count; i++) {
-        ops[i]->status = good ? decode_load(ops[i], reply->element + 3 * i) : TROUPE_CORRUPT;
-        if (ops[i]->status != TROUPE_OK)
-            troupe_store_release(ops[i]); /* half of a result is none */
+        redisReply *const *parts = good ? reply->element + 3 * i : NULL;
+        end_load(ops[i], good ? decode_load(ops[i], parts[0], parts[1], parts[2]) : TROUPE_CORRUPT);
     }
+}
+
+static bool has_rows(const redisReply *stored_meta)
+{
+    return is_text(stored_meta) && stored_meta->len == TP_REDIS_META &&
+           stored_meta->str[TP_REDIS_META - 1] == 'r';
+}
+
+const char *tp_redis_decode_plain(troupe_store_op *const *ops, size_t count,
+    const redisReply *reply, troupe_store_op **rest, size_t *rest_count)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
+        return reply->str;
+    bool good = is_list(reply) && reply->elements == 2;
+    for (size_t i = 0; good && i < 2; i++) {
+        const redisReply *list = reply->element[i];
+        if (list->type == REDIS_REPLY_ERROR)
+            return list->str;
+        good = is_list(list) && list->elements == count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (good && has_rows(reply->element[0]->element[i]))
+            rest[(*rest_count)++] = ops[i];
+        else
+            end_load(ops[i], good ? decode_load(ops[i], reply->element[0]->element[i],
+                                        reply->element[1]->element[i], NULL)
+                                  : TROUPE_CORRUPT);
+    }
+    return NULL;
 }
 
 /* One entry of a stream: its id, then t, time, n, name, p, payload. */

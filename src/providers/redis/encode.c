@@ -7,7 +7,10 @@
  * Invariants
  * 1. A command is whole in the buffer or not there: when memory runs out in the middle, the buffer
  *    is cut back to where the command began.
- * 2. Commits that follow one another and have one writer share a script call, up to COMMITS and
+ * 2. Loads go as a transaction of two reads, which costs the server half of a script. It cannot
+ * read rows, so ids that have any are asked for again by the script when the group is over: hence
+ * not those that the group commits, for they must be read in their turn.
+ * 3. Commits that follow one another and have one writer share a script call, up to COMMITS and
  *    COMMIT_BYTES, and so do loads, up to LOADS: what a call costs beside its work is more than
  * half of a small commit, and while it runs nobody else is served.
  *
@@ -20,6 +23,7 @@
 enum {
     COMMITS = 128,
     LOADS = 64,
+    PLAIN_LOADS = 256,
     COMMIT_BYTES = 256 << 10,
     ID_ROOM = 1536, /* of the longest id's text form */
     HEX = 16,
@@ -363,11 +367,73 @@ static void put_list_due(
     put_number(buffer, limit_of(op) + 1);
 }
 
-static size_t put_loads(
-    tp_redis_buffer *buffer, const tp_redis_names *names, troupe_store_op *const *ops, size_t count)
+/* FNV-1a of the key: the ids of a group differ in it. */
+static uint64_t hash_of(const troupe_store_op *op)
+{
+    const unsigned char *at = op->id.key.data;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < op->id.key.size; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return (hash ^ hash >> 29) % TP_REDIS_WRITTEN;
+}
+
+void tp_redis_written_by(tp_redis_written *written, troupe_store_op *const *ops, size_t count)
+{
+    written->any = false;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->kind != TROUPE_STORE_COMMIT)
+            continue;
+        if (!written->any)
+            memset(written->bits, 0, sizeof written->bits);
+        written->any = true;
+        uint64_t bit = hash_of(ops[i]);
+        written->bits[bit / 64] |= UINT64_C(1) << bit % 64;
+    }
+}
+
+static bool is_plain_load(const tp_redis_written *written, const troupe_store_op *op)
+{
+    if (op->kind != TROUPE_STORE_LOAD || written == NULL)
+        return false;
+    uint64_t bit = written->any ? hash_of(op) : 0;
+    return !written->any || (written->bits[bit / 64] >> bit % 64 & 1) == 0;
+}
+
+/* One read of a hash: its key, and a field for each operation. */
+static void put_fields(tp_redis_buffer *buffer, const tp_redis_names *names, const char *kind,
+    troupe_store_op *const *ops, size_t count)
+{
+    tp_redis_put_begin(buffer, 2 + count);
+    tp_redis_put_text(buffer, "HMGET");
+    put_key(buffer, names, kind, (troupe_slice){NULL, 0});
+    put_texts(buffer, ops, count);
+}
+
+static void put_word(tp_redis_buffer *buffer, const char *word)
+{
+    tp_redis_put_begin(buffer, 1);
+    tp_redis_put_text(buffer, word);
+}
+
+static size_t put_plain_loads(tp_redis_buffer *buffer, const tp_redis_names *names,
+    const tp_redis_written *written, troupe_store_op *const *ops, size_t count)
 {
     size_t taken = 1;
-    while (taken < count && taken < LOADS && ops[taken]->kind == TROUPE_STORE_LOAD)
+    while (taken < count && taken < PLAIN_LOADS && is_plain_load(written, ops[taken]))
+        taken++;
+    put_word(buffer, "MULTI");
+    put_fields(buffer, names, "m", ops, taken);
+    put_fields(buffer, names, "s", ops, taken);
+    put_word(buffer, "EXEC");
+    return taken;
+}
+
+static size_t put_loads(tp_redis_buffer *buffer, const tp_redis_names *names,
+    const tp_redis_written *written, troupe_store_op *const *ops, size_t count)
+{
+    size_t taken = 1;
+    while (taken < count && taken < LOADS && ops[taken]->kind == TROUPE_STORE_LOAD &&
+           !is_plain_load(written, ops[taken]))
         taken++;
     put_script(buffer, names, TP_REDIS_LOAD, taken);
     put_texts(buffer, ops, taken);
@@ -405,29 +471,32 @@ static bool put_one(tp_redis_buffer *buffer, const tp_redis_names *names, const 
         put_list_due(buffer, names, op);
         return true;
     case TROUPE_STORE_HEALTH:
-        tp_redis_put_begin(buffer, 1);
-        tp_redis_put_text(buffer, "INFO");
+        put_word(buffer, "INFO");
         return true;
     default:
         return false;
     }
 }
 
-size_t tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *names,
-    troupe_store_op *const *ops, size_t count, troupe_status *ret_status)
+troupe_status tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *names,
+    const tp_redis_written *written, troupe_store_op *const *ops, size_t count,
+    tp_redis_part *ret_part)
 {
-    size_t mark = buffer->size, taken = 1;
+    size_t mark = buffer->size;
+    troupe_status status = TROUPE_OK;
     buffer->failed = false;
-    *ret_status = TROUPE_OK;
+    ret_part->count = 1;
+    ret_part->plain = is_plain_load(written, ops[0]);
     if (ops[0]->kind == TROUPE_STORE_COMMIT)
-        taken = put_commits(buffer, names, ops, count, ret_status);
+        ret_part->count = put_commits(buffer, names, ops, count, &status);
+    else if (ret_part->plain)
+        ret_part->count = put_plain_loads(buffer, names, written, ops, count);
     else if (ops[0]->kind == TROUPE_STORE_LOAD)
-        taken = put_loads(buffer, names, ops, count);
+        ret_part->count = put_loads(buffer, names, written, ops, count);
     else if (!put_one(buffer, names, ops[0]))
-        *ret_status = TROUPE_USAGE;
-    if (buffer->failed) {
-        buffer->size = mark;
-        *ret_status = TROUPE_NO_MEMORY;
-    }
-    return taken;
+        status = TROUPE_USAGE;
+    if (!buffer->failed)
+        return status;
+    buffer->size = mark;
+    return TROUPE_NO_MEMORY;
 }

@@ -60,7 +60,7 @@ typedef enum tp_redis_script {
     TP_REDIS_SCRIPTS
 } tp_redis_script;
 
-enum { TP_REDIS_SHA = 40, TP_REDIS_META = 49 };
+enum { TP_REDIS_SHA = 40, TP_REDIS_META = 49, TP_REDIS_WRITTEN = 1 << 16 };
 
 const char *tp_redis_script_text(tp_redis_script script);
 
@@ -87,16 +87,38 @@ typedef struct tp_redis_names {
     char sha[TP_REDIS_SCRIPTS][TP_REDIS_SHA + 1];
 } tp_redis_names;
 
-/* Adds one command for ops[0], or for as many commits or loads from there on as go into one script.
- * Returns how many: at least 1. TOO_LARGE, USAGE: ops[0] cannot be sent. NO_MEMORY is
- * buffer->failed. */
-size_t tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *names,
-    troupe_store_op *const *ops, size_t count, troupe_status *ret_status);
+/* How a command came out of operations. */
+typedef struct tp_redis_part {
+    size_t first, count; /* operations */
+    size_t end;          /* bytes of the pipeline up to here */
+    bool plain;          /* loads without a script: a transaction, whose last reply counts */
+} tp_redis_part;
+
+enum { TP_REDIS_PLAIN_REPLIES = 4 };
+
+/* Ids that a group commits, more or less: all of them, and a few others. */
+typedef struct tp_redis_written {
+    bool any;
+    uint64_t bits[TP_REDIS_WRITTEN / 64];
+} tp_redis_written;
+
+/* Adds one command for ops[0], or for as many commits or loads from there on as go into one.
+ * Loads of ids that are not in `written` go without a script, which leaves out their rows (NULL:
+ * none does). Sets all of the part but `first` and `end`; count is at least 1. TOO_LARGE, USAGE:
+ * ops[0] cannot be sent. NO_MEMORY is buffer->failed. */
+TROUPE_CHECK troupe_status tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *names,
+    const tp_redis_written *written, troupe_store_op *const *ops, size_t count,
+    tp_redis_part *ret_part);
+void tp_redis_written_by(tp_redis_written *written, troupe_store_op *const *ops, size_t count);
 
 /* ---- decode.c ------------------------------------------------------------------------------ */
 
 /* Sets the results of the operations of one command. The reply is no error. */
 void tp_redis_decode(troupe_store_op *const *ops, size_t count, const redisReply *reply);
+/* The same of loads without a script. Those that have rows stay without result: their ops are added
+ * to `rest`. Returns NULL, or the error that the transaction met. */
+const char *tp_redis_decode_plain(troupe_store_op *const *ops, size_t count,
+    const redisReply *reply, troupe_store_op **rest, size_t *rest_count);
 
 /* ---- link.c -------------------------------------------------------------------------------- */
 

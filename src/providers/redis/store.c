@@ -30,8 +30,8 @@
 
 enum {
     GROUP = 1024,
-    FLUSH = 1 << 20, /* bytes that gather before the first go out */
-    KEEP = 4 << 20,  /* a larger buffer is given back after the run */
+    FLUSH = 16 << 10, /* bytes that gather before they go out: the server works meanwhile */
+    KEEP = 4 << 20,   /* a larger buffer is given back after the run */
 };
 
 #define FIRST_BACK_OFF TROUPE_MILLISECONDS(20)
@@ -40,12 +40,6 @@ enum {
 
 /* What is said in the log, each at most once in LOG_EVERY. */
 typedef enum trouble { LOST, UNREACHABLE, REFUSED, CORRUPT, TROUBLES } trouble;
-
-/* Operations of one command. */
-typedef struct part {
-    size_t first, count;
-    size_t end; /* bytes of the pipeline up to here */
-} part;
 
 typedef struct redis_store {
     troupe_store store; /* first */
@@ -63,9 +57,13 @@ typedef struct redis_store {
     } lines[TROUBLES];
     bool was_down;
     size_t part_count;
-    part parts[GROUP];
+    tp_redis_part parts[GROUP];
+    tp_redis_written written;      /* by the group */
     troupe_store_op *again[GROUP]; /* what is sent a second time, after NOSCRIPT */
     size_t again_count;
+    troupe_store_op
+        *rest[GROUP]; /* loads that the script does: of actors that have rows, for one */
+    size_t rest_count;
 } redis_store;
 
 static uint64_t now(const redis_store *self)
@@ -223,20 +221,23 @@ static void end_refused(
 }
 
 /* Puts all commands out. Ends those operations that cannot be sent. False: the link broke. */
-static bool send_group(
-    redis_store *self, troupe_store_op *const *ops, size_t count, size_t *ret_sent)
+static bool send_group(redis_store *self, const tp_redis_written *written,
+    troupe_store_op *const *ops, size_t count, size_t *ret_sent)
 {
     size_t gone = 0; /* bytes of the pipeline that have left the buffer */
     self->part_count = 0;
     self->buffer.size = 0;
     for (size_t at = 0; at < count;) {
-        troupe_status status;
-        size_t taken = tp_redis_encode(&self->buffer, &self->names, ops + at, count - at, &status);
+        tp_redis_part *part = &self->parts[self->part_count];
+        troupe_status status =
+            tp_redis_encode(&self->buffer, &self->names, written, ops + at, count - at, part);
+        part->first = at;
+        part->end = gone + self->buffer.size;
         if (status == TROUPE_OK)
-            self->parts[self->part_count++] = (part){at, taken, gone + self->buffer.size};
+            self->part_count++;
         else
-            end_all(ops + at, taken, status);
-        at += taken;
+            end_all(ops + at, part->count, status);
+        at += part->count;
         if (self->buffer.size < FLUSH && at < count)
             continue;
         if (!tp_redis_link_send(&self->link, self->buffer.data, self->buffer.size, ret_sent))
@@ -249,7 +250,7 @@ static bool send_group(
 
 /* After the first NOSCRIPT (somebody called SCRIPT FLUSH) what follows is done again, in order, but
  * for what was changed already. */
-static void keep_for_again(redis_store *self, troupe_store_op *const *ops, const part *one)
+static void keep_for_again(redis_store *self, troupe_store_op *const *ops, const tp_redis_part *one)
 {
     for (size_t i = 0; i < one->count; i++) {
         troupe_store_release(ops[one->first + i]);
@@ -257,10 +258,23 @@ static void keep_for_again(redis_store *self, troupe_store_op *const *ops, const
     }
 }
 
-/* Ends the operations of one command. */
-static void take_reply(
-    redis_store *self, troupe_store_op *const *ops, const part *one, const redisReply *reply)
+/* A transaction that is refused, as in a server without memory, leaves the word to the script. */
+static void take_plain(
+    redis_store *self, troupe_store_op *const *ops, size_t count, const redisReply *reply)
 {
+    const char *error = tp_redis_decode_plain(ops, count, reply, self->rest, &self->rest_count);
+    for (size_t i = 0; error != NULL && i < count; i++)
+        self->rest[self->rest_count++] = ops[i];
+}
+
+/* Ends the operations of one command. */
+static void take_reply(redis_store *self, troupe_store_op *const *ops, const tp_redis_part *one,
+    const redisReply *reply)
+{
+    if (one->plain) {
+        take_plain(self, ops + one->first, one->count, reply);
+        return;
+    }
     bool refused = reply->type == REDIS_REPLY_ERROR;
     bool no_script = refused && strncmp(reply->str, "NOSCRIPT", 8) == 0;
     if (no_script || (self->again_count > 0 && !changes(ops[one->first])))
@@ -275,20 +289,33 @@ static void take_reply(
 static void end_lost(redis_store *self, troupe_store_op *const *ops, size_t from, size_t sent)
 {
     for (size_t i = from; i < self->part_count; i++) {
-        const part *one = &self->parts[i];
+        const tp_redis_part *one = &self->parts[i];
         bool unknown = one->end <= sent && changes(ops[one->first]);
         end_all(ops + one->first, one->count, unknown ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE);
     }
 }
 
-static void run_once(redis_store *self, troupe_store_op *const *ops, size_t count)
+/* The reply of one command: of a transaction the last one. NULL: the link broke. */
+static redisReply *receive(redis_store *self, const tp_redis_part *one)
+{
+    redisReply *reply = tp_redis_link_receive(&self->link);
+    for (int i = 1; one->plain && reply != NULL && i < TP_REDIS_PLAIN_REPLIES; i++) {
+        freeReplyObject(reply);
+        reply = tp_redis_link_receive(&self->link);
+    }
+    return reply;
+}
+
+/* `written`: NULL: everything goes by scripts. */
+static void run_once(
+    redis_store *self, const tp_redis_written *written, troupe_store_op *const *ops, size_t count)
 {
     size_t sent = 0, at = 0;
     self->again_count = 0;
     tp_redis_link_renew(&self->link);
-    bool whole = send_group(self, ops, count, &sent);
+    bool whole = send_group(self, written, ops, count, &sent);
     while (whole && at < self->part_count) {
-        redisReply *reply = tp_redis_link_receive(&self->link);
+        redisReply *reply = receive(self, &self->parts[at]);
         if (reply == NULL)
             break;
         take_reply(self, ops, &self->parts[at++], reply);
@@ -300,24 +327,39 @@ static void run_once(redis_store *self, troupe_store_op *const *ops, size_t coun
     lose(self);
 }
 
+/* Once more what met no script: twice in a row would need a flush in between again, and ends
+ * UNAVAILABLE. */
+static void run_again(redis_store *self)
+{
+    troupe_store_op *again[GROUP];
+    size_t count = self->again_count;
+    memcpy(again, self->again, count * sizeof again[0]);
+    end_all(again, count, TROUPE_UNAVAILABLE);
+    tp_redis_link_renew(&self->link);
+    if (load_scripts(self) == TROUPE_OK)
+        run_once(self, NULL, again, count);
+    else
+        lose(self);
+}
+
+static void run_scripts(
+    redis_store *self, const tp_redis_written *written, troupe_store_op *const *ops, size_t count)
+{
+    run_once(self, written, ops, count);
+    if (self->again_count != 0 && self->link.redis != NULL)
+        run_again(self);
+}
+
 static void run_group(redis_store *self, troupe_store_op *const *ops, size_t count)
 {
     end_all(ops, count, TROUPE_UNAVAILABLE);
     if (!make_ready(self))
         return;
-    run_once(self, ops, count);
-    if (self->again_count == 0 || self->link.redis == NULL)
-        return;
-    /* Twice in a row would need a flush in between again: those end UNAVAILABLE. */
-    troupe_store_op *again[GROUP];
-    size_t again_count = self->again_count;
-    memcpy(again, self->again, again_count * sizeof again[0]);
-    end_all(again, again_count, TROUPE_UNAVAILABLE);
-    tp_redis_link_renew(&self->link);
-    if (load_scripts(self) == TROUPE_OK)
-        run_once(self, again, again_count);
-    else
-        lose(self);
+    self->rest_count = 0;
+    tp_redis_written_by(&self->written, ops, count);
+    run_scripts(self, &self->written, ops, count);
+    if (self->rest_count != 0 && self->link.redis != NULL)
+        run_scripts(self, NULL, self->rest, self->rest_count);
 }
 
 static void run(troupe_store *store, troupe_store_op *const *ops, size_t count)
