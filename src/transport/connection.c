@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection: opening, hello, the session's bytes, keep-alive, end.
+ *
+ *     opening -> hello -> speaks -> closed          any of them -> closed, with words
+ *
+ * Calls of the stream only take bytes in; the machines are moved by pass and flush.
+ *
+ * Threads: the runner's.
+ */
+#include "transport/inside.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+
+#define EARLY_MAX ((size_t)4096)    /* bytes before the hello has ended */
+#define ENOUGH_IN ((size_t)1 << 20) /* bytes that wait in the session: no more is read */
+
+/* ---- calls of the stream --------------------------------------------------------------------- */
+
+static void note_arrival(tp_connection *self)
+{
+    self->channels->has_arrivals = true;
+    self->asked = false;
+}
+
+static void on_opened(void *user)
+{
+    tp_connection *self = user;
+    self->state = TP_CONNECTION_HELLO;
+    note_arrival(self);
+}
+
+static void on_written(void *user)
+{
+    tp_connection *self = user;
+    self->is_writing = false;
+    if (self->writes_session && self->channel != NULL)
+        tp_session_written(&self->channel->session);
+    self->writes_session = false;
+}
+
+static void on_broken(void *user, const char *why)
+{
+    tp_connection *self = user;
+    self->broken = why;
+    self->channels->has_arrivals = true;
+}
+
+static void keep_early(tp_connection *self, const void *bytes, size_t size)
+{
+    if (self->early == NULL)
+        self->early = tp_allocate(self->channels->options.allocator, EARLY_MAX);
+    if (self->early == NULL || size > EARLY_MAX - self->early_size) {
+        self->broken = self->early == NULL ? "no memory" : "it says too much before its hello";
+        return;
+    }
+    memcpy(self->early + self->early_size, bytes, size);
+    self->early_size += size;
+}
+
+static void take_in(tp_connection *self, const void *bytes, size_t size)
+{
+    tp_session *session = &self->channel->session;
+    troupe_status status = tp_session_feed(session, (troupe_slice){bytes, size});
+    if (status != TROUPE_OK) {
+        self->broken = status == TROUPE_BUSY ? "more came than it may send" : "no memory";
+        return;
+    }
+    if (tp_session_waiting(session) > ENOUGH_IN && !self->is_paused) {
+        self->is_paused = true;
+        self->channels->options.env->net.pause(self->stream, true);
+    }
+}
+
+static void on_arrived(void *user, const void *bytes, size_t size)
+{
+    tp_connection *self = user;
+    note_arrival(self);
+    self->heard_at = TP_NEVER; /* at the next pass */
+    if (self->broken != NULL)
+        return;
+    if (self->state == TP_CONNECTION_SPEAKS)
+        take_in(self, bytes, size);
+    else
+        keep_early(self, bytes, size);
+}
+
+static const tp_stream_calls stream_calls = {on_opened, on_arrived, on_written, on_broken};
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+static tp_connection *connection_create(tp_channels *channels)
+{
+    const troupe_allocator *allocator = channels->options.allocator;
+    tp_connection *self = tp_allocate_zeroed(allocator, sizeof *self);
+    tp_hello *hello = tp_allocate(allocator, sizeof *hello);
+    if (self == NULL || hello == NULL) {
+        tp_release(allocator, hello, hello != NULL ? sizeof *hello : 0);
+        tp_release(allocator, self, self != NULL ? sizeof *self : 0);
+        return NULL;
+    }
+    self->channels = channels;
+    self->hello = hello;
+    self->began = self->heard_at = channels->now;
+    channels->options.env->entropy(channels->options.env, self->nonce, sizeof self->nonce);
+    return self;
+}
+
+static tp_hello_options hello_options(const tp_connection *self, tp_preamble preamble)
+{
+    const tp_channels_options *options = &self->channels->options;
+    return (tp_hello_options){.self = options->self,
+        .preamble = preamble,
+        .cluster = options->cluster,
+        .token = options->token,
+        .nonce = self->nonce};
+}
+
+troupe_status tp_connection_dial(tp_channel *channel)
+{
+    tp_channels *channels = channel->channels;
+    const tp_channels_options *options = &channels->options;
+    char address[TP_ADDRESS_MAX];
+    if (!options->calls->find(options->user, channel->peer, address, sizeof address))
+        return TROUPE_UNAVAILABLE;
+    if (channels->connection_count >= options->connections_max)
+        return TROUPE_BUSY;
+    tp_connection *self = connection_create(channels);
+    if (self == NULL)
+        return TROUPE_NO_MEMORY;
+    self->is_client = true;
+    self->channel = channel;
+    (void)snprintf(self->peer, sizeof self->peer, "%s", address);
+    tp_hello_options hello = hello_options(self, (tp_preamble){.shard = channel->shard});
+    hello.peer = channel->peer;
+    hello.self.received = channel->session.received;
+    tp_hello_init_client(self->hello, &hello);
+    troupe_status status = options->env->net.connect(
+        options->env, options->runner, address, &stream_calls, self, &self->stream);
+    if (status != TROUPE_OK) {
+        tp_connection_free(self);
+        return status;
+    }
+    channels->connection_count++;
+    channels->counts.connects++;
+    channel->dialling = self;
+    return TROUPE_OK;
+}
+
+void tp_connection_accept(tp_channels *channels, tp_socket socket, tp_preamble preamble,
+    const void *rest, size_t rest_size)
+{
+    const tp_channels_options *options = &channels->options;
+    bool is_full = channels->stranger_count >= TP_CHANNELS_STRANGERS ||
+                   channels->connection_count >= options->connections_max;
+    tp_connection *self = is_full ? NULL : connection_create(channels);
+    if (self == NULL) {
+        channels->counts.refusals++;
+        options->env->net.drop(options->env, socket);
+        return;
+    }
+    const tp_hello_options hello = hello_options(self, preamble);
+    tp_hello_init_server(self->hello, &hello);
+    self->state = TP_CONNECTION_HELLO;
+    if (options->env->net.attach(options->env, options->runner, socket, &stream_calls, self,
+            &self->stream) != TROUPE_OK) {
+        tp_connection_free(self);
+        return;
+    }
+    options->env->net.peer(self->stream, self->peer, sizeof self->peer);
+    channels->connection_count++;
+    channels->counts.accepts++;
+    channels->stranger_count++;
+    tp_list_push_back(&channels->strangers, &self->link);
+    if (rest_size != 0)
+        on_arrived(self, rest, rest_size);
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+void tp_connection_free(tp_connection *self)
+{
+    const troupe_allocator *allocator = self->channels->options.allocator;
+    if (self->hello != NULL)
+        tp_release(allocator, self->hello, sizeof *self->hello);
+    if (self->early != NULL)
+        tp_release(allocator, self->early, EARLY_MAX);
+    tp_release(allocator, self, sizeof *self);
+}
+
+static void leave_channel(tp_connection *self)
+{
+    tp_channel *channel = self->channel;
+    if (channel == NULL) {
+        tp_list_remove(&self->link);
+        self->channels->stranger_count--;
+        return;
+    }
+    if (channel->dialling == self)
+        channel->dialling = NULL;
+    if (channel->connection != self)
+        return;
+    channel->connection = NULL;
+    channel->since = self->channels->now;
+    tp_session_lost(&channel->session);
+}
+
+void tp_connection_end(tp_connection *self, const char *why)
+{
+    tp_channels *channels = self->channels;
+    if (self->state == TP_CONNECTION_CLOSED)
+        return;
+    bool spoke = self->state == TP_CONNECTION_SPEAKS;
+    /* Of one that had nothing more to say it is the usual end. */
+    bool matters = spoke && !tp_session_is_idle(&self->channel->session);
+    self->state = TP_CONNECTION_CLOSED;
+    if (why != NULL && spoke)
+        channels->counts.breaks++;
+    if (why != NULL)
+        tp_channels_say(channels, matters ? TP_SAY_WARN : TP_SAY_DEBUG,
+            spoke ? "connection_broken" : "connection_failed", self->peer, "%s", why);
+    channels->options.env->net.close(self->stream);
+    self->stream = NULL;
+    leave_channel(self);
+    channels->connection_count--;
+    tp_list_push_back(&channels->closed, &self->link); /* whoever calls may still look at it */
+}
+
+/* ---- hello ----------------------------------------------------------------------------------- */
+
+/* A server's peer is proven: may it come in, and to which channel? */
+static tp_hello_event judge(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    const tp_channels_options *options = &channels->options;
+    const tp_hello_side *peer = &self->hello->peer;
+    tp_peer_answer answer = options->calls->judge(options->user, peer);
+    if (answer == TP_PEER_BEHIND) {
+        options->calls->newer_view(options->user, peer->view);
+        return tp_hello_refuse(self->hello, TROUPE_UNAVAILABLE,
+            "this node does not know that member yet; try again soon");
+    }
+    if (answer == TP_PEER_STRANGE)
+        return tp_hello_refuse(self->hello, TROUPE_DENIED,
+            "this incarnation is no member of the cluster, or not any more");
+    tp_channel *channel = tp_channels_get(channels, peer->incarnation, peer->shard);
+    if (channel == NULL)
+        return tp_hello_refuse(self->hello, TROUPE_NO_MEMORY, "no memory for a channel");
+    /* Both dial at once: the lower one's connection stays, if it comes to be. */
+    if (channel->dialling != NULL && options->self.incarnation < peer->incarnation &&
+        options->self.incarnation != 0)
+        return tp_hello_refuse(
+            self->hello, TROUPE_UNAVAILABLE, "this node is connecting to you at this moment");
+    return tp_hello_accept(self->hello, channel->session.received);
+}
+
+/* The hello is over and the session's bytes begin: the channel takes this connection. */
+static void settle_in(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    const tp_hello_side *peer = &self->hello->peer;
+    tp_channel *channel = self->channel;
+    if (channel == NULL) {
+        channel = tp_channels_find(channels, peer->incarnation, peer->shard);
+        if (channel == NULL) {
+            tp_connection_end(self, "its channel has gone");
+            return;
+        }
+        tp_list_remove(&self->link);
+        channels->stranger_count--;
+        self->channel = channel;
+    } else {
+        channel->dialling = NULL;
+    }
+    if (channel->connection != NULL)
+        tp_connection_end(channel->connection, NULL);
+    if (channel->dialling != NULL)
+        tp_connection_end(channel->dialling, NULL);
+    uint64_t received = peer->received;
+    if (tp_session_connected(&channel->session, received) != TROUPE_OK) {
+        tp_channels_say(
+            channels, TP_SAY_WARN, "session_broken", self->peer, "%s", channel->session.reason);
+        channel->connection = self;
+        tp_connection_end(self, channel->session.reason);
+        return;
+    }
+    channel->connection = self;
+    channel->since = 0;
+    channel->retry_at = channel->retry_wait = 0;
+    channel->spoke_at = channels->now;
+    self->state = TP_CONNECTION_SPEAKS;
+    tp_release(channels->options.allocator, self->hello, sizeof *self->hello);
+    self->hello = NULL;
+    if (channels->options.calls->connected != NULL)
+        channels->options.calls->connected(channels->options.user, channel);
+}
+
+static void refused(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    const tp_hello *hello = self->hello;
+    channels->counts.refusals++;
+    bool is_usual = hello->status == TROUPE_UNAVAILABLE;
+    tp_channels_say(channels, is_usual ? TP_SAY_DEBUG : TP_SAY_WARN, "hello_refused", self->peer,
+        "%s", hello->reason);
+    troupe_slice bytes;
+    if (!self->is_writing && tp_hello_take(self->hello, &bytes))
+        (void)channels->options.env->net.write(self->stream, bytes.data, bytes.size);
+    tp_connection_end(self, NULL);
+}
+
+static void hello_on(tp_connection *self)
+{
+    if (self->early_size == 0 || self->is_writing)
+        return;
+    size_t used = 0;
+    tp_hello_event event = tp_hello_feed(self->hello, self->early, self->early_size, &used);
+    memmove(self->early, self->early + used, self->early_size - used);
+    self->early_size -= used;
+    if (event == TP_HELLO_JUDGE)
+        event = self->is_client ? tp_hello_accept(self->hello, self->channel->session.received)
+                                : judge(self);
+    if (event == TP_HELLO_REFUSED)
+        refused(self);
+}
+
+static bool write_hello(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    troupe_slice bytes;
+    while (!self->is_writing && tp_hello_take(self->hello, &bytes))
+        self->is_writing = !channels->options.env->net.write(self->stream, bytes.data, bytes.size);
+    return !self->is_writing;
+}
+
+static void hello_step(tp_connection *self)
+{
+    if (!write_hello(self))
+        return;
+    hello_on(self);
+    if (self->state != TP_CONNECTION_HELLO || !write_hello(self))
+        return;
+    if (self->hello->state != TP_HELLO_AT_END)
+        return;
+    settle_in(self);
+    if (self->state != TP_CONNECTION_SPEAKS || self->early == NULL)
+        return;
+    if (self->early_size != 0)
+        take_in(self, self->early, self->early_size);
+    tp_release(self->channels->options.allocator, self->early, EARLY_MAX);
+    self->early = NULL;
+    self->early_size = 0;
+}
+
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+bool tp_connection_pass(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    bool any = self->heard_at == TP_NEVER;
+    if (any)
+        self->heard_at = channels->now;
+    if (self->state == TP_CONNECTION_HELLO)
+        hello_step(self);
+    if (self->state == TP_CONNECTION_CLOSED)
+        return true;
+    if (self->broken != NULL) {
+        /* What came before the end is handed on first. */
+        if (self->state == TP_CONNECTION_SPEAKS && any) {
+            channels->has_arrivals = true;
+            return true;
+        }
+        tp_connection_end(self, self->broken);
+        return true;
+    }
+    if (self->is_paused && tp_session_waiting(&self->channel->session) < ENOUGH_IN / 2) {
+        self->is_paused = false;
+        channels->options.env->net.pause(self->stream, false);
+    }
+    return any;
+}
+
+static void write_session(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    const tp_channels_options *options = &channels->options;
+    tp_session *session = &self->channel->session;
+    troupe_slice bytes;
+    while (!self->is_writing && self->broken == NULL) {
+        if (!options->calls->may_send(options->user) ||
+            !tp_session_take(session, channels->now, &bytes))
+            return;
+        /* Right before the write: what was encoded while the lease held must not leave later. */
+        if (!options->calls->may_send(options->user)) {
+            tp_connection_end(self, "the lease ran out before a write");
+            return;
+        }
+        self->writes_session = true;
+        self->is_writing = !options->env->net.write(self->stream, bytes.data, bytes.size);
+        if (!self->is_writing) {
+            self->writes_session = false;
+            tp_session_written(session);
+        }
+    }
+}
+
+/* Asks for a sign of life, and gives up without one. */
+static uint64_t keep_alive(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    const tp_channels_options *options = &channels->options;
+    uint64_t end = self->heard_at + options->patience;
+    if (end <= channels->now) {
+        tp_connection_end(self, "nothing was heard for too long");
+        return TP_NEVER;
+    }
+    uint64_t ask = self->heard_at + options->keep_alive;
+    if (self->asked)
+        return end;
+    if (ask > channels->now)
+        return ask;
+    char *at;
+    if (tp_session_put_loose(&self->channel->session, TP_FRAME_PING, 0, TP_WIRE_STAMP_BYTES, &at) ==
+        TROUPE_OK) {
+        tp_wire_stamp_put(at, channels->now);
+        self->asked = true;
+    }
+    return end;
+}
+
+uint64_t tp_connection_flush(tp_connection *self)
+{
+    tp_channels *channels = self->channels;
+    if (self->state != TP_CONNECTION_SPEAKS) {
+        uint64_t end = self->began + channels->options.hello_timeout;
+        if (self->state == TP_CONNECTION_HELLO)
+            hello_step(self);
+        if (self->state == TP_CONNECTION_CLOSED)
+            return TP_NEVER;
+        if (end <= channels->now) {
+            tp_connection_end(self, "it took too long to say hello");
+            return TP_NEVER;
+        }
+        if (self->state != TP_CONNECTION_SPEAKS)
+            return end;
+    }
+    uint64_t due = keep_alive(self);
+    if (self->state == TP_CONNECTION_SPEAKS)
+        write_session(self);
+    if (self->state != TP_CONNECTION_SPEAKS)
+        return TP_NEVER;
+    return tp_sooner(due, tp_session_due(&self->channel->session));
+}

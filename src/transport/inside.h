@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What channels.c and connection.c share.
+ *
+ * Threads: the runner's.
+ */
+#ifndef TP_TRANSPORT_INSIDE_H
+#define TP_TRANSPORT_INSIDE_H
+
+#include "base/index.h"
+#include "transport/channels.h"
+
+/* level of a line of the log */
+enum { TP_SAY_DEBUG, TP_SAY_INFO, TP_SAY_WARN };
+
+struct tp_channels {
+    tp_channels_options options;
+    tp_index table;    /* channels, by incarnation and shard */
+    tp_list channels;  /* in the order of their making */
+    tp_list strangers; /* connections that were accepted and have not proven themselves */
+    tp_list closed;    /* connections to be freed at the end of a pass */
+    uint32_t stranger_count, connection_count;
+    bool has_arrivals;
+    uint64_t now;
+    tp_channels_counts counts;
+};
+
+typedef enum tp_connection_state {
+    TP_CONNECTION_OPENING, /* the system connects */
+    TP_CONNECTION_HELLO,
+    TP_CONNECTION_SPEAKS, /* the session's bytes */
+    TP_CONNECTION_CLOSED,
+} tp_connection_state;
+
+struct tp_connection {
+    tp_link link; /* among strangers, or closed */
+    tp_channels *channels;
+    tp_channel *channel; /* NULL: a stranger */
+    tp_stream *stream;
+    tp_connection_state state;
+    bool is_client, is_writing, writes_session, is_paused, asked;
+    uint64_t began, heard_at;
+    tp_hello *hello;
+    char *early; /* bytes of the hello that pass has not seen */
+    size_t early_size;
+    unsigned char nonce[TP_HELLO_NONCE_BYTES];
+    const char *broken; /* why, once it is */
+    char peer[TP_ADDRESS_MAX];
+};
+
+/* Of a channel that has none and is to have one. NO_MEMORY, or it could not begin: later again. */
+TROUPE_CHECK troupe_status tp_connection_dial(tp_channel *channel);
+void tp_connection_accept(tp_channels *channels, tp_socket socket, tp_preamble preamble,
+    const void *rest, size_t rest_size);
+/* What arrived meanwhile. True: something did. */
+bool tp_connection_pass(tp_connection *connection);
+/* Writes what there is; returns when to look again. */
+uint64_t tp_connection_flush(tp_connection *connection);
+/* It is over; `why` NULL: in order. The session goes on. */
+void tp_connection_end(tp_connection *connection, const char *why);
+void tp_connection_free(tp_connection *connection);
+
+void tp_channels_say(tp_channels *channels, int level, const char *event, const char *peer,
+    const char *format, ...) TROUPE_PRINTF(5, 6);
+
+static inline uint64_t tp_sooner(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
+#endif
