@@ -7,18 +7,17 @@
  *
  *   durable_sqlite [ACTORS [GROUP]]    commits a second: random actors, GROUP for each transaction
  *   durable_sqlite --hot [1 [GROUP]]   the same on one actor
- *   durable_sqlite --one               nanoseconds for a commit that another thread is handed
- * behind a condition variable, one at a time durable_sqlite --load [ACTORS]     gets a second of
- * random rows, GROUP for each transaction
+ *   durable_sqlite --one               nanoseconds for a commit that another thread is handed, one
+ *                                      at a time (handed.h)
+ *   durable_sqlite --load [ACTORS]     gets a second of random rows, GROUP for each transaction
  *
  * The file is in the folder DURABLE_FOLDER, or TMPDIR, or /tmp: a disk, if its syncs are to count.
  *
  * Invariants: what is counted is committed. Threads: main; --one has a second one, which alone uses
  * the connection, and `work` is under the mutex.
  */
-#include "limit.h"
+#include "handed.h"
 
-#include <pthread.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -182,58 +181,12 @@ static double measure_loads(struct database *self)
     return (double)done * 1e9 / (double)(end - start);
 }
 
-/* One commit at a time, handed over and back. */
-struct work {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    uint64_t asked, done;
-    bool is_over;
-    struct database *database;
-};
-
-static void *serve(void *context)
+static void commit_one(void *user, uint64_t number)
 {
-    struct work *work = context;
-    pthread_mutex_lock(&work->mutex);
-    for (;;) {
-        while (work->asked == work->done && !work->is_over)
-            pthread_cond_wait(&work->changed, &work->mutex);
-        if (work->is_over)
-            break;
-        uint64_t number = work->asked;
-        pthread_mutex_unlock(&work->mutex);
-        run(work->database, work->database->begin);
-        write_row(work->database, work->database->change, 0, number);
-        end_transaction(work->database);
-        pthread_mutex_lock(&work->mutex);
-        work->done = number;
-        pthread_cond_signal(&work->changed);
-    }
-    pthread_mutex_unlock(&work->mutex);
-    return NULL;
-}
-
-static double measure_one(struct database *self)
-{
-    struct work work = {
-        .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .database = self};
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, serve, &work) != 0)
-        exit(LIMIT_SKIPPED);
-    uint64_t start = limit_now_ns(), end;
-    pthread_mutex_lock(&work.mutex);
-    do {
-        work.asked++;
-        pthread_cond_signal(&work.changed);
-        while (work.done != work.asked)
-            pthread_cond_wait(&work.changed, &work.mutex);
-        end = limit_now_ns();
-    } while (end - start < LOOK_NS);
-    work.is_over = true;
-    pthread_cond_signal(&work.changed);
-    pthread_mutex_unlock(&work.mutex);
-    pthread_join(thread, NULL);
-    return (double)(end - start) / (double)work.done;
+    struct database *self = user;
+    run(self, self->begin);
+    write_row(self, self->change, 0, number);
+    end_transaction(self);
 }
 
 static bool has(int argc, char **argv, const char *flag)
@@ -257,7 +210,7 @@ int main(int argc, char **argv)
     if (one) {
         name = "durable_one_sqlite";
         unit = "ns";
-        value = measure_one(&database);
+        value = limit_handed(commit_one, &database, LOOK_NS);
     } else if (has(argc, argv, "--load")) {
         name = "activate_load_sqlite";
         value = measure_loads(&database);

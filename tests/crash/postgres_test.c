@@ -10,15 +10,12 @@
 
 #include "providers/postgres/postgres.h"
 
-#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static postgres_server server;
 
@@ -105,44 +102,10 @@ static int end(void **state)
     return 0;
 }
 
-static void a_node_that_is_killed_has_lost_nothing(void **state)
-{
-    served_node_dies(*state, town_scale(60));
-}
-
-static void a_server_that_is_killed_has_lost_nothing(void **state)
-{
-    served_server_dies(*state, town_scale(25));
-}
-
-static void a_server_that_stands_still_costs_errors_in_time(void **state)
-{
-    served_server_stands_still(*state);
-}
-
-static void a_server_that_was_away_is_found_again(void **state)
-{
-    served_server_is_away(*state);
-}
-
-static void a_line_that_stalls_and_breaks_loses_nothing(void **state)
-{
-    served_line_fails(*state);
-}
-
 int main(int count, char **words)
 {
-    if (count > 1)
-        cmocka_set_test_filter(words[1]); /* one of them, by name */
     if (!postgres_server_is_installed(&server))
         return 77;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_node_that_is_killed_has_lost_nothing),
-        cmocka_unit_test(a_server_that_is_killed_has_lost_nothing),
-        cmocka_unit_test(a_server_that_stands_still_costs_errors_in_time),
-        cmocka_unit_test(a_server_that_was_away_is_found_again),
-        cmocka_unit_test(a_line_that_stalls_and_breaks_loses_nothing),
-    };
-    return cmocka_run_group_tests(tests, begin, end);
+    return served_main(count, words, begin, end);
 }

@@ -10,11 +10,8 @@
 
 #include "providers/redis/redis.h"
 
-#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 static redis_server server;
 
@@ -62,43 +59,9 @@ static int end(void **state)
     return 0;
 }
 
-static void a_node_that_is_killed_has_lost_nothing(void **state)
-{
-    served_node_dies(*state, town_scale(60));
-}
-
-static void a_server_that_is_killed_has_lost_nothing(void **state)
-{
-    served_server_dies(*state, town_scale(25));
-}
-
-static void a_server_that_stands_still_costs_errors_in_time(void **state)
-{
-    served_server_stands_still(*state);
-}
-
-static void a_server_that_was_away_is_found_again(void **state)
-{
-    served_server_is_away(*state);
-}
-
-static void a_line_that_stalls_and_breaks_loses_nothing(void **state)
-{
-    served_line_fails(*state);
-}
-
 int main(int count, char **words)
 {
-    if (count > 1)
-        cmocka_set_test_filter(words[1]); /* one of them, by name */
     if (!redis_server_is_installed())
         return 77;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_node_that_is_killed_has_lost_nothing),
-        cmocka_unit_test(a_server_that_is_killed_has_lost_nothing),
-        cmocka_unit_test(a_server_that_stands_still_costs_errors_in_time),
-        cmocka_unit_test(a_server_that_was_away_is_found_again),
-        cmocka_unit_test(a_line_that_stalls_and_breaks_loses_nothing),
-    };
-    return cmocka_run_group_tests(tests, begin, end);
+    return served_main(count, words, begin, end);
 }

@@ -50,7 +50,7 @@ void served_end(served *self)
     server_remove_folder(&self->folder);
 }
 
-void served_node_dies(served *self, uint32_t kills)
+static void node_dies(served *self, uint32_t kills)
 {
     self->town.ask_timeout = 0;
     town_siege_begin(&siege, &self->town, 2);
@@ -78,7 +78,7 @@ static bool kill_server(void *user, uint32_t asked)
     return false;
 }
 
-void served_server_dies(served *self, uint32_t kills)
+static void server_dies(served *self, uint32_t kills)
 {
     fight with = {.of = self, .most = kills, .next = 30};
     self->town.ask_timeout = 0; /* this process starts servers meanwhile, and hears late */
@@ -161,12 +161,12 @@ static void unplug(served *self)
     cable_do(&self->line, CABLE_UNPLUGGED);
 }
 
-void served_server_stands_still(served *self)
+static void server_stands_still(served *self)
 {
     suffer_all(self, 20, pause_server, continue_server);
 }
 
-void served_server_is_away(served *self)
+static void server_is_away(served *self)
 {
     suffer_all(self, 22, stop_server, start_server);
 }
@@ -183,7 +183,7 @@ static bool cut_often(void *user, uint32_t asked)
     return false;
 }
 
-void served_line_fails(served *self)
+static void line_fails(served *self)
 {
     assert_true(cable_open(&self->line, self->cable, self->socket));
     self->by_cable = true;
@@ -196,4 +196,45 @@ void served_line_fails(served *self)
     town_siege_end(&siege, 0);
     self->by_cable = false;
     cable_close(&self->line);
+}
+
+/* ---- the tests of a program ----------------------------------------------------------------- */
+
+static void a_node_that_is_killed_has_lost_nothing(void **state)
+{
+    node_dies(*state, town_scale(60));
+}
+
+static void a_server_that_is_killed_has_lost_nothing(void **state)
+{
+    server_dies(*state, town_scale(25));
+}
+
+static void a_server_that_stands_still_costs_errors_in_time(void **state)
+{
+    server_stands_still(*state);
+}
+
+static void a_server_that_was_away_is_found_again(void **state)
+{
+    server_is_away(*state);
+}
+
+static void a_line_that_stalls_and_breaks_loses_nothing(void **state)
+{
+    line_fails(*state);
+}
+
+int served_main(int count, char **words, int (*begin)(void **state), int (*end)(void **state))
+{
+    if (count > 1)
+        cmocka_set_test_filter(words[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_node_that_is_killed_has_lost_nothing),
+        cmocka_unit_test(a_server_that_is_killed_has_lost_nothing),
+        cmocka_unit_test(a_server_that_stands_still_costs_errors_in_time),
+        cmocka_unit_test(a_server_that_was_away_is_found_again),
+        cmocka_unit_test(a_line_that_stalls_and_breaks_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
 }

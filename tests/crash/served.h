@@ -37,14 +37,10 @@ typedef struct served {
 bool served_begin(served *self);
 void served_end(served *self);
 
-/* The node is killed. */
-void served_node_dies(served *self, uint32_t kills);
-/* The server is killed, and started again. */
-void served_server_dies(served *self, uint32_t kills);
-/* The server does nothing for seconds; is stopped and started; the line stalls, is cut, is
- * unplugged: callers hear in time, and all goes on by itself. */
-void served_server_stands_still(served *self);
-void served_server_is_away(served *self);
-void served_line_fails(served *self);
+/* What happens to the town, as the tests of a program, or the one that its first argument names:
+ * the node is killed; the server is killed, and started again; the server does nothing for seconds,
+ * is stopped and started; the line stalls, is cut, is unplugged. `begin` makes the state a served
+ * one. Returns the exit code. */
+int served_main(int count, char **words, int (*begin)(void **state), int (*end)(void **state));
 
 #endif
