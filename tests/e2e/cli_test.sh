@@ -4,72 +4,21 @@
 # trouped and troupe as a user runs them: every command and its --json, errors and exit codes, the
 # socket's rights, modules that must be refused, and that a stop under load loses nothing.
 #
-# Needs TROUPE_BUILD (the build's folder) and TROUPE_SOURCE; ctest sets them. CC compiles the helper.
+# CC compiles the helper.
 set -u
-build=${TROUPE_BUILD:?}
-source=${TROUPE_SOURCE:?}
-compiler=${CC:-cc}
-work=$(mktemp -d /tmp/troupe-e2e.XXXXXX)
-unset XDG_RUNTIME_DIR TROUPE_CONFIG NOTIFY_SOCKET
-export TROUPE_SOCKET="$work/run/node.sock"
+. "$(dirname "$0")/daemon.sh"
 export COUNTER_FILE="$work/counts"
-daemon=''
-checks=0
 
-clean() {
-    if [ -n "$daemon" ]; then kill -9 "$daemon" 2>/dev/null; fi
-    rm -rf "$work"
-}
-trap clean EXIT
-
-die() {
-    echo "FAILED: $*"
-    echo '---- out'; cat "$work/out" 2>/dev/null
-    echo '---- err'; cat "$work/err" 2>/dev/null
-    echo '---- trouped'; tail -20 "$work/daemon.out" "$work/daemon.err" 2>/dev/null
-    exit 1
-}
-
-troupe() { "$build/troupe" "$@"; }
 helper() { "$work/helper" "$@"; }
 
-# run CODE COMMAND...: runs, keeps output, checks the exit code.
-run() {
-    wanted=$1
-    shift
-    "$@" >"$work/out" 2>"$work/err"
-    code=$?
-    checks=$((checks + 1))
-    [ $code -eq "$wanted" ] || die "exit code $code, not $wanted: $*"
-}
-# has FILE TEXT: the last output says it.
-has() {
-    checks=$((checks + 1))
-    grep -qF -- "$2" "$work/$1" || die "std$1 does not say: $2"
-}
 # is PATH VALUE: the last output is JSON and says it.
 is() {
     checks=$((checks + 1))
     value=$(helper get "$1" <"$work/out") || die "no $1 in the JSON"
     [ "$value" = "$2" ] || die "$1 is $value, not $2"
 }
-# until_true COMMAND...: waits for a condition, 10 seconds at most.
-until_true() {
-    for _ in $(seq 200); do
-        if "$@" >/dev/null 2>&1; then return 0; fi
-        sleep 0.05
-    done
-    die "has not become true: $*"
-}
-is_ready() { grep -q '^trouped: ' "$work/daemon.out"; }
 is_over() { ! kill -0 "$daemon" 2>/dev/null; }
 
-start() {
-    : >"$work/daemon.out" # or the line of the last one is taken for this one's
-    "$build/trouped" "$@" >"$work/daemon.out" 2>"$work/daemon.err" &
-    daemon=$!
-    until_true is_ready
-}
 # stop_is CODE: waits for the daemon's end.
 stop_is() {
     until_true is_over
@@ -89,8 +38,7 @@ stop() {
 jansson=$(pkg-config --cflags --libs jansson 2>/dev/null || echo -ljansson)
 "$compiler" -D_GNU_SOURCE -g "$source/tests/e2e/helper.c" -o "$work/helper" $jansson ||
     die 'the helper does not compile'
-module() { "$compiler" -std=gnu11 -shared -fPIC -I "$source/include" -o "$work/$1.so" "$2"; }
-module counter "$source/tests/e2e/counter.c" || die 'the module does not compile'
+module counter
 bank="$build/examples/libbank.so"
 [ -e "$bank" ] || die "$bank is not built"
 
