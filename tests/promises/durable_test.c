@@ -4,9 +4,7 @@
  * is gone, calls once happen once, outbox messages and the answers of troupe_ask_then arrive once.
  * Crashes of the process are in tests/crash; unknown outcomes in tests/promises/unknown_test.c.
  */
-#include "tests/promises/scene.h"
-
-#include <unistd.h>
+#include "tests/promises/place.h"
 
 typedef struct purse {
     int64_t coins;
@@ -50,19 +48,29 @@ static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
         (long long)self->runs);
 }
 
-/* "5 bob": by the outbox. */
+/* "5 bob": how many, and to whom. */
+typedef struct present {
+    int64_t coins;
+    char amount[32], to[64];
+} present;
+
+static present read_present(troupe_slice in)
+{
+    present self = {.coins = number_of(in)};
+    const char *to = (const char *)memchr(in.data, ' ', in.size) + 1;
+    snprintf(
+        self.to, sizeof self.to, "%.*s", (int)(in.size - (size_t)(to - (const char *)in.data)), to);
+    snprintf(self.amount, sizeof self.amount, "%lld", (long long)self.coins);
+    return self;
+}
+
+/* By the outbox. */
 static troupe_status give(troupe_turn *turn, void *state, troupe_slice in)
 {
     purse *self = state;
-    char to[32];
-    int64_t coins = number_of(in);
-    const char *space = memchr(in.data, ' ', in.size);
-    snprintf(to, sizeof to, "%.*s", (int)(in.size - (size_t)(space + 1 - (const char *)in.data)),
-        space + 1);
-    self->coins -= coins;
-    char amount[32];
-    snprintf(amount, sizeof amount, "%lld", (long long)coins);
-    TROUPE_TRY(troupe_tell(turn, troupe_id_of("purse", to), "put", troupe_str(amount),
+    present what = read_present(in);
+    self->coins -= what.coins;
+    TROUPE_TRY(troupe_tell(turn, troupe_id_of("purse", what.to), "put", troupe_str(what.amount),
         &(troupe_call_options){TROUPE_CALL_OPTIONS, .outbox = true}));
     if (self->coins < 0)
         return troupe_fail(turn, TROUPE_APPLICATION, "too poor");
@@ -73,17 +81,11 @@ static troupe_status give(troupe_turn *turn, void *state, troupe_slice in)
 static troupe_status move(troupe_turn *turn, void *state, troupe_slice in)
 {
     purse *self = state;
-    char to[64];
-    int64_t coins = number_of(in);
-    const char *space = memchr(in.data, ' ', in.size);
-    snprintf(to, sizeof to, "%.*s", (int)(in.size - (size_t)(space + 1 - (const char *)in.data)),
-        space + 1);
-    self->coins -= coins;
-    char amount[32];
-    snprintf(amount, sizeof amount, "%lld", (long long)coins);
-    TROUPE_TRY(troupe_ask_then(turn, id_of(to), "receive", troupe_str(amount), NULL,
+    present what = read_present(in);
+    self->coins -= what.coins;
+    TROUPE_TRY(troupe_ask_then(turn, id_of(what.to), "receive", troupe_str(what.amount), NULL,
         &(troupe_then){
-            TROUPE_THEN, .done = "moved", .failed = "refund", .context = troupe_str(amount)}));
+            TROUPE_THEN, .done = "moved", .failed = "refund", .context = troupe_str(what.amount)}));
     return troupe_reply_bytes(turn, troupe_str("on its way"));
 }
 
@@ -124,29 +126,14 @@ static const troupe_type purse_type = {TROUPE_TYPE("purse"), .state_size = sizeo
 static const troupe_type tin_type = {
     TROUPE_TYPE("tin"), .state_size = sizeof(purse), TROUPE_METHODS(purse_methods)};
 
-typedef struct place {
-    char folder[64];
-    char url[96];
-    troupe_node *node;
-} place;
-
 static void open_node(place *self)
 {
-    char error[256] = "";
-    troupe_status status =
-        troupe_node_open_explained(&(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2,
-                                       .storage = self->url, .log = "off"},
-            TROUPE_TYPES(&purse_type, &tin_type), &self->node, error, sizeof error);
-    if (status != TROUPE_OK)
-        print_error("%s\n", error);
-    assert_ok(status);
+    place_serve(self, TROUPE_TYPES(&purse_type, &tin_type));
 }
 
 static void place_open(place *self)
 {
-    strcpy(self->folder, "/tmp/troupe-durable-XXXXXX");
-    assert_non_null(mkdtemp(self->folder));
-    snprintf(self->url, sizeof self->url, "sqlite:%s/state.db", self->folder);
+    place_make(self);
     open_node(self);
 }
 
@@ -154,14 +141,6 @@ static void place_again(place *self)
 {
     troupe_node_close(self->node);
     open_node(self);
-}
-
-static void place_close(place *self)
-{
-    troupe_node_close(self->node);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", self->folder);
-    assert_int_equal(system(command), 0);
 }
 
 typedef struct waits_for {

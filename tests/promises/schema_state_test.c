@@ -4,9 +4,7 @@
  * after the program has changed, what failing turns leave, and which types a node refuses. On a
  * real file; the tables themselves are tested in tests/schema.
  */
-#include "tests/promises/scene.h"
-
-#include <unistd.h>
+#include "tests/promises/place.h"
 
 /* ---- the same account in two versions of a program ------------------------------------------ */
 
@@ -109,27 +107,14 @@ static const troupe_type diary_type = {TROUPE_TYPE("diary"),
 
 /* ---- places --------------------------------------------------------------------------------- */
 
-typedef struct place {
-    char folder[64];
-    char url[96];
-    troupe_node *node;
-} place;
-
 static void open_with(place *self, const troupe_type *type)
 {
-    char error[256] = "";
-    troupe_status status =
-        troupe_node_open_explained(&(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2,
-                                       .storage = self->url, .log = "off"},
-            TROUPE_TYPES(type, &diary_type), &self->node, error, sizeof error);
-    check_status(status, TROUPE_OK, error, __FILE__, __LINE__);
+    place_serve(self, TROUPE_TYPES(type, &diary_type));
 }
 
 static void place_open(place *self, const troupe_type *type)
 {
-    strcpy(self->folder, "/tmp/troupe-schema-XXXXXX");
-    assert_non_null(mkdtemp(self->folder));
-    snprintf(self->url, sizeof self->url, "sqlite:%s/state.db", self->folder);
+    place_make(self);
     open_with(self, type);
 }
 
@@ -137,21 +122,6 @@ static void place_again(place *self, const troupe_type *type)
 {
     troupe_node_close(self->node);
     open_with(self, type);
-}
-
-static void place_close(place *self)
-{
-    troupe_node_close(self->node);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", self->folder);
-    assert_int_equal(system(command), 0);
-}
-
-static void says(place *at, const char *id, const char *method, const char *in, const char *text)
-{
-    heard got = ask(at->node, id, method, in);
-    assert_heard(got, TROUPE_OK);
-    assert_string_equal(got.text, text);
 }
 
 /* ---- the promises --------------------------------------------------------------------------- */

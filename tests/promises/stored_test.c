@@ -3,11 +3,10 @@
  * What an operator can do with what is stored: look at it without activating anybody, put an old
  * state back, delete an actor for good, send dead letters again. On a real file, with threads.
  */
-#include "tests/promises/scene.h"
+#include "tests/promises/place.h"
 
 #include <sqlite3.h>
 #include <troupe/stored.h>
-#include <unistd.h>
 
 struct purse {
     int64_t coins;
@@ -77,29 +76,15 @@ static const troupe_type sieve_type = {TROUPE_TYPE("sieve"), PURSE};
 static const troupe_type other_type = {TROUPE_TYPE("purse"), .state_size = 3,
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 
-typedef struct place {
-    char folder[64];
-    char url[96];
-    troupe_node *node;
-} place;
-
 static void open_with(place *self, const troupe_type *type)
 {
-    char error[256] = "";
-    troupe_status status =
-        troupe_node_open_explained(&(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2,
-                                       .storage = self->url, .log = "off"},
-            TROUPE_TYPES(type, &chest_type, &crate_type, &sieve_type), &self->node, error,
-            sizeof error);
-    check_status(status, TROUPE_OK, error, __FILE__, __LINE__);
+    place_serve(self, TROUPE_TYPES(type, &chest_type, &crate_type, &sieve_type));
 }
 
 static void place_open(place *self)
 {
     atomic_store(&refuses, 0);
-    strcpy(self->folder, "/tmp/troupe-stored-XXXXXX");
-    assert_non_null(mkdtemp(self->folder));
-    snprintf(self->url, sizeof self->url, "sqlite:%s/state.db", self->folder);
+    place_make(self);
     open_with(self, &purse_type);
 }
 
@@ -107,21 +92,6 @@ static void place_again(place *self, const troupe_type *type)
 {
     troupe_node_close(self->node);
     open_with(self, type);
-}
-
-static void place_close(place *self)
-{
-    troupe_node_close(self->node);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", self->folder);
-    assert_int_equal(system(command), 0);
-}
-
-static void says(place *at, const char *id, const char *method, const char *in, const char *text)
-{
-    heard got = ask(at->node, id, method, in);
-    assert_heard(got, TROUPE_OK);
-    assert_string_equal(got.text, text);
 }
 
 /* ---- what visits find ----------------------------------------------------------------------- */
