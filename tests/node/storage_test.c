@@ -87,14 +87,42 @@ static void fake_close(troupe_store *store)
     atomic_store(&((fake *)store)->closed, true);
 }
 
+typedef struct operations operations;
+
 typedef struct scene {
     fake fake;
     tp_env *env;
     tp_log log;
     tp_storage *storage;
+    tp_store_port *port; /* once it is open */
+    operations *all;
     char error[512];
     uint64_t limit;
 } scene;
+
+struct operations {
+    troupe_store_op ops[OPS];
+    _Atomic uint32_t done, busy;
+};
+
+static void op_done(troupe_store_op *op)
+{
+    operations *self = op->owner;
+    if (op->status == TROUPE_BUSY)
+        atomic_fetch_add(&self->busy, 1);
+    atomic_fetch_add(&self->done, 1);
+}
+
+static void make_ops(operations *self, size_t first, size_t count, uint64_t submitter)
+{
+    for (size_t i = first; i < first + count; i++)
+        self->ops[i] = (troupe_store_op){.kind = TROUPE_STORE_LOAD,
+            .from = i - first + 1,
+            .keep = submitter,
+            .next = i + 1 < first + count ? &self->ops[i + 1] : NULL,
+            .done = op_done,
+            .owner = self};
+}
 
 static void write_nothing(void *user, const char *text, size_t size)
 {
@@ -118,17 +146,21 @@ static tp_storage_options options_of(scene *self, const char *url)
         .limit = self->limit};
 }
 
-static troupe_status open_fake(scene *self)
+static void serve(scene *self)
 {
     tp_storage_options options = options_of(self, "fake:");
-    return tp_storage_open_with(
-        &options, &self->fake.store, &self->storage, self->error, sizeof self->error);
+    assert_int_equal(tp_storage_open_with(&options, &self->fake.store, &self->storage, self->error,
+                         sizeof self->error),
+        TROUPE_OK);
+    self->port = tp_storage_port(self->storage);
 }
 
 static void setup(scene *self, bool driven)
 {
     memset(self, 0, sizeof *self);
     self->limit = LIMIT;
+    self->all = calloc(1, sizeof *self->all);
+    assert_non_null(self->all);
     tp_real_options real = {.driven = driven, .blocking_threads = 1, .blocking_limit = 1};
     assert_int_equal(tp_real_env_create(&real, &self->env), TROUPE_OK);
     tp_log_options log = {.node = "n", .level = "off", .write = write_nothing, .wall = no_wall};
@@ -149,38 +181,23 @@ static void teardown(scene *self)
     pthread_mutex_destroy(&self->fake.gate);
     tp_log_deinit(&self->log);
     self->env->destroy(self->env);
-}
-
-/* ---- operations ----------------------------------------------------------------------------- */
-
-typedef struct operations {
-    troupe_store_op ops[OPS];
-    _Atomic uint32_t done, busy;
-} operations;
-
-static void op_done(troupe_store_op *op)
-{
-    operations *self = op->owner;
-    if (op->status == TROUPE_BUSY)
-        atomic_fetch_add(&self->busy, 1);
-    atomic_fetch_add(&self->done, 1);
-}
-
-static void make_ops(operations *self, size_t first, size_t count, uint64_t submitter)
-{
-    for (size_t i = first; i < first + count; i++)
-        self->ops[i] = (troupe_store_op){.kind = TROUPE_STORE_LOAD,
-            .from = i - first + 1,
-            .keep = submitter,
-            .next = i + 1 < first + count ? &self->ops[i + 1] : NULL,
-            .done = op_done,
-            .owner = self};
+    free(self->all);
 }
 
 static void await(const _Atomic uint32_t *count, uint32_t wanted)
 {
     while (atomic_load(count) < wanted)
         sched_yield();
+}
+
+/* The first operation is in the store, which stands still until its gate is opened. */
+static void hold_one(scene *self)
+{
+    uint32_t begun = atomic_load(&self->fake.runs_begun);
+    make_ops(self->all, 0, 1, 0);
+    pthread_mutex_lock(&self->fake.gate);
+    self->port->submit(self->port, &self->all->ops[0]);
+    await(&self->fake.runs_begun, begun + 1);
 }
 
 /* ---- scenes --------------------------------------------------------------------------------- */
@@ -192,7 +209,7 @@ static void a_writer_is_found_and_older_ones_are_closed(void **state)
     setup(&self, false);
     self.fake.conflicts = 2;
     uint64_t before = self.env->wall(self.env);
-    assert_int_equal(open_fake(&self), TROUPE_OK);
+    serve(&self);
     uint64_t writer = tp_storage_port(self.storage)->writer;
     assert_true(tp_storage_port(self.storage)->durable);
     assert_true(writer >= before + 2);
@@ -209,20 +226,14 @@ static void what_waits_is_one_group(void **state)
 {
     (void)state;
     scene self;
-    operations *all = calloc(1, sizeof *all);
     setup(&self, false);
-    assert_int_equal(open_fake(&self), TROUPE_OK);
-    tp_store_port *port = tp_storage_port(self.storage);
-    uint32_t begun = atomic_load(&self.fake.runs_begun);
-    make_ops(all, 0, 1, 0);
-    make_ops(all, 1, GROUP, 1);
-    pthread_mutex_lock(&self.fake.gate);
-    port->submit(port, &all->ops[0]);
-    await(&self.fake.runs_begun, begun + 1);
-    port->submit(port, &all->ops[1]); /* wait for the run under way */
+    serve(&self);
+    hold_one(&self);
+    make_ops(self.all, 1, GROUP, 1);
+    self.port->submit(self.port, &self.all->ops[1]); /* wait for the run under way */
     uint32_t groups = self.fake.groups;
     pthread_mutex_unlock(&self.fake.gate);
-    await(&all->done, 1 + GROUP);
+    await(&self.all->done, 1 + GROUP);
     tp_storage_counts counts = tp_storage_count(self.storage);
     assert_int_equal(self.fake.groups, groups + 2);
     assert_int_equal(self.fake.largest, GROUP);
@@ -230,7 +241,6 @@ static void what_waits_is_one_group(void **state)
     assert_int_equal(counts.ops, 1 + GROUP + 2); /* the writer's two */
     assert_int_equal(counts.errors, 0);
     teardown(&self);
-    free(all);
 }
 
 typedef struct submitter {
@@ -255,75 +265,63 @@ static void operations_of_one_thread_run_in_their_order(void **state)
 {
     (void)state;
     scene self;
-    operations *all = calloc(1, sizeof *all);
     setup(&self, false);
     self.limit = OPS;
-    assert_int_equal(open_fake(&self), TROUPE_OK);
+    serve(&self);
     enum { EACH = OPS / 4 };
     pthread_t threads[4];
     submitter by[4];
     for (uint64_t i = 0; i < 4; i++) {
-        make_ops(all, i * EACH, EACH, i);
-        by[i] = (submitter){tp_storage_port(self.storage), all, i * EACH, EACH, 5, i};
+        make_ops(self.all, i * EACH, EACH, i);
+        by[i] = (submitter){self.port, self.all, i * EACH, EACH, 5, i};
     }
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, submit_pieces, &by[i]), 0);
     for (size_t i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    await(&all->done, OPS);
+    await(&self.all->done, OPS);
     tp_storage_close(self.storage);
     self.storage = NULL;
     assert_false(self.fake.out_of_order);
     teardown(&self);
-    free(all);
 }
 
 static void beyond_the_limit_is_busy_at_once(void **state)
 {
     (void)state;
     scene self;
-    operations *all = calloc(1, sizeof *all);
     setup(&self, false);
-    assert_int_equal(open_fake(&self), TROUPE_OK);
-    tp_store_port *port = tp_storage_port(self.storage);
-    uint32_t begun = atomic_load(&self.fake.runs_begun);
-    make_ops(all, 0, 1, 0);
-    make_ops(all, 1, LIMIT + 7, 1);
-    pthread_mutex_lock(&self.fake.gate);
-    port->submit(port, &all->ops[0]);
-    await(&self.fake.runs_begun, begun + 1); /* it waits no more */
-    port->submit(port, &all->ops[1]);
-    assert_int_equal(atomic_load(&all->busy), 7);
-    assert_int_equal(all->ops[LIMIT].status, 0);
-    assert_int_equal(all->ops[LIMIT + 1].status, TROUPE_BUSY);
+    serve(&self);
+    hold_one(&self);
+    make_ops(self.all, 1, LIMIT + 7, 1);
+    self.port->submit(self.port, &self.all->ops[1]);
+    assert_int_equal(atomic_load(&self.all->busy), 7);
+    assert_int_equal(self.all->ops[LIMIT].status, 0);
+    assert_int_equal(self.all->ops[LIMIT + 1].status, TROUPE_BUSY);
     assert_int_equal(tp_storage_count(self.storage).busy, 7);
     pthread_mutex_unlock(&self.fake.gate);
-    await(&all->done, 1 + LIMIT + 7);
-    make_ops(all, 0, LIMIT, 2); /* there is room again */
-    atomic_store(&all->done, 0);
-    port->submit(port, &all->ops[0]);
-    await(&all->done, LIMIT);
-    assert_int_equal(atomic_load(&all->busy), 7);
+    await(&self.all->done, 1 + LIMIT + 7);
+    make_ops(self.all, 0, LIMIT, 2); /* there is room again */
+    atomic_store(&self.all->done, 0);
+    self.port->submit(self.port, &self.all->ops[0]);
+    await(&self.all->done, LIMIT);
+    assert_int_equal(atomic_load(&self.all->busy), 7);
     teardown(&self);
-    free(all);
 }
 
 static void closing_ends_all_that_waits(void **state)
 {
     (void)state;
     scene self;
-    operations *all = calloc(1, sizeof *all);
     setup(&self, false);
-    assert_int_equal(open_fake(&self), TROUPE_OK);
-    tp_store_port *port = tp_storage_port(self.storage);
-    make_ops(all, 0, LIMIT, 0);
-    port->submit(port, &all->ops[0]);
+    serve(&self);
+    make_ops(self.all, 0, LIMIT, 0);
+    self.port->submit(self.port, &self.all->ops[0]);
     tp_storage_close(self.storage);
     self.storage = NULL;
-    assert_int_equal(atomic_load(&all->done), LIMIT);
+    assert_int_equal(atomic_load(&self.all->done), LIMIT);
     assert_false(atomic_load(&self.fake.hurried)); /* there was no need to */
     teardown(&self);
-    free(all);
 }
 
 static void a_store_that_is_stuck_is_hurried_when_the_node_closes(void **state)
@@ -331,7 +329,7 @@ static void a_store_that_is_stuck_is_hurried_when_the_node_closes(void **state)
     (void)state;
     scene self;
     setup(&self, false);
-    assert_int_equal(open_fake(&self), TROUPE_OK);
+    serve(&self);
     atomic_store(&self.fake.is_stuck, true);
     tp_storage_close(self.storage); /* ends */
     self.storage = NULL;
@@ -343,17 +341,14 @@ static void an_immediate_store_runs_on_the_thread_that_submits(void **state)
 {
     (void)state;
     scene self;
-    operations *all = calloc(1, sizeof *all);
     setup(&self, false);
     self.fake.store.immediate = true;
-    assert_int_equal(open_fake(&self), TROUPE_OK);
-    tp_store_port *port = tp_storage_port(self.storage);
-    make_ops(all, 0, OPS, 0);
-    port->submit(port, &all->ops[0]);
-    assert_int_equal(atomic_load(&all->done), OPS);
+    serve(&self);
+    make_ops(self.all, 0, OPS, 0);
+    self.port->submit(self.port, &self.all->ops[0]);
+    assert_int_equal(atomic_load(&self.all->done), OPS);
     assert_false(self.fake.out_of_order);
     teardown(&self);
-    free(all);
 }
 
 static void a_driven_node_has_a_thread_for_its_store(void **state)
@@ -361,7 +356,7 @@ static void a_driven_node_has_a_thread_for_its_store(void **state)
     (void)state;
     scene self;
     setup(&self, true);
-    assert_int_equal(open_fake(&self), TROUPE_OK);
+    serve(&self);
     for (int i = 0; i < 200; i++) {
         troupe_store_op op = {.kind = TROUPE_STORE_HEALTH};
         assert_int_equal(tp_storage_call(self.storage, &op), TROUPE_OK);
