@@ -33,6 +33,21 @@ static const tp_bench_case cases[] = {
         .bar = TP_BENCH_VALUE_AT_MOST,
         .bound = 96 + TP_BENCH_KEY,
         .runs = 5},
+    {.name = "wire_put_parse",
+        .unit = "ns",
+        .body = tp_cluster_wire,
+        .base = tp_cluster_wire_framing,
+        .bar = TP_BENCH_SHOWN},
+    {.name = "wire_lz4",
+        .unit = "ns",
+        .body = tp_cluster_wire_squeezed,
+        .bar = TP_BENCH_SHOWN,
+        .params = "codec=1"},
+    {.name = "wire_zstd",
+        .unit = "ns",
+        .body = tp_cluster_wire_squeezed,
+        .bar = TP_BENCH_SHOWN,
+        .params = "codec=2"},
 };
 
 int main(int argc, char **argv)
