@@ -520,6 +520,15 @@ static bool make_bytes(tp_shard *shard)
     return true;
 }
 
+/* Actors that are parked may be waiting for the one to be made: they do not count, max_fibers
+ * bounds them. Nor do as many that are loaded: two that write to one another would send each other
+ * away for ever. */
+static uint64_t beyond(const tp_shard *shard)
+{
+    uint64_t most = shard->shared->options.max_fibers;
+    return shard->parked_count + (shard->loading_count < most ? shard->loading_count : most);
+}
+
 bool tp_make_room(tp_shard *shard)
 {
     if (TP_UNLIKELY(tp_pool_bytes(&shard->pool) > shard->memory_limit) && !make_bytes(shard)) {
@@ -534,9 +543,7 @@ bool tp_make_room(tp_shard *shard)
             shard, shard->leaving > 64 + shard->max_active / 8); /* hooks and saves are behind */
         return true;
     }
-    /* Actors that are parked may be waiting for the one to be made: they do not count, max_fibers
-     * bounds them. */
-    if (shard->active - shard->leaving < shard->max_active + shard->parked_count)
+    if (shard->active - shard->leaving < shard->max_active + beyond(shard))
         return true;
     TP_MARK(shard, "crowded");
     is_crowded(shard, true);
@@ -562,7 +569,7 @@ void tp_keep_limits(tp_shard *shard)
     if (TP_LIKELY(!shard->was_crowded) || tp_pool_bytes(&shard->pool) > shard->memory_limit)
         return;
     bool behind = shard->leaving > 64 + shard->max_active / 8;
-    bool full = shard->active - shard->leaving >= shard->max_active + shard->parked_count;
+    bool full = shard->active - shard->leaving >= shard->max_active + beyond(shard);
     if (!behind && (!full || evict_one(shard)))
         is_crowded(shard, false);
 }

@@ -155,6 +155,7 @@ static void over(tp_shard *shard, loading *self)
 {
     tp_activation *actor = self->actor;
     tp_list_remove(&self->link);
+    shard->loading_count--;
     troupe_status status = self->op.status;
     if (status == TROUPE_OK) {
         TP_MARK(shard, "load ended");
@@ -217,6 +218,7 @@ void tp_load_begin(tp_shard *shard, tp_activation *actor)
         .shard = shard,
         .actor = actor};
     tp_list_push_back(&shard->loadings, &self->link);
+    shard->loading_count++;
     *shard->loads_last = &self->op;
     shard->loads_last = &self->op.next;
 }

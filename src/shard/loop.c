@@ -180,7 +180,7 @@ bool tp_shard_is_quiet(const tp_shard *shard)
 {
     return !has_turns(shard) && shard->parked_count == 0 && shard->queued == 0 &&
            shard->pending == 0 && shard->leaving == 0 && shard->commits_under_way == 0 &&
-           tp_fifo_is_empty(&shard->commits) && tp_list_is_empty(&shard->loadings) &&
+           tp_fifo_is_empty(&shard->commits) && shard->loading_count == 0 &&
            !tp_links_wait(shard) && tp_mpring_is_empty(&shard->calls) &&
            (shard->away == NULL || shard->away->is_quiet(shard->away));
 }

@@ -477,6 +477,7 @@ struct tp_shard {
     uint64_t searches; /* for circles, that began here */
     tp_fifo commits;   /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
+    uint32_t loading_count;
     tp_list loadings;                      /* activations that load without a turn (loading.c) */
     troupe_store_op *loads, **loads_last;  /* those that are not with the store yet */
     tp_mpsc_node *answers, **answers_last; /* of a store that answers at once */
