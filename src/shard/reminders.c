@@ -289,6 +289,29 @@ static void count_one(void *user, troupe_slice name, const tp_row_reminder *row)
     ++*(uint32_t *)user;
 }
 
+/* What is stored and what the turn has staged; the same name may count twice. */
+static uint32_t count_most(const troupe_turn *turn)
+{
+    const tp_durable *self = tp_durable_of(turn->actor);
+    uint32_t count = 0;
+    for (const tp_entry *entry = tp_rows_first(self, TROUPE_ROW_REMINDER); entry != NULL;
+         entry = tp_rows_next(self, entry))
+        count++;
+    for (const tp_fifo_node *node = turn->changes.head; node != NULL; node = node->next)
+        count += TP_CONTAINER(node, const tp_entry, node)->kind == TROUPE_ROW_REMINDER;
+    return count;
+}
+
+/* To count exactly takes the square of how many there are: only when it may matter. */
+static bool has_room(const troupe_turn *turn, const char *name)
+{
+    uint32_t limit = turn->shard->shared->options.reminders_limit, count = 0;
+    if (count_most(turn) < limit)
+        return true;
+    each(turn, count_one, &count);
+    return count < limit || find(turn, troupe_str(name), NULL);
+}
+
 static troupe_status first_due(
     troupe_turn *turn, const char *name, troupe_slice text, uint64_t set, uint64_t *ret_due)
 {
@@ -318,9 +341,7 @@ troupe_status troupe_remind(troupe_turn *turn, const char *name, const char *sch
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
-    uint32_t count = 0;
-    each(turn, count_one, &count);
-    if (count >= shard->shared->options.reminders_limit && !find(turn, troupe_str(name), NULL)) {
+    if (!has_room(turn, name)) {
         tp_count(&shard->counters.busy_reminders);
         return TROUPE_BUSY;
     }

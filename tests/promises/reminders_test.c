@@ -76,6 +76,21 @@ static troupe_status shuffle(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_reply_bytes(turn, troupe_str(text));
 }
 
+/* As many as may be, and one more. */
+static troupe_status set_many(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char name[16];
+    uint32_t count = 0;
+    troupe_status status = TROUPE_OK;
+    while (status == TROUPE_OK) {
+        snprintf(name, sizeof name, "%u", count);
+        status = troupe_remind(turn, name, "every 1h", "ring", in, NULL);
+        count += status == TROUPE_OK;
+    }
+    return troupe_reply_format(turn, "%u, then %s", count, troupe_status_name(status));
+}
+
 static void heed(troupe_turn *turn, bell *self)
 {
     troupe_reminder now;
@@ -178,10 +193,11 @@ static troupe_status open_door(troupe_turn *turn, void *state)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(set), TROUPE_METHOD(set_and_fail),
-    TROUPE_METHOD(cancel), TROUPE_READ_METHOD(list), TROUPE_METHOD(shuffle), TROUPE_METHOD(ring),
-    TROUPE_METHOD(ring_and_fail), TROUPE_METHOD(ring_and_panic), TROUPE_METHOD(ring_again),
-    TROUPE_READ_METHOD(show), TROUPE_READ_METHOD(lateness), TROUPE_READ_METHOD(read_and_set),
-    TROUPE_METHOD(quit), TROUPE_METHOD(bump), TROUPE_METHOD(give)};
+    TROUPE_METHOD(cancel), TROUPE_READ_METHOD(list), TROUPE_METHOD(shuffle),
+    TROUPE_METHOD(set_many), TROUPE_METHOD(ring), TROUPE_METHOD(ring_and_fail),
+    TROUPE_METHOD(ring_and_panic), TROUPE_METHOD(ring_again), TROUPE_READ_METHOD(show),
+    TROUPE_READ_METHOD(lateness), TROUPE_READ_METHOD(read_and_set), TROUPE_METHOD(quit),
+    TROUPE_METHOD(bump), TROUPE_METHOD(give)};
 static const troupe_type bell_type = {TROUPE_TYPE("bell"), .state_size = sizeof(bell),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type restarting_type = {TROUPE_TYPE("restarting"), .state_size = sizeof(bell),
@@ -221,6 +237,17 @@ static void assert_said(
     heard got = said(self, id, method, payload);
     assert_ok(got.status);
     assert_string_equal(got.text, text);
+}
+
+static void a_turn_sets_thousands_of_reminders(void **state)
+{
+    (void)state;
+    scene at;
+    world_open(&at, 0, 3000);
+    assert_said(&at, "bell/a", "set_many", "", "3000, then BUSY");
+    scene_run(&at, TROUPE_HOURS(1) + TROUPE_SECONDS(1));
+    assert_int_equal(stats_of(at.node).reminders, 3000);
+    scene_close(&at);
 }
 
 static void a_reminder_fires_once_per_due_time_and_is_not_early(void **state)
@@ -566,6 +593,7 @@ static void sleepers_of_a_type_that_is_gone_are_left_alone_and_told(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_turn_sets_thousands_of_reminders),
         cmocka_unit_test(a_reminder_fires_once_per_due_time_and_is_not_early),
         cmocka_unit_test(cron_wakes_an_actor_that_sleeps_in_between),
         cmocka_unit_test(a_reminder_within_the_next_scan_wakes_in_time),
