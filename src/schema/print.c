@@ -49,8 +49,9 @@ static troupe_status add_double(troupe_buffer *buffer, double value, int least, 
             break;
     }
     unlocalise(text);
-    /* A float stays one: 5 would come back as an integer, which is read as well. */
-    return add_text(buffer, text);
+    /* A float may look like an integer, which is read as well; but integers have no negative zero.
+     */
+    return add_text(buffer, strcmp(text, "-0") == 0 ? "-0.0" : text);
 }
 
 static troupe_status add_integer(

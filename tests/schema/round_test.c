@@ -335,6 +335,24 @@ static void json_reads_as_a_person_expects(void **state)
     troupe_schema_free(&everything_schema, &it, NULL);
 }
 
+static void negative_zero_comes_back_through_json(void **state)
+{
+    (void)state;
+    struct everything it, back;
+    troupe_buffer buffer = {tp_schema_allocator(NULL), NULL, 0, 0};
+    assert_int_equal(troupe_schema_init(&everything_schema, &it, NULL), TROUPE_OK);
+    it.f32 = -0.0f;
+    it.f64 = -0.0;
+    assert_int_equal(troupe_schema_to_json(&everything_schema, &it, &buffer, NULL, 0), TROUPE_OK);
+    assert_int_equal(troupe_schema_from_json(
+                         &everything_schema, troupe_buffer_slice(&buffer), &back, NULL, NULL, 0),
+        TROUPE_OK);
+    assert_true(troupe_schema_equal(&everything_schema, &it, &back));
+    troupe_schema_free(&everything_schema, &it, NULL);
+    troupe_schema_free(&everything_schema, &back, NULL);
+    troupe_buffer_deinit(&buffer);
+}
+
 static void a_tree_of_its_own_kind_is_carried(void **state)
 {
     (void)state;
@@ -390,6 +408,7 @@ int main(void)
         cmocka_unit_test(bytes_of_the_first_version_are_read_and_written_for_ever),
         cmocka_unit_test(each_kind_is_read_and_written_for_ever),
         cmocka_unit_test(json_reads_as_a_person_expects),
+        cmocka_unit_test(negative_zero_comes_back_through_json),
         cmocka_unit_test(a_tree_of_its_own_kind_is_carried),
         cmocka_unit_test(what_is_nested_too_deep_is_refused_and_not_followed),
     };
