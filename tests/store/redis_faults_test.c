@@ -196,6 +196,11 @@ static void a_server_that_is_away_is_said_once_and_answered_at_once(void **state
         assert_int_equal(commit(self, "ada", 0, "one"), TROUPE_UNAVAILABLE);
     assert_true(read_clock(NULL) - begin < TROUPE_SECONDS(10));
     assert_in_range(self->lines, 1, 3);
+    troupe_store_op health = {.kind = TROUPE_STORE_HEALTH, .allocator = tp_allocator_system()};
+    assert_int_equal(run_one(self, &health), TROUPE_UNAVAILABLE);
+    assert_non_null(health.items);
+    assert_true(health.items->value.size != 0);
+    troupe_store_release(&health);
 }
 
 static void what_a_stopped_server_may_still_do_is_unknown_until_it_is_sent_again(void **state)
@@ -491,10 +496,10 @@ static void urls_are_read_or_refused_with_the_reason(void **state)
 {
     static const struct {
         const char *text, *reason;
-    } bad[] = {{"redis://host:port", "port"}, {"redis://host/name", "database"},
-        {"redis://host?colour=red", "parameters"}, {"redis://host?timeout=fast", "timeout"},
-        {"redis://host?accept=all", "accept"}, {"redis:host", "begins"}, {"redis://[::1", "]"},
-        {"postgres://host", "begins"}};
+    } bad[] = {{"rediss://host/0", "TLS"}, {"redis://host:port", "port"},
+        {"redis://host/name", "database"}, {"redis://host?colour=red", "parameters"},
+        {"redis://host?timeout=fast", "timeout"}, {"redis://host?accept=all", "accept"},
+        {"redis:host", "begins"}, {"redis://[::1", "]"}, {"postgres://host", "begins"}};
     tp_redis_url url;
     char error[256];
     (void)state;

@@ -362,11 +362,22 @@ static void run_group(redis_store *self, troupe_store_op *const *ops, size_t cou
         run_scripts(self, NULL, self->rest, self->rest_count);
 }
 
+/* Who asks how it fares while it is away hears why. */
+static void explain(const redis_store *self, troupe_store_op *const *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ops[i]->kind == TROUPE_STORE_HEALTH && ops[i]->status == TROUPE_UNAVAILABLE &&
+            ops[i]->items == NULL)
+            (void)!troupe_store_add(
+                ops[i], &(troupe_store_item){.value = troupe_str(self->link.error)});
+}
+
 static void run(troupe_store *store, troupe_store_op *const *ops, size_t count)
 {
     redis_store *self = (redis_store *)store;
     for (size_t at = 0; at < count; at += GROUP)
         run_group(self, ops + at, count - at < GROUP ? count - at : GROUP);
+    explain(self, ops, count);
     if (self->buffer.room > KEEP)
         tp_redis_buffer_deinit(&self->buffer);
 }

@@ -208,6 +208,8 @@ troupe_status tp_redis_url_read(
         if (wrong == NULL)
             wrong = read_parameters(&url, cut(rest, mark < rest.size ? mark + 1 : mark, rest.size));
     }
+    if (strncmp(text, "rediss:", strlen("rediss:")) == 0)
+        wrong = "TLS is not spoken here: use redis:// on a network that you trust, or a tunnel";
     if (wrong != NULL) {
         snprintf(error, error_size,
             "the URL of the Redis store: %s; for example "
