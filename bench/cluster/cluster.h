@@ -11,7 +11,7 @@
 #include "harness/bench.h"
 
 tp_bench_body tp_cluster_cache_lru, tp_cluster_cache_tinylfu, tp_cluster_hit_rate;
-tp_bench_body tp_cluster_cached_ref_bytes, tp_cluster_ring_find;
+tp_bench_body tp_cluster_cached_ref_bytes;
 tp_bench_body tp_cluster_wire, tp_cluster_wire_framing, tp_cluster_wire_squeezed;
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fixed traces that hit rates are measured on: the same ids in the same order everywhere, made
- * from integers and square roots only, which IEEE 754 rounds exactly. Not recordings: each shows one
- * thing that loads do. Used by row hit_rate and by the tests of the cache.
+ * The fixed traces that hit rates are measured on: the same ids in the same order everywhere,
+ * made from integers and square roots only, which IEEE 754 rounds exactly. Not recordings: each
+ * shows one thing that loads do. Used by row hit_rate and by the tests of the cache.
  *
  *   zipf_1, zipf_075  independent draws, the popularity of rank r being r^-1 and r^-0.75
  *   scan              zipf_1, and after 50,000 accesses a run over 20,000 ids that never come again
