@@ -45,11 +45,23 @@ static const tp_vault_scenario stores = {
         [TP_FAULT_LATE] = 120, [TP_FAULT_TWICE] = 120},
     .delay_most = TROUPE_MILLISECONDS(40), .tight_actors = true};
 
+static const tp_vault_scenario bells = {
+    .ops = {[TP_VAULT_ASK] = 60, [TP_VAULT_BURST] = 3, [TP_VAULT_AGAIN] = 5, [TP_VAULT_WAIT] = 12,
+        [TP_VAULT_DEACTIVATE] = 5, [TP_VAULT_OUTAGE] = 1, [TP_VAULT_CRASH] = 4,
+        [TP_VAULT_RESTORE] = 5, [TP_VAULT_DELETE] = 2},
+    .kinds = {[TP_VAULT_PUT] = 20, [TP_VAULT_FAIL] = 3, [TP_VAULT_SEND] = 6, [TP_VAULT_THEN] = 6,
+        [TP_VAULT_MID] = 4, [TP_VAULT_SHOW] = 4, [TP_VAULT_REMIND] = 24, [TP_VAULT_UNREMIND] = 8},
+    .types = {6, 3, 3, 1, 1, 1}, .once = 4,
+    .faults = {[TP_FAULT_REFUSED] = 60, [TP_FAULT_LOST] = 60, [TP_FAULT_SILENT] = 60,
+        [TP_FAULT_LATE] = 60, [TP_FAULT_TWICE] = 60},
+    .delay_most = TROUPE_MILLISECONDS(10), .tight_actors = true};
 static const tp_vault_scenario disks = {
     .ops = {[TP_VAULT_ASK] = 60, [TP_VAULT_BURST] = 6, [TP_VAULT_AGAIN] = 10, [TP_VAULT_WAIT] = 5,
-        [TP_VAULT_DEACTIVATE] = 4, [TP_VAULT_OUTAGE] = 2, [TP_VAULT_CRASH] = 4},
+        [TP_VAULT_DEACTIVATE] = 4, [TP_VAULT_OUTAGE] = 2, [TP_VAULT_CRASH] = 4,
+        [TP_VAULT_RESTORE] = 2, [TP_VAULT_DELETE] = 1},
     .kinds = {[TP_VAULT_PUT] = 30, [TP_VAULT_FAIL] = 5, [TP_VAULT_SEND] = 14, [TP_VAULT_THEN] = 14,
-        [TP_VAULT_TELL] = 6, [TP_VAULT_MID] = 10, [TP_VAULT_SHOW] = 10, [TP_VAULT_PEEK] = 3},
+        [TP_VAULT_TELL] = 6, [TP_VAULT_MID] = 10, [TP_VAULT_SHOW] = 10, [TP_VAULT_PEEK] = 3,
+        [TP_VAULT_REMIND] = 6, [TP_VAULT_UNREMIND] = 2},
     .types = {6, 3, 3, 1, 1, 1}, .once = 6,
     .faults = {[TP_FAULT_REFUSED] = 20},
     .delay_most = TROUPE_MILLISECONDS(2), .tight_actors = true, .disk = true, .disk_errors = 30};
@@ -131,6 +143,8 @@ static const tp_scenario scenarios[] = {
         .share = 4, .effects = 2000, .vault = &stores},
     {.name = "disks", .about = "the same on sqlite: and disks that lose what was not synced",
         .share = 4, .effects = 2000, .vault = &disks},
+    {.name = "bells", .about = "reminders, restores, deletes and retention in all of that",
+        .share = 4, .effects = 2000, .vault = &bells},
 };
 /* clang-format on */
 

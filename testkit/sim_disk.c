@@ -58,6 +58,7 @@ struct tp_sim_disk {
     uint64_t waited;
     unsigned life; /* grows with each crash */
     bool is_down;
+    bool is_spared;
     disk_file files[FILES];
 };
 
@@ -205,6 +206,8 @@ static fate next_change(tp_sim_disk *disk)
 {
     if (disk->is_down)
         return FATE_FAILS;
+    if (disk->is_spared)
+        return FATE_DONE;
     disk->changes++;
     disk->planned++;
     fate failing = tp_prng_chance(&disk->prng, 1, 2) ? FATE_FAILS : FATE_DONE_BUT_FAILS;
@@ -303,7 +306,7 @@ static int file_write(sqlite3_file *file, const void *data, int size, sqlite3_in
     }
     size_t more = at + length > self->of->now.size ? at + length - self->of->now.size : 0;
     uint64_t used = tp_sim_disk_bytes(disk);
-    if (disk->plan.room != 0 && more != 0 && used + more > disk->plan.room) {
+    if (disk->plan.room != 0 && more != 0 && !disk->is_spared && used + more > disk->plan.room) {
         size_t left = disk->plan.room > used ? (size_t)(disk->plan.room - used) : 0;
         length = length - more + left;
         code = SQLITE_FULL;
@@ -335,7 +338,7 @@ static int file_sync(sqlite3_file *file, int flags)
     (void)flags;
     if (is_dead(self))
         return SQLITE_IOERR_FSYNC;
-    if (disk->plan.delay != 0) {
+    if (disk->plan.delay != 0 && !disk->is_spared) {
         uint64_t delay = tp_prng_below(&disk->prng, disk->plan.delay);
         disk->waited += delay;
         if (disk->plan.wait != NULL)
@@ -591,6 +594,11 @@ void tp_sim_disk_kill(tp_sim_disk *disk)
     }
     disk->life++;
     disk->plan.crash_at = 0;
+}
+
+void tp_sim_disk_spare(tp_sim_disk *disk, bool spared)
+{
+    disk->is_spared = spared;
 }
 
 uint64_t tp_sim_disk_bytes(const tp_sim_disk *disk)

@@ -160,6 +160,10 @@ static void draw_options(tp_vault *vault, tp_prng *prng)
             draw_between(prng, TROUPE_MILLISECONDS(1), TROUPE_MILLISECONDS(500));
     if (vault->scenario->tight_actors)
         vault->node_options.max_actors = 1 + tp_prng_below(prng, vault->actor_count);
+    if (tp_vault_restores(vault)) {
+        vault->node_options.prune_interval = TROUPE_MILLISECONDS(300);
+        vault->actors[0].rewinds = tp_prng_chance(prng, 1, 2) && tp_vault_gated(vault, 0);
+    }
 }
 
 /* False: the power failed meanwhile. */
@@ -316,6 +320,7 @@ static void crash(tp_vault *vault, uint32_t pick, bool power)
         let_wander(vault);
     while (vault->attempts != NULL)
         attempt_over(vault->attempts)->unknown++;
+    tp_vault_rewinds_forget(vault);
     for (uint32_t i = 0; i < shared->shard_count; i++)
         tp_fiber_pool_deinit(&shared->shards[i]->fibers);
     tp_world_crash(vault->world);
@@ -371,6 +376,10 @@ static void perform(tp_vault *vault, const tp_vault_op *op)
     case TP_VAULT_MEDDLE:
         tp_vault_meddle(vault, op->actor);
         break;
+    case TP_VAULT_RESTORE:
+    case TP_VAULT_DELETE:
+        tp_vault_rewind(vault, 0, op->kind == TP_VAULT_DELETE, op->pick);
+        break;
     case TP_VAULT_CRASH:
         crash(vault, op->pick, (op->pick & 2) != 0);
         break;
@@ -405,7 +414,7 @@ static void run_ops(tp_vault *vault)
 static bool is_open(tp_vault *vault, int *ret_actor)
 {
     *ret_actor = -1;
-    if (vault->attempts != NULL)
+    if (vault->attempts != NULL || vault->errands != NULL)
         return true;
     for (uint16_t i = 0; i < vault->actor_count; i++) {
         tp_vault_record record;
@@ -435,6 +444,8 @@ static void rest(tp_vault *vault)
         run_for(vault, ROUND);
     }
     run_for(vault, ROUND);
+    tp_env *env = tp_world_env(vault->world);
+    vault->rested = env->wall(env);
 }
 
 static void close_node(tp_vault *vault)

@@ -8,6 +8,7 @@
  *
  *   vault.c        opens, performs, kills, waits for rest, closes
  *   vault_disk.c   its store on a simulated disk, which fails with the node or by itself
+ *   vault_rewind.c restores and deletes actors, as operators do
  *   vault_plan.c   draws operations, says them in words
  *   vault_types.c  the actor types: they do what deeds say
  *   vault_model.c  what is stored, and the checkers
@@ -41,6 +42,8 @@ typedef enum tp_vault_kind {
     TP_VAULT_MID,  /* writes, asks another one, writes again */
     TP_VAULT_SHOW, /* only reads */
     TP_VAULT_PEEK, /* only reads, and asks in the middle */
+    TP_VAULT_REMIND,
+    TP_VAULT_UNREMIND,
     TP_VAULT_KINDS
 } tp_vault_kind;
 
@@ -57,6 +60,9 @@ struct tp_vault_deed {
     bool once, refuses;                 /* refuses: fails for good at its target */
     uint64_t rests_before, rests_after; /* parks around the first write; 0: none */
     uint64_t timeout;                   /* 0: the node's */
+    uint8_t bell;                       /* the reminder that it sets or cancels */
+    uint64_t period;                    /* 0: it rings once, */
+    uint64_t in;                        /* after so long */
 
     /* fate */
     uint32_t attempts, starts;
@@ -66,11 +72,22 @@ struct tp_vault_deed {
     uint64_t acknowledged_writes; /* as its answer said */
 };
 
+#define VAULT_BELLS 2
+
+/* What an actor knows of a reminder of its; changes with it, in the same commits. */
+typedef struct tp_vault_bell {
+    uint64_t is_set, stamp; /* which deed has set or cancelled it */
+    uint64_t period;
+    uint64_t last; /* due time that rang */
+    uint64_t next; /* number */
+} tp_vault_bell;
+
 /* What each actor has; stored as it is, or behind a word by save hooks. */
 typedef struct tp_vault_state {
     uint64_t writes;
+    uint64_t born; /* the world's time of its first write */
     int64_t coins;
-    uint32_t sent[VAULT_ACTORS]; /* outbox messages to each */
+    tp_vault_bell bells[VAULT_BELLS];
     uint32_t last[VAULT_ACTORS]; /* the number of the newest one of each */
     uint8_t marks[VAULT_DEEDS];  /* four counters of two bits, see tp_vault_mark */
 } tp_vault_state;
@@ -96,6 +113,10 @@ extern const tp_vault_type tp_vault_types[VAULT_TYPES];
 typedef struct tp_vault_actor {
     uint8_t type;
     char key[12];
+    bool rewinds;     /* may be restored and deleted: what it was told may not be there any more */
+    uint64_t deleted; /* it was deleted for good, by a request of that time */
+    uint64_t version; /* the highest that was seen */
+    uint32_t sent[VAULT_ACTORS]; /* numbers given to its outbox messages, also in vain */
 } tp_vault_actor;
 
 typedef enum tp_vault_op_kind {
@@ -107,6 +128,8 @@ typedef enum tp_vault_op_kind {
     TP_VAULT_OUTAGE, /* the store refuses all, or says nothing, for a while */
     TP_VAULT_CRASH,
     TP_VAULT_MEDDLE, /* somebody else writes what is there once more: a new version */
+    TP_VAULT_RESTORE,
+    TP_VAULT_DELETE,
     TP_VAULT_OPS
 } tp_vault_op_kind;
 
@@ -159,6 +182,9 @@ struct tp_vault {
     uint32_t op;
     uint32_t incarnation;
     struct tp_vault_attempt *attempts; /* those without an end */
+    struct tp_vault_errand *errands;   /* the same */
+    bool restores_late;                /* one was given up, and may still come */
+    uint64_t rested;                   /* wall clock of the end, before the last node closed */
 };
 
 /* vault.c: a tp_stage_run. */
@@ -176,12 +202,22 @@ void tp_vault_disk_heal(tp_vault *vault);
 void tp_vault_disk_crash(tp_vault *vault, bool power);
 void tp_vault_disk_check(tp_vault *vault); /* the file is whole */
 
+/* vault_rewind.c */
+void tp_vault_rewind(tp_vault *vault, uint16_t actor, bool erase, uint32_t pick);
+void tp_vault_rewinds_forget(tp_vault *vault); /* the node is gone */
+void tp_vault_check_snapshots(tp_vault *vault, uint16_t actor);
+
 /* vault_plan.c */
 void tp_vault_plan(tp_vault *vault, uint32_t index, tp_vault_op *ret_op);
 void tp_vault_say(tp_vault *vault, uint32_t index, const tp_vault_op *op);
 
 /* vault_types.c */
 void tp_vault_types_make(tp_vault *vault);
+#define VAULT_SNAPSHOTS 3 /* that types keep where they can be restored */
+static inline bool tp_vault_restores(const tp_vault *vault)
+{
+    return vault->scenario->ops[TP_VAULT_RESTORE] != 0;
+}
 troupe_id tp_vault_id(const tp_vault *vault, uint16_t actor);
 const char *tp_vault_method(const tp_vault_deed *deed);
 /* What a deed travels with; `sequence` of outbox messages, else 0. */
@@ -201,9 +237,14 @@ typedef struct tp_vault_record {
     uint32_t rows[TROUPE_ROW_DEAD + 1];
     uint64_t version, wake;
 } tp_vault_record;
+/* An operation behind the node's back, in which no disk fails. */
+void tp_vault_look(tp_vault *vault, troupe_store_op *op);
 /* What the store has of an actor; zeros: nothing. */
 void tp_vault_meddle(tp_vault *vault, uint16_t actor);
 void tp_vault_stored(tp_vault *vault, uint16_t actor, tp_vault_record *ret_record);
+/* Bytes as stored to the state in them. */
+void tp_vault_state_read(
+    tp_vault *vault, uint16_t actor, troupe_slice bytes, tp_vault_state *ret_state);
 /* A part has come to its target: what it rests on is durable. */
 void tp_vault_came(tp_vault_deed *deed);
 void tp_vault_answered(tp_vault_deed *deed, const troupe_answer *answer);

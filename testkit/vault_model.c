@@ -32,6 +32,11 @@ void tp_vault_violate(tp_vault *vault, const char *checker, const char *format, 
     abort(); /* the report does not return */
 }
 
+static bool rewinds(const tp_vault *vault, uint16_t actor)
+{
+    return vault->actors[actor].rewinds;
+}
+
 bool tp_vault_gated(const tp_vault *vault, uint16_t actor)
 {
     return tp_vault_types[vault->actors[actor].type].persist == TROUPE_PERSIST_EVERY_TURN;
@@ -47,10 +52,25 @@ static void read_state(
     troupe_id id = tp_vault_id(vault, actor);
     if (tp_record_open(item->value, tp_record_seed(id), &bytes, &reason) != TROUPE_OK)
         tp_vault_violate(vault, "P11 state", "the record of actor %u: %s", actor, reason);
+    tp_vault_state_read(vault, actor, bytes, state);
+}
+
+void tp_vault_state_read(tp_vault *vault, uint16_t actor, troupe_slice bytes, tp_vault_state *state)
+{
     size_t skip = tp_vault_types[vault->actors[actor].type].hooks ? WORD_SIZE : 0;
     if (bytes.size != skip + sizeof *state)
         tp_vault_violate(vault, "P11 state", "actor %u has %zu bytes", actor, bytes.size);
     memcpy(state, (const char *)bytes.data + skip, sizeof *state);
+}
+
+void tp_vault_look(tp_vault *vault, troupe_store_op *op)
+{
+    troupe_store_op *list[] = {op};
+    if (vault->disk != NULL)
+        tp_sim_disk_spare(vault->disk, true);
+    vault->inner->run(vault->inner, list, 1);
+    if (vault->disk != NULL)
+        tp_sim_disk_spare(vault->disk, false);
 }
 
 void tp_vault_stored(tp_vault *vault, uint16_t actor, tp_vault_record *ret_record)
@@ -59,12 +79,15 @@ void tp_vault_stored(tp_vault *vault, uint16_t actor, tp_vault_record *ret_recor
     troupe_store_op op = {.kind = TROUPE_STORE_LOAD,
         .id = tp_vault_id(vault, actor),
         .allocator = tp_allocator_system()};
-    troupe_store_op *list[] = {&op};
-    vault->inner->run(vault->inner, list, 1);
+    tp_vault_look(vault, &op);
     if (op.status != TROUPE_OK && op.status != TROUPE_NOT_FOUND)
         tp_vault_violate(
             vault, "store", "a load behind its back: %s", troupe_status_name(op.status));
     ret_record->version = op.found;
+    if (op.found < vault->actors[actor].version)
+        tp_vault_violate(vault, "P6 versions", "actor %u has version %llu, and had %llu", actor,
+            (unsigned long long)op.found, (unsigned long long)vault->actors[actor].version);
+    vault->actors[actor].version = op.found;
     ret_record->wake = op.wake;
     for (const troupe_store_item *item = op.items; item != NULL; item = item->next) {
         if (item->kind == TROUPE_ROW_STATE)
@@ -123,10 +146,12 @@ void tp_vault_came(tp_vault_deed *deed)
     deed->starts++;
     tp_world_trace(vault->world, 900, deed->number);
     uint32_t most = deed->attempts > 1 ? deed->attempts : 1;
-    if (!deed->once && !is_sent_again(deed) && deed->starts > most)
+    if (!deed->once && !is_sent_again(deed) && deed->starts > most &&
+        (from == NULL || !rewinds(vault, from->target)))
         tp_vault_violate(vault, "P4 once", "#%u was sent %u times, and begins %u times",
             deed->number, most, deed->starts);
-    if (from == NULL || only_reads(from) || !tp_vault_gated(vault, from->target))
+    if (from == NULL || only_reads(from) || !tp_vault_gated(vault, from->target) ||
+        rewinds(vault, from->target))
         return;
     if (stored_mark(from, TP_MARK_FIRST) == 0)
         tp_vault_violate(vault, "P5 gate",
@@ -149,6 +174,8 @@ static void check_ok(tp_vault_deed *deed, const troupe_answer *answer)
     if (told.number != deed->number)
         tp_vault_violate(
             vault, "P3 answer", "#%u gets the answer of #%u", deed->number, (uint32_t)told.number);
+    if (rewinds(vault, deed->target) || (deed->from != NULL && rewinds(vault, deed->from->target)))
+        return;
     if (deed->acknowledged && deed->once && told.writes != deed->acknowledged_writes)
         tp_vault_violate(vault, "P7 once", "#%u is answered twice, and not alike", deed->number);
     deed->acknowledged = true;
@@ -223,8 +250,9 @@ void tp_vault_answered(tp_vault_deed *deed, const troupe_answer *answer)
         return;
     }
     deed->not_done++;
-    if (deed->once || only_reads(deed) || !tp_vault_gated(vault, deed->target))
-        return;
+    if (deed->once || only_reads(deed) || !tp_vault_gated(vault, deed->target) ||
+        rewinds(vault, deed->target) || (deed->from != NULL && rewinds(vault, deed->from->target)))
+        return; /* who was deleted may have asked before */
     if (stored_mark(deed, TP_MARK_FIRST) != 0)
         tp_vault_violate(vault, "P3 NOT_DONE", "#%u at actor %u is stored, and ends with %s",
             deed->number, deed->target, troupe_status_name(answer->status));
@@ -242,7 +270,7 @@ static void check_child(tp_vault *vault, const tp_vault_record *records, const t
     const tp_vault_deed *child = deed->child;
     uint32_t sent = mark_at(records, deed, TP_MARK_FIRST);
     uint32_t came = mark_at(records, child, TP_MARK_FIRST);
-    bool exact = tp_vault_gated(vault, child->target);
+    bool exact = tp_vault_gated(vault, child->target) && !rewinds(vault, child->target);
     if (deed->kind == TP_VAULT_MID)
         return;
     if (sent == 0 && child->starts != 0)
@@ -266,7 +294,8 @@ static void check_child(tp_vault *vault, const tp_vault_record *records, const t
 
 static void check_deed(tp_vault *vault, const tp_vault_record *records, const tp_vault_deed *deed)
 {
-    if (only_reads(deed) || !tp_vault_gated(vault, deed->target))
+    if (only_reads(deed) || !tp_vault_gated(vault, deed->target) || rewinds(vault, deed->target) ||
+        (deed->from != NULL && rewinds(vault, deed->from->target)))
         return;
     uint32_t first = mark_at(records, deed, TP_MARK_FIRST);
     uint32_t second = mark_at(records, deed, TP_MARK_SECOND);
@@ -290,10 +319,30 @@ static void check_deed(tp_vault *vault, const tp_vault_record *records, const tp
         check_child(vault, records, deed);
 }
 
+/* What actors know of their reminders is what is stored, and none is late. */
+static void check_bells(tp_vault *vault, const tp_vault_record *record, uint16_t actor)
+{
+    uint32_t set = 0;
+    for (uint32_t i = 0; i < VAULT_BELLS; i++)
+        set += record->state.bells[i].is_set != 0;
+    if (!rewinds(vault, actor) && set != record->rows[TROUPE_ROW_REMINDER])
+        tp_vault_violate(vault, "P7 reminders", "actor %u has %u reminders, and %u are stored",
+            actor, set, record->rows[TROUPE_ROW_REMINDER]);
+    if (record->wake != 0 && record->wake + TROUPE_SECONDS(1) < vault->rested)
+        tp_vault_violate(vault, "P7 reminders", "one of actor %u is late by %.3f s", actor,
+            (double)(vault->rested - record->wake) / 1e9);
+}
+
 static void check_actor(tp_vault *vault, const tp_vault_record *records, uint16_t actor)
 {
     const tp_vault_state *state = &records[actor].state;
     int64_t coins = 0;
+    if (tp_vault_gated(vault, actor)) {
+        check_bells(vault, &records[actor], actor);
+        tp_vault_check_snapshots(vault, actor);
+    }
+    if (rewinds(vault, actor))
+        return;
     uint32_t buried = 0;
     bool counted = true; /* where messages may come more than once, a counter may be full */
     for (uint32_t i = 0; i < vault->deed_count; i++) {

@@ -71,11 +71,21 @@ static bool sends(tp_vault_kind kind)
     return kind == TP_VAULT_SEND || kind == TP_VAULT_THEN;
 }
 
+static void draw_bell(tp_prng *prng, tp_vault_deed *deed)
+{
+    deed->bell = (uint8_t)tp_prng_below(prng, VAULT_BELLS);
+    deed->in = draw_time(prng, TROUPE_MILLISECONDS(1), TROUPE_SECONDS(4));
+    if (tp_prng_chance(prng, 1, 2))
+        deed->period = draw_time(prng, TROUPE_MILLISECONDS(150), TROUPE_SECONDS(4));
+    deed->period -= deed->period % TROUPE_MILLISECONDS(1);
+}
+
 static tp_vault_deed *draw_deed(tp_vault *vault, tp_prng *prng, uint16_t target)
 {
     tp_vault_kind kind = (tp_vault_kind)draw_weighted(prng, vault->scenario->kinds, TP_VAULT_KINDS);
     bool gated = tp_vault_gated(vault, target);
-    if (sends(kind) && !gated)
+    bool rings = kind == TP_VAULT_REMIND || kind == TP_VAULT_UNREMIND;
+    if ((sends(kind) || rings) && !gated)
         kind = TP_VAULT_PUT;
     tp_vault_deed *deed = make_deed(vault, kind, target);
     if (deed == NULL)
@@ -89,6 +99,8 @@ static tp_vault_deed *draw_deed(tp_vault *vault, tp_prng *prng, uint16_t target)
         deed->rests_after = draw_time(prng, TROUPE_MICROSECONDS(5), TROUPE_MILLISECONDS(100));
     if (tp_prng_chance(prng, 1, 3))
         deed->timeout = draw_time(prng, TROUPE_MICROSECONDS(200), TROUPE_SECONDS(2));
+    if (kind == TP_VAULT_REMIND || kind == TP_VAULT_UNREMIND)
+        draw_bell(prng, deed);
     if (sends(kind) || kind == TP_VAULT_TELL || kind == TP_VAULT_MID || kind == TP_VAULT_PEEK)
         add_child(vault, prng, deed);
     return deed;
@@ -132,7 +144,8 @@ static size_t say_deed(const tp_vault *vault, const tp_vault_deed *deed, char *o
 {
     static const char *const names[TP_VAULT_KINDS] = {"puts", "puts and fails",
         "puts and sends by the outbox", "puts and asks for later", "puts and tells",
-        "puts and asks and puts", "looks", "looks and asks"};
+        "puts and asks and puts", "looks", "looks and asks", "puts and sets a reminder",
+        "puts and cancels a reminder"};
     const tp_vault_actor *target = &vault->actors[deed->target];
     int size =
         snprintf(out, room, "#%u %s/%s%s %s", deed->number, tp_vault_types[target->type].name,
@@ -158,7 +171,7 @@ static size_t say_deed(const tp_vault *vault, const tp_vault_deed *deed, char *o
 void tp_vault_say(tp_vault *vault, uint32_t index, const tp_vault_op *op)
 {
     static const char *const names[TP_VAULT_OPS] = {"asks", "asks many", "asks again", "waits",
-        "deactivates", "the store is out", "CRASH", "meddles"};
+        "deactivates", "the store is out", "CRASH", "meddles", "restores", "deletes"};
     if (vault->options->say == NULL)
         return;
     char text[3000];

@@ -7,6 +7,8 @@
  */
 #include "testkit/vault.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WORD      "vault:"
@@ -42,11 +44,17 @@ static tp_vault_deed *deed_of(tp_vault *vault, troupe_slice payload, tp_vault_or
     return vault->deeds[ret_order->number - 1];
 }
 
+static void touch(const tp_vault *vault, tp_vault_state *state)
+{
+    if (state->writes++ == 0)
+        state->born = tp_world_now(vault->world);
+}
+
 static void mark(tp_vault_state *state, tp_vault_deed *deed, uint32_t which)
 {
     if (tp_vault_mark_of(state, deed, which) != 3)
         state->marks[deed->number - 1] += (uint8_t)(1U << (2 * which));
-    state->writes++;
+    touch(deed->vault, state);
 }
 
 static troupe_slice order_of(const tp_vault_deed *deed, uint32_t sequence, tp_vault_order *order)
@@ -55,12 +63,13 @@ static troupe_slice order_of(const tp_vault_deed *deed, uint32_t sequence, tp_va
     return (troupe_slice){order, sizeof *order};
 }
 
-/* An outbox message: its number is given here, and taken back with the state if the turn fails. */
-static troupe_status send(troupe_turn *turn, tp_vault_state *state, tp_vault_deed *deed)
+/* An outbox message. The number of one whose turn fails is left out. */
+static troupe_status send(troupe_turn *turn, tp_vault_deed *deed)
 {
     const tp_vault_deed *child = deed->child;
     tp_vault_order order;
-    troupe_slice payload = order_of(child, ++state->sent[child->target], &order);
+    uint32_t number = ++deed->vault->actors[deed->target].sent[child->target];
+    troupe_slice payload = order_of(child, number, &order);
     troupe_id to = tp_vault_id(deed->vault, child->target);
     const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true};
     if (deed->kind == TP_VAULT_SEND)
@@ -85,6 +94,30 @@ static troupe_status ask_child(troupe_turn *turn, tp_vault_deed *deed)
     return status;
 }
 
+static troupe_status set_bell(troupe_turn *turn, tp_vault_state *state, const tp_vault_deed *deed)
+{
+    char schedule[48];
+    tp_vault_bell *bell = &state->bells[deed->bell];
+    const char name[2] = {(char)('0' + deed->bell), 0};
+    if (deed->kind == TP_VAULT_UNREMIND) {
+        troupe_status status = troupe_remind_cancel(turn, name);
+        bool was_set = status == TROUPE_OK;
+        if (status != TROUPE_NOT_FOUND)
+            TROUPE_TRY(status);
+        if (was_set != bell->is_set && !deed->vault->actors[deed->target].rewinds)
+            tp_vault_violate(deed->vault, "P7 reminders", "#%u finds reminder %s of actor %u %s",
+                deed->number, name, deed->target, was_set ? "set" : "gone");
+        bell->is_set = 0;
+    } else {
+        snprintf(schedule, sizeof schedule, "%s %llums", deed->period != 0 ? "every" : "in",
+            (unsigned long long)((deed->period != 0 ? deed->period : deed->in) / 1000000));
+        TROUPE_TRY(troupe_remind(turn, name, schedule, "ring", (troupe_slice){NULL, 0}, NULL));
+        *bell = (tp_vault_bell){.is_set = 1, .period = deed->period, .last = bell->last, .next = 1};
+    }
+    bell->stamp = deed->number;
+    return TROUPE_OK;
+}
+
 static troupe_status act(troupe_turn *turn, tp_vault_state *state, tp_vault_deed *deed)
 {
     tp_vault_order order;
@@ -93,7 +126,7 @@ static troupe_status act(troupe_turn *turn, tp_vault_state *state, tp_vault_deed
         return troupe_fail(turn, TROUPE_APPLICATION, "as asked");
     case TP_VAULT_SEND:
     case TP_VAULT_THEN:
-        return send(turn, state, deed);
+        return send(turn, deed);
     case TP_VAULT_TELL:
         return troupe_tell(turn, tp_vault_id(deed->vault, deed->child->target), "serve",
             order_of(deed->child, 0, &order), NULL);
@@ -101,6 +134,9 @@ static troupe_status act(troupe_turn *turn, tp_vault_state *state, tp_vault_deed
         (void)ask_child(turn, deed); /* whatever came of it */
         mark(state, deed, TP_MARK_SECOND);
         return TROUPE_OK;
+    case TP_VAULT_REMIND:
+    case TP_VAULT_UNREMIND:
+        return set_bell(turn, state, deed);
     default:
         return TROUPE_OK;
     }
@@ -109,7 +145,8 @@ static troupe_status act(troupe_turn *turn, tp_vault_state *state, tp_vault_deed
 static void take_in(tp_vault_state *state, tp_vault_deed *deed, const tp_vault_order *order)
 {
     tp_vault *vault = deed->vault;
-    if (order->sequence == 0 || !tp_vault_gated(vault, deed->target))
+    if (order->sequence == 0 || !tp_vault_gated(vault, deed->target) ||
+        vault->actors[deed->sender].rewinds || vault->actors[deed->target].rewinds)
         return;
     uint32_t *last = &state->last[deed->sender];
     if (tp_vault_mark_of(state, deed, TP_MARK_FIRST) != 0)
@@ -127,6 +164,13 @@ static troupe_status receipt(troupe_turn *turn, const tp_vault_state *state, tp_
     return troupe_reply_bytes(turn, (troupe_slice){&told, sizeof told});
 }
 
+/* After a delete nothing of the time before comes back. */
+static void check_born(tp_vault *vault, const tp_vault_state *state, uint16_t actor)
+{
+    if (state->writes != 0 && state->born < vault->actors[actor].deleted)
+        tp_vault_violate(vault, "P11 delete", "actor %u was deleted, and goes on as it was", actor);
+}
+
 static troupe_status serve(troupe_turn *turn, void *bytes, troupe_slice payload)
 {
     tp_vault *vault = troupe_turn_user(turn);
@@ -134,6 +178,7 @@ static troupe_status serve(troupe_turn *turn, void *bytes, troupe_slice payload)
     tp_vault_order order;
     tp_vault_deed *deed = deed_of(vault, payload, &order);
     tp_vault_came(deed);
+    check_born(vault, state, deed->target);
     if (deed->rests_before != 0)
         TROUPE_TRY(troupe_sleep(turn, deed->rests_before));
     take_in(state, deed, &order);
@@ -172,6 +217,8 @@ static tp_vault_deed *then_of(troupe_turn *turn, const tp_vault_state *state)
         vault->deeds[number - 1]->kind != TP_VAULT_THEN)
         tp_vault_violate(vault, "P7 answer", "an answer comes with a context of nobody");
     tp_vault_deed *deed = vault->deeds[number - 1];
+    if (vault->actors[deed->target].rewinds)
+        return deed;
     if (tp_vault_mark_of(state, deed, TP_MARK_FIRST) == 0)
         tp_vault_violate(vault, "P7 answer", "#%u was never asked, and is answered", number);
     if (tp_vault_mark_of(state, deed, TP_MARK_DONE) != 0 ||
@@ -213,6 +260,60 @@ static troupe_status failed(troupe_turn *turn, void *bytes, troupe_slice payload
     return TROUPE_OK;
 }
 
+/* ---- reminders ------------------------------------------------------------------------------- */
+
+static void check_ring(troupe_turn *turn, const tp_vault_bell *bell, uint16_t actor)
+{
+    tp_vault *vault = troupe_turn_user(turn);
+    troupe_reminder now;
+    if (!troupe_turn_reminder(turn, &now))
+        tp_vault_violate(vault, "P7 reminders", "a ring of actor %u is none", actor);
+    uint64_t wall = troupe_wall(turn), due = now.due;
+    if (wall < due)
+        tp_vault_violate(vault, "P7 reminders", "one of actor %u rings %.3f ms early", actor,
+            (double)(due - wall) / 1e6);
+    if (due <= bell->last)
+        tp_vault_violate(
+            vault, "P7 reminders", "one of actor %u rings again for one due time", actor);
+    if (vault->actors[actor].rewinds)
+        return; /* its state may be older than its reminders */
+    if (!bell->is_set)
+        tp_vault_violate(vault, "P7 reminders", "one of actor %u rings that is not set", actor);
+    if (now.number != bell->next)
+        tp_vault_violate(vault, "P7 reminders", "one of actor %u rings for number %llu, not %llu",
+            actor, (unsigned long long)now.number, (unsigned long long)bell->next);
+    uint64_t missed = bell->period != 0 ? (wall - due) / bell->period : 0;
+    if (now.missed != missed)
+        tp_vault_violate(vault, "P7 reminders",
+            "one of actor %u stands for %llu missed ones, and %llu were", actor,
+            (unsigned long long)now.missed, (unsigned long long)missed);
+}
+
+static troupe_status ring(troupe_turn *turn, void *bytes, troupe_slice payload)
+{
+    (void)payload;
+    tp_vault *vault = troupe_turn_user(turn);
+    tp_vault_state *state = bytes;
+    troupe_reminder now;
+    uint16_t actor = (uint16_t)strtoul(troupe_turn_self(turn).key.data, NULL, 10);
+    check_born(vault, state, actor);
+    if (!troupe_turn_reminder(turn, &now) || now.name.size != 1)
+        return TROUPE_USAGE;
+    tp_vault_bell *bell = &state->bells[(*(const char *)now.name.data - '0') % VAULT_BELLS];
+    check_ring(turn, bell, actor);
+    uint64_t stamp = bell->stamp, due = now.due, next = now.number + now.missed + 1;
+    tp_world_trace(vault->world, 903, due);
+    if (due % 4 == 0)
+        (void)troupe_sleep(turn, TROUPE_MILLISECONDS(1 + due % 40));
+    touch(vault, state);
+    if (bell->stamp != stamp)
+        return TROUPE_OK; /* somebody came in, and has set it anew */
+    bell->last = due;
+    bell->next = next;
+    bell->is_set = bell->period != 0;
+    return TROUPE_OK;
+}
+
 /* ---- types ----------------------------------------------------------------------------------- */
 
 static troupe_status save(troupe_turn *turn, const void *bytes, troupe_writer *writer)
@@ -232,8 +333,8 @@ static troupe_status load(troupe_turn *turn, void *bytes, troupe_slice saved)
     return TROUPE_OK;
 }
 
-static const troupe_method methods[] = {
-    TROUPE_METHOD(serve), TROUPE_READ_METHOD(look), TROUPE_METHOD(done), TROUPE_METHOD(failed)};
+static const troupe_method methods[] = {TROUPE_METHOD(serve), TROUPE_READ_METHOD(look),
+    TROUPE_METHOD(done), TROUPE_METHOD(failed), TROUPE_METHOD(ring)};
 
 void tp_vault_types_make(tp_vault *vault)
 {
@@ -244,6 +345,8 @@ void tp_vault_types_make(tp_vault *vault)
             .reentrancy = from->reentrancy, .user = vault};
         if (from->persist == TROUPE_PERSIST_EVERY_N)
             vault->types[i].snapshot_interval = 3;
+        if (tp_vault_restores(vault) && from->persist == TROUPE_PERSIST_EVERY_TURN)
+            vault->types[i].retention.max_snapshots = VAULT_SNAPSHOTS;
         if (from->hooks) {
             vault->types[i].save = save;
             vault->types[i].load = load;

@@ -220,24 +220,26 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     return wait_for(node, outside, id, method, ret_answer);
 }
 
-troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
-    troupe_slice payload, uint64_t timeout, troupe_answer *ret_answer)
+static const char *const errand_names[] = {"", "(restore)", "(delete)", "(replay)", "(drop)"};
+
+static troupe_status prepare_errand(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, uint64_t timeout, tp_outside **ret)
 {
-    static const char *const names[] = {"", "(restore)", "(delete)", "(replay)", "(drop)"};
-    const char *name = names[errand];
     tp_shared *shared = &node->shared;
     const tp_type *type = tp_types_find(&shared->types, id.type);
     if (type == NULL)
-        return fail(node, id, name, ret_answer, TROUPE_NO_TYPE);
+        return TROUPE_NO_TYPE;
     if (atomic_load_explicit(&shared->closing, memory_order_relaxed) != TP_OPEN)
-        return fail(node, id, name, ret_answer, TROUPE_CLOSED);
+        return TROUPE_CLOSED;
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
-    tp_message_parts parts = {
-        .key = id.key, .partition = id.partition, .payload = payload, .method = troupe_str(name)};
+    tp_message_parts parts = {.key = id.key,
+        .partition = id.partition,
+        .payload = payload,
+        .method = troupe_str(errand_names[errand])};
     tp_outside *outside =
         tp_outside_make(shared->shards[tp_hash_shard(hash, shared->shard_count)], &parts, true);
     if (outside == NULL)
-        return fail(node, id, name, ret_answer, TROUPE_NO_MEMORY);
+        return TROUPE_NO_MEMORY;
     outside->timeout = timeout != 0 ? timeout : shared->options.ask_timeout;
     outside->entered = node->env->now(node->env);
     outside->is_ask = true;
@@ -245,7 +247,28 @@ troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
     outside->type = type;
     outside->hash = hash;
     outside->method = TP_METHOD_OTHER;
-    return wait_for(node, outside, id, name, ret_answer);
+    *ret = outside;
+    return TROUPE_OK;
+}
+
+troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, uint64_t timeout, troupe_answer *ret_answer)
+{
+    tp_outside *outside;
+    troupe_status status = prepare_errand(node, id, errand, payload, timeout, &outside);
+    if (status != TROUPE_OK)
+        return fail(node, id, errand_names[errand], ret_answer, status);
+    return wait_for(node, outside, id, errand_names[errand], ret_answer);
+}
+
+troupe_status tp_node_errand_callback(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, troupe_client_done *done, void *user)
+{
+    tp_outside *outside;
+    TROUPE_TRY(prepare_errand(node, id, errand, payload, 0, &outside));
+    outside->done = done;
+    outside->user = user;
+    return enter(node, outside);
 }
 
 static void pause_for(tp_env *env, uint64_t duration)

@@ -44,6 +44,9 @@ TROUPE_CHECK troupe_status tp_node_open_on(tp_env *env, bool hostile, troupe_sto
  * node's ask_timeout. */
 troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
     troupe_slice payload, uint64_t timeout, troupe_answer *ret_answer);
+/* The same without waiting: `done` comes once if this says OK, as of troupe_client_ask_callback. */
+TROUPE_CHECK troupe_status tp_node_errand_callback(troupe_node *node, troupe_id id,
+    tp_errand errand, troupe_slice payload, troupe_client_done *done, void *user);
 
 /* Runs `visit` on the thread of each shard, one after the other, and waits. USAGE in a turn or a
  * callback; CLOSED. */

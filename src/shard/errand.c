@@ -71,8 +71,9 @@ void tp_errand_over(troupe_turn *turn, const tp_slip *slip)
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
     tp_durable *self = tp_durable_of(actor);
-    if (!replaces(slip))
+    if (!replaces(slip) || TP_MUTANT(shard, TP_MUTANT_NO_RELOAD))
         return;
+    TP_MARK(shard, "deleted or restored");
     if (self != NULL) {
         self->reload = self->broken = true;
     } else if (actor->turns != NULL) { /* parked ones end on the state that they know */

@@ -47,7 +47,8 @@ static void go_on(tp_prune *self)
     uint64_t age = type->is.retention.max_age;
     self->op = (troupe_store_op){.kind = TROUPE_STORE_PRUNE,
         .type = type->name,
-        .keep = type->is.retention.max_snapshots,
+        .keep = TP_MUTANT(self->shard, TP_MUTANT_NO_PRUNE) ? UINT32_MAX
+                                                           : type->is.retention.max_snapshots,
         .until = age != 0 && age < wall ? wall - age : 0,
         .limit = PAGE,
         .allocator = shared->allocator,

@@ -107,6 +107,7 @@ static bool fire(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_t wa
         return false;
     }
     entry->fired = true;
+    TP_MARK(shard, "reminder fires");
     tp_accept_at(shard, actor, message);
     return true;
 }
@@ -167,6 +168,10 @@ bool tp_reminder_begins(
     }
     tp_schedule_step step = step_of(&entry->row.reminder, shard->env->wall(shard->env));
     tp_slip *own = (tp_slip *)(uintptr_t)slip; /* the message is ours now */
+    if (TP_MUTANT(shard, TP_MUTANT_RING_EACH))
+        step.missed = 0;
+    if (step.missed != 0)
+        TP_MARK(shard, "reminders missed");
     own->remind.missed = step.missed;
     own->remind.more = step.more;
     own->remind.number = step.number;
@@ -193,7 +198,8 @@ static const tp_entry *staged_of(const troupe_turn *turn, troupe_slice name)
 troupe_status tp_reminder_ends(troupe_turn *turn, const tp_slip *slip)
 {
     const tp_entry *entry = find_due(tp_durable_of(turn->actor), slip);
-    if (entry == NULL || staged_of(turn, slip->once) != NULL)
+    if (entry == NULL || staged_of(turn, slip->once) != NULL ||
+        TP_MUTANT(turn->shard, TP_MUTANT_RING_TWICE))
         return TROUPE_OK; /* the turn itself has set it anew, or cancelled it */
     if (!slip->remind.more)
         return tp_rows_remove(turn, TROUPE_ROW_REMINDER, slip->once);

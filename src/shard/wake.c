@@ -183,6 +183,13 @@ static uint64_t horizon(tp_shard *shard)
     return interval < (WALL_END - wall) / 2 ? wall + 2 * interval : WALL_END;
 }
 
+/* Not all at one time: where few may be active, those that are woken together send each other away
+ * before any of them has done anything. */
+static uint64_t scattered(tp_shard *shard, uint64_t wait)
+{
+    return wait + tp_prng_below(&shard->prng, wait);
+}
+
 void tp_wake_leaves(tp_shard *shard, tp_activation *actor)
 {
     tp_durable *self = tp_durable_of(actor);
@@ -193,7 +200,7 @@ void tp_wake_leaves(tp_shard *shard, tp_activation *actor)
         return; /* another run of the node finds it */
     uint64_t wall = shard->env->wall(shard->env);
     uint64_t wait = self->again_wait > AGAIN_FIRST ? self->again_wait : AGAIN_FIRST;
-    uint64_t due = tp_wake_of(self, wall + wait);
+    uint64_t due = tp_wake_of(self, wall + scattered(shard, wait));
     if (self->reload)
         due = wall + AGAIN_FIRST; /* what is stored may be due before what was known here */
     if (due == 0 || due > horizon(shard))
@@ -209,7 +216,8 @@ void tp_wake_failed(tp_shard *shard, tp_message *message, troupe_status status)
     bool soon = status == TROUPE_BUSY || status == TROUPE_UNAVAILABLE ||
                 status == TROUPE_NO_MEMORY || status == TROUPE_TIMEOUT;
     if (is_open(shard) && shard->sleepers != NULL)
-        keep(shard, &of, shard->env->wall(shard->env) + (soon ? AGAIN_FIRST : AGAIN_CAP));
+        keep(shard, &of,
+            shard->env->wall(shard->env) + scattered(shard, soon ? AGAIN_FIRST : AGAIN_CAP));
     tp_pool_give(&shard->pool, message);
 }
 

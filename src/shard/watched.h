@@ -61,6 +61,10 @@ enum tp_mutant {
     TP_MUTANT_NO_WAKE,        /* owners of outboxes and reminders are not woken */
     TP_MUTANT_NO_SYNC,        /* a disk says that it synced, and did not (testkit/vault_disk.c) */
     TP_MUTANT_SYNC_LATE,      /* a store answers commits before they are synced (the same) */
+    TP_MUTANT_RING_TWICE,     /* that a reminder fired is not committed with its turn */
+    TP_MUTANT_RING_EACH,      /* due times that were missed are not counted as one firing */
+    TP_MUTANT_NO_RELOAD,      /* an actor goes on with the state that was deleted or replaced */
+    TP_MUTANT_NO_PRUNE,       /* old snapshots stay */
     TP_MUTANT_COUNT
 };
 
