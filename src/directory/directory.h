@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The directory machine of one shard of a node: where the ids of that shard are, in all roles that
+ * the node has for them: home of their entries, host of their activations, and sender or forwarder
+ * of messages to them. Events in, effects out: no clock, no network, no callbacks. src/cluster
+ * feeds it and performs its effects; src/directory/ring.c fills in the views. It is not the cache
+ * (cache.h), and it decides neither who is a member nor where an actor is placed.
+ *
+ * It deals in *letters* (messages for actors, opaque, borrowed from the cluster until an effect
+ * hands them back) and *words* (what machines of the same hash say to each other). model/
+ * directory.pml is its specification: a rule below that a mutant of the model takes out bears its
+ * name; `without` takes the same rule out of the machine, for tests.
+ *
+ * Invariants
+ *  1. GRANT. Only a letter with the home's grant creates an activation. A node that lacks the
+ *     activation sends the letter to the home, as a letter without grant.
+ *  2. RELEASE_ACK. A release is acknowledged: until then the host holds letters, then sends them to
+ *     the home. A home drops an entry upon a release or the eviction of its host only.
+ *  3. FLOOR. Who answers a survey for view v refuses the words (grants, GO, BACK) of older views
+ * for these hashes by other homes than the surveyor: what the surveyor itself sent came before.
+ *  4. ALL_ANSWERS. An id in a surveyed range is settled when every member answered or is gone.
+ *  5. HOMES_WORD. The source of a migration runs its copy again only by the home's BACK.
+ *  6. SWITCH_FIRST. Its target runs nothing before the home's GO: the home's switch decides.
+ *  7. SENDER_PATH. Per origin (node that a letter began at) letters go one way: while an older
+ *     letter of that origin is unsettled along one way, newer ones take the same way or wait, also
+ *     for the mailbox here. A letter that comes back ends its way and goes before newer ones.
+ *  8. FORWARD_PATH. The same for whoever passes letters on. The order is the origin's (`order`),
+ *     not the arrival's: so no two nodes can wait for each other.
+ *  9. VIEW_CHECK. Letters and words of nodes that the view lacks are refused.
+ * 10. REPEAT. A host repeats each open request (release, switch, take-back, RUNNING) to the home
+ *     after each view, and now and then. A home that is not settled keeps requests until it is.
+ * 11. ACKED_WORD. An entry is handed over when its host is known to have had the home's last word
+ *     (grant, GO, BACK): the letter with the grant was settled, or the host answered a SYNC sent
+ *     behind it on the same link.
+ * 12. SOURCE_WAITS. A survey takes a source's copy only while its target is in the view.
+ * 13. NEW_NUMBER. And then under a new number, so that a late switch of the old one fails.
+ * 14. RUNNING_ACK. An activation that came by migration neither leaves nor moves before its source
+ *     knows that it runs.
+ * 15. A letter is settled to who sent it here when it is in the mailbox, or when the next hop said
+ *     so. One that came by several ways is settled along all of them. Held letters are not settled.
+ * 16. A range is settled, or in exactly one task (a claim of the former home, or a survey). A view
+ *     turns what is not settled into a survey. Entries count if their range is settled or they were
+ *     written in this view; a task ends after the sweep that drops entries of former times.
+ * 17. Numbers of grants rise: view, then count. One record per id, as long as it says something.
+ * 18. `hops` of a letter only rise. Past TP_DIRECTORY_HOPS it pauses at the home before each try.
+ * 19. Held letters are bounded per id and in all: BUSY beyond, counted. What is done per call is
+ *     bounded but for the ends of effects; tp_directory_work does the rest.
+ * 20. NO_MEMORY from an event: nothing was done that feeding it again would not do; feed it again.
+ *
+ * Contract of the performer
+ *  a. It drains tp_directory_effect after each event, in order, before the next.
+ *  b. Between the same two ends (node, shard) letters and words keep their order.
+ *  c. It asks the machine for each request whose activation is not here or is *guarded*, and for
+ *     each letter with a grant; all others are for the mailbox, and it settles them.
+ *  d. It installs view after view; who skips one treats its ranges as crashed. A view's memory
+ * stays valid until the install after the next one has returned. A node that joins at v installs
+ * v-1 (if it can) before v; a node whose first view is number 1 founds the cluster. Threads: one
+ * owner.
+ */
+#ifndef TP_DIRECTORY_DIRECTORY_H
+#define TP_DIRECTORY_DIRECTORY_H
+
+#include "base/list.h"
+#include "base/pool.h"
+
+#define TP_DIRECTORY_HOPS       8    /* then a letter pauses at the home */
+#define TP_DIRECTORY_HOPS_MAX   64   /* then it is refused */
+#define TP_DIRECTORY_SLICE_MAX  4096 /* entries of a page */
+#define TP_DIRECTORY_VIEW_SHIFT 36   /* number of a grant: view, then count */
+
+/* ---- what ring.c fills in ---- */
+
+typedef struct tp_directory_member {
+    uint64_t node; /* its incarnation, not 0 */
+    uint32_t shards;
+} tp_directory_member;
+
+/* Hashes from `from` to before the next arc's are at home at `member`; the last arc goes round. */
+typedef struct tp_directory_arc {
+    uint64_t from;
+    uint32_t member; /* index in members */
+} tp_directory_arc;
+
+typedef struct tp_directory_view {
+    uint64_t number;
+    const tp_directory_member *members; /* by rising node */
+    uint32_t member_count;
+    const tp_directory_arc *arcs; /* by rising from; at least one */
+    uint32_t arc_count;
+} tp_directory_view;
+
+/* The index in members of the home of that hash, and of the node of that incarnation. */
+uint32_t tp_directory_home(const tp_directory_view *view, uint64_t hash);
+#define TP_DIRECTORY_NOBODY UINT32_MAX
+uint32_t tp_directory_find_member(const tp_directory_view *view, uint64_t node);
+
+/* ---- ids, letters, words ---- */
+
+typedef struct tp_directory_id {
+    uint64_t hash; /* the same on all nodes */
+    uint32_t type; /* a number of this node's */
+    troupe_slice partition, key;
+} tp_directory_id;
+
+typedef struct tp_grant {
+    uint64_t number; /* 0: no grant */
+    uint64_t home;   /* incarnation */
+} tp_grant;
+
+/* Hashes `first` to `last`, both included. */
+typedef struct tp_span {
+    uint64_t first, last;
+} tp_span;
+
+/* What a host has of an id. */
+typedef enum tp_directory_state {
+    TP_DIRECTORY_ABSENT,
+    TP_DIRECTORY_ACTIVE,
+    TP_DIRECTORY_LEAVING,   /* released, not yet acknowledged */
+    TP_DIRECTORY_CAPTURING, /* active, to be moved: admits nothing more */
+    TP_DIRECTORY_SOURCE,    /* its copy is at the target */
+    TP_DIRECTORY_TARGET     /* a copy that does not run yet */
+} tp_directory_state;
+
+/* X(name): what one machine says to another. */
+#define TP_DIRECTORY_WORD_MAP(X)                                                               \
+    X(RELEASE)  /* host: number ended here */                                                  \
+    X(RELEASED) /* home: I know */                                                             \
+    X(SWITCH)   /* target: the copy of number is here */                                       \
+    X(GO)       /* home: number is now `other` and yours: run it */                            \
+    X(VOIDED)   /* home: drop the copy of number */                                            \
+    X(TAKE)     /* source: I want number back */                                               \
+    X(BACK)     /* home: number is now `other` and yours again */                              \
+    X(GONE)     /* home: drop the copy of number */                                            \
+    X(RUNNING)  /* target: what was number runs here */                                        \
+    X(RAN)      /* source: I know */                                                           \
+    X(SYNC)     /* former home: answer, so that I know you had what I sent before */           \
+    X(SYNCED)                                                                                  \
+    X(CLAIM)  /* new home: hand over your entries in `spans` */                                \
+    X(SLICE)  /* former home: `items`; hashes mixed below `other` are done; `spans` unknown */ \
+    X(WANT)   /* new home: that hash first */                                                  \
+    X(ONE)    /* former home: `items` are all of that hash */                                  \
+    X(SURVEY) /* new home: what have you in `spans`? */                                        \
+    X(ANSWER) /* `items` */                                                                    \
+    X(MORE)   /* the next page: of SLICE (number 0) or ANSWER (number of the survey) */        \
+    X(AT)     /* home to origin: the activation of that hash is at node `other` */             \
+    X(COPY)   /* home to a replica: `items` has one entry; host 0: it is no more */            \
+    X(QUERY)  /* where is the id of items[0]? number: the asker's token */                     \
+    X(FOUND)  /* items[0]; state: ABSENT, ACTIVE; other: 1 if the home is settled */
+
+typedef enum tp_directory_word_kind {
+#define TP_DIRECTORY_WORD_CONSTANT(name) TP_WORD_##name,
+    TP_DIRECTORY_WORD_MAP(TP_DIRECTORY_WORD_CONSTANT)
+#undef TP_DIRECTORY_WORD_CONSTANT
+        TP_WORD_COUNT
+} tp_directory_word_kind;
+
+typedef struct tp_directory_item {
+    tp_directory_id id;
+    uint64_t host;   /* SLICE, ONE, COPY, FOUND: 0 none */
+    uint64_t number; /* of its grant */
+    uint64_t prev;   /* SLICE, ONE: the number it was switched or taken back from, or 0 */
+    uint64_t peer;   /* ANSWER: the other end of a migration */
+    uint32_t state;  /* ANSWER, FOUND: tp_directory_state */
+    uint32_t used;   /* seconds of the last access known */
+    uint32_t activations;
+} tp_directory_item;
+
+typedef struct tp_directory_word {
+    uint32_t kind;
+    uint32_t item_count;
+    uint32_t span_count;
+    bool last;     /* SLICE, ANSWER: there are no more pages */
+    uint64_t view; /* of its sender */
+    uint64_t hash;
+    uint64_t number;
+    uint64_t other;
+    const tp_directory_item *items;
+    const tp_span *spans;
+} tp_directory_word;
+
+/* ---- effects ---- */
+
+/* X(name): what the performer does. */
+#define TP_DIRECTORY_EFFECT_MAP(X)                                                                 \
+    X(DELIVER) /* letter: into the mailbox; `create`: first create the activation under `number`.  \
+                * Then settle it, if its `from` is not 0. `guarded`: all later requests for it     \
+                * here are the machine's until UNGUARD */                                          \
+    X(FORWARD) /* letter: send it to node, shard; its `grant` with it; note `number`: the ticket   \
+                */                                                                                 \
+    X(REFUSE)  /* letter: tell its origin `status`, and settle it if its `from` is not 0 */        \
+    X(DISCARD) /* letter: drop it, its sender is no member */                                      \
+    X(SETTLE) /* tell node, shard that its letter `number` is settled; `lost`: or its way broke */ \
+    X(LOST)   /* the way of a letter of this node broke: `token`; it may have run */               \
+    X(WORD)   /* send word to node, shard */                                                       \
+    X(PLACE)  /* choose a node for id: tp_directory_placed. node: the origin of its letter */      \
+    X(UNGUARD) /* requests for id may go to the mailbox again */                                   \
+    X(CAPTURE) /* guard id, end its turns, capture it: tp_directory_captured */                    \
+    X(INSTALL) /* send the captured copy of id to node, shard as `number` */                       \
+    X(RESUME) /* a copy (captured or installed) of id runs here now, guarded; its mailbox first */ \
+    X(DROP)   /* drop the copy of id */                                                            \
+    X(LEARNED) /* id is at node: for the cache */                                                  \
+    X(FOUND)   /* answer of a look-up `token`: id, node (0 none), status UNAVAILABLE: unsettled */ \
+    X(TARDY)   /* node owes an answer for long: put it to the vote */
+
+typedef enum tp_directory_effect_kind {
+#define TP_DIRECTORY_EFFECT_CONSTANT(name) TP_DIRECTORY_##name,
+    TP_DIRECTORY_EFFECT_MAP(TP_DIRECTORY_EFFECT_CONSTANT)
+#undef TP_DIRECTORY_EFFECT_CONSTANT
+        TP_DIRECTORY_EFFECTS
+} tp_directory_effect_kind;
+
+typedef struct tp_letter tp_letter;
+
+typedef struct tp_directory_effect {
+    uint8_t kind;
+    bool create, guarded, lost;
+    uint32_t shard;
+    troupe_status status;
+    uint64_t node;
+    uint64_t number;
+    uint64_t token;
+    tp_letter *letter;  /* DELIVER, FORWARD, REFUSE, DISCARD: the performer's again */
+    tp_directory_id id; /* borrowed until the next call */
+    tp_directory_word word;
+} tp_directory_effect;
+
+enum {
+    TP_LETTER_ACTIVE = 1, /* only if it is active: NOT_FOUND else */
+};
+
+struct tp_way;
+
+/* The machine's: what stands among the effects. */
+typedef struct tp_directory_queued {
+    tp_fifo_node next;
+    uint8_t memory, effect;
+} tp_directory_queued;
+
+/* The machine's: a letter that this node began, held or on its way. */
+typedef struct tp_directory_open {
+    tp_link link;
+    uint64_t order;
+} tp_directory_open;
+
+/* Filled in by the caller up to `machine`; whole zero before. It must not move. */
+struct tp_letter {
+    tp_directory_id id; /* borrowed until the letter is handed back */
+    uint64_t from;      /* who sent it here; 0: this node began it */
+    uint64_t number;    /* under which it is settled to `from`: opaque here */
+    uint64_t origin;    /* the node that it began at, and its number there: they travel with it. */
+    uint64_t order;     /*   For a request of this node the machine sets them */
+    tp_grant grant;     /* travels with it */
+    uint64_t hint;      /* a request of this node: the host as the cache has it, or 0 */
+    uint64_t deadline;  /* ns as in tp_directory_tick; UINT64_MAX none */
+    uint64_t token;     /* given back by LOST */
+    uint32_t bytes;     /* that it holds, for the limit */
+    uint8_t hops;       /* travels with it */
+    uint8_t flags;      /* travels with it */
+
+    /* machine */
+    tp_link link;            /* held in its lane */
+    tp_directory_open open;  /* of this node's own: by order, until settled */
+    struct tp_way *upstream; /* former ways to here that are to be settled with it */
+    uint64_t pause;
+    tp_directory_queued queued;
+    bool create, guarded;
+    uint32_t shard;
+    troupe_status status;
+    uint64_t node;
+    uint64_t ticket;
+};
+
+/* ---- the machine ---- */
+
+typedef struct tp_directory_options {
+    uint64_t self;           /* incarnation */
+    uint32_t shard, shards;  /* of this node */
+    uint32_t held_id_max;    /* letters held of one id; 0: 1,024 */
+    uint32_t held_max;       /* letters held in all; 0: 65,536 */
+    uint64_t held_bytes_max; /* 0: 64 MiB */
+    uint32_t slice;          /* items of a page; 0: TP_DIRECTORY_SLICE_MAX */
+    uint32_t replicas;       /* nodes that keep a copy of each entry, besides the home */
+    uint64_t repeat;         /* ns between repeats of open requests; 0: 1 s */
+    uint64_t move_patience;  /* ns until a source takes back; 0: 5 s */
+    uint64_t tardy;          /* ns until a member that owes an answer is TARDY; 0: 5 s */
+    uint64_t entries_max;    /* ids known; 0: no limit */
+} tp_directory_options;
+
+/* Rules that can be taken out, for tests: bits of `without`. */
+#define TP_DIRECTORY_RULE_MAP(X)                                                         \
+    X(GRANT)                                                                             \
+    X(RELEASE_ACK)                                                                       \
+    X(FLOOR) X(ALL_ANSWERS) X(HOMES_WORD) X(SWITCH_FIRST) X(SENDER_PATH) X(FORWARD_PATH) \
+        X(VIEW_CHECK) X(REPEAT) X(ACKED_WORD) X(SOURCE_WAITS) X(NEW_NUMBER) X(RUNNING_ACK)
+
+typedef enum tp_directory_rule {
+#define TP_DIRECTORY_RULE_CONSTANT(name) TP_RULE_##name,
+    TP_DIRECTORY_RULE_MAP(TP_DIRECTORY_RULE_CONSTANT)
+#undef TP_DIRECTORY_RULE_CONSTANT
+        TP_RULE_COUNT
+} tp_directory_rule;
+
+typedef struct tp_directory_figures {
+    uint64_t records, entries, activations; /* ids known, at home here, active here */
+    uint64_t held, held_bytes, ways;        /* letters held; letters passed on, not settled */
+    uint64_t grants, forwards, returns, refusals, busy, lost;
+    uint64_t surveys, claims, pages, tasks; /* tasks: now */
+} tp_directory_figures;
+
+typedef struct tp_directory tp_directory;
+
+/* NO_MEMORY. The pool is the shard's; the allocator serves the index. */
+TROUPE_CHECK troupe_status tp_directory_create(const tp_directory_options *options, tp_pool *pool,
+    const troupe_allocator *allocator, tp_directory **ret_directory);
+/* Letters it holds are handed to `drop`, which may be NULL if there are none. */
+void tp_directory_destroy(
+    tp_directory *directory, void (*drop)(void *user, tp_letter *letter), void *user);
+
+/* The next effect, or NULL: valid until the next call of any function of the machine. */
+const tp_directory_effect *tp_directory_effect_take(tp_directory *directory);
+
+/* ---- letters ---- */
+
+/* Takes it. A sender here wants it delivered; its activation is not here, or guarded. */
+void tp_directory_request(tp_directory *directory, tp_letter *letter);
+/* Takes it. It came by a link. */
+void tp_directory_arrived(tp_directory *directory, tp_letter *letter);
+/* The letter of that ticket is settled by its next hop; `lost`: or its way broke further on.
+ * Tickets not known are passed over. */
+void tp_directory_settled(tp_directory *directory, uint64_t ticket, bool lost);
+/* For PLACE: node 0: there is none, its letters are refused with `status`. */
+void tp_directory_placed(
+    tp_directory *directory, const tp_directory_id *id, uint64_t node, troupe_status status);
+
+/* ---- activations ---- */
+
+/* The activation of id ended (idle, failed to start, deleted): it is no longer in the table. */
+TROUPE_CHECK troupe_status tp_directory_release(tp_directory *directory, const tp_directory_id *id);
+/* Moves an activation to a member. BUSY: not now (it moves, or must not leave yet); NOT_FOUND:
+ * it is not active here; UNAVAILABLE: no such member. */
+TROUPE_CHECK troupe_status tp_directory_move(
+    tp_directory *directory, const tp_directory_id *id, uint64_t to);
+/* For CAPTURE. !done: it goes on as it was, guarded until UNGUARD. */
+TROUPE_CHECK troupe_status tp_directory_captured(
+    tp_directory *directory, const tp_directory_id *id, bool done);
+/* A copy came by an INSTALL of `from`, and is kept by the performer until RESUME or DROP. */
+TROUPE_CHECK troupe_status tp_directory_installed(
+    tp_directory *directory, const tp_directory_id *id, uint64_t from, uint64_t number);
+
+/* ---- words, views, time ---- */
+
+/* `word` of node `from`, its shard `shard`; borrowed. The caller has installed word->view. */
+TROUPE_CHECK troupe_status tp_directory_word_came(
+    tp_directory *directory, uint64_t from, uint32_t shard, const tp_directory_word *word);
+/* NO_MEMORY: still at the former view. USAGE: it is not newer. A node that the view lacks refuses
+ * what it holds. */
+TROUPE_CHECK troupe_status tp_directory_install(
+    tp_directory *directory, const tp_directory_view *view);
+/* Does some of what waits to be done; false: there is nothing more now. */
+bool tp_directory_work(tp_directory *directory);
+/* `now` in ns, rising: deadlines, repeats, pauses. Call at least some times a second. */
+void tp_directory_tick(tp_directory *directory, uint64_t now);
+
+/* ---- questions ---- */
+
+typedef struct tp_directory_place {
+    uint64_t host; /* 0 none */
+    uint64_t number;
+    uint32_t used, activations;
+    bool settled; /* false: it may be elsewhere, nobody knows yet */
+    bool strong;  /* this node is the home */
+} tp_directory_place;
+
+/* What is known here. Not for calls to rest on. */
+tp_directory_place tp_directory_look(tp_directory *directory, const tp_directory_id *id);
+/* Asks the home; FOUND with `token` comes now or later, or never if the home goes: ask again. */
+TROUPE_CHECK troupe_status tp_directory_lookup(
+    tp_directory *directory, const tp_directory_id *id, uint64_t token);
+/* Active ids at home here, of one type (UINT32_MAX: any), in the order of the mixed hashes: up to
+ * `limit` for which `matches` (may be NULL) holds are given to `see`. The cursor begins as 0 and is
+ * 0 again at the end. False: some range is not settled: what is there may be missing. */
+bool tp_directory_page(tp_directory *directory, uint32_t type, uint64_t *cursor, uint32_t limit,
+    bool (*matches)(void *user, const tp_directory_id *id),
+    void (*see)(void *user, const tp_directory_item *item), void *user);
+/* The state of an id as its host. */
+tp_directory_state tp_directory_state_of(tp_directory *directory, const tp_directory_id *id);
+/* All letters that this node began up to now: are those up to an earlier mark settled? What a
+ * sender waits for before it moves away. */
+uint64_t tp_directory_mark(const tp_directory *directory);
+bool tp_directory_reached(const tp_directory *directory, uint64_t mark);
+/* Notes an access of an id at home here. */
+void tp_directory_touch(tp_directory *directory, const tp_directory_id *id, uint32_t seconds);
+
+void tp_directory_figures_get(const tp_directory *directory, tp_directory_figures *ret_figures);
+/* Tests only: bits of rules to leave out. */
+void tp_directory_set_without(tp_directory *directory, uint32_t rules);
+
+#endif

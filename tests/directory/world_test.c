@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The directory machine in the model world of world.h: that its promises hold in every seed, and
+ * that each rule is needed: a machine without it is found out.
+ *
+ * TROUPE_DIRECTORY_SEEDS: worlds of each sort (default 2,000). TROUPE_DIRECTORY_SEED=n[p]: that one
+ * alone (p: planned).
+ */
+#include "world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static uint64_t seeds(void)
+{
+    const char *text = getenv("TROUPE_DIRECTORY_SEEDS");
+    return text != NULL ? strtoull(text, NULL, 10) : 2000;
+}
+
+static world_result run(uint64_t seed, bool planned, uint32_t without)
+{
+    world_plan plan = world_draw(seed, planned);
+    plan.without = without;
+    return world_run(seed, &plan);
+}
+
+static void run_all(bool planned)
+{
+    world_result sum = {0};
+    for (uint64_t seed = 1; seed <= seeds(); seed++) {
+        world_result result = run(seed, planned, 0);
+        if (result.wrong != NULL) {
+            fail_msg("%s; repeat: TROUPE_DIRECTORY_SEED=%llu%s", result.wrong,
+                (unsigned long long)seed, planned ? "p" : "");
+        }
+        sum.steps += result.steps;
+        sum.done += result.done;
+        sum.lost += result.lost;
+        sum.refused += result.refused;
+        sum.surveys += result.surveys;
+        sum.claims += result.claims;
+        sum.grants += result.grants;
+        sum.returns += result.returns;
+        sum.moved += result.moved;
+    }
+    print_message("%llu worlds: %llu steps, %llu done, %llu lost, %llu refused, %llu surveys, "
+                  "%llu claims, %llu grants, %llu returns, %llu moves\n",
+        (unsigned long long)seeds(), (unsigned long long)sum.steps, (unsigned long long)sum.done,
+        (unsigned long long)sum.lost, (unsigned long long)sum.refused,
+        (unsigned long long)sum.surveys, (unsigned long long)sum.claims,
+        (unsigned long long)sum.grants, (unsigned long long)sum.returns,
+        (unsigned long long)sum.moved);
+    assert_true(sum.done > 0 && sum.claims > 0 && sum.returns > 0 && sum.moved > 0);
+    assert_true(planned || sum.surveys > 0);
+}
+
+static void planned_changes_lose_nothing_and_keep_order(void **state)
+{
+    (void)state;
+    run_all(true);
+}
+
+static void crashes_leave_one_activation_and_no_message_untold(void **state)
+{
+    (void)state;
+    run_all(false);
+}
+
+static void a_seed_repeats(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        assert_int_equal(run(seed, false, 0).trace, run(seed, false, 0).trace);
+    }
+}
+
+static void every_rule_is_needed(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+#define NAME(name) #name,
+        TP_DIRECTORY_RULE_MAP(NAME)
+#undef NAME
+    };
+    uint32_t missed = 0;
+    for (uint32_t rule = 0; rule < TP_RULE_COUNT; rule++) {
+        uint64_t seed = 1;
+        const char *wrong = NULL;
+        for (; wrong == NULL && seed <= 40000; seed++) {
+            world_plan plan = world_draw_storm(seed);
+            plan.without = 1u << rule;
+            wrong = world_run(seed, &plan).wrong;
+        }
+        print_message("without %-13s %s (seed %llu)\n", names[rule],
+            wrong != NULL ? wrong : "NOT FOUND", (unsigned long long)seed - 1);
+        missed += wrong == NULL;
+    }
+    assert_int_equal(missed, 0);
+}
+
+int main(void)
+{
+    const char *one = getenv("TROUPE_DIRECTORY_SEED");
+    if (one != NULL) {
+        char *end;
+        uint64_t seed = strtoull(one, &end, 10);
+        const char *without = getenv("TROUPE_DIRECTORY_WITHOUT");
+        world_result result =
+            run(seed, *end == 'p', without != NULL ? 1u << strtoul(without, NULL, 10) : 0);
+        printf("%s\n", result.wrong != NULL ? result.wrong : "kept");
+        return result.wrong != NULL;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_seed_repeats),
+        cmocka_unit_test(planned_changes_lose_nothing_and_keep_order),
+        cmocka_unit_test(crashes_leave_one_activation_and_no_message_untold),
+        cmocka_unit_test(every_rule_is_needed),
+    };
+    return cmocka_run_group_tests_name("directory/world", tests, NULL, NULL);
+}
