@@ -332,6 +332,9 @@ troupe_status tp_channels_create(const tp_channels_options *options, tp_channels
         return TROUPE_NO_MEMORY;
     channels->options = *options;
     set_defaults(&channels->options);
+    tp_session_options session = tp_session_settle_options(&options->session);
+    channels->options.self.max_frame = session.max_frame;
+    channels->options.self.features = TP_FEATURES;
     tp_list_init(&channels->channels);
     tp_list_init(&channels->strangers);
     tp_list_init(&channels->closed);

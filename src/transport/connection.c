@@ -279,6 +279,7 @@ static void settle_in(tp_connection *self)
     if (channel->dialling != NULL)
         tp_connection_end(channel->dialling, NULL);
     uint64_t received = peer->received;
+    tp_session_agree(&channel->session, peer->features, peer->max_frame);
     if (tp_session_connected(&channel->session, received) != TROUPE_OK) {
         tp_channels_say(
             channels, TP_SAY_WARN, "session_broken", self->peer, "%s", channel->session.reason);

@@ -15,6 +15,13 @@
 
 typedef enum tp_codec { TP_CODEC_NONE, TP_CODEC_LZ4, TP_CODEC_ZSTD, TP_CODECS } tp_codec;
 
+/* What a node says in its hello that it can read. */
+enum {
+    TP_FEATURE_LZ4 = 1,
+    TP_FEATURE_ZSTD = 2,
+    TP_FEATURES = TP_FEATURE_LZ4 | TP_FEATURE_ZSTD, /* of this build */
+};
+
 /* What the codecs need beside their input: made at the first use, kept until the end. */
 typedef struct tp_squeezer {
     const troupe_allocator *allocator;

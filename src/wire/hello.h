@@ -27,6 +27,7 @@
 #define TP_WIRE_HELLO_H
 
 #include "base/limits.h"
+#include "wire/compress.h"
 
 #include <troupe/base.h>
 #include <troupe/status.h>
@@ -57,11 +58,6 @@ void tp_preamble_put(char *at, tp_preamble preamble);
 TROUPE_CHECK const char *tp_preamble_get(const char *at, tp_preamble *ret_preamble);
 
 /* ---- who ---- */
-
-enum {
-    TP_FEATURE_LZ4 = 1, /* can be sent such batches */
-    TP_FEATURE_ZSTD = 2,
-};
 
 typedef struct tp_hello_side {
     uint64_t incarnation, view;

@@ -18,6 +18,7 @@ enum {
     CHUNK_BYTES = 128 << 10,
     KEPT_LIMIT = 16 << 20,
     MAX_FRAME = 16 << 20,
+    MAX_FRAME_LEAST = 4096,
     MAX_FRAME_MOST = 1 << 30,
     NAMES = 16384,
     COMPRESS_ABOVE = 1024,
@@ -30,13 +31,13 @@ static uint32_t option(uint32_t given, uint32_t otherwise, uint32_t least, uint3
     return value < least ? least : value > most ? most : value;
 }
 
-static tp_session_options settle_options(const tp_session_options *given)
+tp_session_options tp_session_settle_options(const tp_session_options *given)
 {
     tp_session_options set = *given;
     uint32_t bytes = given->codec != TP_CODEC_NONE ? BATCH_BYTES_SQUEEZED : BATCH_BYTES;
     set.window = option(given->window, WINDOW, TP_SESSION_FIRST_WINDOW, UINT32_MAX / 2);
     set.batch_count = option(given->batch_count, BATCH_COUNT, 1, UINT16_MAX);
-    set.max_frame = option(given->max_frame, MAX_FRAME, 4096, MAX_FRAME_MOST);
+    set.max_frame = option(given->max_frame, MAX_FRAME, MAX_FRAME_LEAST, MAX_FRAME_MOST);
     set.batch_bytes = option(given->batch_bytes, bytes, BATCH_BYTES_LEAST,
         set.max_frame < TP_BATCH_RAW_MAX ? set.max_frame : TP_BATCH_RAW_MAX);
     set.chunk_bytes = option(given->chunk_bytes, CHUNK_BYTES, 2 * BATCH_BYTES_LEAST, 1 << 28);
@@ -49,11 +50,14 @@ static tp_session_options settle_options(const tp_session_options *given)
 
 void tp_session_init(tp_session *session, const tp_session_options *options)
 {
-    *session = (tp_session){.options = settle_options(options),
+    *session = (tp_session){.options = tp_session_settle_options(options),
         .due = UINT64_MAX,
         .parcels_to = TP_SESSION_FIRST_WINDOW,
         .granted = TP_SESSION_FIRST_WINDOW};
     session->batch_count = session->options.batch_count;
+    session->batch_bytes = session->options.batch_bytes;
+    session->max_send = session->options.max_frame;
+    session->codec = session->options.codec;
     tp_taught_init(&session->taught, options->allocator, session->options.names);
     tp_learned_init(&session->learned, options->allocator, session->options.names);
     tp_squeezer_init(&session->squeezer, options->allocator, options->level);
@@ -126,13 +130,7 @@ troupe_status tp_session_connected(tp_session *session, uint64_t received)
             (unsigned long long)received, (unsigned long long)session->sent_to);
         return TROUPE_CORRUPT;
     }
-    if (received < session->freed_to) {
-        tp_session_fault(session,
-            "the peer has received frames up to %llu, but said before that it had %llu: it has "
-            "forgotten this session",
-            (unsigned long long)received, (unsigned long long)session->received_to);
-        return TROUPE_CORRUPT;
-    }
+    /* It may be less than what it said since on another connection: hellos take their time. */
     session->connected = true;
     session->broken = false;
     session->reason[0] = 0;
@@ -140,6 +138,20 @@ troupe_status tp_session_connected(tp_session *session, uint64_t received)
     tp_session_send_again(session);
     tp_session_received(session, received);
     return TROUPE_OK;
+}
+
+void tp_session_agree(tp_session *session, uint64_t features, uint32_t max_frame)
+{
+    static const uint64_t wanted[TP_CODECS] = {
+        [TP_CODEC_LZ4] = TP_FEATURE_LZ4, [TP_CODEC_ZSTD] = TP_FEATURE_ZSTD};
+    uint64_t feature = wanted[session->options.codec];
+    session->codec = (features & feature) == feature ? session->options.codec : TP_CODEC_NONE;
+    if (max_frame < MAX_FRAME_LEAST)
+        max_frame = MAX_FRAME_LEAST;
+    session->max_send =
+        max_frame < session->options.max_frame ? max_frame : session->options.max_frame;
+    if (session->batch_bytes > session->max_send)
+        session->batch_bytes = session->max_send;
 }
 
 void tp_session_lost(tp_session *session)

@@ -99,6 +99,8 @@ typedef struct tp_session {
     tp_session_chunk *oldest, *sending, *newest, *spare;
     char *oldest_at, *sending_at;            /* the first batch kept; to be sent */
     uint64_t sent_to, received_to, freed_to; /* numbers: taken; told by the peer; freed */
+    uint32_t batch_bytes, max_send;          /* agreed on */
+    tp_codec codec;                          /* likewise */
     uint64_t opened_at;                      /* when take first saw the open batch; 0 */
     uint64_t due;
     tp_session_writing writing;
@@ -148,15 +150,22 @@ typedef enum tp_session_event {
     TP_SESSION_BROKEN, /* close the connection: `reason` */
 } tp_session_event;
 
-/* Takes no memory yet. Options that are 0 are set, those beyond bounds are cut to them. */
+/* Options that are 0 are set, those beyond bounds are cut to them. */
+tp_session_options tp_session_settle_options(const tp_session_options *given);
+
+/* Takes no memory yet. */
 void tp_session_init(tp_session *session, const tp_session_options *options);
 void tp_session_deinit(tp_session *session);
 
 /* ---- connections ---- */
 
-/* After a hello in which the peer said that it has received `received` frames of this session.
- * CORRUPT: it cannot have (`reason`); this session is over, and so is its peer. */
+/* After a hello in which the peer said that it has received `received` frames of this session, or
+ * that it had when it said so. CORRUPT: it cannot have (`reason`); this session is over, and so is
+ * its peer. */
 TROUPE_CHECK troupe_status tp_session_connected(tp_session *session, uint64_t received);
+/* What the peer said in its hello that it takes: TP_FEATURE_, bytes of a frame's body.
+ * Before connected; until then it is taken to be as this side. */
+void tp_session_agree(tp_session *session, uint64_t features, uint32_t max_frame);
 /* The stream holds no more of the bytes it was given. What it brought and next has not returned is
  * dropped: it comes again. */
 void tp_session_lost(tp_session *session);

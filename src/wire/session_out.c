@@ -80,7 +80,7 @@ static void give_chunk(tp_session *session, tp_session_chunk *chunk)
 
 troupe_status tp_session_open_batch(tp_session *session, size_t size)
 {
-    if (size > session->options.max_frame + (size_t)TP_FRAME_HEAD_LONG)
+    if (size > session->max_send + (size_t)TP_FRAME_HEAD_LONG)
         return TROUPE_TOO_LARGE;
     close_batch(session);
     size_t batch = TP_BATCH_HEADER + size;
@@ -98,7 +98,7 @@ troupe_status tp_session_open_batch(tp_session *session, size_t size)
     }
     char *begin = session->newest->filled;
     size_t room = chunk_left(session->newest) - TP_BATCH_HEADER;
-    size_t limit = session->options.batch_bytes > size ? session->options.batch_bytes : size;
+    size_t limit = session->batch_bytes > size ? session->batch_bytes : size;
     session->open_at = begin;
     session->at = begin + TP_BATCH_HEADER;
     session->full = session->at + (room < limit ? room : limit);
@@ -174,7 +174,7 @@ troupe_status tp_session_put_loose(
     tp_session_buffer *loose = &session->loose;
     if (!session->connected)
         return TROUPE_UNAVAILABLE;
-    if (size > session->options.max_frame)
+    if (size > session->max_send)
         return TROUPE_TOO_LARGE;
     /* Several that are large would make a batch that the peer must refuse. */
     tp_batch batch = {0};
@@ -280,13 +280,12 @@ static bool squeeze(tp_session *session, const char *header, troupe_slice *ret_b
         return false;
     char *out = session->squeezed.bytes;
     troupe_slice raw = {header + TP_BATCH_HEADER, batch.raw};
-    size_t size =
-        tp_squeeze(&session->squeezer, session->options.codec, raw, out + TP_BATCH_HEADER, room);
+    size_t size = tp_squeeze(&session->squeezer, session->codec, raw, out + TP_BATCH_HEADER, room);
     if (size == 0)
         return false;
     memcpy(out, header, TP_BATCH_HEADER);
     tp_put_number(out, size, 4);
-    tp_put_8(out + 8, session->options.codec);
+    tp_put_8(out + 8, session->codec);
     *ret_bytes = troupe_slice_of(out, TP_BATCH_HEADER + size);
     return true;
 }
@@ -297,7 +296,7 @@ static void take_frames(tp_session *session, troupe_slice *ret_bytes)
     if (chunk == session->newest)
         close_batch(session);
     char *begin = session->sending_at, *at = begin;
-    bool squeezes = session->options.codec != TP_CODEC_NONE;
+    bool squeezes = session->codec != TP_CODEC_NONE;
     do {
         tp_batch batch;
         TP_ASSERT(tp_batch_get(at, &batch));
