@@ -79,14 +79,14 @@ static troupe_status transfer(troupe_turn *turn, void *state, troupe_slice in)
     TROUPE_TRY(read_cents(turn, in, &cents));
     if (troupe_json_string(turn, in, "to", &to) != TROUPE_OK || to.size == 0)
         return troupe_fail(turn, BANK_NO_AMOUNT, "say to whom: {\"to\": \"bob\", \"cents\": 5}");
-    if (troupe_slice_equal(to, troupe_turn_self(turn).key))
+    troupe_id other = {troupe_str("account"), {NULL, 0}, to};
+    if (troupe_id_equal(other, troupe_turn_self(turn)))
         return troupe_fail(turn, BANK_SAME_ACCOUNT, "an account does not pay itself");
     TROUPE_TRY(take(turn, account, cents));
     account->on_the_way += cents;
 
     char request[64];
     snprintf(request, sizeof(request), "{\"cents\": %" PRId64 "}", cents);
-    troupe_id other = {troupe_str("account"), {NULL, 0}, to};
     troupe_call_options options = {TROUPE_CALL_OPTIONS, .content_type = TROUPE_JSON};
     TROUPE_TRY(troupe_ask_then(turn, other, "deposit", troupe_str(request), &options,
         &(troupe_then){
