@@ -91,6 +91,17 @@ static troupe_status set_many(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_reply_format(turn, "%u, then %s", count, troupe_status_name(status));
 }
 
+/* A schedule that is right, and longer than one may be. */
+static troupe_status set_long(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char schedule[2048] = "0";
+    while (strlen(schedule) < sizeof schedule - 16)
+        strcat(schedule, ",0");
+    strcat(schedule, " * * * *");
+    return troupe_remind(turn, "long", schedule, "ring", in, NULL);
+}
+
 static void heed(troupe_turn *turn, bell *self)
 {
     troupe_reminder now;
@@ -194,10 +205,10 @@ static troupe_status open_door(troupe_turn *turn, void *state)
 
 static const troupe_method methods[] = {TROUPE_METHOD(set), TROUPE_METHOD(set_and_fail),
     TROUPE_METHOD(cancel), TROUPE_READ_METHOD(list), TROUPE_METHOD(shuffle),
-    TROUPE_METHOD(set_many), TROUPE_METHOD(ring), TROUPE_METHOD(ring_and_fail),
-    TROUPE_METHOD(ring_and_panic), TROUPE_METHOD(ring_again), TROUPE_READ_METHOD(show),
-    TROUPE_READ_METHOD(lateness), TROUPE_READ_METHOD(read_and_set), TROUPE_METHOD(quit),
-    TROUPE_METHOD(bump), TROUPE_METHOD(give)};
+    TROUPE_METHOD(set_many), TROUPE_METHOD(set_long), TROUPE_METHOD(ring),
+    TROUPE_METHOD(ring_and_fail), TROUPE_METHOD(ring_and_panic), TROUPE_METHOD(ring_again),
+    TROUPE_READ_METHOD(show), TROUPE_READ_METHOD(lateness), TROUPE_READ_METHOD(read_and_set),
+    TROUPE_METHOD(quit), TROUPE_METHOD(bump), TROUPE_METHOD(give)};
 static const troupe_type bell_type = {TROUPE_TYPE("bell"), .state_size = sizeof(bell),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type restarting_type = {TROUPE_TYPE("restarting"), .state_size = sizeof(bell),
@@ -378,6 +389,8 @@ static void what_is_wrong_with_a_reminder_is_said(void **state)
     assert_status(said(&at, "bell/a", "set", "x|in 1s|rang").status, TROUPE_NO_METHOD);
     assert_status(said(&at, "bell/a", "set", "|in 1s|ring").status, TROUPE_USAGE);
     assert_says(tape_text(at.log, "reminder_refused"), "1 to 128 bytes");
+    assert_status(said(&at, "bell/a", "set_long", "").status, TROUPE_USAGE);
+    assert_says(tape_text(at.log, "reminder_refused"), "1,024 bytes");
     assert_status(said(&at, "late/a", "set", "x|in 1s|ring").status, TROUPE_USAGE);
     assert_says(tape_text(at.log, "reminder_refused"), "persist every turn");
     assert_status(said(&at, "bell/a", "read_and_set", "").status, TROUPE_USAGE);
