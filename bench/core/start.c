@@ -7,11 +7,7 @@
  * Invariants: the child writes only after its reply. Threads: one here, a node's in the child.
  */
 #include "core.h"
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static troupe_status greet(troupe_turn *turn, void *state, troupe_slice payload)
 {
@@ -41,25 +37,6 @@ int tp_core_start_child(void)
 
 double tp_core_start(tp_bench *bench)
 {
-    char program[] = "/proc/self/exe", option[] = "--start-child", byte = 0;
-    char *const argv[] = {program, option, NULL};
-    int ends[2], status = 0;
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-    if (pipe(ends) != 0 || posix_spawn_file_actions_init(&actions) != 0)
-        return tp_bench_fail(bench, "no pipe");
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    uint64_t start = tp_bench_now_ns();
-    int failed = posix_spawn(&pid, program, &actions, NULL, argv, environ);
-    close(ends[1]);
-    bool replied = failed == 0 && read(ends[0], &byte, 1) == 1 && byte == '!';
-    uint64_t end = tp_bench_now_ns();
-    if (failed == 0)
-        waitpid(pid, &status, 0);
-    close(ends[0]);
-    posix_spawn_file_actions_destroy(&actions);
-    if (!replied || status != 0)
-        return tp_bench_fail(bench, "the process gave no reply");
-    return (double)(end - start) / 1e6;
+    double value = tp_bench_first_byte(NULL);
+    return value >= 0 ? value : tp_bench_fail(bench, "the process gave no reply");
 }

@@ -8,11 +8,7 @@
  */
 #include "state.h"
 
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static troupe_status greet(troupe_turn *turn, void *state, troupe_slice payload)
 {
@@ -41,41 +37,12 @@ int tp_state_start_child(const char *url)
     return good ? 0 : 1;
 }
 
-/* Milliseconds; negative: it gave no reply. */
-static double start_child(char *url)
-{
-    char program[] = "/proc/self/exe", option[] = "--start-child", byte = 0;
-    char *const argv[] = {program, option, url, NULL};
-    int ends[2], status = 0;
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-    if (pipe(ends) != 0)
-        return -1;
-    if (posix_spawn_file_actions_init(&actions) != 0) {
-        close(ends[0]);
-        close(ends[1]);
-        return -1;
-    }
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    uint64_t start = tp_bench_now_ns();
-    int failed = posix_spawn(&pid, program, &actions, NULL, argv, environ);
-    close(ends[1]);
-    bool replied = failed == 0 && read(ends[0], &byte, 1) == 1 && byte == '!';
-    uint64_t end = tp_bench_now_ns();
-    if (failed == 0)
-        waitpid(pid, &status, 0);
-    close(ends[0]);
-    posix_spawn_file_actions_destroy(&actions);
-    return replied && status == 0 ? (double)(end - start) / 1e6 : -1;
-}
-
 double tp_state_start(tp_bench *bench)
 {
     tp_state_place place;
     if (!tp_state_open(bench, &place))
         return 0;
-    double value = start_child(place.url);
+    double value = tp_bench_first_byte(place.url);
     tp_state_close(&place);
     return value >= 0 ? value : tp_bench_fail(bench, "the process gave no reply");
 }
