@@ -71,7 +71,8 @@ static troupe_status open_storage(troupe_node *node, char *error, size_t error_s
         .allocator = shared->allocator,
         .log = &node->log,
         .url = shared->options.storage,
-        .limit = shared->options.store_limit};
+        .limit = shared->options.store_limit,
+        .spin = shared->options.spin};
     troupe_store *given = node->given_store;
     node->given_store = NULL;
     TROUPE_TRY(given != NULL

@@ -23,7 +23,6 @@
 #define GROUP_MOST   1024
 #define INLINE_GROUP 16
 #define WRITER_TRIES 1000
-#define SPIN         TROUPE_MICROSECONDS(5)
 #define PATIENCE     TROUPE_SECONDS(2) /* of a node that closes; then the store hurries */
 
 struct tp_storage {
@@ -34,6 +33,7 @@ struct tp_storage {
     tp_log *log;
     void *module;
     uint64_t limit;
+    uint64_t spin;
     size_t group;
     bool has_runner, owns_store;
     tp_runner runner;
@@ -321,7 +321,7 @@ static troupe_status start(tp_storage *self, char *error, size_t error_size)
             .has_arrivals = has_arrivals,
             .name = "troupe-store",
             .number = TP_SHARDS_MAX,
-            .spin = SPIN,
+            .spin = self->spin,
             .own_thread = true};
         troupe_status status = self->env->runner_start(self->env, &self->runner);
         if (status != TROUPE_OK) {
@@ -352,6 +352,7 @@ static tp_storage *create(const tp_storage_options *options)
     self->allocator = options->allocator;
     self->log = options->log;
     self->limit = options->limit;
+    self->spin = options->spin;
     return self;
 }
 

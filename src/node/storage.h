@@ -24,6 +24,7 @@ typedef struct tp_storage_options {
     tp_log *log;
     const char *url;
     uint64_t limit; /* operations that wait */
+    uint64_t spin;  /* its thread polls so long: who was answered may soon have the next one */
 } tp_storage_options;
 
 /* Counters since it was opened. */
