@@ -116,89 +116,86 @@ static uint32_t look(const tp_pg_entry *entries, size_t count, bool *ret_plain)
     return what;
 }
 
-static void put_plain(tp_pg_parameters *to, const tp_pg_entry *entries, size_t count, uint32_t what)
+/* One parameter: an array with an element for each entry, or row. */
+typedef struct column {
+    uint32_t type;
+    void (*put)(tp_pg_buffer *buffer, const void *item);
+} column;
+
+static void put_columns(tp_pg_parameters *to, const column *columns, size_t column_count,
+    const void *items, size_t item_size, size_t count)
 {
-    tp_pg_buffer *buffer = to->buffer;
-    tp_pg_add_number(to, entries[0].op->writer);
-    tp_pg_add_number(to, what);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_BYTEA, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element(buffer, entries[i].id);
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_INT8, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element_u64(buffer, entries[i].op->version);
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_INT8, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element_u64(buffer, moment(entries[i].op->commit.time));
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_BYTEA, count);
-    for (size_t i = 0; i < count; i++) {
-        if (entries[i].op->commit.has_state)
-            tp_pg_element(buffer, entries[i].op->commit.state);
-        else
-            tp_pg_element_null(buffer);
+    for (size_t c = 0; c < column_count; c++) {
+        tp_pg_begin(to);
+        tp_pg_array(to->buffer, columns[c].type, count);
+        for (size_t i = 0; i < count; i++)
+            columns[c].put(to->buffer, (const char *)items + i * item_size);
+        tp_pg_end(to);
     }
-    tp_pg_end(to);
 }
 
-static void put_flags(tp_pg_parameters *to, const tp_pg_entry *entries, size_t count)
+/* A field of an item as an element. */
+#define PUT(name, item_type, element, field)                 \
+    static void name(tp_pg_buffer *buffer, const void *item) \
+    {                                                        \
+        const item_type *of = item;                          \
+        element(buffer, field);                              \
+    }
+
+static void element_or_null(tp_pg_buffer *buffer, bool is_there, troupe_slice bytes)
 {
-    tp_pg_buffer *buffer = to->buffer;
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_INT4, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element_u32(buffer, flags_of(&entries[i].op->commit));
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_INT8, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element_u64(buffer, moment(entries[i].op->commit.wake));
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_INT8, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element_u64(buffer, entries[i].op->commit.event_count);
-    tp_pg_end(to);
+    if (is_there)
+        tp_pg_element(buffer, bytes);
+    else
+        tp_pg_element_null(buffer);
+}
+
+PUT(put_id, tp_pg_entry, tp_pg_element, of->id)
+PUT(put_version, tp_pg_entry, tp_pg_element_u64, of->op->version)
+PUT(put_time, tp_pg_entry, tp_pg_element_u64, moment(of->op->commit.time))
+PUT(put_flags, tp_pg_entry, tp_pg_element_u32, flags_of(&of->op->commit))
+PUT(put_wake, tp_pg_entry, tp_pg_element_u64, moment(of->op->commit.wake))
+PUT(put_event_count, tp_pg_entry, tp_pg_element_u64, of->op->commit.event_count)
+PUT(put_row_place, tp_pg_row, tp_pg_element_u32, of->ordinal)
+PUT(put_row_id, tp_pg_row, tp_pg_element, of->entry->id)
+PUT(put_row_kind, tp_pg_row, tp_pg_element_u32, of->row->kind)
+PUT(put_row_key, tp_pg_row, tp_pg_element, of->row->key)
+
+static void put_state(tp_pg_buffer *buffer, const void *item)
+{
+    const troupe_store_commit *commit = &((const tp_pg_entry *)item)->op->commit;
+    element_or_null(buffer, commit->has_state, commit->state);
+}
+
+static void put_row_value(tp_pg_buffer *buffer, const void *item)
+{
+    const troupe_store_row *row = ((const tp_pg_row *)item)->row;
+    element_or_null(buffer, !row->remove, row->value);
+}
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static void put_plain(tp_pg_parameters *to, const tp_pg_entry *entries, size_t count, uint32_t what)
+{
+    static const column columns[] = {{TP_PG_BYTEA, put_id}, {TP_PG_INT8, put_version},
+        {TP_PG_INT8, put_time}, {TP_PG_BYTEA, put_state}};
+    tp_pg_add_number(to, entries[0].op->writer);
+    tp_pg_add_number(to, what);
+    put_columns(to, columns, COUNT(columns), entries, sizeof *entries, count);
+}
+
+static void put_others(tp_pg_parameters *to, const tp_pg_entry *entries, size_t count)
+{
+    static const column columns[] = {
+        {TP_PG_INT4, put_flags}, {TP_PG_INT8, put_wake}, {TP_PG_INT8, put_event_count}};
+    put_columns(to, columns, COUNT(columns), entries, sizeof *entries, count);
 }
 
 static void put_rows(tp_pg_parameters *to, const tp_pg_row *rows, size_t count)
 {
-    tp_pg_buffer *buffer = to->buffer;
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_INT4, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element_u32(buffer, rows[i].ordinal);
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_BYTEA, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element(buffer, rows[i].entry->id);
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_INT4, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element_u32(buffer, rows[i].row->kind);
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_BYTEA, count);
-    for (size_t i = 0; i < count; i++)
-        tp_pg_element(buffer, rows[i].row->key);
-    tp_pg_end(to);
-    tp_pg_begin(to);
-    tp_pg_array(buffer, TP_PG_BYTEA, count);
-    for (size_t i = 0; i < count; i++) {
-        if (rows[i].row->remove)
-            tp_pg_element_null(buffer);
-        else
-            tp_pg_element(buffer, rows[i].row->value);
-    }
-    tp_pg_end(to);
+    static const column columns[] = {{TP_PG_INT4, put_row_place}, {TP_PG_BYTEA, put_row_id},
+        {TP_PG_INT4, put_row_kind}, {TP_PG_BYTEA, put_row_key}, {TP_PG_BYTEA, put_row_value}};
+    put_columns(to, columns, COUNT(columns), rows, sizeof *rows, count);
 }
 
 typedef void put_event(tp_pg_buffer *buffer, const tp_pg_entry *entry, size_t place, size_t index);
@@ -253,7 +250,7 @@ static void put_events(tp_pg_parameters *to, const tp_pg_entry *entries, size_t 
     size_t events = 0;
     for (size_t i = 0; i < count; i++)
         events += entries[i].op->commit.event_count;
-    for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
+    for (size_t c = 0; c < COUNT(columns); c++) {
         tp_pg_begin(to);
         tp_pg_array(to->buffer, columns[c].type, events);
         for (size_t i = 0; i < count; i++) {
@@ -284,7 +281,7 @@ bool tp_pg_commit_send(tp_pg_store *self, const tp_pg_entry *entries, size_t cou
         for (size_t i = 0; i < rows; i++)
             what |= row[i].row->remove ? HAS_REMOVE : HAS_PUT;
         put_plain(&parameters, entries, count, what);
-        put_flags(&parameters, entries, count);
+        put_others(&parameters, entries, count);
         put_rows(&parameters, row, rows);
         put_events(&parameters, entries, count);
     }
