@@ -99,7 +99,7 @@ static inline tp_activation *near_target(tp_shard *shard, const tp_target *to)
 {
     if (to->shard != shard->number)
         return NULL;
-    if (shard->arrival_count != 0)
+    if (tp_arrivals_wait(shard))
         return NULL;
     tp_recent *recent = &shard->recent[to->hash % TP_RECENT];
     tp_activation *actor = recent->actor;
@@ -128,7 +128,7 @@ static inline tp_activation *near_ref(tp_shard *shard, const troupe_ref *ref)
 {
     tp_recent *recent = &shard->recent[ref->to.hash % TP_RECENT];
     if (TP_LIKELY(recent->ref == ref->number && recent->actor != NULL &&
-                  recent->actor->type == ref->to.type && shard->arrival_count == 0))
+                  recent->actor->type == ref->to.type && !tp_arrivals_wait(shard)))
         return recent->actor;
     tp_activation *actor = near_target(shard, &ref->to);
     if (actor != NULL)
@@ -677,11 +677,12 @@ troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration)
 troupe_status troupe_yield(troupe_turn *turn)
 {
     TROUPE_TRY(tp_park_reserve(turn));
-    tp_arrivals_flush(turn->shard);
-    if (turn->actor->type->interleaves && tp_mailbox_may_run(turn->shard, turn->actor))
-        tp_schedule(turn->shard, turn->actor); /* what waits for this actor is ready, too */
-    turn->yield_until = turn->shard->run_pushed;
-    tp_fifo_push_back(&turn->shard->yielded, &turn->ready);
+    tp_shard *shard = turn->shard;
+    if (turn->actor->type->interleaves && tp_mailbox_may_run(shard, turn->actor))
+        tp_schedule(shard, turn->actor); /* what waits for this actor is ready, too */
+    bool is_first = !tp_arrivals_wait(shard) && tp_fifo_is_empty(&shard->yielding);
+    turn->yield_until = is_first ? shard->run_pushed : shard->arrived;
+    tp_fifo_push_back(is_first ? &shard->yielded : &shard->yielding, &turn->ready);
     return tp_park(turn, TP_WAIT_YIELD);
 }
 

@@ -26,6 +26,10 @@ void tp_settle(tp_shard *shard, tp_activation *actor)
     }
     if (!(actor->flags & (TP_LEAVE | TP_STOPPING)) || !tp_activation_may_leave(actor))
         return;
+    if (actor->phase == TP_ACTIVE && tp_arrivals_wait(shard)) {
+        tp_schedule(shard, actor); /* one that waits for it is served before it leaves */
+        return;
+    }
     tp_leave(shard, actor,
         actor->extras != NULL && actor->extras->reason ? actor->extras->reason
                                                        : TROUPE_REASON_ASKED);
@@ -33,6 +37,9 @@ void tp_settle(tp_shard *shard, tp_activation *actor)
 
 static void run_actor(tp_shard *shard, tp_activation *actor)
 {
+    /* While it is queued nobody sends it away to make room. */
+    if (TP_UNLIKELY(actor->flags & (TP_LEAVE | TP_STOPPING)))
+        tp_arrivals_flush(shard);
     actor->flags &= (uint16_t)~TP_QUEUED;
     if (TP_UNLIKELY(actor->phase == TP_NEW && tp_fifo_is_empty(&actor->mailbox))) {
         actor->flags |= TP_STOPPING; /* what it was made for was withdrawn: the record goes */
@@ -55,9 +62,24 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
     tp_settle(shard, actor);
 }
 
-/* Those that yielded come back when all have had their turn that were queued at that time. */
+static inline bool has_yields(const tp_shard *shard)
+{
+    return !tp_fifo_is_empty(&shard->yielded) || !tp_fifo_is_empty(&shard->yielding);
+}
+
+/* Those that yielded come back when all have had their turn that were queued at that time, or had
+ * arrived. */
 static void end_yields(tp_shard *shard)
 {
+    tp_fifo_node *waits;
+    while ((waits = tp_fifo_front(&shard->yielding)) != NULL) {
+        troupe_turn *turn = TP_CONTAINER(waits, troupe_turn, ready);
+        if (turn->yield_until > shard->taken_in)
+            break;
+        tp_fifo_pop_front(&shard->yielding);
+        turn->yield_until = shard->run_pushed;
+        tp_fifo_push_back(&shard->yielded, waits);
+    }
     for (;;) {
         tp_fifo_node *node = tp_fifo_front(&shard->yielded);
         if (node == NULL)
@@ -80,6 +102,25 @@ static inline void prefetch_next(const tp_shard *shard)
         tp_activation_prefetch(TP_CONTAINER(next, const tp_activation, run_node));
 }
 
+/* The turn of the first arrival, if its actor has nothing else to do and is there: it is in the
+ * cache by now. Else it goes to its mailbox, and all others to theirs, since they are next in the
+ * run queue. */
+static void run_arrival(tp_shard *shard)
+{
+    tp_message *message;
+    tp_activation *actor = tp_arrivals_take(shard, &message);
+    if (actor == NULL) {
+        tp_arrivals_flush(shard);
+        return;
+    }
+    uint32_t left = actor->type->is.batch - 1;
+    shard->turns_left--;
+    if (tp_turn_run(shard, actor, message, &left) &&
+        TP_UNLIKELY(
+            !tp_fifo_is_empty(&actor->mailbox) || (actor->flags & (TP_LEAVE | TP_STOPPING))))
+        tp_settle(shard, actor);
+}
+
 void tp_loop_turns(tp_shard *shard)
 {
     for (;;) {
@@ -91,13 +132,18 @@ void tp_loop_turns(tp_shard *shard)
             tp_resume(shard, TP_CONTAINER(node, troupe_turn, ready));
             continue;
         }
-        if (shard->arrival_count != 0 &&
-            (shard->arrival_count > TP_ARRIVALS / 2 || tp_fifo_is_empty(&shard->run_queue)))
-            tp_arrivals_flush(shard);
-        if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->yielded))) {
+        if (TP_UNLIKELY(has_yields(shard))) {
             end_yields(shard);
             if (!tp_fifo_is_empty(&shard->ready))
                 continue;
+        }
+        if (tp_arrivals_wait(shard)) {
+            if (tp_fifo_is_empty(&shard->run_queue)) {
+                run_arrival(shard);
+                continue;
+            }
+            if (shard->arrived - shard->taken_in > TP_ARRIVALS / 8)
+                tp_arrivals_flush(shard);
         }
         node = tp_fifo_pop_front(&shard->run_queue);
         if (node == NULL)
@@ -111,8 +157,7 @@ void tp_loop_turns(tp_shard *shard)
 static bool has_turns(const tp_shard *shard)
 {
     return !tp_fifo_is_empty(&shard->ready) || !tp_fifo_is_empty(&shard->run_queue) ||
-           !tp_fifo_is_empty(&shard->yielded) || shard->arrival_count != 0 ||
-           !tp_fifo_is_empty(&shard->acks);
+           has_yields(shard) || tp_arrivals_wait(shard) || !tp_fifo_is_empty(&shard->acks);
 }
 
 static bool has_arrivals(tp_runner *runner)

@@ -247,34 +247,96 @@ static inline bool is_meant(const tp_activation *actor, const tp_message *messag
                (size_t)message->key_size + message->partition_size);
 }
 
+/* Looks for whom the next ones are, several at a time, so that their misses overlap, and in good
+ * time before they are taken in. */
+__attribute__((noinline)) static void look_ahead(tp_shard *shard)
+{
+    uint64_t at = shard->looked_up, until = shard->taken_in + TP_AHEAD;
+    if (until > shard->arrived)
+        until = shard->arrived;
+    uint64_t soon = until + TP_AHEAD < shard->arrived ? until + TP_AHEAD : shard->arrived;
+    for (uint64_t i = at + TP_AHEAD; i < soon; i++)
+        tp_index_prefetch(&shard->table, shard->arrivals[i % TP_ARRIVALS]->hash);
+    uint64_t departures = shard->departures;
+    for (; at != until; at++) {
+        const tp_message *message = shard->arrivals[at % TP_ARRIVALS];
+        tp_activation *actor = tp_index_peek(&shard->table, message->hash);
+        shard->found[at % TP_AHEAD] = (tp_found){actor, departures};
+        __builtin_prefetch((const char *)message + TP_CACHE_LINE);
+        __builtin_prefetch((const char *)message + 2 * TP_CACHE_LINE);
+        if (actor != NULL)
+            tp_activation_prefetch(actor);
+    }
+    shard->looked_up = until;
+}
+
+/* [mutant] The last goes first. */
+static tp_message *take_last(tp_shard *shard)
+{
+    tp_message **first = &shard->arrivals[shard->taken_in++ % TP_ARRIVALS];
+    tp_message **last = &shard->arrivals[(shard->arrived - 1) % TP_ARRIVALS];
+    tp_message *message = *last;
+    *last = *first;
+    shard->looked_up = shard->taken_in;
+    return message;
+}
+
+/* The first of the arrivals, and its actor; NULL: that has to be looked for, or made. */
+static inline tp_message *take_first(tp_shard *shard, tp_activation **ret_actor)
+{
+    *ret_actor = NULL;
+    if (TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
+        return take_last(shard);
+    if (shard->looked_up - shard->taken_in <= TP_AHEAD / 2 && shard->looked_up != shard->arrived)
+        look_ahead(shard);
+    tp_message *message = shard->arrivals[shard->taken_in % TP_ARRIVALS];
+    const tp_found *found = &shard->found[shard->taken_in++ % TP_AHEAD];
+    /* Making room for one may have sent away another that was found. */
+    if (TP_UNLIKELY(found->actor == NULL || shard->departures != found->departures ||
+                    !is_meant(found->actor, message)))
+        return message;
+    tp_recent *recent = &shard->recent[message->hash % TP_RECENT];
+    if (recent->actor != found->actor)
+        *recent = (tp_recent){.hash = message->hash, .actor = found->actor};
+    *ret_actor = found->actor;
+    return message;
+}
+
+static void accept_found(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    if (TP_UNLIKELY(actor == NULL)) {
+        tp_accept(shard, message);
+        return;
+    }
+    TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
+    tp_accept_at(shard, actor, message);
+}
+
 void tp_arrivals_flush(tp_shard *shard)
 {
-    tp_activation *found[TP_ARRIVALS];
-    uint32_t count = shard->arrival_count;
-    for (uint32_t i = 0; i < count; i++) {
-        found[i] = tp_index_peek(&shard->table, shard->arrivals[i]->hash);
-        if (found[i] != NULL)
-            tp_activation_prefetch(found[i]);
+    while (tp_arrivals_wait(shard)) {
+        tp_activation *actor;
+        tp_message *message = take_first(shard, &actor);
+        accept_found(shard, actor, message);
     }
-    bool backwards = TP_MUTANT(shard, TP_MUTANT_OVERTAKE);
-    uint64_t departures = shard->departures;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = backwards ? count - 1 - i : i;
-        tp_message *message = shard->arrivals[at];
-        tp_activation *actor = found[at];
-        /* Making room for one may have sent away another that was found. */
-        if (TP_UNLIKELY(
-                actor == NULL || shard->departures != departures || !is_meant(actor, message))) {
-            tp_accept(shard, message);
-            continue;
-        }
-        TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
-        tp_recent *recent = &shard->recent[message->hash % TP_RECENT];
-        if (recent->actor != actor)
-            *recent = (tp_recent){.hash = message->hash, .actor = actor};
-        tp_accept_at(shard, actor, message);
+}
+
+tp_activation *tp_arrivals_take(tp_shard *shard, tp_message **ret_message)
+{
+    const uint16_t busy = TP_QUEUED | TP_LEAVE | TP_STOPPING | TP_TORN | TP_FULL_TOLD;
+    tp_activation *actor;
+    tp_message *message = take_first(shard, &actor);
+    if (TP_UNLIKELY(actor == NULL || actor->phase != TP_ACTIVE || actor->turns != NULL ||
+                    (actor->flags & busy) || !tp_fifo_is_empty(&actor->mailbox) ||
+                    is_over(actor, message))) {
+        accept_found(shard, actor, message);
+        return NULL;
     }
-    shard->arrival_count = 0;
+    TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
+    actor->received++;
+    tp_activation_touch(shard, actor);
+    *ret_message = message;
+    return actor;
 }
 
 tp_message *tp_mailbox_next(tp_shard *shard, tp_activation *actor)

@@ -96,12 +96,17 @@ TROUPE_CHECK static inline troupe_status tp_park_reserve(troupe_turn *turn)
     return tp_park_reserve_slowly(turn);
 }
 
+static inline bool tp_arrivals_wait(const tp_shard *shard)
+{
+    return shard->arrived != shard->taken_in;
+}
+
 /* The same, later and prefetched. */
 static inline void tp_arrivals_push(tp_shard *shard, tp_message *message)
 {
     tp_index_prefetch(&shard->table, message->hash);
-    shard->arrivals[shard->arrival_count++] = message;
-    if (TP_UNLIKELY(shard->arrival_count == TP_ARRIVALS))
+    shard->arrivals[shard->arrived++ % TP_ARRIVALS] = message;
+    if (TP_UNLIKELY(shard->arrived - shard->taken_in == TP_ARRIVALS))
         tp_arrivals_flush(shard);
 }
 

@@ -39,7 +39,8 @@
 #include "store/port.h"
 #include <troupe/inspect.h>
 
-#define TP_ARRIVALS      64  /* messages whose look-ups are prefetched together */
+#define TP_ARRIVALS      512 /* messages that wait to be taken in; a power of two */
+#define TP_AHEAD         32  /* of these are looked up before their turn; a power of two */
 #define TP_RECENT        256 /* direct-mapped: hash to activation, for the hot ones */
 #define TP_HINTS         16  /* direct-mapped: names to types, and to methods */
 #define TP_SNAPSHOT      256 /* state bytes kept on the stack of a turn */
@@ -294,7 +295,8 @@ struct troupe_turn {
     troupe_answer *wait_answer;
     const tp_target *wait_target; /* what the ask waits for; borrowed from the parked stack */
     tp_callee wait_callee;
-    uint64_t yield_until; /* of a yield: when so many were popped off the run queue */
+    uint64_t yield_until; /* of a yield: when so many were popped off the run queue; while it is in
+                             `yielding`: when so many arrivals were taken in */
     _Alignas(16) unsigned char snapshot[TP_SNAPSHOT];
 };
 
@@ -434,6 +436,12 @@ typedef struct tp_recent {
     uint64_t unused;
 } tp_recent;
 
+/* Whom an arrival is for, as a look at the table said. */
+typedef struct tp_found {
+    tp_activation *actor; /* NULL: none */
+    uint64_t departures;  /* as they were: if others went meanwhile, it may be gone */
+} tp_found;
+
 struct tp_shard {
     tp_runner runner;
     tp_shared *shared;
@@ -468,6 +476,7 @@ struct tp_shard {
     tp_fifo ready;    /* parked turns whose wait is over */
     tp_fifo starving; /* activations that wait for a fiber */
     tp_fifo yielded;  /* parked turns that let the others go first */
+    tp_fifo yielding; /* the same, while arrivals wait that were there before */
     tp_list parked;
     tp_list storings; /* operations of the store that turns wait for */
     uint32_t parked_count;
@@ -488,13 +497,14 @@ struct tp_shard {
 
     /* messages */
     tp_pool pool;
-    tp_message *arrivals[TP_ARRIVALS];
-    uint32_t arrival_count;
-    tp_link_out *links; /* by shard */
-    tp_spsc **incoming; /* by shard; owned by the receiver */
-    struct {            /* full mailboxes, here and elsewhere */
-        uint64_t hash;  /* 0: free */
-        uint64_t until; /* then it is forgotten, and told again if it is still so */
+    tp_message *arrivals[TP_ARRIVALS]; /* a ring; counted by these, ever: */
+    uint64_t arrived, taken_in, looked_up;
+    tp_found found[TP_AHEAD]; /* of those that are looked up, and not taken in yet */
+    tp_link_out *links;       /* by shard */
+    tp_spsc **incoming;       /* by shard; owned by the receiver */
+    struct {                  /* full mailboxes, here and elsewhere */
+        uint64_t hash;        /* 0: free */
+        uint64_t until;       /* then it is forgotten, and told again if it is still so */
     } marks[TP_MARKS];
     uint32_t mark_count;
     uint64_t sent, received; /* over links: for the closing */
@@ -584,7 +594,11 @@ void tp_mailbox_clear(
 void tp_accept(
     tp_shard *shard, tp_message *message); /* a message for this shard arrives: takes it */
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);
+/* All arrivals go to their mailboxes. */
 void tp_arrivals_flush(tp_shard *shard);
+/* Takes in the first, which there is. Not NULL: its actor does nothing else, and is to run
+ * `ret_message` now; it is in no queue. */
+tp_activation *tp_arrivals_take(tp_shard *shard, tp_message **ret_message);
 tp_message *tp_mailbox_next(
     tp_shard *shard, tp_activation *actor); /* the next that may run now, taken out; NULL */
 void tp_mailbox_push_front(tp_shard *shard, tp_activation *actor, tp_message *message);
