@@ -80,21 +80,6 @@ void tp_asks_deinit(tp_shard *shard)
     tp_release(allocator, shard->asks, limit * sizeof *shard->asks);
 }
 
-static inline void free_slot(tp_shard *shard, uint32_t slot, tp_ask *ask)
-{
-    if (TP_LIKELY(ask->in_line)) {
-        ask->in_line = false;
-        tp_list_remove(&ask->alarm.timer.link);
-    } else {
-        tp_alarm_cancel(shard, &ask->alarm);
-    }
-    ask->kind = TP_ASK_FREE;
-    ask->generation++;
-    ask->next_free = shard->ask_free;
-    shard->ask_free = slot;
-    shard->pending--;
-}
-
 static void detach_cancel(tp_shard *shard, tp_ask *ask);
 static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask);
 
@@ -145,76 +130,29 @@ void tp_asks_rest(tp_shard *shard)
     }
 }
 
-/* In the line if nobody in it is due later, and nobody who comes after may be due before. */
-static inline void set_deadline(tp_shard *shard, tp_ask *ask, uint64_t deadline)
+void tp_ask_set_alarm(tp_shard *shard, tp_ask *ask, uint64_t deadline)
 {
-    const tp_link *last = shard->ask_line.head.previous;
-    bool is_empty = last == &shard->ask_line.head;
-    if (TP_UNLIKELY(
-            deadline - shard->now > shard->ask_timeout ||
-            (!is_empty &&
-                TP_CONTAINER(last, const tp_ask, alarm.timer.link)->alarm.timer.due > deadline))) {
-        if (deadline != TP_NEVER)
-            tp_alarm_set(shard, &ask->alarm, deadline, time_out);
-        return;
-    }
-    ask->in_line = true;
-    ask->alarm.timer.due = deadline;
-    tp_list_push_back(&shard->ask_line, &ask->alarm.timer.link);
-    if (is_empty && (!tp_timer_is_set(&shard->ask_next.timer) ||
-                        TP_UNLIKELY(shard->ask_next.timer.due > deadline)))
-        tp_alarm_set(shard, &shard->ask_next, deadline, line_due);
+    tp_alarm_set(shard, &ask->alarm, deadline, time_out);
 }
 
-troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline, const tp_type *type,
-    uint64_t hash, tp_call *ret_call, tp_ask **ret_ask)
+void tp_ask_set_line(tp_shard *shard, uint64_t deadline)
 {
-    if (TP_UNLIKELY(shard->pending >= shard->shared->options.max_asks)) {
+    tp_alarm_set(shard, &shard->ask_next, deadline, line_due);
+}
+
+troupe_status tp_ask_more(tp_shard *shard)
+{
+    if (shard->pending >= shard->shared->options.max_asks) {
         tp_count(&shard->counters.busy_asks);
         return TROUPE_BUSY;
     }
-    if (TP_UNLIKELY(shard->ask_free == UINT32_MAX)) {
-        troupe_status status = grow(shard);
-        if (status != TROUPE_OK) {
-            tp_count(
-                status == TROUPE_BUSY ? &shard->counters.busy_asks : &shard->counters.no_memory);
-            return status;
-        }
-    }
-    uint32_t slot = shard->ask_free;
-    tp_ask *ask = tp_ask_at(shard, slot);
-    shard->ask_free = ask->next_free;
-    ask->next_free = slot;
-    ask->kind = (uint8_t)kind;
-    ask->type = type;
-    ask->hash = hash;
-    ask->asked = shard->now;
-    ask->sampled = ++shard->sample % TP_SAMPLE == 0;
-    if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
-        ask->asked = tp_clock_read(shard);
-    ask->cancel = NULL;
-    set_deadline(shard, ask, deadline);
-    shard->pending++;
-    *ret_ask = ask;
-    *ret_call = (tp_call){slot, ask->generation};
-    tp_count(&shard->counters.asks);
-    return TROUPE_OK;
+    troupe_status status = grow(shard);
+    if (status != TROUPE_OK)
+        tp_count(status == TROUPE_BUSY ? &shard->counters.busy_asks : &shard->counters.no_memory);
+    return status;
 }
 
 /* ---- the end of an ask --------------------------------------------------------------------- */
-
-static inline void fill_answer(tp_shard *shard, troupe_answer *answer, tp_message *reply)
-{
-    const troupe_slice none = {NULL, 0};
-    bool is_good = TP_LIKELY(reply->status == TROUPE_OK);
-    answer->status = reply->status;
-    answer->outcome = (troupe_outcome)reply->outcome;
-    answer->payload = is_good ? tp_message_payload(reply) : none;
-    answer->content_type = is_good ? tp_message_content_type(reply) : none;
-    answer->message = is_good ? none : tp_message_payload(reply);
-    answer->owner = reply;
-    answer->home = shard;
-}
 
 static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *reply)
 {
@@ -241,14 +179,6 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
     tp_accept_at(shard, actor, reply);
 }
 
-static inline void end_turn(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *reply)
-{
-    troupe_turn *turn = ask->waiter.turn;
-    free_slot(shard, slot, ask);
-    fill_answer(shard, turn->wait_answer, reply);
-    tp_unpark(turn, reply->status);
-}
-
 static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *reply)
 {
     if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
@@ -257,37 +187,33 @@ static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *re
         detach_cancel(shard, ask);
     tp_ask_kind kind = (tp_ask_kind)ask->kind;
     if (kind == TP_ASK_TURN) {
-        end_turn(shard, slot, ask, reply);
+        tp_ask_end_turn(shard, slot, ask, reply);
         return;
     }
-    free_slot(shard, slot, ask);
+    tp_ask_free(shard, slot, ask);
     if (kind == TP_ASK_CALLBACK) {
         end_callback(shard, ask->waiter.callback, reply);
     } else if (kind == TP_ASK_GATHER) {
-        fill_answer(shard, tp_gather_answer(ask->waiter.part), reply);
+        tp_answer_fill(shard, tp_gather_answer(ask->waiter.part), reply);
         tp_gather_ended(ask->waiter.part);
     } else {
         tp_outside *outside = ask->waiter.outside;
         troupe_answer answer = TROUPE_ANSWER_INIT;
-        fill_answer(shard, &answer, reply);
+        tp_answer_fill(shard, &answer, reply);
         tp_outside_complete(shard, outside, &answer);
         tp_pool_give(&shard->pool, reply);
     }
 }
 
-void tp_ask_reply(tp_shard *shard, tp_message *reply)
+void tp_ask_reply_slowly(tp_shard *shard, tp_message *reply)
 {
     tp_ask *ask = tp_ask_find(shard, reply->from);
-    if (TP_UNLIKELY(ask == NULL)) {
+    if (ask == NULL) {
         TP_MARK(shard, "reply came too late");
         tp_pool_give(&shard->pool, reply);
         return;
     }
-    if (TP_LIKELY(ask->kind == TP_ASK_TURN && !ask->sampled && ask->cancel == NULL)) {
-        end_turn(shard, reply->from.slot, ask, reply);
-    } else {
-        end_with(shard, reply->from.slot, ask, reply);
-    }
+    end_with(shard, reply->from.slot, ask, reply);
 }
 
 void tp_ask_end(
@@ -319,7 +245,7 @@ void tp_ask_end(
         detach_cancel(shard, ask);
     troupe_answer answer = {.status = status, .outcome = outcome};
     tp_ask_kind kind = (tp_ask_kind)ask->kind;
-    free_slot(shard, call.slot, ask);
+    tp_ask_free(shard, call.slot, ask);
     if (kind == TP_ASK_TURN) {
         *ask->waiter.turn->wait_answer = answer;
         tp_unpark(ask->waiter.turn, status);
@@ -348,7 +274,7 @@ void tp_ask_forget(tp_shard *shard, tp_call call)
         return;
     if (ask->cancel != NULL)
         detach_cancel(shard, ask);
-    free_slot(shard, call.slot, ask);
+    tp_ask_free(shard, call.slot, ask);
 }
 
 void troupe_answer_release(troupe_answer *answer)

@@ -150,11 +150,21 @@ static inline bool has_room(const tp_activation *near, size_t payload_size)
            near->queued_bytes + payload_size <= near->type->mailbox_bytes;
 }
 
+/* Would the loop run this actor next, and do nothing before, once the turn parks that runs? */
+static inline bool is_next(const tp_shard *shard, const tp_activation *near)
+{
+    const uint16_t busy = TP_QUEUED | TP_LEAVE | TP_STOPPING | TP_TORN;
+    return shard->turns_left > 0 && tp_fifo_is_empty(&shard->ready) &&
+           tp_fifo_is_empty(&shard->run_queue) && near->phase == TP_ACTIVE && near->turns == NULL &&
+           !(near->flags & busy) && tp_fifo_is_empty(&near->mailbox) && near->type->plain;
+}
+
 /* A plain request to an actor of this shard that is at hand: a method by its number, no options.
- * The message needs no name of its target, and goes straight to the mailbox. */
+ * The message needs no name of its target, and goes straight to the mailbox; or to the loop, if the
+ * turn parks at once and the actor is next. */
 __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn *turn,
     tp_activation *near, uint16_t method, troupe_slice payload, uint64_t deadline,
-    const tp_call *call, uint64_t chain)
+    const tp_call *call, uint64_t chain, bool will_park)
 {
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->max_message)) {
@@ -185,8 +195,14 @@ __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn
     }
     sample_arrival(shard, message);
     turn->has_sent = true;
-    tp_mailbox_put(shard, near, message, tp_message_bytes(message));
     tp_activation_touch(shard, near);
+    if (will_park && is_next(shard, near)) {
+        near->received++;
+        shard->handed.actor = near;
+        shard->handed.message = message;
+        return TROUPE_OK;
+    }
+    tp_mailbox_put(shard, near, message, tp_message_bytes(message));
     tp_mailbox_rouse(shard, near, message);
     return TROUPE_OK;
 }
@@ -358,7 +374,7 @@ static inline troupe_status tell_arriving(
     return TROUPE_OK;
 }
 
-static troupe_status tell_far(
+__attribute__((always_inline)) static inline troupe_status tell_far(
     troupe_turn *turn, const tp_target *to, tp_callee called, troupe_slice payload)
 {
     tp_shard *shard = turn->shard;
@@ -377,7 +393,7 @@ static troupe_status tell_far(
 static inline troupe_status tell_near(
     troupe_turn *turn, tp_activation *near, uint16_t method, troupe_slice payload)
 {
-    troupe_status status = send_near(turn, near, method, payload, TP_NEVER, NULL, 0);
+    troupe_status status = send_near(turn, near, method, payload, TP_NEVER, NULL, 0, false);
     if (TP_LIKELY(status == TROUPE_OK))
         tp_count(&turn->shard->counters.tells);
     return status;
@@ -526,8 +542,9 @@ static troupe_status ask_once(troupe_turn *turn, const tp_target *to, tp_callee 
     return answer->status == TROUPE_OK ? status : answer->status;
 }
 
-static troupe_status ask(troupe_turn *turn, const tp_target *to, tp_callee called,
-    troupe_slice payload, const troupe_call_options *options, troupe_answer *answer)
+__attribute__((always_inline)) static inline troupe_status ask(troupe_turn *turn,
+    const tp_target *to, tp_callee called, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *answer)
 {
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = ask_once(turn, to, called, payload, options, answer);
@@ -575,7 +592,7 @@ static troupe_status ask_near(troupe_turn *turn, const tp_target *to, tp_activat
         return fail_target(turn, to, called, status, answer);
     ask->waiter.turn = turn;
     status = send_near(
-        turn, near, called.number, payload, deadline, &turn->wait_call, tp_turn_chain(turn));
+        turn, near, called.number, payload, deadline, &turn->wait_call, tp_turn_chain(turn), true);
     if (TP_UNLIKELY(status != TROUPE_OK)) {
         tp_ask_forget(shard, turn->wait_call);
         return fail_target(turn, to, called, status, answer);
@@ -587,15 +604,33 @@ static troupe_status ask_near(troupe_turn *turn, const tp_target *to, tp_activat
     return answer->status == TROUPE_OK ? status : answer->status;
 }
 
+/* A function of its own, as the frame that lies on the stack of each of many that wait for others.
+ */
+__attribute__((noinline)) static troupe_status ask_ref(troupe_turn *turn, const troupe_ref *ref,
+    troupe_selector selector, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *answer)
+{
+    return ask(turn, &ref->to, selected(selector), payload, options, answer);
+}
+
+__attribute__((noinline)) static troupe_status ask_worker(troupe_turn *turn, const troupe_ref *ref,
+    troupe_selector selector, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *answer)
+{
+    tp_target here;
+    return ask(
+        turn, ref_target(turn->shard, ref, &here), selected(selector), payload, options, answer);
+}
+
 troupe_status troupe_ask_ref(troupe_turn *turn, const troupe_ref *ref, troupe_selector selector,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
     tp_activation *near = options == NULL && turn->detour == 0 ? near_ref(turn->shard, ref) : NULL;
     if (TP_LIKELY(near != NULL))
         return ask_near(turn, &ref->to, near, selected(selector), payload, ret_answer);
-    tp_target here;
-    return ask(turn, ref_target(turn->shard, ref, &here), selected(selector), payload, options,
-        ret_answer);
+    if (TP_UNLIKELY(ref->to.shard == TP_SHARD_ANY))
+        return ask_worker(turn, ref, selector, payload, options, ret_answer);
+    return ask_ref(turn, ref, selector, payload, options, ret_answer);
 }
 
 troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *name,

@@ -59,7 +59,8 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
         if (!tp_turn_run(shard, actor, message, &left))
             return;
     }
-    tp_settle(shard, actor);
+    if (tp_needs_settling(actor))
+        tp_settle(shard, actor);
 }
 
 static inline bool has_yields(const tp_shard *shard)
@@ -105,7 +106,7 @@ static inline void prefetch_next(const tp_shard *shard)
 /* The turn of the first arrival, if its actor has nothing else to do and is there: it is in the
  * cache by now. Else it goes to its mailbox, and all others to theirs, since they are next in the
  * run queue. */
-static void run_arrival(tp_shard *shard)
+static void run_arrivals(tp_shard *shard)
 {
     tp_message *message;
     tp_activation *actor = tp_arrivals_take(shard, &message);
@@ -113,17 +114,18 @@ static void run_arrival(tp_shard *shard)
         tp_arrivals_flush(shard);
         return;
     }
-    uint32_t left = actor->type->is.batch - 1;
-    shard->turns_left--;
-    if (tp_turn_run(shard, actor, message, &left) &&
-        TP_UNLIKELY(
-            !tp_fifo_is_empty(&actor->mailbox) || (actor->flags & (TP_LEAVE | TP_STOPPING))))
-        tp_settle(shard, actor);
+    tp_turn_run_now(shard, actor, message);
 }
 
 void tp_loop_turns(tp_shard *shard)
 {
     for (;;) {
+        tp_activation *asked = shard->handed.actor;
+        if (asked != NULL) {
+            shard->handed.actor = NULL;
+            tp_turn_run_now(shard, asked, shard->handed.message);
+            continue;
+        }
         if (shard->turns_left <= 0)
             return;
         tp_fifo_node *node = tp_fifo_pop_front(&shard->ready);
@@ -139,7 +141,7 @@ void tp_loop_turns(tp_shard *shard)
         }
         if (tp_arrivals_wait(shard)) {
             if (tp_fifo_is_empty(&shard->run_queue)) {
-                run_arrival(shard);
+                run_arrivals(shard);
                 continue;
             }
             if (shard->arrived - shard->taken_in > TP_ARRIVALS / 8)

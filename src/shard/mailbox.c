@@ -282,23 +282,35 @@ static tp_message *take_last(tp_shard *shard)
 }
 
 /* The first of the arrivals, and its actor; NULL: that has to be looked for, or made. */
+static inline tp_message *look_at_first(tp_shard *shard, tp_activation **ret_actor)
+{
+    if (shard->looked_up - shard->taken_in <= TP_AHEAD / 2 && shard->looked_up != shard->arrived)
+        look_ahead(shard);
+    tp_message *message = shard->arrivals[shard->taken_in % TP_ARRIVALS];
+    const tp_found *found = &shard->found[shard->taken_in % TP_AHEAD];
+    /* Making room for one may have sent away another that was found. */
+    bool is_it = found->actor != NULL && shard->departures == found->departures &&
+                 is_meant(found->actor, message);
+    *ret_actor = TP_LIKELY(is_it) ? found->actor : NULL;
+    return message;
+}
+
+/* It was found, and is taken in now. */
+static inline void note_found(tp_shard *shard, tp_activation *actor, const tp_message *message)
+{
+    tp_recent *recent = &shard->recent[message->hash % TP_RECENT];
+    if (recent->actor != actor)
+        *recent = (tp_recent){.hash = message->hash, .actor = actor};
+    TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
+}
+
 static inline tp_message *take_first(tp_shard *shard, tp_activation **ret_actor)
 {
     *ret_actor = NULL;
     if (TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
         return take_last(shard);
-    if (shard->looked_up - shard->taken_in <= TP_AHEAD / 2 && shard->looked_up != shard->arrived)
-        look_ahead(shard);
-    tp_message *message = shard->arrivals[shard->taken_in % TP_ARRIVALS];
-    const tp_found *found = &shard->found[shard->taken_in++ % TP_AHEAD];
-    /* Making room for one may have sent away another that was found. */
-    if (TP_UNLIKELY(found->actor == NULL || shard->departures != found->departures ||
-                    !is_meant(found->actor, message)))
-        return message;
-    tp_recent *recent = &shard->recent[message->hash % TP_RECENT];
-    if (recent->actor != found->actor)
-        *recent = (tp_recent){.hash = message->hash, .actor = found->actor};
-    *ret_actor = found->actor;
+    tp_message *message = look_at_first(shard, ret_actor);
+    shard->taken_in++;
     return message;
 }
 
@@ -308,7 +320,7 @@ static void accept_found(tp_shard *shard, tp_activation *actor, tp_message *mess
         tp_accept(shard, message);
         return;
     }
-    TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
+    note_found(shard, actor, message);
     tp_accept_at(shard, actor, message);
 }
 
@@ -325,14 +337,16 @@ tp_activation *tp_arrivals_take(tp_shard *shard, tp_message **ret_message)
 {
     const uint16_t busy = TP_QUEUED | TP_LEAVE | TP_STOPPING | TP_TORN | TP_FULL_TOLD;
     tp_activation *actor;
-    tp_message *message = take_first(shard, &actor);
+    if (TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
+        return NULL;
+    tp_message *message = look_at_first(shard, &actor);
     if (TP_UNLIKELY(actor == NULL || actor->phase != TP_ACTIVE || actor->turns != NULL ||
                     (actor->flags & busy) || !tp_fifo_is_empty(&actor->mailbox) ||
-                    is_over(actor, message))) {
-        accept_found(shard, actor, message);
+                    !actor->type->plain || (message->flags & TP_MESSAGE_SLIP) ||
+                    message->deadline <= tp_clock(shard) || is_over(actor, message)))
         return NULL;
-    }
-    TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
+    shard->taken_in++;
+    note_found(shard, actor, message);
     actor->received++;
     tp_activation_touch(shard, actor);
     *ret_message = message;

@@ -113,8 +113,9 @@ static inline bool is_point(const troupe_turn *turn, tp_wait wait)
     return wait <= TP_WAIT_GATHER || (turn->actor->type->interleaves && wait != TP_WAIT_STORAGE);
 }
 
-/* [parked] What the turn changed so far goes to the store, what it sent to the gate. */
-static void commit(troupe_turn *turn)
+/* [parked] What the turn changed so far goes to the store, what it sent to the gate. Not inlined,
+ * so that the frames of those that park are small. */
+__attribute__((noinline)) static void commit(troupe_turn *turn)
 {
     const tp_durable *self = tp_durable_of(turn->actor);
     uint64_t begun = self != NULL ? self->begun : 0;

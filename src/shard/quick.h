@@ -120,6 +120,11 @@ static inline void tp_unpark(troupe_turn *turn, troupe_status status)
     tp_fifo_push_back(&turn->shard->ready, &turn->ready);
 }
 
+static inline bool tp_needs_settling(const tp_activation *actor)
+{
+    return !tp_fifo_is_empty(&actor->mailbox) || (actor->flags & (TP_LEAVE | TP_STOPPING));
+}
+
 static inline void tp_schedule(tp_shard *shard, tp_activation *actor)
 {
     if (actor->flags & TP_QUEUED)
@@ -163,13 +168,16 @@ static inline void tp_mailbox_taken(
         tp_mailbox_clear(shard, actor);
 }
 
-/* The first message, which there is. The next is on its way to the cache meanwhile. */
+/* The first message, which there is. The next is on its way to the cache meanwhile: if there is
+ * one, as a prefetch of nowhere walks the page tables each time. */
 static inline tp_message *tp_mailbox_take(tp_shard *shard, tp_activation *actor)
 {
     tp_fifo_node *node = actor->mailbox.head;
     tp_message *message = tp_message_of(node);
-    __builtin_prefetch(node->next);
-    __builtin_prefetch((const char *)node->next + 64);
+    if (node->next != NULL) {
+        __builtin_prefetch(node->next);
+        __builtin_prefetch((const char *)node->next + TP_CACHE_LINE);
+    }
     actor->mailbox.head = node->next;
     tp_mailbox_taken(shard, actor, message);
     return message;
@@ -190,6 +198,102 @@ static inline tp_ask *tp_ask_find(const tp_shard *shard, tp_call call)
         return NULL;
     return ask->generation == call.generation || TP_MUTANT(shard, TP_MUTANT_STALE_SLOT) ? ask
                                                                                         : NULL;
+}
+
+/* In the line if nobody in it is due later, and nobody who comes after may be due before. */
+static inline void tp_ask_set_deadline(tp_shard *shard, tp_ask *ask, uint64_t deadline)
+{
+    const tp_link *last = shard->ask_line.head.previous;
+    bool is_empty = last == &shard->ask_line.head;
+    if (TP_UNLIKELY(
+            deadline - shard->now > shard->ask_timeout ||
+            (!is_empty &&
+                TP_CONTAINER(last, const tp_ask, alarm.timer.link)->alarm.timer.due > deadline))) {
+        if (deadline != TP_NEVER)
+            tp_ask_set_alarm(shard, ask, deadline);
+        return;
+    }
+    ask->in_line = true;
+    ask->alarm.timer.due = deadline;
+    tp_list_push_back(&shard->ask_line, &ask->alarm.timer.link);
+    if (is_empty && TP_UNLIKELY(!tp_timer_is_set(&shard->ask_next.timer) ||
+                                shard->ask_next.timer.due > deadline))
+        tp_ask_set_line(shard, deadline);
+}
+
+/* The slot's waiter is to be set by who calls. */
+TROUPE_CHECK static inline troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind,
+    uint64_t deadline, const tp_type *type, uint64_t hash, tp_call *ret_call, tp_ask **ret_ask)
+{
+    if (TP_UNLIKELY(
+            shard->ask_free == UINT32_MAX || shard->pending >= shard->shared->options.max_asks))
+        TROUPE_TRY(tp_ask_more(shard));
+    uint32_t slot = shard->ask_free;
+    tp_ask *ask = tp_ask_at(shard, slot);
+    shard->ask_free = ask->next_free;
+    ask->next_free = slot;
+    ask->kind = (uint8_t)kind;
+    ask->type = type;
+    ask->hash = hash;
+    ask->asked = shard->now;
+    ask->sampled = ++shard->sample % TP_SAMPLE == 0;
+    if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
+        ask->asked = tp_clock_read(shard);
+    ask->cancel = NULL;
+    tp_ask_set_deadline(shard, ask, deadline);
+    shard->pending++;
+    *ret_ask = ask;
+    *ret_call = (tp_call){slot, ask->generation};
+    tp_count(&shard->counters.asks);
+    return TROUPE_OK;
+}
+
+static inline void tp_ask_free(tp_shard *shard, uint32_t slot, tp_ask *ask)
+{
+    if (TP_LIKELY(ask->in_line)) {
+        ask->in_line = false;
+        tp_list_remove(&ask->alarm.timer.link);
+    } else {
+        tp_alarm_cancel(shard, &ask->alarm);
+    }
+    ask->kind = TP_ASK_FREE;
+    ask->generation++;
+    ask->next_free = shard->ask_free;
+    shard->ask_free = slot;
+    shard->pending--;
+}
+
+static inline void tp_answer_fill(tp_shard *shard, troupe_answer *answer, tp_message *reply)
+{
+    const troupe_slice none = {NULL, 0};
+    bool is_good = TP_LIKELY(reply->status == TROUPE_OK);
+    answer->status = reply->status;
+    answer->outcome = (troupe_outcome)reply->outcome;
+    answer->payload = is_good ? tp_message_payload(reply) : none;
+    answer->content_type = is_good ? tp_message_content_type(reply) : none;
+    answer->message = is_good ? none : tp_message_payload(reply);
+    answer->owner = reply;
+    answer->home = shard;
+}
+
+static inline void tp_ask_end_turn(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *reply)
+{
+    troupe_turn *turn = ask->waiter.turn;
+    tp_ask_free(shard, slot, ask);
+    tp_answer_fill(shard, turn->wait_answer, reply);
+    tp_unpark(turn, reply->status);
+}
+
+/* A reply comes home: takes it. */
+static inline void tp_ask_reply(tp_shard *shard, tp_message *reply)
+{
+    tp_ask *ask = tp_ask_find(shard, reply->from);
+    if (TP_LIKELY(
+            ask != NULL && ask->kind == TP_ASK_TURN && !ask->sampled && ask->cancel == NULL)) {
+        tp_ask_end_turn(shard, reply->from.slot, ask, reply);
+    } else {
+        tp_ask_reply_slowly(shard, reply);
+    }
 }
 
 /* To a turn's asker: on this shard it needs no way. */

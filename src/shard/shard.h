@@ -492,6 +492,10 @@ struct tp_shard {
     tp_mpsc_node *answers, **answers_last; /* of a store that answers at once */
     tp_prune *prune;                       /* of the first shard, if any type keeps snapshots */
     tp_fifo acks;       /* acknowledgements of outbox messages to actors of this shard */
+    struct { /* an ask of an actor that does nothing else, while its asker parks */
+        tp_activation *actor; /* NULL: none */
+        tp_message *message;
+    } handed;
     troupe_turn *gated; /* the turn whose answer is being made, if it goes through a gate */
     tp_fifo probes;     /* messages to oneself: one after the other, not one in the other */
 
@@ -596,8 +600,8 @@ void tp_accept(
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);
 /* All arrivals go to their mailboxes. */
 void tp_arrivals_flush(tp_shard *shard);
-/* Takes in the first, which there is. Not NULL: its actor does nothing else, and is to run
- * `ret_message` now; it is in no queue. */
+/* Takes in the first, which there is, if its actor does nothing else: that is to run `ret_message`
+ * now, which is in no queue. NULL: it is not taken in. */
 tp_activation *tp_arrivals_take(tp_shard *shard, tp_message **ret_message);
 tp_message *tp_mailbox_next(
     tp_shard *shard, tp_activation *actor); /* the next that may run now, taken out; NULL */
@@ -640,10 +644,14 @@ static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
  * which it counts down. False: one parked in between, so that the caller's frame is old news: the
  * actor may be gone. */
 bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uint32_t *left);
+/* Runs a message that is in no queue, as tp_arrivals_take gave it, and the arrivals behind it as
+ * long as the turns are plain and nobody else has anything to do, at most a batch. */
+void tp_turn_run_now(tp_shard *shard, tp_activation *actor, tp_message *message);
 void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_message *message,
     tp_turn_kind kind);
 void tp_turn_body(troupe_turn *turn); /* runs and ends it */
-void tp_turn_end(troupe_turn *turn, troupe_status status);
+/* Not inlined, so that a turn that parks lies on a small frame. */
+__attribute__((noinline)) void tp_turn_end(troupe_turn *turn, troupe_status status);
 troupe_outcome tp_turn_outcome(const troupe_turn *turn); /* of its failure */
 /* Copies the state's bytes, if a failure is to bring them back. False: no memory. */
 bool tp_turn_keep(troupe_turn *turn);
@@ -696,12 +704,13 @@ bool tp_links_wait(const tp_shard *shard); /* something could not leave yet */
 void tp_dispatch(tp_shard *shard, tp_message *message);
 
 /* ask.c */
-/* The slot's waiter is to be set by who calls. */
-TROUPE_CHECK troupe_status tp_ask_open(tp_shard *shard, tp_ask_kind kind, uint64_t deadline,
-    const tp_type *type, uint64_t hash, tp_call *ret_call, tp_ask **ret_ask);
+/* tp_ask_open and tp_ask_reply are in quick.h; these are the parts of them that few asks need. */
+TROUPE_CHECK troupe_status tp_ask_more(tp_shard *shard); /* slots */
+void tp_ask_set_alarm(tp_shard *shard, tp_ask *ask, uint64_t deadline);
+void tp_ask_set_line(tp_shard *shard, uint64_t deadline); /* the alarm of its first */
+void tp_ask_reply_slowly(tp_shard *shard, tp_message *reply);
 void tp_asks_rest(tp_shard *shard); /* before a sleep: no alarm but what is needed */
 #define TP_ASK_CHUNK 1024
-void tp_ask_reply(tp_shard *shard, tp_message *reply); /* takes */
 void tp_ask_end(
     tp_shard *shard, tp_call call, troupe_status status, troupe_outcome outcome, troupe_slice text);
 void tp_ask_withdraw(tp_shard *shard, tp_call call, const char *words); /* CANCELLED, both sides */

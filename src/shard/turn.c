@@ -129,7 +129,8 @@ static troupe_status call_back(troupe_turn *turn)
 
 /* ---- the end ------------------------------------------------------------------------------- */
 
-static void log_long(troupe_turn *turn, uint64_t milliseconds)
+/* Not inlined: its words would lie in the frame below each parked turn. */
+__attribute__((noinline, cold)) static void log_long(troupe_turn *turn, uint64_t milliseconds)
 {
     tp_shard *shard = turn->shard;
     tp_count(&shard->counters.long_turns);
@@ -328,7 +329,8 @@ static troupe_status go_without(troupe_turn *turn)
     return TROUPE_NO_MEMORY;
 }
 
-static troupe_status run_otherwise(troupe_turn *turn)
+/* Seldom, and not inlined: what it needs would lie in the frame below each parked turn. */
+__attribute__((noinline)) static troupe_status run_otherwise(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
     const tp_slip *slip = tp_message_slip(turn->message);
@@ -448,7 +450,7 @@ static inline tp_message *next_plain(const troupe_turn *turn, tp_shard *shard, t
     return tp_mailbox_take(shard, actor);
 }
 
-/* The turn is as a new one, linked to the same actor: what is here is all that a plain turn has
+/* The turn is as a new one, linked to its actor: what is here is all that a plain turn has
  * touched. */
 static inline void begin_next(troupe_turn *turn, tp_shard *shard, tp_message *message)
 {
@@ -461,10 +463,32 @@ static inline void begin_next(troupe_turn *turn, tp_shard *shard, tp_message *me
     tp_step_next(shard, message);
 }
 
-static inline bool run_on(troupe_turn *turn, tp_shard *shard, tp_activation *actor, uint32_t *left)
+/* The first arrival, if nobody but its actor has anything to do. The turn goes over to that. */
+static inline tp_message *next_arrival(troupe_turn *turn, tp_shard *shard)
+{
+    const tp_activation *last = turn->actor;
+    if (!tp_arrivals_wait(shard) || shard->turns_left <= 0 ||
+        !tp_fifo_is_empty(&shard->run_queue) || !tp_fifo_is_empty(&shard->ready) ||
+        TP_UNLIKELY(turn->next != NULL) || tp_needs_settling(last))
+        return NULL;
+    tp_message *message;
+    tp_activation *actor = tp_arrivals_take(shard, &message);
+    if (actor == NULL)
+        return NULL;
+    unlink_turn(turn);
+    turn->actor = actor;
+    actor->turns = turn;
+    actor->turn_count++;
+    atomic_store_explicit(&shard->watched, actor, memory_order_release);
+    return message;
+}
+
+__attribute__((always_inline)) static inline bool run_on(
+    troupe_turn *turn, tp_shard *shard, uint32_t *left, bool arrives)
 {
     link_turn(turn);
     for (;;) {
+        tp_activation *actor = turn->actor;
         troupe_status status = run_message(turn, shard, actor);
         bool is_plain = status == TROUPE_OK && turn->special == 0;
         if (is_plain && turn->message->kind == TP_ASK && turn->reply != NULL &&
@@ -481,7 +505,11 @@ static inline bool run_on(troupe_turn *turn, tp_shard *shard, tp_activation *act
         /* Nothing is left of a tell; the turn stays linked, for the next message. */
         count_plain(turn, shard, actor);
         tp_pool_give(&shard->pool, turn->message);
-        tp_message *message = *left != 0 ? next_plain(turn, shard, actor) : NULL;
+        if (*left == 0)
+            break;
+        tp_message *message = next_plain(turn, shard, actor);
+        if (message == NULL && arrives)
+            message = next_arrival(turn, shard);
         if (message == NULL)
             break;
         --*left;
@@ -512,7 +540,18 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uin
         turn.holds = true; /* its end is not a plain one */
         tp_context_come(&turn, tp_message_slip(message)->baggage);
     }
-    return run_on(&turn, shard, actor, left);
+    return run_on(&turn, shard, left, false);
+}
+
+void tp_turn_run_now(tp_shard *shard, tp_activation *actor, tp_message *message)
+{
+    uint32_t left = actor->type->is.batch - 1;
+    shard->turns_left--;
+    note_queue_time(shard, message);
+    troupe_turn turn;
+    tp_turn_init(&turn, shard, actor, message, TP_TURN_METHOD);
+    if (run_on(&turn, shard, &left, true) && TP_UNLIKELY(tp_needs_settling(turn.actor)))
+        tp_settle(shard, turn.actor);
 }
 
 /* ---- failing what never ran ---------------------------------------------------------------- */

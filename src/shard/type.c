@@ -161,6 +161,7 @@ static troupe_status resolve(
                         given->schema == NULL && given->persist != TROUPE_PERSIST_NONE;
     type->gated = given->persist == TROUPE_PERSIST_EVERY_TURN;
     type->commits = type->gated || given->persist == TROUPE_PERSIST_EVERY_N;
+    type->plain = !type->commits && given->stack_size == 0;
     type->keeps = given->retention.max_snapshots != 0 || given->retention.max_age != 0;
     type->ends_alone =
         given->on_deactivate == NULL && (given->persist == TROUPE_PERSIST_NONE || type->gated);

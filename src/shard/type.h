@@ -40,6 +40,7 @@ typedef struct tp_type {
     bool commits;               /* while it lives: every turn, or every so many */
     bool gated;                 /* what a turn sends waits for its commit (P5) */
     bool keeps;                 /* snapshots */
+    bool plain;                 /* its turns need no stack of their own, and no commit */
     bool activates_alone;       /* nothing to run or load at activation */
     bool loads_alone;           /* something to load, but nothing to run */
     bool ends_alone;            /* nothing to run or save at deactivation */
