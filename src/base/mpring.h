@@ -29,8 +29,9 @@ typedef struct tp_mpring {
     uint32_t mask;
     uint32_t limit;
     _Alignas(TP_CACHE_LINE) _Atomic uint32_t entered; /* claimed, ever */
-    _Alignas(TP_CACHE_LINE) _Atomic uint32_t left;    /* publishes that the slots are free again */
-    uint32_t next;                                    /* the consumer's: taken, ever */
+    _Atomic uint32_t left_seen; /* what a producer read of `left`: saves reading its line */
+    _Alignas(TP_CACHE_LINE) _Atomic uint32_t left; /* publishes that the slots are free again */
+    uint32_t next;                                 /* the consumer's: taken, ever */
     char apart[TP_CACHE_LINE];
 } tp_mpring;
 
@@ -54,12 +55,23 @@ static inline void tp_mpring_deinit(tp_mpring *ring, const troupe_allocator *all
         tp_release(allocator, (void *)ring->slots, (ring->mask + 1) * sizeof *ring->slots);
 }
 
-/* [any thread] About. */
-static inline uint32_t tp_mpring_length(const tp_mpring *ring)
+/* [any thread] May a producer that found so many entered have the next place? Acquires what the
+ * consumer did with it before. */
+static inline bool tp_mpring_has_place(tp_mpring *ring, uint32_t place)
 {
-    uint32_t left = atomic_load_explicit(&ring->left, memory_order_relaxed);
-    uint32_t length = atomic_load_explicit(&ring->entered, memory_order_relaxed) - left;
-    return (int32_t)length < 0 ? 0 : length;
+    /* Less than nothing: `place` is old news, and will not be had. */
+    uint32_t left = atomic_load_explicit(&ring->left_seen, memory_order_acquire);
+    if (TP_LIKELY((int32_t)(place - left) < (int32_t)ring->limit))
+        return true;
+    left = atomic_load_explicit(&ring->left, memory_order_acquire);
+    atomic_store_explicit(&ring->left_seen, left, memory_order_release);
+    return (int32_t)(place - left) < (int32_t)ring->limit;
+}
+
+/* [any thread] About. */
+static inline bool tp_mpring_is_full(tp_mpring *ring)
+{
+    return !tp_mpring_has_place(ring, atomic_load_explicit(&ring->entered, memory_order_relaxed));
 }
 
 /* [any thread] False: full. */
@@ -67,9 +79,7 @@ static inline bool tp_mpring_put(tp_mpring *ring, void *item)
 {
     uint32_t place = atomic_load_explicit(&ring->entered, memory_order_relaxed);
     do {
-        uint32_t left = atomic_load_explicit(&ring->left, memory_order_acquire);
-        /* Less than nothing: `place` is old news, and will not be had. */
-        if ((int32_t)(place - left) >= (int32_t)ring->limit)
+        if (!tp_mpring_has_place(ring, place))
             return false;
     } while (!atomic_compare_exchange_weak_explicit(
         &ring->entered, &place, place + 1, memory_order_relaxed, memory_order_relaxed));

@@ -85,7 +85,7 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
         atomic_fetch_add_explicit(&node->outside_crowded, 1, memory_order_relaxed);
         return TROUPE_BUSY;
     }
-    if (tp_mpring_length(&shard->calls) >= shared->options.inbox_limit ||
+    if (tp_mpring_is_full(&shard->calls) ||
         atomic_load_explicit(&shard->full_hints[hash % TP_FULL_HINTS], memory_order_relaxed) ==
             hash) {
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
@@ -198,6 +198,7 @@ static troupe_status wait_for(troupe_node *node, tp_outside *outside, troupe_id 
         if (!left)
             env->wait(env, &waiter, TP_NEVER); /* its signal is on the way */
     }
+    __builtin_prefetch(outside->tail); /* while what leads there is on its way, too */
     env->wait_end(env, &waiter);
     if (left)
         return fail(node, id, method, ret_answer, TROUPE_TIMEOUT);

@@ -165,7 +165,7 @@ static bool has_turns(const tp_shard *shard)
 static bool has_arrivals(tp_runner *runner)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
-    if (!tp_inbox_is_empty(shard))
+    if (tp_inbox_look(shard))
         return true;
     if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_ENDED)
         return true;

@@ -46,6 +46,15 @@ static void prefetch(const tp_outside *outside)
         __builtin_prefetch(at + TP_CACHE_LINE * line, 1); /* it is written to before long */
 }
 
+/* What has just come is fetched while the pass begins. */
+bool tp_inbox_look(const tp_shard *shard)
+{
+    if (tp_inbox_is_empty(shard))
+        return false;
+    prefetch(tp_mpring_peek(&shard->calls, 0));
+    return true;
+}
+
 static uint32_t take_calls(tp_shard *shard)
 {
     tp_mpring *calls = &shard->calls;
