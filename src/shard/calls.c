@@ -347,7 +347,7 @@ static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee
 
 /* A tell to an actor of this shard that has to be looked for: nothing is marked full, and nothing
  * but the key names the target. */
-static inline troupe_status tell_arriving(
+__attribute__((always_inline)) static inline troupe_status tell_arriving(
     troupe_turn *turn, const tp_target *to, uint16_t method, troupe_slice payload)
 {
     tp_shard *shard = turn->shard;

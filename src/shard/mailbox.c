@@ -343,7 +343,8 @@ tp_activation *tp_arrivals_take(tp_shard *shard, tp_message **ret_message)
     if (TP_UNLIKELY(actor == NULL || actor->phase != TP_ACTIVE || actor->turns != NULL ||
                     (actor->flags & busy) || !tp_fifo_is_empty(&actor->mailbox) ||
                     !actor->type->plain || (message->flags & TP_MESSAGE_SLIP) ||
-                    message->deadline <= tp_clock(shard) || is_over(actor, message)))
+                    message->deadline <= tp_clock(shard) ||
+                    (message->kind == TP_ASK && is_over(actor, message))))
         return NULL;
     shard->taken_in++;
     note_found(shard, actor, message);

@@ -129,12 +129,12 @@ struct tp_activation {
     tp_link recency;
     uint64_t activated_at;
     tp_alarm idle;
-    /* touched by each message */
     uint64_t hash;
+    tp_fifo_node run_node;
+    /* touched by each message */
     const tp_type *type;
     tp_fifo mailbox;
     troupe_turn *turns; /* running or parked, latest first */
-    tp_fifo_node run_node;
     uint32_t queued;
     uint32_t queued_bytes;
     uint8_t phase;
@@ -155,10 +155,9 @@ struct tp_activation {
 /* Begins to fetch what a message will touch. */
 static inline void tp_activation_prefetch(const tp_activation *actor)
 {
-    const char *hot = (const char *)&actor->hash;
+    const char *hot = (const char *)&actor->type;
     __builtin_prefetch(hot, 1);
-    __builtin_prefetch(hot + 64, 1);
-    __builtin_prefetch(hot + 128, 1);
+    __builtin_prefetch(hot + TP_CACHE_LINE, 1);
     __builtin_prefetch((const char *)(actor + 1) + 47, 1); /* with a short key, a small state */
 }
 
