@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The parts of an ask that other waiting forms than troupe_ask use: to begin one, and to refuse one
- * with words. In calls.c.
+ * with words. In calls.c. And what a ref is (ref.c).
  *
  * Threads: the shard's own.
  */
@@ -18,5 +18,13 @@ TROUPE_CHECK troupe_status tp_call_begin(troupe_turn *turn, troupe_id id, const 
 /* Fills an answer that is NOT_DONE. Returns `status`. */
 troupe_status tp_call_refuse(troupe_turn *turn, troupe_id id, const char *method,
     troupe_status status, troupe_answer *ret_answer);
+
+/* Of any thread. */
+struct troupe_ref {
+    _Atomic uint32_t holders;
+    uint64_t number;                   /* of the node's refs; from 1 */
+    const troupe_allocator *allocator; /* outlives the node, so that a ref may */
+    tp_target to;                      /* its strings follow the struct */
+};
 
 #endif

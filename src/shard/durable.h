@@ -262,7 +262,8 @@ TROUPE_CHECK troupe_status tp_errand_ends(troupe_turn *turn, const tp_slip *slip
 void tp_errand_over(troupe_turn *turn, const tp_slip *slip);
 
 /* delivery.c: the same for any message with a slip */
-__attribute__((noinline)) bool tp_delivery_begins(tp_shard *shard, tp_activation *actor, tp_message *message);
+__attribute__((noinline)) bool tp_delivery_begins(
+    tp_shard *shard, tp_activation *actor, tp_message *message);
 TROUPE_CHECK troupe_status tp_delivery_parks(troupe_turn *turn);
 /* The turn's end: what it did, or that it failed, and what must be known of it, is committed. */
 troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status);

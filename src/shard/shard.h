@@ -490,8 +490,8 @@ struct tp_shard {
     troupe_store_op *loads, **loads_last;  /* those that are not with the store yet */
     tp_mpsc_node *answers, **answers_last; /* of a store that answers at once */
     tp_prune *prune;                       /* of the first shard, if any type keeps snapshots */
-    tp_fifo acks;       /* acknowledgements of outbox messages to actors of this shard */
-    struct { /* an ask of an actor that does nothing else, while its asker parks */
+    tp_fifo acks;             /* acknowledgements of outbox messages to actors of this shard */
+    struct {                  /* an ask of an actor that does nothing else, while its asker parks */
         tp_activation *actor; /* NULL: none */
         tp_message *message;
     } handed;
@@ -749,7 +749,7 @@ static inline bool tp_inbox_is_empty(const tp_shard *shard)
     return shard->inbox_rest == NULL && tp_mpsc_is_empty(&shard->inbox) &&
            tp_mpring_is_empty(&shard->calls);
 }
-bool tp_inbox_look(const tp_shard *shard); /* false: it is empty */
+bool tp_inbox_look(const tp_shard *shard);                   /* false: it is empty */
 bool tp_outside_enter(tp_shard *shard, tp_outside *outside); /* [any thread] false: no room */
 void tp_outside_complete(
     tp_shard *shard, tp_outside *outside, const troupe_answer *answer); /* [shard] */
