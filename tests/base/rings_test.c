@@ -191,7 +191,8 @@ static void shared_ring_takes_its_limit_and_no_more(void **state)
         failing_init(&memory);
         tp_mpring ring = {0};
         assert_int_equal(tp_mpring_init(&ring, &memory.allocator, limit), TROUPE_OK);
-        ring.entered = ring.left = ring.left_seen = ring.next = UINT32_MAX - 9; /* the counts wrap */
+        ring.entered = ring.left = ring.left_seen = ring.next =
+            UINT32_MAX - 9; /* the counts wrap */
         for (int round = 0; round < 5; round++) {
             assert_true(tp_mpring_is_empty(&ring));
             assert_null(tp_mpring_take(&ring));
