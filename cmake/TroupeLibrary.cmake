@@ -7,7 +7,9 @@
 # simulator drives its inside: a program links libtroupe.so or libtroupe_testkit.so, never both.
 
 file(GLOB troupe_sources CONFIGURE_DEPENDS
-    "${CMAKE_SOURCE_DIR}/src/*/*.c" "${CMAKE_SOURCE_DIR}/src/*/*.S")
+    "${CMAKE_SOURCE_DIR}/src/*/*.c" "${CMAKE_SOURCE_DIR}/src/*/*.S"
+    # A provider in a folder of its own is a module, but this one, which needs no client library.
+    "${CMAKE_SOURCE_DIR}/src/providers/file/*.c")
 file(GLOB testkit_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/testkit/*.c")
 
 add_library(troupe_deps INTERFACE)

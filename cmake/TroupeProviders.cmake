@@ -39,6 +39,7 @@ foreach(file IN LISTS provider_sources)
     list(APPEND provider_names ${name})
 endforeach()
 list(REMOVE_DUPLICATES provider_names)
+list(REMOVE_ITEM provider_names file) # in the library itself
 set(provider_modules "")
 foreach(name IN LISTS provider_names)
     if(NOT DEFINED client_of_${name})

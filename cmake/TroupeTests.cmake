@@ -4,7 +4,8 @@
 #
 # tests/store/<provider>[_…]_test.c and tests/crash/<provider>[_…]_test.c link src/providers/<provider>,
 # and are left out, with a line at each configure, where the provider's client library is not installed.
-# tests/crash also uses what the tests of tests/store share.
+# tests/crash and tests/member also use what the tests of tests/store share; tests/member links the
+# providers of membership likewise.
 #
 # A folder of tests that cannot run under a sanitizer says so in tests/<area>/NO_TSAN or NO_ASAN, a
 # file with the reason in it; the reason is printed at each configure and by tools/test.
@@ -77,7 +78,7 @@ foreach(file IN LISTS test_sources test_scripts)
         troupe_register(${area}/${name} ${area})
     elseif(TARGET troupe_static)
         string(REGEX REPLACE "_.*" "" provider "${name}")
-        if(NOT (area MATCHES "^(store|crash)$" AND provider IN_LIST provider_names))
+        if(NOT (area MATCHES "^(store|crash|member)$" AND provider IN_LIST provider_names))
             set(provider "")
         elseif(NOT TARGET provider_${provider})
             message(STATUS "${area}/${name} is NOT built: provider ${provider} is not")
@@ -96,7 +97,7 @@ foreach(file IN LISTS test_sources test_scripts)
         if(shared_sources)
             target_link_libraries(${target} PRIVATE shared_${area})
         endif()
-        if(area STREQUAL "crash")
+        if(area MATCHES "^(crash|member)$")
             target_link_libraries(${target} PRIVATE shared_store)
         endif()
         # assert() in a test must stay a check in every build.

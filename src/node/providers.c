@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the scheme of a URL to the provider: those in the library, or a module libtroupe_SCHEME.so,
+ * From the scheme of a URL to the provider, of storage (node/storage.h) or of membership
+ * (node/membership.h): those in the library, or a module libtroupe_SCHEME.so,
  * looked for in the folders of $TROUPE_PROVIDER_PATH, beside the library (or the program that it is
  * linked into), in the folder `troupe` beside it, and where the system looks.
  *
  * Threads: the opening thread.
  */
+#include "node/membership.h"
 #include "node/storage.h"
+#include "providers/file/file.h"
 #include "providers/table.h"
 
 #include <dlfcn.h>
@@ -24,6 +27,8 @@ static const struct {
 } aliases[] = {{"postgresql", "postgres"}, {"rediss", "redis"}};
 
 typedef struct search {
+    const char *what;  /* is looked for: "storage" */
+    const char *known; /* schemes in the library */
     char scheme[SCHEME_MAX];
     void *module;
     char last[512]; /* what the loader said of a file that is there */
@@ -88,58 +93,95 @@ static bool load_beside(search *self)
 
 static troupe_status refuse(const search *self, const char *url, char *error, size_t error_size)
 {
-    char known[128] = "";
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof built_in / sizeof built_in[0] && at < sizeof known; i++)
-        at += (size_t)snprintf(
-            known + at, sizeof known - at, "%s%s:", i != 0 ? ", " : "", built_in[i]->scheme);
     if (self->scheme[0] == 0)
         snprintf(error, error_size,
-            "storage '%s' is no URL: it begins with a scheme and a colon; this build has %s", url,
-            known);
+            "%s '%s' is no URL: it begins with a scheme and a colon; this build has %s", self->what,
+            url, self->known);
     else
         snprintf(error, error_size,
-            "storage '%s' is not known: this build has %s, and there is no provider "
+            "%s '%s' is not known: this build has %s, and there is no provider "
             "libtroupe_%s.so in $TROUPE_PROVIDER_PATH, beside the library or program, in its "
             "folder "
             "troupe, or where the system looks for libraries%s",
-            url, known, self->scheme, self->last);
+            self->what, url, self->known, self->scheme, self->last);
     return TROUPE_USAGE;
 }
 
-static troupe_status check(
-    const search *self, const troupe_provider *found, char *error, size_t error_size)
+static troupe_status check(const search *self, bool is_there, bool is_current, const char *scheme,
+    char *error, size_t error_size)
 {
     const char *wrong = NULL;
-    if (found == NULL)
-        wrong = "has no " TROUPE_PROVIDER_SYMBOL ": it is no provider";
-    else if (found->size < sizeof *found || found->api_number != TROUPE_API_NUMBER)
+    if (!is_there)
+        wrong = "has no entry for it: it is no such provider";
+    else if (!is_current)
         wrong = "was built for another version of Troupe: build it anew";
-    else if (found->open == NULL || found->scheme == NULL ||
-             strcmp(found->scheme, self->scheme) != 0)
+    else if (scheme == NULL || strcmp(scheme, self->scheme) != 0)
         wrong = "is a provider of another scheme";
     if (wrong == NULL)
         return TROUPE_OK;
-    snprintf(error, error_size, "libtroupe_%s.so %s", self->scheme, wrong);
+    snprintf(error, error_size, "%s: libtroupe_%s.so %s", self->what, self->scheme, wrong);
     return TROUPE_USAGE;
+}
+
+/* Loads the module of the scheme; `*ret_entry` is its symbol, or NULL. */
+static troupe_status load_entry(search *self, const char *url, const char *symbol,
+    const void **ret_entry, char *error, size_t error_size)
+{
+    if (!load_from_path(self) && !load_beside(self) && !load(self, "", 0))
+        return refuse(self, url, error, error_size);
+    *ret_entry = dlsym(self->module, symbol);
+    return TROUPE_OK;
 }
 
 troupe_status tp_provider_find(const char *url, const troupe_provider **ret_provider,
     void **ret_module, char *error, size_t error_size)
 {
-    search self = {0};
-    if (!read_scheme(url, self.scheme))
-        return refuse(&(search){0}, url, error, error_size);
+    search self = {.what = "storage", .known = "memory:, sqlite:"};
+    const void *entry = NULL;
+    if (!read_scheme(url, self.scheme)) {
+        self.scheme[0] = 0;
+        return refuse(&self, url, error, error_size);
+    }
     for (size_t i = 0; i < sizeof built_in / sizeof built_in[0]; i++) {
         if (strcmp(self.scheme, built_in[i]->scheme) == 0) {
             *ret_provider = built_in[i];
             return TROUPE_OK;
         }
     }
-    if (!load_from_path(&self) && !load_beside(&self) && !load(&self, "", 0))
+    TROUPE_TRY(load_entry(&self, url, TROUPE_PROVIDER_SYMBOL, &entry, error, error_size));
+    const troupe_provider *found = entry;
+    bool is_current = found != NULL && found->size >= sizeof *found &&
+                      found->api_number == TROUPE_API_NUMBER && found->open != NULL;
+    troupe_status status = check(
+        &self, found != NULL, is_current, found != NULL ? found->scheme : NULL, error, error_size);
+    if (status != TROUPE_OK) {
+        tp_provider_release(self.module);
+        return status;
+    }
+    *ret_provider = found;
+    *ret_module = self.module;
+    return TROUPE_OK;
+}
+
+troupe_status tp_membership_find(const char *url, const troupe_membership_provider **ret_provider,
+    void **ret_module, char *error, size_t error_size)
+{
+    search self = {.what = "membership", .known = "file:"};
+    const void *entry = NULL;
+    if (!read_scheme(url, self.scheme)) {
+        self.scheme[0] = 0;
         return refuse(&self, url, error, error_size);
-    const troupe_provider *found = dlsym(self.module, TROUPE_PROVIDER_SYMBOL);
-    troupe_status status = check(&self, found, error, error_size);
+    }
+    if (strcmp(self.scheme, tp_member_file_provider.scheme) == 0) {
+        *ret_provider = &tp_member_file_provider;
+        return TROUPE_OK;
+    }
+    TROUPE_TRY(load_entry(&self, url, TROUPE_MEMBERSHIP_SYMBOL, &entry, error, error_size));
+    const troupe_membership_provider *found = entry;
+    bool is_current = found != NULL && found->size >= sizeof *found &&
+                      found->api_number == TROUPE_API_NUMBER && found->open != NULL;
+    troupe_status status = check(
+        &self, found != NULL, is_current, found != NULL ? found->scheme : NULL, error, error_size);
     if (status != TROUPE_OK) {
         tp_provider_release(self.module);
         return status;
