@@ -7,6 +7,8 @@
  */
 #include "testkit/vault.h"
 
+#include "shard/durable.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +134,9 @@ static troupe_status act(troupe_turn *turn, tp_vault_state *state, tp_vault_deed
             order_of(deed->child, 0, &order), NULL);
     case TP_VAULT_MID:
         (void)ask_child(turn, deed); /* whatever came of it */
+        if (tp_durable_of(turn->actor) != NULL && tp_durable_of(turn->actor)->unknown)
+            tp_vault_violate(deed->vault, "P5 unknown",
+                "#%u goes on, and nobody knows what became of its actor's commit", deed->number);
         mark(state, deed, TP_MARK_SECOND);
         return TROUPE_OK;
     case TP_VAULT_REMIND:

@@ -52,6 +52,7 @@ tp_durable *tp_durable_get(tp_shard *shard, tp_activation *actor)
     *self = (tp_durable){.actor = actor, .seed = tp_record_seed(tp_activation_id(actor))};
     tp_fifo_init(&self->gate);
     tp_fifo_init(&self->later);
+    tp_fifo_init(&self->resting);
     extras->durable = self;
     return self;
 }
@@ -651,6 +652,7 @@ static void answered(tp_shard *shard, tp_inbound *inbound)
     bool was_unknown = self->unknown;
     self->under_way = NULL;
     self->unknown = false;
+    tp_durable_rested(shard, self);
     if (status == TROUPE_OK)
         succeeded(shard, self, commit);
     else
@@ -672,6 +674,25 @@ void tp_durable_break(tp_shard *shard, tp_activation *actor, troupe_status statu
     /* What rests on the commit under way still may be durable. */
     self->begun = self->sent = self->under_way != NULL ? self->under_way->number : self->durable;
     tp_gate_fail(shard, self, self->begun, status, outcome, words);
+}
+
+bool tp_durable_rests(tp_shard *shard, troupe_turn *turn)
+{
+    tp_durable *self = tp_durable_of(turn->actor);
+    uint32_t closing = atomic_load_explicit(&shard->shared->closing, memory_order_relaxed);
+    if (self == NULL || !self->unknown || closing >= TP_HURRYING ||
+        TP_MUTANT(shard, TP_MUTANT_RUN_UNKNOWN))
+        return false;
+    TP_MARK(shard, "a turn waits for an unknown commit");
+    tp_fifo_push_back(&self->resting, &turn->ready);
+    return true;
+}
+
+void tp_durable_rested(tp_shard *shard, tp_durable *self)
+{
+    tp_fifo_node *node;
+    while ((node = tp_fifo_pop_front(&self->resting)) != NULL)
+        tp_fifo_push_back(&shard->ready, node);
 }
 
 static bool halts(const tp_durable *self)

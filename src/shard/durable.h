@@ -68,6 +68,7 @@ struct tp_durable {
     tp_alarm again; /* sends again what is not acknowledged */
     uint64_t again_wait;
     bool buries;              /* a row became a dead letter, which may not be durable yet */
+    tp_fifo resting;          /* turns whose park is over, and that may not run yet */
     tp_moment remind;         /* the next reminder that has not fired */
     bool has_rows;            /* rows and lists are there */
     tp_row_number again_last; /* where sending again stopped */
@@ -139,6 +140,10 @@ bool tp_commits_are_over(tp_shard *shard, tp_activation *actor);
 uint64_t tp_wake_of(const tp_durable *self, uint64_t wall);
 /* Soon what waits in `later` goes to the store. */
 void tp_commit_later(tp_shard *shard, tp_durable *self);
+/* A parked turn is about to go on. True: not before it is known what became of the commit that is
+ * under way; it is made ready again then. */
+bool tp_durable_rests(tp_shard *shard, troupe_turn *turn);
+void tp_durable_rested(tp_shard *shard, tp_durable *self); /* those that rest are made ready */
 /* Halts the actor, lets it go on, or makes it anew, as is due. */
 void tp_durable_check(tp_shard *shard, tp_activation *actor);
 

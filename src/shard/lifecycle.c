@@ -591,6 +591,8 @@ void tp_leave_all(tp_shard *shard)
             turn->wait == TP_WAIT_STORAGE)
             continue;
         turn->interrupted = true;
+        if (tp_durable_of(turn->actor) != NULL)
+            tp_durable_rested(shard, tp_durable_of(turn->actor));
         TP_MARK(shard, "interrupted by closing");
         if (turn->wait == TP_WAIT_ASK) {
             interrupt_ask(shard, turn->wait_call);

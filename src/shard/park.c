@@ -240,6 +240,8 @@ bool tp_fibers_rest(tp_shard *shard)
 
 void tp_resume(tp_shard *shard, troupe_turn *turn)
 {
+    if (TP_UNLIKELY(turn->actor->phase == TP_HALTED) && tp_durable_rests(shard, turn))
+        return;
     TP_TRACE(shard, TP_TRACE_RESUME, turn->actor->hash);
     tp_list_remove(&turn->parked);
     shard->parked_count--;

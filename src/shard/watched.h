@@ -65,6 +65,7 @@ enum tp_mutant {
     TP_MUTANT_RING_EACH,      /* due times that were missed are not counted as one firing */
     TP_MUTANT_NO_RELOAD,      /* an actor goes on with the state that was deleted or replaced */
     TP_MUTANT_NO_PRUNE,       /* old snapshots stay */
+    TP_MUTANT_RUN_UNKNOWN,    /* parked turns go on while it is unknown what became of a commit */
     TP_MUTANT_COUNT
 };
 
