@@ -128,6 +128,7 @@ static const struct {
     {"after", ADMIN_HAS_AFTER},
     {"number", ADMIN_HAS_NUMBER},
     {"check", ADMIN_HAS_CHECK},
+    {"name", ADMIN_HAS_NAME},
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 
@@ -383,6 +384,10 @@ static troupe_status read_stored(admin_request *request, unsigned takes)
     TROUPE_TRY(read_word(request, "number", ADMIN_NUMBER_MAX, &request->number));
     if ((takes & ADMIN_HAS_NUMBER) != 0 && request->number == NULL) {
         return refuse(request, "\"number\" is missing: that of a dead letter, as \"12.0\"");
+    }
+    TROUPE_TRY(read_word(request, "name", ADMIN_REMINDER_MAX, &request->name));
+    if ((takes & ADMIN_HAS_NAME) != 0 && request->name == NULL) {
+        return refuse(request, "\"name\" is missing: that of a reminder");
     }
     return TROUPE_OK;
 }

@@ -26,6 +26,7 @@
 #define ADMIN_CONTENT_TYPE_MAX 128
 #define ADMIN_ONCE_MAX 64
 #define ADMIN_NUMBER_MAX 39 /* of a dead letter */
+#define ADMIN_REMINDER_MAX 128
 #define ADMIN_LIST_LIMIT 100 /* default of "limit" */
 #define ADMIN_LIST_LIMIT_MAX 10000
 #define ADMIN_TIMEOUT_MS_MAX (INT64_C(1000) * 3600 * 24)
@@ -78,6 +79,7 @@ enum {
     ADMIN_HAS_AFTER = 1 << 14,
     ADMIN_HAS_NUMBER = 1 << 15,
     ADMIN_HAS_CHECK = 1 << 16,
+    ADMIN_HAS_NAME = 1 << 17,
 };
 #define ADMIN_TAKES_ACTOR (ADMIN_HAS_ACTOR | ADMIN_HAS_ACTOR_BASE64)
 #define ADMIN_TAKES_CALL                                                                           \
@@ -104,6 +106,8 @@ enum {
     X(DEAD, "dead", ADMIN_TAKES_ACTOR, true)                                                       \
     X(REPLAY, "replay", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS, true)         \
     X(DROP, "drop", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS, true)             \
+    X(REMINDERS, "reminders", ADMIN_TAKES_ACTOR, true)                                             \
+    X(CANCEL, "cancel", ADMIN_TAKES_ACTOR | ADMIN_HAS_NAME | ADMIN_HAS_TIMEOUT_MS, true)           \
     X(TYPES, "types", 0, false)                                                                    \
     X(CONFIG, "config", 0, false)                                                                  \
     X(PING, "ping", 0, false)                                                                      \
@@ -132,6 +136,7 @@ typedef struct admin_request {
     uint64_t version;          /* of a snapshot */
     troupe_slice after;        /* text form of an id */
     const char *number;        /* of a dead letter */
+    const char *name;          /* of a reminder */
     bool is_drain;
     bool is_check;             /* of the store: all of it */
     char error[320];           /* words, when parsing failed */

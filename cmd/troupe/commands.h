@@ -39,6 +39,7 @@ typedef enum cli_exit {
     X(YES, "yes", NULL, "really: it cannot be undone")                                             \
     X(REPLAY, "replay", "NUMBER", "send this one again")                                           \
     X(DROP, "drop", "NUMBER", "throw this one away")                                               \
+    X(CANCEL, "cancel", "NAME", "cancel this one")                                                 \
     X(NOW, "now", NULL, "cancel what is under way instead of waiting for it")                      \
     X(MAN, "man", NULL, "print the manual page, as troff")                                         \
     X(MARKDOWN, "markdown", NULL, "print the same as Markdown")                                    \
@@ -136,6 +137,14 @@ typedef enum cli_option {
       "A dead letter is a message of its outbox that was refused for good, or ran out of time.",   \
       "$ troupe dead account/alice\n"                                                              \
       "$ troupe dead account/alice --replay 12.0")                                                 \
+    X(reminders, "ID", 1, 1, CLI_TAKES_NODE | CLI_TAKES(CANCEL) | CLI_TAKES(TIMEOUT),              \
+      "list or cancel the reminders of an actor",                                                  \
+      "They are read from the store, the next that is due first: the actor is neither activated "  \
+      "nor disturbed. To cancel one is a turn of the actor.",                                      \
+      "$ troupe reminders account/alice\n"                                                         \
+      "NAME      NUMBER  DUE                   SCHEDULE    METHOD\n"                               \
+      "interest      12  2026-12-01T00:00:00Z  @monthly    accrue\n"                               \
+      "$ troupe reminders account/alice --cancel interest")                                        \
     X(delete, "ID", 1, 1, CLI_TAKES_NODE | CLI_TAKES(YES) | CLI_TAKES(TIMEOUT),                    \
       "delete an actor for good",                                                                  \
       "Its state, snapshots, reminders, outbox and dead letters go. A later message activates "    \

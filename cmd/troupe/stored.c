@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The commands about the store and what is stored of actors: store, state, stored, snapshots, dead,
- * delete. Not what looks into the running node, which is look.c.
+ * reminders, delete. Not what looks into the running node, which is look.c.
  * Invariants: 1. What is printed for a person is also in --json. Threads: one.
  */
 #include "troupe/connection.h"
@@ -301,6 +301,48 @@ cli_exit cli_run_dead(const cli_context *context)
     code = cli_ask(context, &request, context->arguments[0], &answer);
     if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
     if (number == NULL) return print_letters(&answer);
+    cli_answer_deinit(&answer);
+    return CLI_OK;
+}
+
+/* ---- reminders ---- */
+
+static cli_exit print_reminders(cli_answer *answer)
+{
+    static const char *const heads[] = {"NAME", "NUMBER", "DUE", "SCHEDULE", "METHOD"};
+    char moment[32];
+    size_t i = 0;
+    json_t *one = NULL;
+    json_t *all = json_object_get(answer->root, "reminders");
+    cli_table table;
+    cli_table_init(&table, 5, 0);
+    for (i = 0; i < 5 && json_array_size(all) > 0; i++) cli_table_add(&table, "%s", heads[i]);
+    json_array_foreach (all, i, one) {
+        const json_t *name = json_object_get(one, "name");
+        cli_table_add_json(&table, name != NULL ? name : json_object_get(one, "name_base64"));
+        cli_table_add_json(&table, json_object_get(one, "number"));
+        cli_table_add(&table, "%s", moment_text(json_object_get(one, "due_unix_ns"), moment));
+        cli_table_add_json(&table, json_object_get(one, "schedule"));
+        cli_table_add_json(&table, json_object_get(one, "method"));
+    }
+    bool is_printed = cli_table_print(&table);
+    if (json_array_size(all) == 0) fprintf(stderr, "troupe: no reminder\n");
+    cli_answer_deinit(answer);
+    return is_printed ? CLI_OK : cli_fail(CLI_FAILED, "no memory");
+}
+
+cli_exit cli_run_reminders(const cli_context *context)
+{
+    cmd_bytes request;
+    cli_answer answer;
+    const char *name = context->values[CLI_OPTION_CANCEL];
+    cli_exit code = name == NULL ? refuse_timeout(context) : CLI_OK;
+    if (code == CLI_OK) code = begin(context, &request, name != NULL ? "cancel" : "reminders");
+    if (code != CLI_OK) return code;
+    if (name != NULL) admin_write_text(&request, "name", troupe_str(name));
+    code = cli_ask(context, &request, context->arguments[0], &answer);
+    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
+    if (name == NULL) return print_reminders(&answer);
     cli_answer_deinit(&answer);
     return CLI_OK;
 }

@@ -23,6 +23,8 @@ bool stored_takes(admin_verb verb)
     case ADMIN_VERB_DEAD:
     case ADMIN_VERB_REPLAY:
     case ADMIN_VERB_DROP:
+    case ADMIN_VERB_REMINDERS:
+    case ADMIN_VERB_CANCEL:
         return true;
     default:
         return false;
@@ -93,6 +95,26 @@ static void add_letter(void *user, const troupe_dead_letter *letter)
     cmd_bytes_text(out, "}");
 }
 
+/* A name that is no UTF-8 cannot be cancelled from here, and is shown as base64. */
+static void add_reminder(void *user, const troupe_reminder *reminder)
+{
+    stored_list *list = user;
+    cmd_bytes *out = list->out;
+    cmd_bytes_printf(out, "%s{\"number\":%llu", list->count++ > 0 ? "," : "",
+                     (unsigned long long)reminder->number);
+    if (cmd_utf8_is_valid(reminder->name)) {
+        admin_write_text(out, "name", reminder->name);
+    } else {
+        cmd_bytes_text(out, ",\"name_base64\":\"");
+        cmd_bytes_base64(out, reminder->name);
+        cmd_bytes_text(out, "\"");
+    }
+    admin_write_text(out, "schedule", reminder->schedule);
+    admin_write_text(out, "method", reminder->method);
+    admin_write_number(out, "due_unix_ns", reminder->due);
+    cmd_bytes_text(out, "}");
+}
+
 /* A store that is not well is an answer, too. */
 static troupe_status tell_health(daemon_call *call, troupe_node *node, char *error, size_t size)
 {
@@ -145,6 +167,17 @@ static troupe_status list_dead(daemon_call *call, troupe_node *node, char *error
     return TROUPE_OK;
 }
 
+static troupe_status list_reminders(daemon_call *call, troupe_node *node, char *error,
+                                    size_t size)
+{
+    stored_list list = {.out = &call->out};
+    cmd_bytes_text(&call->out, ",\"reminders\":[");
+    TROUPE_TRY(troupe_stored_each_reminder(node, call->request.actor, add_reminder, &list, error,
+                                           size));
+    cmd_bytes_text(&call->out, "]");
+    return TROUPE_OK;
+}
+
 static troupe_status restore(daemon_call *call, troupe_node *node, char *error, size_t size)
 {
     const admin_request *request = &call->request;
@@ -178,6 +211,11 @@ static troupe_status dispatch(daemon_call *call, troupe_node *node, char *error,
         return list_dead(call, node, error, size);
     case ADMIN_VERB_REPLAY:
         return troupe_stored_replay(node, request->actor, request->number, request->timeout, error,
+                                    size);
+    case ADMIN_VERB_REMINDERS:
+        return list_reminders(call, node, error, size);
+    case ADMIN_VERB_CANCEL:
+        return troupe_stored_cancel(node, request->actor, request->name, request->timeout, error,
                                     size);
     default:
         return troupe_stored_drop(node, request->actor, request->number, request->timeout, error,

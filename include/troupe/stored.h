@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is stored of actors: look at it without activating or disturbing anybody, put an old state
- * back, delete an actor for good, send dead letters again. For operators and tests; actors need
- * none of it. Nothing else includes this header.
+ * back, delete an actor for good, send dead letters again, cancel reminders. For operators and
+ * tests; actors need none of it. Nothing else includes this header.
  *
  * Reads go to the store itself and see its last durable commits. Changes run as a turn of the actor
  * (it is activated for it), so they are ordered with its other turns, and return when they are
@@ -94,6 +94,14 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_stored_replay(troupe_node *node, tr
 /* It goes for good. NOT_FOUND. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_stored_drop(troupe_node *node, troupe_id id,
     const char *number, uint64_t timeout, char *error, size_t error_size);
+
+/* The reminders that are stored, the next that is due first; `missed` is 0. OK also if there are
+ * none, or nothing is stored. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_stored_each_reminder(troupe_node *node, troupe_id id,
+    troupe_reminder_visit *visit, void *user, char *error, size_t error_size);
+/* It does not fire any more, unless its turn has begun. NOT_FOUND. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_stored_cancel(troupe_node *node, troupe_id id,
+    const char *name, uint64_t timeout, char *error, size_t error_size);
 
 #ifdef __cplusplus
 }

@@ -426,3 +426,82 @@ troupe_status troupe_stored_drop(troupe_node *node, troupe_id id, const char *nu
 {
     return change_dead(node, id, TP_ERRAND_DROP, number, timeout, (words){error, error_size});
 }
+
+/* ---- reminders ------------------------------------------------------------------------------ */
+
+typedef struct listed {
+    const troupe_store_item *item;
+    tp_row_reminder row;
+} listed;
+
+/* By due time, then by name. */
+static bool is_before(const listed *one, const listed *other)
+{
+    if (one->row.due != other->row.due)
+        return one->row.due < other->row.due;
+    troupe_slice a = one->item->key, b = other->item->key;
+    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+    return order != 0 ? order < 0 : a.size < b.size;
+}
+
+/* The first behind `last` (its item NULL: the first of all). False: there is none, or its row is
+ * damaged (`*ret_status`). Stores list rows in any order. */
+static bool next_reminder(const troupe_store_op *op, const listed *last, listed *ret,
+    troupe_status *ret_status, const char **ret_reason)
+{
+    ret->item = NULL;
+    for (const troupe_store_item *item = op->items; item != NULL; item = item->next) {
+        if (item->kind != TROUPE_ROW_REMINDER)
+            continue;
+        tp_row row;
+        *ret_status = tp_row_decode(
+            TROUPE_ROW_REMINDER, tp_record_seed(op->id), item->key, item->value, &row, ret_reason);
+        if (*ret_status != TROUPE_OK)
+            return false;
+        listed one = {item, row.reminder};
+        if ((last->item == NULL || is_before(last, &one)) &&
+            (ret->item == NULL || is_before(&one, ret)))
+            *ret = one;
+    }
+    return ret->item != NULL;
+}
+
+troupe_status troupe_stored_each_reminder(troupe_node *node, troupe_id id,
+    troupe_reminder_visit *visit, void *user, char *error, size_t error_size)
+{
+    words out = {error, error_size};
+    const tp_type *type;
+    TROUPE_TRY(check_id(node, id, &type, out));
+    troupe_store_op op = {.kind = TROUPE_STORE_LOAD, .id = id};
+    TROUPE_TRY(run(node, &op, out));
+    troupe_status status = TROUPE_OK;
+    const char *reason = "";
+    listed last = {.item = NULL}, next;
+    while (next_reminder(&op, &last, &next, &status, &reason)) {
+        const troupe_reminder reminder = {.name = next.item->key,
+            .schedule = next.row.schedule,
+            .method = next.row.method,
+            .due = next.row.due,
+            .number = next.row.number};
+        visit(user, &reminder);
+        last = next;
+    }
+    if (status != TROUPE_OK)
+        status = say(out, status, "a reminder is damaged: %s", reason);
+    troupe_store_release(&op);
+    return status;
+}
+
+troupe_status troupe_stored_cancel(troupe_node *node, troupe_id id, const char *name,
+    uint64_t timeout, char *error, size_t error_size)
+{
+    words out = {error, error_size};
+    const tp_type *type;
+    uint64_t made;
+    TROUPE_TRY(check_id(node, id, &type, out));
+    troupe_slice key = troupe_str(name);
+    if (key.size == 0 || key.size > TP_ROW_REMINDER_MAX)
+        return say(
+            out, TROUPE_USAGE, "the name of a reminder is 1 to %d bytes", TP_ROW_REMINDER_MAX);
+    return send(node, id, TP_ERRAND_CANCEL, key, timeout, &made, out);
+}

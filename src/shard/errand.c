@@ -2,7 +2,8 @@
 /*
  * Errands: what an operator does to what is stored of an actor, as a turn of that actor, so that
  * versions, the gate and the order of its turns hold for it as for anything else. An old state is
- * put in place of the present one, all is deleted, a dead letter is sent again or dropped. What
+ * put in place of the present one, all is deleted, a dead letter is sent again or dropped, a
+ * reminder is cancelled. What
  * only looks at the store is in src/node/stored.c, which also sends these.
  *
  * The answer is the status in digits, a blank, and the version that the commit makes, or words; the
@@ -45,10 +46,22 @@ static troupe_status run_letter(troupe_turn *turn, const tp_slip *slip, const tp
     return tell_version(turn, tp_commit_next_version(self));
 }
 
+static troupe_status run_cancel(troupe_turn *turn, const tp_durable *self)
+{
+    troupe_slice name = tp_message_payload(turn->message);
+    const tp_entry *entry = self != NULL ? tp_rows_find(self, TROUPE_ROW_REMINDER, name) : NULL;
+    if (entry == NULL || entry->retired)
+        return tell(turn, TROUPE_NOT_FOUND, "it has no such reminder");
+    TROUPE_TRY(tp_rows_remove(turn, TROUPE_ROW_REMINDER, name));
+    return tell_version(turn, tp_commit_next_version(self));
+}
+
 troupe_status tp_errand_run(troupe_turn *turn, const tp_slip *slip)
 {
     tp_durable *self = tp_durable_of(turn->actor);
     turn->read_only = true; /* it does not touch the state in memory */
+    if (slip->errand == TP_ERRAND_CANCEL)
+        return run_cancel(turn, self);
     if (!replaces(slip))
         return run_letter(turn, slip, self);
     if (self != NULL)

@@ -31,6 +31,7 @@ typedef enum tp_errand {
     TP_ERRAND_DELETE,
     TP_ERRAND_REPLAY, /* the dead letter whose key is the payload is sent again */
     TP_ERRAND_DROP,   /* it goes */
+    TP_ERRAND_CANCEL, /* the reminder of that name goes */
 } tp_errand;
 
 typedef struct tp_slip {

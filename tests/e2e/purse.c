@@ -41,12 +41,24 @@ static troupe_status give(troupe_turn *turn, void *state, troupe_slice in)
     snprintf(to, sizeof(to), "%.*s", TROUPE_ARG(in));
     self->coins--;
     TROUPE_TRY(troupe_tell(turn, troupe_id_of("purse", to), "take", troupe_str("x"),
-                           &(troupe_call_options){TROUPE_CALL_OPTIONS, .outbox = true}));
+        &(troupe_call_options){TROUPE_CALL_OPTIONS, .outbox = true}));
     return troupe_reply_bytes(turn, troupe_str("given"));
 }
 
-static const troupe_method methods[] = {TROUPE_METHOD(put), TROUPE_METHOD(take),
-                                        TROUPE_METHOD(give)};
+/* "NAME SCHEDULE" */
+static troupe_status remind(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char name[32] = "", text[96];
+    int at = 0;
+    snprintf(text, sizeof(text), "%.*s", TROUPE_ARG(in));
+    if (sscanf(text, "%31s %n", name, &at) != 1)
+        return TROUPE_USAGE;
+    return troupe_remind(turn, name, text + at, "put", troupe_str("x"), NULL);
+}
+
+static const troupe_method methods[] = {
+    TROUPE_METHOD(remind), TROUPE_METHOD(put), TROUPE_METHOD(take), TROUPE_METHOD(give)};
 static const troupe_type purse_type = {
     TROUPE_TYPE("purse"),
     TROUPE_STATE(struct purse, purse_fields),

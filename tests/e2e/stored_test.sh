@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What an operator does with stored actors, as he types it: state, stored, snapshots, dead letters,
-# delete, calls once; on a sqlite file, over a restart, with --json, words and exit codes.
+# reminders, delete, calls once; on a sqlite file, over a restart, with --json, words and exit codes.
 #
 # CC compiles the module.
 set -u
@@ -129,6 +129,31 @@ run 0 troupe dead purse/ann --drop "$second"
 run 0 troupe dead purse/ann
 has err 'no dead letter'
 
+# ---- reminders ------------------------------------------------------------------------------------
+
+run 0 troupe reminders purse/eve
+has err 'no reminder'
+run 0 troupe tell purse/eve remind 'yearly 0 0 1 1 *'
+run 0 troupe tell purse/eve remind 'soon every 1h'
+run 0 troupe tell purse/eve remind 'now in 1ms'
+until_says '{"coins":1,"owner":"nobody"}' state purse/eve # it rang
+run 0 troupe reminders purse/eve
+has out 'NAME    NUMBER  DUE'
+has out 'every 1h'
+run 0 troupe reminders purse/eve --json
+has out '"reminders":[{"number":1,"name":"soon","schedule":"every 1h","method":"put","due_unix_ns":'
+has out '{"number":1,"name":"yearly","schedule":"0 0 1 1 *","method":"put"'
+run 0 troupe reminders purse/eve --cancel soon
+run 1 troupe reminders purse/eve --cancel soon
+has err 'no such reminder'
+restart KILL
+run 0 troupe reminders purse/eve
+has out 'yearly'
+if grep -q soon "$work/out"; then die 'a cancelled reminder is there again'; fi
+run 2 troupe reminders purse/eve --timeout 1s
+run 1 troupe reminders sieve/x
+has err 'is not persistent'
+
 # ---- the store itself ---------------------------------------------------------------------------
 
 run 0 troupe store
@@ -157,7 +182,7 @@ says 1
 run 0 troupe stored purse --json
 has out '"actor":"purse/ann"'
 
-for command in store state stored snapshots dead delete; do
+for command in store state stored snapshots dead reminders delete; do
     run 0 troupe help $command
     has out 'Examples:'
 done
