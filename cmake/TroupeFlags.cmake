@@ -27,7 +27,7 @@ pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.40)
 pkg_check_modules(LZ4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
-pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto>=3.0)
+pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libssl>=3.0 libcrypto>=3.0)
 
 # Flags of everything that is built here; not of programs that use an installed Troupe.
 add_library(troupe_flags INTERFACE)
