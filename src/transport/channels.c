@@ -293,6 +293,14 @@ void tp_channels_set_view(tp_channels *channels, uint64_t incarnation, uint64_t 
     }
 }
 
+void tp_channels_set_tls(tp_channels *channels, tp_tls_context *context)
+{
+    if (context != NULL)
+        tp_tls_context_retain(context);
+    tp_tls_context_release(channels->options.tls);
+    channels->options.tls = context;
+}
+
 void tp_channels_each(
     tp_channels *channels, void (*visit)(void *user, tp_channel *channel), void *user)
 {
@@ -343,6 +351,8 @@ troupe_status tp_channels_create(const tp_channels_options *options, tp_channels
         tp_release(options->allocator, channels, sizeof *channels);
         return status;
     }
+    if (options->tls != NULL)
+        tp_tls_context_retain(options->tls);
     *ret_channels = channels;
     return TROUPE_OK;
 }
@@ -358,5 +368,6 @@ void tp_channels_destroy(tp_channels *channels)
         channel_free(TP_CONTAINER(tp_list_front(&channels->channels), tp_channel, link));
     free_closed(channels);
     tp_index_deinit(&channels->table);
+    tp_tls_context_release(channels->options.tls);
     tp_release(channels->options.allocator, channels, sizeof *channels);
 }

@@ -26,6 +26,7 @@
 
 #include "base/list.h"
 #include "os/env.h"
+#include "transport/tls.h"
 #include "wire/hello.h"
 #include "wire/session.h"
 
@@ -84,6 +85,8 @@ typedef struct tp_channels_options {
     troupe_slice cluster, token; /* kept */
     tp_session_options session;  /* window, batches, codec; the rest is set here */
     uint32_t connections_max;    /* 0: 4,096 */
+    tp_tls_context *tls;         /* NULL: clear text; retained */
+    bool allows_clear_text;      /* lets in who speaks it, though there is a `tls` */
     uint64_t hello_timeout;      /* ns; 0: 5 s; of connect and hello together */
     uint64_t keep_alive;         /* ns without a byte from the peer until it is asked; 0: 1 s */
     uint64_t patience; /* ns without a byte until the connection counts as broken; 0: 5 s */
@@ -114,6 +117,8 @@ void tp_channels_gone(tp_channels *channels, uint64_t peer,
     void (*over)(void *user, tp_channel *channel), void *user);
 /* Who we are now: the incarnation once, the view whenever it is newer. */
 void tp_channels_set_view(tp_channels *channels, uint64_t incarnation, uint64_t view);
+/* Certificates for the connections to come; those that are stay as they are. NULL: clear text. */
+void tp_channels_set_tls(tp_channels *channels, tp_tls_context *context);
 
 /* Hands on what came. False: nothing did. */
 bool tp_channels_pass(tp_channels *channels, uint64_t now);

@@ -14,8 +14,12 @@
 
 #include <stdio.h>
 
-#define EARLY_MAX ((size_t)4096)    /* bytes before the hello has ended */
-#define ENOUGH_IN ((size_t)1 << 20) /* bytes that wait in the session: no more is read */
+/* Bytes before the hello has ended: of a stranger; of whom we have called, since its session begins
+ * right behind its hello. */
+#define EARLY_MAX    ((size_t)4096)
+#define EARLY_MOST   ((size_t)1 << 20)
+#define EARLY_ENOUGH ((size_t)1 << 16)
+#define ENOUGH_IN    ((size_t)1 << 20) /* bytes that wait in the session: no more is read */
 
 /* ---- calls of the stream --------------------------------------------------------------------- */
 
@@ -48,16 +52,45 @@ static void on_broken(void *user, const char *why)
     self->channels->has_arrivals = true;
 }
 
+static void pause_reading(tp_connection *self)
+{
+    if (self->is_paused)
+        return;
+    self->is_paused = true;
+    self->channels->options.env->net.pause(self->stream, true);
+}
+
+static bool make_early_room(tp_connection *self, size_t size)
+{
+    size_t most = self->is_client ? EARLY_MOST : EARLY_MAX;
+    if (size > most - self->early_size) {
+        self->broken = "it says too much before its hello";
+        return false;
+    }
+    size_t room = self->early_room != 0 ? self->early_room : EARLY_MAX;
+    while (room < self->early_size + size)
+        room *= 2;
+    if (room == self->early_room)
+        return true;
+    void *early =
+        tp_reallocate(self->channels->options.allocator, self->early, self->early_room, room);
+    if (early == NULL) {
+        self->broken = "no memory";
+        return false;
+    }
+    self->early = early;
+    self->early_room = room;
+    return true;
+}
+
 static void keep_early(tp_connection *self, const void *bytes, size_t size)
 {
-    if (self->early == NULL)
-        self->early = tp_allocate(self->channels->options.allocator, EARLY_MAX);
-    if (self->early == NULL || size > EARLY_MAX - self->early_size) {
-        self->broken = self->early == NULL ? "no memory" : "it says too much before its hello";
+    if (!make_early_room(self, size))
         return;
-    }
     memcpy(self->early + self->early_size, bytes, size);
     self->early_size += size;
+    if (self->early_size >= EARLY_ENOUGH)
+        pause_reading(self);
 }
 
 static void take_in(tp_connection *self, const void *bytes, size_t size)
@@ -68,10 +101,23 @@ static void take_in(tp_connection *self, const void *bytes, size_t size)
         self->broken = status == TROUPE_BUSY ? "more came than it may send" : "no memory";
         return;
     }
-    if (tp_session_waiting(session) > ENOUGH_IN && !self->is_paused) {
-        self->is_paused = true;
-        self->channels->options.env->net.pause(self->stream, true);
+    if (tp_session_waiting(session) > ENOUGH_IN)
+        pause_reading(self);
+}
+
+/* What TLS has in clear goes on. */
+static void take_decrypted(tp_connection *self)
+{
+    char bytes[4096];
+    size_t size;
+    while (self->broken == NULL && (size = tp_tls_read(self->tls, bytes, sizeof bytes)) != 0) {
+        if (self->state == TP_CONNECTION_SPEAKS)
+            take_in(self, bytes, size);
+        else
+            keep_early(self, bytes, size);
     }
+    if (self->broken == NULL)
+        self->broken = tp_tls_reason(self->tls);
 }
 
 static void on_arrived(void *user, const void *bytes, size_t size)
@@ -81,13 +127,23 @@ static void on_arrived(void *user, const void *bytes, size_t size)
     self->heard_at = TP_NEVER; /* at the next pass */
     if (self->broken != NULL)
         return;
-    if (self->state == TP_CONNECTION_SPEAKS)
+    if (self->tls != NULL) {
+        (void)!tp_tls_feed(self->tls, troupe_slice_of(bytes, size));
+        take_decrypted(self);
+    } else if (self->state == TP_CONNECTION_SPEAKS) {
         take_in(self, bytes, size);
-    else
+    } else {
         keep_early(self, bytes, size);
+    }
 }
 
 static const tp_stream_calls stream_calls = {on_opened, on_arrived, on_written, on_broken};
+
+#define NO_TLS \
+    "it wants TLS, and this node has none: set tls_certificate, tls_key and tls_authority"
+#define NO_CLEAR_TEXT                                                                           \
+    "it speaks clear text, and this node wants TLS: give it certificates, or allow clear text " \
+    "here"
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
@@ -133,10 +189,23 @@ troupe_status tp_connection_dial(tp_channel *channel)
     self->is_client = true;
     self->channel = channel;
     (void)snprintf(self->peer, sizeof self->peer, "%s", address);
-    tp_hello_options hello = hello_options(self, (tp_preamble){.shard = channel->shard});
+    tp_preamble preamble = {.shard = channel->shard};
+    if (channels->options.tls != NULL) {
+        preamble.flags = TP_PREAMBLE_TLS;
+        self->tls = tp_tls_create(channels->options.tls, options->allocator, true);
+        if (self->tls == NULL) {
+            tp_connection_free(self);
+            return TROUPE_NO_MEMORY;
+        }
+        tp_preamble_put(self->preamble, preamble);
+        self->owes_preamble = true;
+    }
+    tp_hello_options hello = hello_options(self, preamble);
     hello.peer = channel->peer;
     hello.self.received = channel->session.received;
     tp_hello_init_client(self->hello, &hello);
+    if (self->owes_preamble)
+        tp_hello_skip_preamble(self->hello);
     troupe_status status = options->env->net.connect(
         options->env, options->runner, address, &stream_calls, self, &self->stream);
     if (status != TROUPE_OK) {
@@ -155,9 +224,22 @@ void tp_connection_accept(tp_channels *channels, tp_socket socket, tp_preamble p
     const tp_channels_options *options = &channels->options;
     bool is_full = channels->stranger_count >= TP_CHANNELS_STRANGERS ||
                    channels->connection_count >= options->connections_max;
-    tp_connection *self = is_full ? NULL : connection_create(channels);
+    bool wants_tls = (preamble.flags & TP_PREAMBLE_TLS) != 0;
+    const char *fault = wants_tls ? options->tls == NULL ? NO_TLS : NULL
+                        : options->tls != NULL && !options->allows_clear_text ? NO_CLEAR_TEXT
+                                                                              : NULL;
+    tp_connection *self = is_full || fault != NULL ? NULL : connection_create(channels);
+    if (self != NULL && wants_tls) {
+        self->tls = tp_tls_create(channels->options.tls, options->allocator, false);
+        if (self->tls == NULL) {
+            tp_connection_free(self);
+            self = NULL;
+        }
+    }
     if (self == NULL) {
         channels->counts.refusals++;
+        if (fault != NULL)
+            tp_channels_say(channels, TP_SAY_WARN, "stranger_refused", "?", "%s", fault);
         options->env->net.drop(options->env, socket);
         return;
     }
@@ -185,8 +267,8 @@ void tp_connection_free(tp_connection *self)
     const troupe_allocator *allocator = self->channels->options.allocator;
     if (self->hello != NULL)
         tp_release(allocator, self->hello, sizeof *self->hello);
-    if (self->early != NULL)
-        tp_release(allocator, self->early, EARLY_MAX);
+    tp_release(allocator, self->early, self->early_room);
+    tp_tls_destroy(self->tls);
     tp_release(allocator, self, sizeof *self);
 }
 
@@ -226,6 +308,54 @@ void tp_connection_end(tp_connection *self, const char *why)
     leave_channel(self);
     channels->connection_count--;
     tp_list_push_back(&channels->closed, &self->link); /* whoever calls may still look at it */
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void write_bytes(tp_connection *self, troupe_slice bytes)
+{
+    self->is_writing =
+        !self->channels->options.env->net.write(self->stream, bytes.data, bytes.size);
+}
+
+/* What TLS has to say. */
+static void write_encrypted(tp_connection *self)
+{
+    troupe_slice bytes;
+    while (!self->is_writing && tp_tls_take(self->tls, &bytes))
+        write_bytes(self, bytes);
+    if (self->broken == NULL)
+        self->broken = tp_tls_reason(self->tls);
+    if (self->broken != NULL)
+        self->channels->has_arrivals = true;
+}
+
+/* Nothing is being written. True: the bytes may go, they were encrypted or written whole. */
+static bool write_clear(tp_connection *self, troupe_slice bytes)
+{
+    if (self->tls == NULL) {
+        write_bytes(self, bytes);
+        return !self->is_writing;
+    }
+    if (!tp_tls_write(self->tls, bytes))
+        self->broken = tp_tls_reason(self->tls);
+    write_encrypted(self);
+    return true;
+}
+
+/* True: all of it is with the system. */
+static bool write_hello(tp_connection *self)
+{
+    troupe_slice bytes;
+    if (self->owes_preamble) {
+        self->owes_preamble = false;
+        write_bytes(self, troupe_slice_of(self->preamble, sizeof self->preamble));
+    }
+    while (!self->is_writing && tp_hello_take(self->hello, &bytes))
+        (void)write_clear(self, bytes);
+    if (self->tls != NULL && !self->is_writing)
+        write_encrypted(self);
+    return !self->is_writing;
 }
 
 /* ---- hello ----------------------------------------------------------------------------------- */
@@ -306,9 +436,7 @@ static void refused(tp_connection *self)
     bool is_usual = hello->status == TROUPE_UNAVAILABLE;
     tp_channels_say(channels, is_usual ? TP_SAY_DEBUG : TP_SAY_WARN, "hello_refused", self->peer,
         "%s", hello->reason);
-    troupe_slice bytes;
-    if (!self->is_writing && tp_hello_take(self->hello, &bytes))
-        (void)channels->options.env->net.write(self->stream, bytes.data, bytes.size);
+    (void)write_hello(self);
     tp_connection_end(self, NULL);
 }
 
@@ -327,15 +455,6 @@ static void hello_on(tp_connection *self)
         refused(self);
 }
 
-static bool write_hello(tp_connection *self)
-{
-    tp_channels *channels = self->channels;
-    troupe_slice bytes;
-    while (!self->is_writing && tp_hello_take(self->hello, &bytes))
-        self->is_writing = !channels->options.env->net.write(self->stream, bytes.data, bytes.size);
-    return !self->is_writing;
-}
-
 static void hello_step(tp_connection *self)
 {
     if (!write_hello(self))
@@ -350,9 +469,9 @@ static void hello_step(tp_connection *self)
         return;
     if (self->early_size != 0)
         take_in(self, self->early, self->early_size);
-    tp_release(self->channels->options.allocator, self->early, EARLY_MAX);
+    tp_release(self->channels->options.allocator, self->early, self->early_room);
     self->early = NULL;
-    self->early_size = 0;
+    self->early_size = self->early_room = 0;
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */
@@ -376,7 +495,8 @@ bool tp_connection_pass(tp_connection *self)
         tp_connection_end(self, self->broken);
         return true;
     }
-    if (self->is_paused && tp_session_waiting(&self->channel->session) < ENOUGH_IN / 2) {
+    if (self->is_paused && self->state == TP_CONNECTION_SPEAKS &&
+        tp_session_waiting(&self->channel->session) < ENOUGH_IN / 2) {
         self->is_paused = false;
         channels->options.env->net.pause(self->stream, false);
     }
@@ -398,13 +518,13 @@ static void write_session(tp_connection *self)
             tp_connection_end(self, "the lease ran out before a write");
             return;
         }
-        self->writes_session = true;
-        self->is_writing = !options->env->net.write(self->stream, bytes.data, bytes.size);
-        if (!self->is_writing) {
-            self->writes_session = false;
+        if (write_clear(self, bytes))
             tp_session_written(session);
-        }
+        else
+            self->writes_session = true;
     }
+    if (self->tls != NULL && !self->is_writing && self->broken == NULL)
+        write_encrypted(self);
 }
 
 /* Asks for a sign of life, and gives up without one. */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #define PATIENCE UINT64_C(5000000000)
-#define REST_MAX 1024 /* that a guest may say behind its preamble before it is answered */
+#define REST_MAX 4096 /* that a guest may say behind its preamble before it is answered */
 
 typedef struct guest {
     tp_link link;

@@ -39,10 +39,13 @@ struct tp_connection {
     tp_stream *stream;
     tp_connection_state state;
     bool is_client, is_writing, writes_session, is_paused, asked;
+    bool owes_preamble; /* in clear, before TLS */
+    tp_tls *tls;        /* NULL: clear text */
     uint64_t began, heard_at;
     tp_hello *hello;
-    char *early; /* bytes of the hello that pass has not seen */
-    size_t early_size;
+    char *early; /* bytes that came before the hello has ended, and that pass has not seen */
+    size_t early_size, early_room;
+    char preamble[TP_PREAMBLE_BYTES];
     unsigned char nonce[TP_HELLO_NONCE_BYTES];
     const char *broken; /* why, once it is */
     char peer[TP_ADDRESS_MAX];

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
+#include "papers.h"
 #include "testkit/world.h"
 #include "transport/channels.h"
 #include "transport/door.h"
@@ -34,6 +36,8 @@ typedef struct node {
     tp_door *door;
     char token[16], cluster[16];
     bool stop, has_lease;
+    tp_tls_context *tls;
+    bool allows_clear_text;
     uint64_t told[NODES_MAX + 1]; /* to each incarnation so far */
     uint64_t wanted[NODES_MAX + 1];
     uint64_t heard[NODES_MAX + 1];
@@ -132,6 +136,8 @@ static void open_channels(node *self)
         .cluster = troupe_str(self->cluster),
         .token = troupe_str(self->token),
         .idle = TROUPE_SECONDS(20),
+        .tls = self->tls,
+        .allows_clear_text = self->allows_clear_text,
         .log = take_log};
     assert_int_equal(tp_channels_create(&options, &self->channels), TROUPE_OK);
     char address[32], error[100];
@@ -478,6 +484,136 @@ static void strangers_lose_their_connection_and_nothing_else_happens(void **stat
     }
 }
 
+/* Frames that waited for a connection come right behind the hello, in the same bytes. */
+static void what_waited_for_a_connection_may_come_with_its_hello(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        net self;
+        net_open(&self, seed, 2, 0);
+        want(&self.nodes[1], 1, 20000);
+        want(&self.nodes[0], 2, 1);
+        net_start(&self);
+        run(&self, TROUPE_SECONDS(5));
+        assert_all_heard(&self);
+        for (uint32_t i = 0; i < 2; i++)
+            assert_int_equal(tp_channels_count(self.nodes[i].channels).breaks, 0);
+        net_close(&self);
+    }
+}
+
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+static tp_tls_context *context_of(const papers *of, const papers *authority)
+{
+    tp_tls_files files = {troupe_str(of->certificate_pem), troupe_str(of->key_pem),
+        troupe_str(authority->certificate_pem)};
+    tp_tls_context *context = NULL;
+    char error[256];
+    assert_int_equal(
+        tp_tls_context_create(tp_allocator_system(), &files, &context, error, sizeof error),
+        TROUPE_OK);
+    return context;
+}
+
+typedef struct office {
+    papers authority, node;
+    tp_tls_context *context;
+} office;
+
+static void office_open(office *self)
+{
+    papers_make(&self->authority, NULL, "cluster", 24);
+    papers_make(&self->node, &self->authority, "node", 24);
+    self->context = context_of(&self->node, &self->authority);
+}
+
+static void office_close(office *self)
+{
+    tp_tls_context_release(self->context);
+    papers_drop(&self->authority);
+    papers_drop(&self->node);
+}
+
+static void frames_arrive_over_tls_whatever_breaks(void **state)
+{
+    (void)state;
+    office papers_of;
+    office_open(&papers_of);
+    uint64_t breaks = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        net self;
+        net_open(&self, seed, 3, seed % 2 == 0 ? 1500 : 0);
+        for (uint32_t i = 0; i < 3; i++)
+            self.nodes[i].tls = papers_of.context;
+        net_start(&self);
+        for (uint32_t round = 0; round < 10; round++) {
+            for (uint32_t i = 0; i < 3; i++)
+                want(&self.nodes[i], 1 + (i + 1 + round % 2) % 3, 1 + (seed * round + i) % 900);
+            run(&self, TROUPE_MILLISECONDS(seed % 7 * 10));
+        }
+        run(&self, TROUPE_SECONDS(60));
+        assert_all_heard(&self);
+        for (uint32_t i = 0; i < 3; i++)
+            breaks += tp_channels_count(self.nodes[i].channels).breaks;
+        net_close(&self);
+    }
+    assert_true(breaks > 5);
+    office_close(&papers_of);
+}
+
+static void clear_text_is_refused_where_tls_is_wanted_unless_it_is_allowed(void **state)
+{
+    (void)state;
+    office papers_of;
+    office_open(&papers_of);
+    for (unsigned allowed = 0; allowed < 2; allowed++) {
+        net self;
+        net_open(&self, 1, 2, 0);
+        self.nodes[1].tls = papers_of.context;
+        self.nodes[1].allows_clear_text = allowed != 0;
+        net_start(&self);
+        want(&self.nodes[0], 2, 3);
+        run(&self, TROUPE_SECONDS(2));
+        assert_int_equal(self.nodes[1].heard[1], allowed != 0 ? 3 : 0);
+        assert_true((strstr(self.nodes[1].log, "clear text") == NULL) == (allowed != 0));
+        net_close(&self);
+    }
+    net self;
+    net_open(&self, 1, 2, 0);
+    self.nodes[0].tls = papers_of.context;
+    net_start(&self);
+    want(&self.nodes[0], 2, 3);
+    run(&self, TROUPE_SECONDS(2));
+    assert_int_equal(self.nodes[1].heard[1], 0);
+    assert_non_null(strstr(self.nodes[1].log, "set tls_certificate"));
+    net_close(&self);
+    office_close(&papers_of);
+}
+
+static void a_certificate_of_another_authority_is_refused_until_it_is_exchanged(void **state)
+{
+    (void)state;
+    office papers_of, others;
+    office_open(&papers_of);
+    office_open(&others);
+    net self;
+    net_open(&self, 1, 2, 0);
+    self.nodes[0].tls = others.context;
+    self.nodes[1].tls = papers_of.context;
+    net_start(&self);
+    want(&self.nodes[0], 2, 3);
+    run(&self, TROUPE_SECONDS(2));
+    assert_int_equal(self.nodes[1].heard[1], 0);
+    assert_non_null(strstr(self.nodes[0].log, "check tls_authority"));
+    tp_channels_set_tls(self.nodes[0].channels, papers_of.context);
+    run(&self, TROUPE_SECONDS(5));
+    assert_all_heard(&self);
+    net_close(&self);
+    office_close(&papers_of);
+    office_close(&others);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +624,10 @@ int main(void)
         cmocka_unit_test(nothing_is_written_without_a_lease),
         cmocka_unit_test(idle_connections_are_closed_and_opened_again),
         cmocka_unit_test(strangers_lose_their_connection_and_nothing_else_happens),
+        cmocka_unit_test(what_waited_for_a_connection_may_come_with_its_hello),
+        cmocka_unit_test(frames_arrive_over_tls_whatever_breaks),
+        cmocka_unit_test(clear_text_is_refused_where_tls_is_wanted_unless_it_is_allowed),
+        cmocka_unit_test(a_certificate_of_another_authority_is_refused_until_it_is_exchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
