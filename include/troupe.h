@@ -449,6 +449,10 @@ typedef struct troupe_node_options {
     uint64_t drain_timeout; /* troupe_node_close waits so long for turns to end */
     uint32_t blocking_threads;
     uint32_t blocking_limit;        /* jobs waiting for a thread */
+    const char *cluster;            /* "": alone; else where its nodes agree: "file:FOLDER" */
+    const char *cluster_name, *cluster_token, *listen, *advertise;
+    uint64_t lease_ttl;             /* a node unheard of for so long is replaced */
+    uint64_t join_timeout;          /* of becoming a member */
     uint32_t cache_size;            /* entries of the location cache; matters between nodes */
     const char *placement;          /* policy; matters between nodes */
     uint64_t health_check_interval; /* of peers; matters between nodes */
@@ -457,6 +461,9 @@ typedef struct troupe_node_options {
     void (*on_log)(void *user,
         const struct troupe_log_line *line); /* [any thread] instead of standard error */
     void *on_log_user;
+    void (*on_died)(void *user); /* [a thread of the node] it is out of its cluster, has no effects
+                                    any more, and should be closed and opened anew */
+    void *on_died_user;
     const troupe_filter *filters; /* of all types; set by TROUPE_FILTERS; at most 64; copied */
     size_t filter_size;
     size_t filter_count;

@@ -616,6 +616,7 @@ tp_env *tp_world_env(tp_world *world)
     self->next = world->envs;
     world->envs = self;
     self->env = (tp_env){.now = env_now,
+        .boot = env_now,
         .wall = env_wall,
         .entropy = env_entropy,
         .pulse = &world->pulse,

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/id.h"
+#include "node/joining.h"
 #include "node/options.h"
 
 #include <stdio.h>
@@ -72,7 +73,10 @@ static troupe_status open_storage(troupe_node *node, char *error, size_t error_s
         .log = &node->log,
         .url = shared->options.storage,
         .limit = shared->options.store_limit,
-        .spin = shared->options.spin};
+        .spin = shared->options.spin,
+        .writer =
+            node->cluster != NULL ? tp_node_writer(node, tp_cluster_incarnation(node->cluster)) : 0,
+        .lease = node->cluster != NULL ? &shared->lease_until : NULL};
     troupe_store *given = node->given_store;
     node->given_store = NULL;
     TROUPE_TRY(given != NULL
@@ -99,6 +103,8 @@ static troupe_status open_shards(troupe_node *node)
         TROUPE_TRY(tp_shard_connect(shared->shards[i]));
         tp_pool_connect(&shared->shards[i]->pool, pools);
     }
+    if (node->cluster != NULL)
+        TROUPE_TRY(tp_cluster_attach(node->cluster));
     for (uint32_t i = 0; i < shared->shard_count; i++) {
         TROUPE_TRY(node->env->runner_start(node->env, &shared->shards[i]->runner));
         node->runners++;
@@ -109,11 +115,15 @@ static troupe_status open_shards(troupe_node *node)
 static void dispose(troupe_node *node)
 {
     tp_shared *shared = &node->shared;
+    if (node->cluster != NULL)
+        tp_cluster_stop(node->cluster);
     atomic_store_explicit(&shared->closing, TP_ENDED, memory_order_release);
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_wake(node->env, &shared->shards[i]->runner);
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
+    tp_cluster_close(node->cluster);
+    tp_provider_release(node->membership_module);
     if (node->given_store != NULL)
         node->given_store->close(node->given_store);
     tp_storage_close(node->storage); /* what waits in it ends before its shard goes */
@@ -136,6 +146,10 @@ static troupe_status open_parts(troupe_node *node, const troupe_type *const *typ
     uint64_t secret[2];
     node->env->entropy(node->env, secret, sizeof secret);
     TROUPE_TRY(open_log(node));
+    if (tp_node_is_clustered(node)) {
+        TROUPE_TRY(tp_node_join(node, types, type_count, error, error_size));
+        tp_cluster_secret(node->cluster, secret);
+    }
     TROUPE_TRY(tp_types_init(&shared->types, shared->allocator, secret, &shared->options, types,
         type_count, error, error_size));
     TROUPE_TRY(open_storage(node, error, error_size));
@@ -185,6 +199,8 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     shared->options.name =
         node->name; /* the others were the caller's, and are not needed any more */
     shared->options.storage = shared->options.placement = shared->options.log = NULL;
+    shared->options.cluster = shared->options.cluster_name = shared->options.cluster_token = NULL;
+    shared->options.listen = shared->options.advertise = NULL;
     *ret_node = node;
     return TROUPE_OK;
 }
@@ -323,6 +339,8 @@ void troupe_node_close(troupe_node *node)
     if (node == NULL)
         return;
     uint64_t drain = node->shared.options.drain_timeout;
+    if (node->cluster != NULL)
+        tp_cluster_leave(node->cluster);
     if (!settle(node, TP_CLOSING, drain, false)) {
         TP_LOG(&node->log, TROUPE_LOG_WARN, "closing_hurries", TP_NO_FIELDS,
             "turns have not ended within drain_timeout; their waits end with INTERRUPTED");
@@ -331,6 +349,9 @@ void troupe_node_close(troupe_node *node)
     if (!settle(node, TP_ENDING, drain > HURRY_TIME ? drain : HURRY_TIME, true))
         TP_LOG(&node->log, TROUPE_LOG_ERROR, "closing_incomplete", TP_NO_FIELDS,
             "some actors were not deactivated; what they had not saved is lost");
+    if (node->cluster != NULL && !tp_cluster_emptied(node->cluster, HURRY_TIME))
+        TP_LOG(&node->log, TROUPE_LOG_WARN, "leaving_incomplete", TP_NO_FIELDS,
+            "the view still has this node; the others replace it when its lease has run out");
     dispose(node);
 }
 

@@ -20,6 +20,9 @@ struct troupe_node {
     bool owns_env;
     uint32_t runners; /* started */
     tp_storage *storage;
+    struct tp_cluster *cluster;         /* NULL: the node is alone */
+    void *membership_module;
+    _Atomic bool died;                  /* [any] put out of its cluster */
     troupe_store *given_store;          /* until it is the storage's */
     troupe_client *client;              /* of troupe_node_ask and _tell */
     _Atomic uint64_t next_subscription; /* [any] */

@@ -188,8 +188,8 @@ static troupe_status check_text(
 {
     troupe_log_level level;
     bool is_text;
-    bool is_good = text[0] != '\0';
-    if (strcmp(option->info.name, "name") == 0) {
+    bool is_good = text[0] != '\0' || option->info.standard[0] == '\0';
+    if (strcmp(option->info.name, "name") == 0 || strcmp(option->info.name, "cluster_name") == 0) {
         is_good = is_plain_name(text);
     } else if (strcmp(option->info.name, "log") == 0) {
         is_good = tp_log_parse(text, &level, &is_text);

@@ -17,12 +17,15 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mpsc.h"
 
 #include <stdio.h>
 
 #define GROUP_MOST   1024
 #define INLINE_GROUP 16
 #define WRITER_TRIES 1000
+#define CLOSE_AGAIN  TROUPE_MILLISECONDS(200)
+#define LEASE_AGAIN  TROUPE_MILLISECONDS(1)
 #define PATIENCE     TROUPE_SECONDS(2) /* of a node that closes; then the store hurries */
 
 struct tp_storage {
@@ -34,6 +37,7 @@ struct tp_storage {
     void *module;
     uint64_t limit;
     uint64_t spin;
+    const _Atomic uint64_t *lease; /* NULL: none is needed */
     size_t group;
     bool has_runner, owns_store;
     tp_runner runner;
@@ -45,6 +49,9 @@ struct tp_storage {
     _Atomic uint64_t waiting;
     _Atomic bool closes; /* publishes nothing; the runner ends when nothing waits */
     _Atomic uint64_t ops, groups, errors, busy;
+    tp_mpsc others; /* closings of writers whose nodes are gone */
+    /* the runner's */
+    tp_mpsc_node *closings;
     troupe_store_op *list[]; /* of the group under way */
 };
 
@@ -167,7 +174,78 @@ static bool has_arrivals(tp_runner *runner)
 {
     tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
     return atomic_load_explicit(&self->top, memory_order_seq_cst) != NULL ||
+           !tp_mpsc_is_empty(&self->others) ||
            atomic_load_explicit(&self->closes, memory_order_relaxed);
+}
+
+/* ---- writers of nodes that are gone ---------------------------------------------------------- */
+
+typedef struct closing {
+    tp_mpsc_node node;
+    troupe_store_op op;
+} closing;
+
+static void closing_done(troupe_store_op *op)
+{
+    (void)op;
+}
+
+/* False: the store did not do it yet. */
+static bool close_one(tp_storage *self, closing *other)
+{
+    other->op.done = closing_done;
+    troupe_store_op *list[1] = {&other->op};
+    self->store->run(self->store, list, 1);
+    if (other->op.status != TROUPE_OK)
+        return false;
+    TP_LOG(self->log, TROUPE_LOG_INFO, "writer_closed",
+        TP_FIELDS(tp_field_number("writer", other->op.writer)),
+        "the writer of a node that is gone is closed");
+    tp_release(self->allocator, other, sizeof *other);
+    return true;
+}
+
+/* False: some are left; nothing may run before. */
+static bool close_others(tp_storage *self)
+{
+    while (self->closings != NULL || !tp_mpsc_is_empty(&self->others)) {
+        if (self->closings == NULL)
+            self->closings = tp_mpsc_drain(&self->others);
+        tp_mpsc_node *next = self->closings->next;
+        if (!close_one(self, TP_CONTAINER(self->closings, closing, node)))
+            return false;
+        self->closings = next;
+    }
+    return true;
+}
+
+void tp_storage_close_other(tp_storage *self, uint64_t writer)
+{
+    closing *other = tp_allocate_zeroed(self->allocator, sizeof *other);
+    if (other == NULL)
+        return;
+    other->op = (troupe_store_op){
+        .kind = TROUPE_STORE_CLOSE_WRITER, .allocator = self->allocator, .writer = writer};
+    if (!self->has_runner) {
+        if (!close_one(self, other))
+            tp_release(self->allocator, other, sizeof *other);
+        return;
+    }
+    tp_mpsc_push(&self->others, &other->node);
+    self->env->runner_wake(self->env, &self->runner);
+}
+
+static void drop_closings(tp_storage *self)
+{
+    for (int i = 0; i < 2; i++) {
+        tp_mpsc_node *node = i == 0 ? self->closings : tp_mpsc_drain(&self->others);
+        while (node != NULL) {
+            closing *other = TP_CONTAINER(node, closing, node);
+            node = node->next;
+            tp_release(self->allocator, other, sizeof *other);
+        }
+    }
+    self->closings = NULL;
 }
 
 /* A simulated store takes its time, and groups of any size form. */
@@ -180,16 +258,29 @@ static uint64_t dawdle(tp_storage *self)
     return env->now(env) + TROUPE_MICROSECONDS(1 + env->choose(env, 5000));
 }
 
+/* The fence: asked right before the store is. */
+static bool lease_holds(const tp_storage *self)
+{
+    if (TP_LIKELY(self->lease == NULL))
+        return true;
+    return self->env->boot(self->env) < atomic_load_explicit(self->lease, memory_order_acquire);
+}
+
 static uint64_t step(tp_runner *runner)
 {
     tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
     bool closes = atomic_load_explicit(&self->closes, memory_order_acquire);
     drain(self);
+    /* After the drain: what was submitted behind a closing must not run before it. */
+    if (!close_others(self) && !closes)
+        return self->env->now(self->env) + CLOSE_AGAIN;
     if (self->rest == NULL)
         return closes ? TP_STEP_DONE : TP_NEVER;
     uint64_t later = dawdle(self);
     if (later != 0)
         return later;
+    if (!closes && !lease_holds(self))
+        return self->env->now(self->env) + LEASE_AGAIN;
     self->is_late = false;
     size_t size = 0;
     while (self->rest != NULL && size < self->group) {
@@ -283,8 +374,32 @@ static void host_log(void *context, int level, const char *event, const char *te
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
-static troupe_status open_writer(tp_storage *self, char *error, size_t error_size)
+/* Of a node that shares its store: the number is its own for good. A row whose opening ended
+ * UNKNOWN is opened again, and a conflict then says that it is. */
+static troupe_status open_given(tp_storage *self, uint64_t writer, char *error, size_t error_size)
 {
+    troupe_store_op op = {
+        .kind = TROUPE_STORE_OPEN_WRITER, .allocator = self->allocator, .writer = writer};
+    troupe_status status = TROUPE_UNKNOWN;
+    bool unknown = false;
+    for (int i = 0; i < WRITER_TRIES && status == TROUPE_UNKNOWN; i++) {
+        status = tp_storage_call(self, &op);
+        if (status == TROUPE_CONFLICT && unknown)
+            status = TROUPE_OK;
+        unknown |= status == TROUPE_UNKNOWN;
+    }
+    self->port.writer = writer;
+    if (status != TROUPE_OK)
+        snprintf(error, error_size, "the store takes no writer of this node: %s%s",
+            troupe_status_text(status),
+            status == TROUPE_CONFLICT ? " (is it the store of another cluster of that name?)" : "");
+    return status;
+}
+
+static troupe_status open_writer(tp_storage *self, uint64_t given, char *error, size_t error_size)
+{
+    if (given != 0)
+        return open_given(self, given, error, error_size);
     troupe_store_op op = {.kind = TROUPE_STORE_OPEN_WRITER,
         .allocator = self->allocator,
         .writer = self->env->wall(self->env)};
@@ -308,7 +423,7 @@ static troupe_status open_writer(tp_storage *self, char *error, size_t error_siz
     return status;
 }
 
-static troupe_status start(tp_storage *self, char *error, size_t error_size)
+static troupe_status start(tp_storage *self, uint64_t writer, char *error, size_t error_size)
 {
     troupe_store *store = self->store;
     self->port.durable = store->durable;
@@ -331,7 +446,7 @@ static troupe_status start(tp_storage *self, char *error, size_t error_size)
         }
         self->has_runner = true;
     }
-    TROUPE_TRY(open_writer(self, error, error_size));
+    TROUPE_TRY(open_writer(self, writer, error, error_size));
     TP_LOG(self->log, TROUPE_LOG_INFO, "store_open",
         TP_FIELDS(tp_field_number("writer", self->port.writer)), "%s", store->promises);
     return TROUPE_OK;
@@ -353,6 +468,8 @@ static tp_storage *create(const tp_storage_options *options)
     self->log = options->log;
     self->limit = options->limit;
     self->spin = options->spin;
+    self->lease = options->lease;
+    tp_mpsc_init(&self->others);
     return self;
 }
 
@@ -366,6 +483,7 @@ static void destroy(tp_storage *self)
     if (self->owns_store && self->store != NULL)
         self->store->close(self->store);
     tp_provider_release(self->module);
+    drop_closings(self);
     tp_release_lines(self->allocator, self, storage_size());
 }
 
@@ -392,7 +510,7 @@ troupe_status tp_storage_open(
         return TROUPE_NO_MEMORY;
     troupe_status status = open_provider(self, options->url, error, error_size);
     if (status == TROUPE_OK)
-        status = start(self, error, error_size);
+        status = start(self, options->writer, error, error_size);
     if (status != TROUPE_OK) {
         destroy(self);
         return status;
@@ -411,7 +529,7 @@ troupe_status tp_storage_open_with(const tp_storage_options *options, troupe_sto
     }
     self->store = store;
     self->owns_store = true;
-    troupe_status status = start(self, error, error_size);
+    troupe_status status = start(self, options->writer, error, error_size);
     if (status != TROUPE_OK) {
         destroy(self);
         return status;

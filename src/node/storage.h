@@ -25,6 +25,11 @@ typedef struct tp_storage_options {
     const char *url;
     uint64_t limit; /* operations that wait */
     uint64_t spin;  /* its thread polls so long: who was answered may soon have the next one */
+    /* Number of the writer; 0: one is chosen, and all older ones are closed, for this node has the
+     * store for itself. Else it must be new, and others are closed one by one. */
+    uint64_t writer;
+    /* Nothing is asked of the store while env's boot has passed this moment; NULL: no lease. */
+    const _Atomic uint64_t *lease;
 } tp_storage_options;
 
 /* Counters since it was opened. */
@@ -44,6 +49,11 @@ TROUPE_CHECK troupe_status tp_storage_open_with(const tp_storage_options *option
 /* [closing thread] What waits still ends, the writer is closed. Nobody may submit any more. NULL is
  * a no-op. */
 void tp_storage_close(tp_storage *storage);
+
+/* [any thread] Closes the row of a writer whose node is gone, before any operation that is
+ * submitted later; those wait until the store has done it. NO_MEMORY: it is tried again with the
+ * next one. */
+void tp_storage_close_other(tp_storage *storage, uint64_t writer);
 
 tp_store_port *tp_storage_port(tp_storage *storage);
 tp_storage_counts tp_storage_count(const tp_storage *storage);

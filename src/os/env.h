@@ -78,6 +78,7 @@ typedef struct tp_waiter {
 struct tp_env {
     /* ---- clock and entropy [any thread] */
     uint64_t (*now)(tp_env *env);  /* monotonic ns */
+    uint64_t (*boot)(tp_env *env); /* as now, but it goes on while the machine sleeps: for leases */
     uint64_t (*wall)(tp_env *env); /* ns since 1970 */
     void (*entropy)(tp_env *env, void *out, size_t size);
     /* Coarse time: grows by one each 10 ms while a runner is awake. Read before and after each

@@ -39,6 +39,16 @@ uint64_t tp_real_now(tp_env *env)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+static uint64_t real_boot(tp_env *env)
+{
+    (void)env;
+#ifdef CLOCK_BOOTTIME
+    return clock_ns(CLOCK_BOOTTIME);
+#else
+    return clock_ns(CLOCK_MONOTONIC); /* which goes on there */
+#endif
+}
+
 static uint64_t real_wall(tp_env *env)
 {
     (void)env;
@@ -246,6 +256,7 @@ static void fill(tp_real_env *env)
 {
     env->base = (tp_env){
         .now = tp_real_now,
+        .boot = real_boot,
         .wall = real_wall,
         .entropy = real_entropy,
         .pulse = &env->pulse,

@@ -32,7 +32,7 @@ tp_activation *tp_activation_find(
     if (shard->recent[hash % TP_RECENT].hash == hash && recent != NULL && same_id(recent, &id))
         return recent;
     tp_activation *actor = tp_index_find(&shard->table, hash, same_id, &id);
-    if (actor != NULL)
+    if (actor != NULL && TP_LIKELY(!(actor->flags & TP_GUARDED)))
         shard->recent[hash % TP_RECENT] = (tp_recent){.hash = hash, .actor = actor};
     return actor;
 }

@@ -13,7 +13,9 @@
  * 1. While a record of an actor exists here, requests for it come to it and not to `absent`.
  * 2. `gone` is called once for each record that was made through tp_accept_granted, after which the
  * next request is absent again.
- * 3. While `pass` says no, no turn begins and nothing leaves: the lease has run out.
+ * 3. Requests for a record with TP_GUARDED are absent, too: the cluster orders them. It is in no
+ * cache of hot records (tp_shard.recent).
+ * 4. While `pass` says no, no turn begins and nothing leaves: the lease has run out.
  *
  * Threads: all on the shard's thread, but for has_arrivals' caller, which is the same at rest.
  */
@@ -45,14 +47,14 @@ static inline bool tp_is_away(uint32_t to)
     return to >= TP_AWAY_FIRST;
 }
 
-/* A request that may make its actor here. False: it was refused, and there is no record. */
-bool tp_accept_granted(tp_shard *shard, tp_message *message);
+/* A request that may make its actor here. NULL: it was refused, and there is no record. */
+tp_activation *tp_accept_granted(tp_shard *shard, tp_message *message);
 
 /* May effects of this node leave at this moment? To be asked right before each of them. */
 static inline bool tp_lease_holds(tp_shared *shared)
 {
     uint64_t until = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
-    return TP_LIKELY(until == TP_NEVER) || shared->env->now(shared->env) < until;
+    return TP_LIKELY(until == TP_NEVER) || shared->env->boot(shared->env) < until;
 }
 
 #endif

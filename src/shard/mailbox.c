@@ -195,7 +195,9 @@ static inline bool is_elsewhere(const tp_shard *shard, const tp_message *message
 
 static tp_activation *create_for(tp_shard *shard, tp_message *message)
 {
-    if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) >= TP_ENDING) {
+    /* In a cluster it may still be granted; it leaves again at once, and others take it over. */
+    if (shard->away == NULL &&
+        atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) >= TP_ENDING) {
         tp_message_answer(shard, message, TROUPE_CLOSED, TROUPE_NOT_DONE, "the node closes");
         return NULL;
     }
@@ -220,7 +222,8 @@ void tp_accept(tp_shard *shard, tp_message *message)
     TP_TRACE(shard, TP_TRACE_ARRIVE, message->hash ^ message->kind);
     tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
         tp_message_partition(message), tp_message_key(message));
-    if (actor == NULL && is_elsewhere(shard, message)) {
+    bool is_ours = actor != NULL && TP_LIKELY(!(actor->flags & TP_GUARDED));
+    if (!is_ours && is_elsewhere(shard, message)) {
         shard->away->absent(shard->away, message);
         return;
     }
@@ -230,12 +233,12 @@ void tp_accept(tp_shard *shard, tp_message *message)
         tp_accept_at(shard, actor, message);
 }
 
-bool tp_accept_granted(tp_shard *shard, tp_message *message)
+tp_activation *tp_accept_granted(tp_shard *shard, tp_message *message)
 {
     tp_activation *actor = create_for(shard, message);
     if (actor != NULL)
         tp_accept_at(shard, actor, message);
-    return actor != NULL;
+    return actor;
 }
 
 /* Whom a look-up without a look at the record gave, if it is the one that is meant. */
@@ -290,7 +293,7 @@ static inline tp_message *look_at_first(tp_shard *shard, tp_activation **ret_act
     const tp_found *found = &shard->found[shard->taken_in % TP_AHEAD];
     /* Making room for one may have sent away another that was found. */
     bool is_it = found->actor != NULL && shard->departures == found->departures &&
-                 is_meant(found->actor, message);
+                 is_meant(found->actor, message) && TP_LIKELY(!(found->actor->flags & TP_GUARDED));
     *ret_actor = TP_LIKELY(is_it) ? found->actor : NULL;
     return message;
 }

@@ -70,7 +70,7 @@ typedef struct tp_shared {
     uint64_t started;
     bool hostile;                 /* pools in direct mode */
     _Atomic uint32_t closing;     /* [any] tp_closing */
-    _Atomic uint64_t lease_until; /* [any] env's now; TP_NEVER: the node is alone */
+    _Atomic uint64_t lease_until; /* [any] env's boot; TP_NEVER: the node is alone */
     _Atomic uint64_t refs;        /* [any] made, ever */
     char apart[TP_CACHE_LINE];
     _Atomic uint32_t worker_turns; /* [any] calls from outside to types of stateless workers */
@@ -103,6 +103,7 @@ enum {
     TP_STOPPING = 32,  /* supervision stops it */
     TP_LIVE = 64,      /* counted as active; on_activate has succeeded, so on_deactivate is due */
     TP_HOLDS = 128,    /* its state may own something: discard is due */
+    TP_GUARDED = 512,  /* requests for it are the cluster's to order (away.h) */
     TP_TORN = 256, /* a failed turn asks for a new activation as soon as no other turn is parked */
 };
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A view as shards use it: its members by incarnation, and which of them is home to which hashes.
+ * Made once per view by the control runner, immutable, counted, shared by all shards.
+ *
+ * Homes: each member has TP_CHART_POINTS points on the circle of hashes, one in each equal slice of
+ * it at a place that follows from its name alone (consistent hashing: Karger et al., STOC 1997;
+ * with jittered slices), so that a member that comes back under its name gets back what it had. A
+ * hash is at home at the member of the last point at or before it. Members that are leaving are at
+ * home nowhere, unless all are.
+ *
+ * Threads: retain and release any; all else reads.
+ */
+#ifndef TP_CLUSTER_CHART_H
+#define TP_CLUSTER_CHART_H
+
+#include "directory/directory.h"
+#include "member/view.h"
+
+#define TP_CHART_POINTS 256
+
+typedef struct tp_chart {
+    tp_directory_view view; /* members, arcs */
+    const tp_view *members; /* as the store has it; its own reference */
+    const troupe_allocator *allocator;
+    _Atomic uint32_t references;
+    size_t bytes;
+} tp_chart;
+
+/* NO_MEMORY. */
+TROUPE_CHECK troupe_status tp_chart_create(
+    const troupe_allocator *allocator, const tp_view *view, tp_chart **ret_chart);
+tp_chart *tp_chart_retain(tp_chart *chart);
+void tp_chart_release(tp_chart *chart); /* NULL is a no-op */
+
+/* NULL: no member of this view. */
+static inline const tp_view_member *tp_chart_member(const tp_chart *chart, uint64_t incarnation)
+{
+    return tp_view_find(chart->members, incarnation);
+}
+
+#endif

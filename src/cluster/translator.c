@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages to parcels and back. See translator.h. */
+#include "cluster/translator.h"
+
+#include "base/alloc.h"
+
+/* Of a slip: flags, status, outcome and errand, expiry, two numbers of outbox rows, the reminder;
+ * then five texts with their sizes. */
+#define SLIP_FIXED 96
+#define SLIP_TEXTS 5
+
+/* ---- types ----------------------------------------------------------------------------------- */
+
+const tp_type *tp_translator_type_at(const tp_translator *self, uint32_t number)
+{
+    return number < TP_FOREIGN_FIRST ? &self->shard->shared->types.list[number]
+                                     : self->foreign[number - TP_FOREIGN_FIRST];
+}
+
+static bool make_room(tp_translator *self)
+{
+    if (self->foreign_count < self->foreign_room)
+        return true;
+    const troupe_allocator *allocator = self->shard->shared->allocator;
+    uint32_t room = self->foreign_room != 0 ? self->foreign_room * 2 : 8;
+    tp_type **grown = room <= TP_FOREIGN_MAX ? tp_allocate(allocator, room * sizeof *grown) : NULL;
+    if (grown == NULL)
+        return false;
+    for (uint32_t i = 0; i < self->foreign_count; i++)
+        grown[i] = self->foreign[i];
+    tp_release(allocator, self->foreign, self->foreign_room * sizeof *grown);
+    self->foreign = grown;
+    self->foreign_room = room;
+    return true;
+}
+
+static const tp_type *make_foreign(tp_translator *self, troupe_slice name)
+{
+    const troupe_allocator *allocator = self->shard->shared->allocator;
+    if (!make_room(self))
+        return NULL;
+    tp_type *type = tp_allocate_zeroed(allocator, sizeof *type);
+    char *copy = type != NULL ? tp_allocate(allocator, name.size + 1) : NULL;
+    if (copy == NULL) {
+        tp_release(allocator, type, type != NULL ? sizeof *type : 0);
+        return NULL;
+    }
+    memcpy(copy, name.data, name.size);
+    copy[name.size] = 0;
+    type->name = (troupe_slice){copy, name.size};
+    type->number = TP_FOREIGN_FIRST + self->foreign_count;
+    self->foreign[self->foreign_count++] = type;
+    return type;
+}
+
+const tp_type *tp_translator_type(tp_translator *self, troupe_slice name)
+{
+    const tp_type *type = tp_types_find(&self->shard->shared->types, name);
+    for (uint32_t i = 0; type == NULL && i < self->foreign_count; i++)
+        if (troupe_slice_equal(self->foreign[i]->name, name))
+            type = self->foreign[i];
+    return type != NULL ? type : make_foreign(self, name);
+}
+
+troupe_status tp_translator_init(tp_translator *self, tp_shard *shard, uint64_t incarnation)
+{
+    *self = (tp_translator){.shard = shard, .incarnation = incarnation};
+    return tp_correspondents_init(&self->correspondents, shard->shared->allocator);
+}
+
+void tp_translator_deinit(tp_translator *self)
+{
+    const troupe_allocator *allocator = self->shard->shared->allocator;
+    for (uint32_t i = 0; i < self->foreign_count; i++) {
+        tp_type *type = self->foreign[i];
+        tp_release(allocator, (void *)(uintptr_t)type->name.data, type->name.size + 1);
+        tp_release(allocator, type, sizeof *type);
+    }
+    tp_release(allocator, self->foreign, self->foreign_room * sizeof(tp_type *));
+    tp_release(allocator, self->scratch, self->scratch_size);
+    tp_correspondents_deinit(&self->correspondents);
+}
+
+/* ---- slips ----------------------------------------------------------------------------------- */
+
+static char *reserve(tp_translator *self, size_t size)
+{
+    if (size <= self->scratch_size)
+        return self->scratch;
+    const troupe_allocator *allocator = self->shard->shared->allocator;
+    char *grown = tp_allocate(allocator, size * 2);
+    if (grown == NULL)
+        return NULL;
+    tp_release(allocator, self->scratch, self->scratch_size);
+    self->scratch = grown;
+    self->scratch_size = size * 2;
+    return grown;
+}
+
+static bool put_slip(tp_translator *self, const tp_slip *slip, troupe_slice *ret_bytes)
+{
+    const troupe_slice texts[SLIP_TEXTS] = {
+        slip->once, slip->done, slip->failed, slip->context, slip->baggage};
+    size_t size = SLIP_FIXED;
+    for (size_t i = 0; i < SLIP_TEXTS; i++)
+        size += 4 + texts[i].size;
+    char *begin = reserve(self, size), *at = begin;
+    if (begin == NULL)
+        return false;
+    at = tp_put_32(tp_put_32(at, slip->flags), (uint32_t)slip->status);
+    at = tp_put_32(tp_put_32(at, (uint32_t)slip->outcome), (uint32_t)slip->errand);
+    at = tp_put_64(at, slip->expires);
+    at = tp_put_64(tp_put_64(at, slip->number.version), slip->number.index);
+    at = tp_put_64(tp_put_64(at, slip->before.version), slip->before.index);
+    at = tp_put_64(tp_put_64(at, slip->remind.missed), slip->remind.more);
+    at = tp_put_64(tp_put_64(at, slip->remind.number), slip->remind.due);
+    at = tp_put_64(at, 0);
+    TP_ASSERT(at - begin == SLIP_FIXED);
+    for (size_t i = 0; i < SLIP_TEXTS; i++)
+        at = tp_put_bytes(tp_put_32(at, (uint32_t)texts[i].size), texts[i]);
+    *ret_bytes = (troupe_slice){begin, size};
+    return true;
+}
+
+static const char *get_slip(troupe_slice bytes, tp_slip *ret_slip)
+{
+    tp_in in = tp_in_of(bytes.data, bytes.size);
+    tp_slip slip = {.flags = tp_in_32(&in)};
+    slip.status = (troupe_status)tp_in_32(&in);
+    slip.outcome = (troupe_outcome)tp_in_32(&in);
+    slip.errand = (tp_errand)tp_in_32(&in);
+    slip.expires = tp_in_64(&in);
+    slip.number.version = tp_in_64(&in);
+    slip.number.index = (uint32_t)tp_in_64(&in);
+    slip.before.version = tp_in_64(&in);
+    slip.before.index = (uint32_t)tp_in_64(&in);
+    slip.remind.missed = tp_in_64(&in);
+    slip.remind.more = tp_in_64(&in) != 0;
+    slip.remind.number = tp_in_64(&in);
+    slip.remind.due = tp_in_64(&in);
+    (void)tp_in_64(&in);
+    troupe_slice *texts[SLIP_TEXTS] = {
+        &slip.once, &slip.done, &slip.failed, &slip.context, &slip.baggage};
+    for (size_t i = 0; i < SLIP_TEXTS; i++)
+        *texts[i] = tp_in_bytes(&in, tp_in_32(&in));
+    if (in.short_of || in.at != in.end)
+        return "its slip has another size than it says";
+    if (slip.outcome > TROUPE_UNKNOWN_OUTCOME || slip.errand > TP_ERRAND_DROP)
+        return "its slip says what there is not";
+    *ret_slip = slip;
+    return NULL;
+}
+
+/* ---- out ------------------------------------------------------------------------------------- */
+
+static void put_caller(tp_channel *channel, const tp_message *message, tp_parcel *parcel)
+{
+    const tp_type *type = message->caller_type;
+    if (type == NULL)
+        return;
+    troupe_id caller = tp_message_caller(message);
+    parcel->bits |= TP_PARCEL_CALLER;
+    parcel->caller_name = tp_session_name(
+        &channel->session, (type->number + 1) << 12, type->name, (troupe_slice){0, 0});
+    parcel->caller_type = type->name;
+    parcel->caller_partition = caller.partition;
+    parcel->caller_key = caller.key;
+}
+
+static void put_names(tp_channel *channel, const tp_message *message, tp_parcel *parcel)
+{
+    const tp_type *type = message->type;
+    /* The catch-all's names are anybody's: they are not taught. */
+    if (message->method != TP_METHOD_OTHER) {
+        parcel->method = type->methods[message->method].name;
+        parcel->name = tp_session_name(&channel->session,
+            (type->number + 1) << 12 | (message->method + 1u), type->name, parcel->method);
+    }
+    if (parcel->name != 0)
+        return;
+    parcel->bits |= TP_PARCEL_NAMES;
+    parcel->type = type->name;
+    parcel->method =
+        message->kind <= TP_ASK ? tp_message_method_name(message) : (troupe_slice){0, 0};
+}
+
+static void put_from(tp_translator *self, const tp_message *message, tp_parcel *parcel)
+{
+    parcel->bits |= TP_PARCEL_FROM;
+    parcel->from.slot = message->from.slot;
+    parcel->from.generation = message->from.generation;
+    parcel->from.shard = message->from_shard;
+    if (!tp_is_away(message->from_shard))
+        return;
+    const tp_correspondent *asker =
+        tp_correspondents_at(&self->correspondents, message->from_shard);
+    parcel->bits |= TP_PARCEL_ELSEWHERE;
+    parcel->from.shard = asker->shard;
+    parcel->from.incarnation = asker->peer;
+}
+
+static void put_postmark(const tp_postmark *mark, tp_parcel *parcel)
+{
+    parcel->hops = mark->hops;
+    parcel->order = mark->order;
+    if (mark->order != 0)
+        parcel->bits |= TP_PARCEL_ORDER;
+    if (mark->origin != 0) {
+        parcel->bits |= TP_PARCEL_ORIGIN | TP_PARCEL_ORDER;
+        parcel->origin = mark->origin;
+    }
+    if (mark->grant != 0) {
+        parcel->bits |= TP_PARCEL_GRANT;
+        parcel->grant = mark->grant;
+        parcel->home = mark->home;
+    }
+    if (mark->only_active)
+        parcel->bits |= TP_PARCEL_ACTIVE;
+}
+
+static tp_frame_kind kind_of(const tp_message *message)
+{
+    switch (message->kind) {
+    case TP_CANCEL:
+        return TP_FRAME_CANCEL;
+    case TP_ACKED:
+        return TP_FRAME_ACKED;
+    default:
+        return TP_FRAME_REQUEST;
+    }
+}
+
+troupe_status tp_translator_put(tp_translator *self, tp_channel *channel, const tp_message *message,
+    const tp_activation *actor, const tp_postmark *mark, uint64_t *ret_number)
+{
+    tp_parcel parcel;
+    memset(&parcel, 0, sizeof parcel);
+    parcel.hash = message->hash;
+    parcel.content = message->content;
+    parcel.payload = tp_message_payload(message);
+    parcel.key = actor != NULL ? tp_activation_key(actor) : tp_message_key(message);
+    parcel.partition =
+        actor != NULL ? tp_activation_partition(actor) : tp_message_partition(message);
+    if (parcel.partition.size != 0)
+        parcel.bits |= TP_PARCEL_PARTITION;
+    if (message->kind == TP_ASK)
+        parcel.bits |= TP_PARCEL_ASK;
+    if (message->kind == TP_ASK || message->kind == TP_CANCEL)
+        put_from(self, message, &parcel);
+    if (message->chain != 0) {
+        parcel.bits |= TP_PARCEL_CHAIN;
+        parcel.chain = message->chain;
+    }
+    if (message->deadline != TP_NEVER) {
+        uint64_t now = tp_clock(self->shard);
+        parcel.bits |= TP_PARCEL_DEADLINE;
+        parcel.remaining = message->deadline > now ? message->deadline - now : 0;
+    }
+    if (message->content == TP_CONTENT_OWN) {
+        parcel.bits |= TP_PARCEL_CONTENT;
+        parcel.content_type = tp_message_other_content_type(message);
+    }
+    const tp_slip *slip = tp_message_slip(message);
+    if (slip != NULL) {
+        parcel.bits |= TP_PARCEL_SLIP;
+        if (!put_slip(self, slip, &parcel.slip))
+            return TROUPE_NO_MEMORY;
+    }
+    put_caller(channel, message, &parcel);
+    put_names(channel, message, &parcel);
+    put_postmark(mark, &parcel);
+    return tp_session_put_parcel(&channel->session, kind_of(message), &parcel, ret_number);
+}
+
+troupe_status tp_translator_put_reply(
+    tp_translator *self, tp_channel *channel, const tp_message *reply, const tp_correspondent *to)
+{
+    tp_wire_reply out = {.slot = reply->from.slot,
+        .generation = reply->from.generation,
+        .shard = to->shard,
+        .content = reply->content,
+        .status = reply->status,
+        .outcome = reply->outcome,
+        .payload = tp_message_payload(reply)};
+    if (reply->content == TP_CONTENT_OWN) {
+        out.bits |= TP_REPLY_CONTENT;
+        out.content_type = tp_message_other_content_type(reply);
+    }
+    const tp_slip *slip = tp_message_slip(reply);
+    if (slip != NULL) {
+        out.bits |= TP_REPLY_SLIP;
+        if (!put_slip(self, slip, &out.slip))
+            return TROUPE_NO_MEMORY;
+    }
+    return tp_session_put_reply(&channel->session, TP_FRAME_REPLY, &out);
+}
+
+/* ---- in -------------------------------------------------------------------------------------- */
+
+typedef struct named {
+    const tp_type *type;
+    uint32_t method; /* TP_METHOD_OTHER: by `name` */
+    troupe_slice name;
+} named;
+
+static uint32_t method_of(const tp_type *type, troupe_slice name)
+{
+    if (tp_translator_is_foreign(type) || name.size == 0)
+        return TP_METHOD_OTHER;
+    int32_t number = tp_type_method(type, name);
+    return number < 0 ? TP_METHOD_OTHER : (uint32_t)number;
+}
+
+static const char *find_names(
+    tp_translator *self, tp_channel *channel, const tp_parcel *parcel, named *ret_named)
+{
+    if (parcel->name == 0) {
+        ret_named->type = tp_translator_type(self, parcel->type);
+        ret_named->name = parcel->method;
+        if (ret_named->type != NULL)
+            ret_named->method = method_of(ret_named->type, parcel->method);
+        return NULL;
+    }
+    tp_learned_name *learned = tp_session_find_name(&channel->session, parcel->name);
+    if (learned == NULL)
+        return "it has a name that was not taught";
+    if (learned->bound == NULL) {
+        const tp_type *type = tp_translator_type(self, learned->type);
+        if (type != NULL)
+            learned->bound_number = method_of(type, learned->method);
+        learned->bound = (void *)(uintptr_t)type;
+    }
+    ret_named->type = learned->bound;
+    ret_named->method = (uint32_t)learned->bound_number;
+    ret_named->name = learned->method;
+    return NULL;
+}
+
+static const char *find_caller(
+    tp_translator *self, tp_channel *channel, const tp_parcel *parcel, const tp_type **ret_type)
+{
+    troupe_slice name = parcel->caller_type;
+    if (parcel->caller_name != 0) {
+        tp_learned_name *learned = tp_session_find_name(&channel->session, parcel->caller_name);
+        if (learned == NULL)
+            return "its caller has a name that was not taught";
+        if (learned->bound != NULL) {
+            *ret_type = learned->bound;
+            return NULL;
+        }
+        name = learned->type;
+    }
+    *ret_type = tp_translator_type(self, name);
+    return NULL;
+}
+
+static uint16_t agent_of(const tp_translator *self, uint64_t peer, uint64_t hash)
+{
+    uint32_t at = tp_directory_find_member(self->view, peer);
+    return at == TP_DIRECTORY_NOBODY
+               ? 0 /* it is no member: its answer goes nowhere */
+               : (uint16_t)tp_hash_shard(hash, self->view->members[at].shards);
+}
+
+/* Where its answer goes. False: no memory, or no number is left. */
+static bool find_from(
+    tp_translator *self, const tp_channel *channel, const tp_parcel *parcel, uint16_t *ret_from)
+{
+    *ret_from = (uint16_t)self->shard->number;
+    if (!(parcel->bits & TP_PARCEL_FROM))
+        return true;
+    uint64_t asker = parcel->bits & TP_PARCEL_ELSEWHERE ? parcel->from.incarnation : channel->peer;
+    *ret_from = parcel->from.shard; /* of this node, if it came back */
+    if (asker == self->incarnation)
+        return parcel->from.shard < self->shard->shared->shard_count;
+    *ret_from = (uint16_t)tp_correspondents_get(
+        &self->correspondents, asker, parcel->from.shard, agent_of(self, asker, parcel->hash));
+    return *ret_from != 0;
+}
+
+static void read_postmark(const tp_channel *channel, const tp_parcel *parcel, tp_postmark *ret_mark)
+{
+    *ret_mark = (tp_postmark){.order = parcel->order,
+        .origin = parcel->bits & TP_PARCEL_ORIGIN ? parcel->origin : channel->peer,
+        .grant = parcel->grant,
+        .home = parcel->grant != 0 ? parcel->home : 0,
+        .hops = parcel->hops,
+        .only_active = (parcel->bits & TP_PARCEL_ACTIVE) != 0};
+}
+
+static uint8_t message_kind(unsigned kind, const tp_parcel *parcel)
+{
+    if (kind == TP_FRAME_CANCEL)
+        return TP_CANCEL;
+    if (kind == TP_FRAME_ACKED)
+        return TP_ACKED;
+    return parcel->bits & TP_PARCEL_ASK ? TP_ASK : TP_TELL;
+}
+
+/* A caller's id, laid out as a message has it: readable up to a multiple of 16. */
+typedef struct caller_room {
+    char bytes[TP_KEY_MAX + TP_NAME_MAX + 16];
+} caller_room;
+
+static const void *lay_caller(const tp_parcel *parcel, caller_room *room)
+{
+    if (!(parcel->bits & TP_PARCEL_CALLER))
+        return NULL;
+    char *at = tp_put_bytes(room->bytes, parcel->caller_key);
+    tp_put_bytes(at, parcel->caller_partition);
+    return room->bytes;
+}
+
+tp_message *tp_translator_read(tp_translator *self, tp_channel *channel, unsigned kind,
+    const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault)
+{
+    named names = {.method = TP_METHOD_OTHER};
+    const tp_type *caller = NULL;
+    tp_slip slip;
+    char content[UINT8_MAX + 1] = "";
+    caller_room room;
+    *ret_fault = find_names(self, channel, parcel, &names);
+    if (*ret_fault == NULL && (parcel->bits & TP_PARCEL_CALLER))
+        *ret_fault = find_caller(self, channel, parcel, &caller);
+    if (*ret_fault == NULL && (parcel->bits & TP_PARCEL_SLIP))
+        *ret_fault = get_slip(parcel->slip, &slip);
+    if (*ret_fault != NULL || names.type == NULL ||
+        ((parcel->bits & TP_PARCEL_CALLER) && caller == NULL))
+        return NULL;
+    uint16_t from;
+    if (!find_from(self, channel, parcel, &from))
+        return NULL;
+    if (parcel->bits & TP_PARCEL_CONTENT)
+        memcpy(content, parcel->content_type.data, parcel->content_type.size);
+    const tp_message_parts parts = {.caller = lay_caller(parcel, &room),
+        .key = parcel->key,
+        .partition = parcel->partition,
+        .method = names.method == TP_METHOD_OTHER ? names.name : (troupe_slice){0, 0},
+        .content_type = parcel->bits & TP_PARCEL_CONTENT ? content : NULL,
+        .payload = parcel->payload,
+        .slip = parcel->bits & TP_PARCEL_SLIP ? &slip : NULL};
+    const tp_message_head head = {.hash = parcel->hash,
+        .type = names.type,
+        .deadline = parcel->remaining == TP_WIRE_NEVER
+                        ? TP_NEVER
+                        : tp_time_after(tp_clock(self->shard), parcel->remaining),
+        .from = {parcel->from.slot, parcel->from.generation},
+        .chain = parcel->chain,
+        .caller_type = caller,
+        .method = (uint16_t)names.method,
+        .from_shard = from,
+        .caller_key_size = (uint16_t)(caller != NULL ? parcel->caller_key.size : 0),
+        .caller_partition_size = (uint8_t)(caller != NULL ? parcel->caller_partition.size : 0),
+        .kind = message_kind(kind, parcel)};
+    tp_message *message = tp_message_make_here(&self->shard->pool, &parts, &head);
+    if (message != NULL && !(parcel->bits & TP_PARCEL_CONTENT) && parcel->content < TP_CONTENT_OWN)
+        message->content =
+            parcel->content <= TP_CONTENT_JSON ? parcel->content : (uint8_t)TP_CONTENT_BYTES;
+    read_postmark(channel, parcel, ret_mark);
+    return message;
+}
+
+tp_message *tp_translator_read_reply(
+    tp_translator *self, unsigned kind, const tp_wire_reply *reply, uint32_t *ret_shard)
+{
+    tp_slip slip;
+    char content[UINT8_MAX + 1] = "";
+    if ((reply->bits & TP_REPLY_SLIP) && get_slip(reply->slip, &slip) != NULL)
+        return NULL;
+    if (reply->bits & TP_REPLY_CONTENT)
+        memcpy(content, reply->content_type.data, reply->content_type.size);
+    const tp_message_parts parts = {.content_type = reply->bits & TP_REPLY_CONTENT ? content : NULL,
+        .payload = reply->payload,
+        .slip = reply->bits & TP_REPLY_SLIP ? &slip : NULL};
+    const tp_message_head head = {.deadline = TP_NEVER,
+        .from = {reply->slot, reply->generation},
+        .status = reply->status,
+        .kind = kind == TP_FRAME_VICTIM ? TP_VICTIM : TP_REPLY};
+    tp_message *message = tp_message_make_here(&self->shard->pool, &parts, &head);
+    if (message == NULL)
+        return NULL;
+    message->outcome = reply->outcome;
+    if (!(reply->bits & TP_REPLY_CONTENT) && reply->content <= TP_CONTENT_JSON)
+        message->content = reply->content;
+    *ret_shard = reply->shard;
+    return message;
+}

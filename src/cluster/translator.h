@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between messages, as shards have them (shard/message.h), and parcels and replies, as they travel
+ * (wire/frames.h): names for numbers, remaining time for deadlines, correspondents for shards. It
+ * sends nothing and decides nothing.
+ *
+ * Invariants
+ * 1. A message that was read is whole: its key, names and payload are copied into it.
+ * 2. A type that this node has not registered is a *foreign* one: a name with a number, so that its
+ * messages can be passed on. No activation of it is ever made here.
+ * 3. A method that this node's type has not is kept by its name (TP_METHOD_OTHER).
+ *
+ * Bounded: TP_FOREIGN_MAX foreign types; beyond, TROUPE_NO_MEMORY.
+ * Threads: the shard's.
+ */
+#ifndef TP_CLUSTER_TRANSLATOR_H
+#define TP_CLUSTER_TRANSLATOR_H
+
+#include "cluster/correspondents.h"
+#include "directory/directory.h"
+#include "shard/shard.h"
+#include "transport/channels.h"
+
+#define TP_FOREIGN_FIRST 0x10000u /* numbers of foreign types */
+#define TP_FOREIGN_MAX   4096u
+
+typedef struct tp_translator {
+    tp_shard *shard;
+    uint64_t incarnation;          /* one's own */
+    const tp_directory_view *view; /* the newest installed; its user keeps it right */
+    tp_correspondents correspondents;
+    tp_type **foreign;
+    uint32_t foreign_count, foreign_room;
+    char *scratch; /* for slips */
+    size_t scratch_size;
+} tp_translator;
+
+/* What a parcel says beside its message. */
+typedef struct tp_postmark {
+    uint64_t order, origin; /* origin 0: the sender of the frame */
+    uint64_t grant, home;
+    uint8_t hops;
+    bool only_active;
+} tp_postmark;
+
+TROUPE_CHECK troupe_status tp_translator_init(
+    tp_translator *self, tp_shard *shard, uint64_t incarnation);
+void tp_translator_deinit(tp_translator *self);
+
+/* The type of that name, registered or foreign. NULL: no memory. */
+const tp_type *tp_translator_type(tp_translator *self, troupe_slice name);
+const tp_type *tp_translator_type_at(const tp_translator *self, uint32_t number);
+static inline bool tp_translator_is_foreign(const tp_type *type)
+{
+    return type->number >= TP_FOREIGN_FIRST;
+}
+
+/* Puts a request, cancel or acknowledgement; the message stays the caller's. `actor`: of a message
+ * out of a mailbox, which may lack its key; else NULL. As tp_session_put_parcel. */
+TROUPE_CHECK troupe_status tp_translator_put(tp_translator *self, tp_channel *channel,
+    const tp_message *message, const tp_activation *actor, const tp_postmark *mark,
+    uint64_t *ret_number);
+/* Puts a reply; `to`: whose answer it is. */
+TROUPE_CHECK troupe_status tp_translator_put_reply(
+    tp_translator *self, tp_channel *channel, const tp_message *reply, const tp_correspondent *to);
+
+/* A parcel that came on a channel becomes a message. NULL: *ret_fault says what is wrong with it,
+ * or is NULL: no memory. */
+tp_message *tp_translator_read(tp_translator *self, tp_channel *channel, unsigned kind,
+    const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault);
+/* A reply; for the shard *ret_shard of this node. NULL: no memory. */
+tp_message *tp_translator_read_reply(
+    tp_translator *self, unsigned kind, const tp_wire_reply *reply, uint32_t *ret_shard);
+
+#endif
