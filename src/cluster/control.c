@@ -277,8 +277,8 @@ static troupe_status open_channels(tp_cluster *self)
         .user = self,
         .self = {.incarnation = self->incarnation,
             .view = self->chart != NULL ? self->chart->view.number : 0,
-            /* Candidates have no incarnation: they differ by this. */
-            .shard = self->incarnation != 0 ? TP_SHARD_CONTROL : random,
+            .shard = TP_SHARD_CONTROL,
+            .link = self->incarnation != 0 ? 0 : random, /* candidates differ by this */
             .shards = (uint16_t)self->options.shards,
             .max_frame = 1u << 22,
             .node = troupe_str(self->node),

@@ -66,7 +66,7 @@ static tp_channel *channel_create(tp_channels *channels, uint64_t peer, uint16_t
     tp_session_options session = options->session;
     session.allocator = options->allocator;
     session.incarnation = options->self.incarnation;
-    session.peer = peer;
+    session.peer = peer & TP_CANDIDATE ? 0 : peer;
     session.view = options->self.view;
     tp_session_init(&channel->session, &session);
     channel->channels = channels;
@@ -89,7 +89,8 @@ tp_channel *tp_channels_get(tp_channels *channels, uint64_t peer, uint16_t shard
     if (channel != NULL)
         return channel;
     char address[TP_ADDRESS_MAX];
-    if (!channels->options.calls->find(channels->options.user, peer, address, sizeof address))
+    if (!(peer & TP_CANDIDATE) &&
+        !channels->options.calls->find(channels->options.user, peer, address, sizeof address))
         return NULL;
     return channel_create(channels, peer, shard);
 }
@@ -248,9 +249,14 @@ uint64_t tp_channels_flush(tp_channels *channels, uint64_t now)
         next = link->next;
         due = tp_sooner(due, tp_connection_flush(TP_CONTAINER(link, tp_connection, link)));
     }
-    TP_LIST_EACH(&channels->channels, link)
-    {
-        due = tp_sooner(due, flush(TP_CONTAINER(link, tp_channel, link)));
+    for (tp_link *link = channels->channels.head.next; link != &channels->channels.head;
+         link = next) {
+        tp_channel *channel = TP_CONTAINER(link, tp_channel, link);
+        next = link->next;
+        if ((channel->peer & TP_CANDIDATE) && channel->connection == NULL)
+            channel_free(channel);
+        else
+            due = tp_sooner(due, flush(channel));
     }
     free_closed(channels);
     return due;

@@ -31,6 +31,9 @@
 #include "wire/session.h"
 
 #define TP_CHANNELS_STRANGERS 64
+/* The peer of a channel whose other end is no member yet: this, and its `link`. Such a channel ends
+ * with its connection. */
+#define TP_CANDIDATE (UINT64_C(1) << 63)
 
 typedef struct tp_channels tp_channels;
 typedef struct tp_connection tp_connection;

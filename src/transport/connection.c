@@ -375,7 +375,7 @@ static tp_hello_event judge(tp_connection *self)
     if (answer == TP_PEER_STRANGE)
         return tp_hello_refuse(self->hello, TROUPE_DENIED,
             "this incarnation is no member of the cluster, or not any more");
-    tp_channel *channel = tp_channels_get(channels, peer->incarnation, peer->shard);
+    tp_channel *channel = tp_channels_get(channels, tp_peer_of(peer), peer->shard);
     if (channel == NULL)
         return tp_hello_refuse(self->hello, TROUPE_NO_MEMORY, "no memory for a channel");
     /* Both dial at once: the lower one's connection stays, if it comes to be. */
@@ -393,7 +393,7 @@ static void settle_in(tp_connection *self)
     const tp_hello_side *peer = &self->hello->peer;
     tp_channel *channel = self->channel;
     if (channel == NULL) {
-        channel = tp_channels_find(channels, peer->incarnation, peer->shard);
+        channel = tp_channels_find(channels, tp_peer_of(peer), peer->shard);
         if (channel == NULL) {
             tp_connection_end(self, "its channel has gone");
             return;

@@ -66,6 +66,12 @@ void tp_connection_free(tp_connection *connection);
 void tp_channels_say(tp_channels *channels, int level, const char *event, const char *peer,
     const char *format, ...) TROUPE_PRINTF(5, 6);
 
+/* Whose channel it is. */
+static inline uint64_t tp_peer_of(const tp_hello_side *side)
+{
+    return side->incarnation != 0 ? side->incarnation : TP_CANDIDATE | side->link;
+}
+
 static inline uint64_t tp_sooner(uint64_t left, uint64_t right)
 {
     return left < right ? left : right;
