@@ -35,7 +35,7 @@
 
 typedef struct tp_stage tp_stage;
 typedef struct tp_deed tp_deed;
-typedef struct tp_view tp_view;
+typedef struct tp_stage_turn tp_stage_turn;
 
 /* ---- what actors are asked to do ------------------------------------------------------------- */
 
@@ -94,9 +94,9 @@ struct tp_deed {
     uint64_t ended_at, answered_at, fired_at;
     troupe_status status;
     troupe_outcome outcome;
-    uint32_t cycle; /* 0: none */
-    uint32_t epoch; /* of the sender, for callbacks */
-    tp_view *view;  /* the turn that serves it */
+    uint32_t cycle;      /* 0: none */
+    uint32_t epoch;      /* of the sender, for callbacks */
+    tp_stage_turn *view; /* the turn that serves it */
     troupe_cancel *cancel;
     tp_world_event fire;
     tp_stage *stage;
@@ -111,7 +111,7 @@ typedef struct tp_stage_state {
 } tp_stage_state;
 
 /* A turn that has begun. */
-struct tp_view {
+struct tp_stage_turn {
     tp_stage *stage;
     troupe_turn *turn;
     uint16_t actor;
@@ -121,7 +121,7 @@ struct tp_view {
     uint32_t pending; /* writes since the last commit point */
     uint32_t seen;    /* stamp of the last search */
     uint64_t parks;   /* of its shard, before the call that may park */
-    tp_view *next;
+    tp_stage_turn *next;
     unsigned char commit[STAGE_STATE];
 };
 
@@ -153,7 +153,7 @@ typedef struct tp_player {
     uint32_t resets; /* failures that may have ended an activation */
     uint32_t shard;  /* UINT32_MAX: not seen yet */
     uint64_t rests_until;
-    tp_view *open;
+    tp_stage_turn *open;
     unsigned char last[STAGE_STATE];   /* as the last step left it */
     unsigned char stored[STAGE_STATE]; /* as the last deactivation saved it */
 } tp_player;
@@ -304,12 +304,13 @@ troupe_id tp_player_id(const tp_stage *stage, uint16_t actor);
 /* stage_model.c */
 _Noreturn void tp_violate(tp_stage *stage, const char *checker, const char *format, ...)
     TROUPE_PRINTF(3, 4);
-void tp_view_begin(tp_stage *stage, tp_view *view, troupe_turn *turn, uint16_t actor, tp_deed *deed,
-    const void *state);
-void tp_view_pause(tp_view *view, const void *state); /* before a call that may park */
-void tp_view_resume(tp_view *view, const void *state, const tp_deed *asked); /* after it */
-void tp_view_end(tp_view *view, const void *state, troupe_status status, bool panics);
-void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_view *by);
+void tp_stage_turn_begin(tp_stage *stage, tp_stage_turn *view, troupe_turn *turn, uint16_t actor,
+    tp_deed *deed, const void *state);
+void tp_stage_turn_pause(tp_stage_turn *view, const void *state); /* before a call that may park */
+void tp_stage_turn_resume(
+    tp_stage_turn *view, const void *state, const tp_deed *asked); /* after it */
+void tp_stage_turn_end(tp_stage_turn *view, const void *state, troupe_status status, bool panics);
+void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_stage_turn *by);
 void tp_deed_drop_cancel(tp_stage *stage, tp_deed *deed); /* its call has ended */
 /* What the send said at once; asks that wait are answered instead. */
 void tp_deed_sent(tp_stage *stage, tp_deed *deed, troupe_status status);
@@ -317,12 +318,12 @@ void tp_deed_answered(
     tp_stage *stage, tp_deed *deed, const troupe_answer *answer, troupe_turn *turn);
 void tp_stage_lifecycle(void *user, const troupe_lifecycle *event);
 void tp_stage_name(const tp_stage *stage, uint16_t sender, char *out, size_t size);
-void tp_timer_ticked(tp_stage *stage, tp_view *view, troupe_slice payload);
+void tp_timer_ticked(tp_stage *stage, tp_stage_turn *view, troupe_slice payload);
 /* As the next activation has to find it. */
 const unsigned char *tp_player_fresh(const tp_stage *stage, const tp_player *player);
 
 /* stage_cycles.c */
-void tp_cycles_asked(tp_stage *stage, tp_deed *deed, tp_view *by);
+void tp_cycles_asked(tp_stage *stage, tp_deed *deed, tp_stage_turn *by);
 void tp_cycles_victim(tp_stage *stage, tp_deed *deed);
 void tp_cycles_end(tp_stage *stage);
 

@@ -16,19 +16,19 @@
 
 typedef struct search {
     tp_stage *stage;
-    const tp_view *goal;
+    const tp_stage_turn *goal;
     tp_deed *path[64];
     uint32_t length;
 } search;
 
-static bool reaches_view(search *self, tp_view *view);
+static bool reaches_view(search *self, tp_stage_turn *view);
 
 /* Turns that are parked hold up nothing where whatever comes may run, but for those of hooks. */
 static bool is_held_up(const tp_stage *stage, const tp_deed *deed)
 {
     const tp_player *player = &stage->players[deed->target];
     bool hook = false;
-    for (const tp_view *view = player->open; view != NULL; view = view->next)
+    for (const tp_stage_turn *view = player->open; view != NULL; view = view->next)
         hook |= view->hook;
     return hook || !tp_stage_types[player->type].always;
 }
@@ -42,7 +42,7 @@ static bool reaches(search *self, tp_deed *deed)
         if (reaches_view(self, deed->view))
             return true;
     } else if (deed->ends == 0 && is_held_up(self->stage, deed)) {
-        for (tp_view *view = self->stage->players[deed->target].open; view != NULL;
+        for (tp_stage_turn *view = self->stage->players[deed->target].open; view != NULL;
              view = view->next)
             if (reaches_view(self, view))
                 return true;
@@ -51,7 +51,7 @@ static bool reaches(search *self, tp_deed *deed)
     return false;
 }
 
-static bool reaches_view(search *self, tp_view *view)
+static bool reaches_view(search *self, tp_stage_turn *view)
 {
     if (view == self->goal)
         return true;
@@ -79,31 +79,32 @@ static bool is_strict(const tp_stage *stage, const search *found)
 
 /* Does the deed wait for a view of which `is` is true? */
 static bool waits_for(const tp_stage *stage, const tp_deed *deed,
-    bool (*is)(const tp_view *view, const void *user), const void *user)
+    bool (*is)(const tp_stage_turn *view, const void *user), const void *user)
 {
     if (deed->view != NULL)
         return is(deed->view, user);
     if (deed->ends != 0 || !is_held_up(stage, deed))
         return false;
-    for (const tp_view *view = stage->players[deed->target].open; view != NULL; view = view->next)
+    for (const tp_stage_turn *view = stage->players[deed->target].open; view != NULL;
+         view = view->next)
         if (is(view, user))
             return true;
     return false;
 }
 
-static bool is_view(const tp_view *view, const void *user)
+static bool is_view(const tp_stage_turn *view, const void *user)
 {
     return view == user;
 }
 
-static bool asks_in_circle(const tp_view *view, const void *user)
+static bool asks_in_circle(const tp_stage_turn *view, const void *user)
 {
     return view->asking != NULL && view->asking->cycle == *(const uint32_t *)user;
 }
 
 /* There may be several circles through one ask: all deeds that wait, by any way, for the goal, and
  * that the new ask waits for, are in one. */
-static void mark_all(tp_stage *stage, tp_deed *first, const tp_view *goal, uint32_t number)
+static void mark_all(tp_stage *stage, tp_deed *first, const tp_stage_turn *goal, uint32_t number)
 {
     search everything = {.stage = stage}; /* sees each view that `first` waits for */
     stage->stamp++;
@@ -111,7 +112,7 @@ static void mark_all(tp_stage *stage, tp_deed *first, const tp_view *goal, uint3
     for (bool more = true; more;) {
         more = false;
         for (uint32_t i = 0; i < stage->player_count; i++) {
-            for (tp_view *view = stage->players[i].open; view != NULL; view = view->next) {
+            for (tp_stage_turn *view = stage->players[i].open; view != NULL; view = view->next) {
                 tp_deed *deed = view->asking;
                 if (view->seen != stage->stamp || deed == NULL || deed->finished_call ||
                     deed->cycle == number)
@@ -126,7 +127,7 @@ static void mark_all(tp_stage *stage, tp_deed *first, const tp_view *goal, uint3
     }
 }
 
-void tp_cycles_asked(tp_stage *stage, tp_deed *deed, tp_view *by)
+void tp_cycles_asked(tp_stage *stage, tp_deed *deed, tp_stage_turn *by)
 {
     search self = {.stage = stage, .goal = by};
     stage->stamp++;

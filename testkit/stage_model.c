@@ -70,7 +70,7 @@ static void check_state(
         tp_stage_types[player->type].name, player->key, when, at, size);
 }
 
-static void step_begins(tp_view *view, const void *state, const char *when)
+static void step_begins(tp_stage_turn *view, const void *state, const char *when)
 {
     tp_stage *stage = view->stage;
     tp_player *player = &stage->players[view->actor];
@@ -87,7 +87,7 @@ static void step_begins(tp_view *view, const void *state, const char *when)
     check_state(stage, player, state, when);
 }
 
-static void step_ends(tp_view *view, const void *state)
+static void step_ends(tp_stage_turn *view, const void *state)
 {
     tp_player *player = &view->stage->players[view->actor];
     size_t size = tp_stage_types[player->type].state_size;
@@ -99,7 +99,7 @@ static void step_ends(tp_view *view, const void *state)
 
 static bool is_of_root(const tp_player *player, const tp_deed *deed)
 {
-    for (const tp_view *open = player->open; open != NULL; open = open->next)
+    for (const tp_stage_turn *open = player->open; open != NULL; open = open->next)
         if (open->deed != NULL && open->deed->root == deed->root)
             return true;
     return false;
@@ -137,7 +137,7 @@ static void check_order(tp_stage *stage, tp_deed *deed)
     *arrived = deed->sequence;
 }
 
-static void check_start(tp_stage *stage, tp_view *view, tp_deed *deed)
+static void check_start(tp_stage *stage, tp_stage_turn *view, tp_deed *deed)
 {
     const tp_player *player = &stage->players[view->actor];
     deed->starts++;
@@ -166,10 +166,10 @@ static void check_start(tp_stage *stage, tp_view *view, tp_deed *deed)
     deed->view = view;
 }
 
-void tp_view_begin(tp_stage *stage, tp_view *view, troupe_turn *turn, uint16_t actor, tp_deed *deed,
-    const void *state)
+void tp_stage_turn_begin(tp_stage *stage, tp_stage_turn *view, troupe_turn *turn, uint16_t actor,
+    tp_deed *deed, const void *state)
 {
-    memset(view, 0, offsetof(tp_view, commit));
+    memset(view, 0, offsetof(tp_stage_turn, commit));
     view->stage = stage;
     view->turn = turn;
     view->actor = actor;
@@ -185,18 +185,18 @@ void tp_view_begin(tp_stage *stage, tp_view *view, troupe_turn *turn, uint16_t a
         check_start(stage, view, deed);
 }
 
-static uint64_t parks_of(const tp_view *view)
+static uint64_t parks_of(const tp_stage_turn *view)
 {
     return tp_cell_get(&view->turn->shard->counters.parks);
 }
 
-void tp_view_pause(tp_view *view, const void *state)
+void tp_stage_turn_pause(tp_stage_turn *view, const void *state)
 {
     view->parks = parks_of(view);
     step_ends(view, state);
 }
 
-static void commit(tp_view *view)
+static void commit(tp_stage_turn *view)
 {
     if (view->deed == NULL || view->pending == 0)
         return;
@@ -208,7 +208,7 @@ static void commit(tp_view *view)
     view->pending = 0;
 }
 
-void tp_view_resume(tp_view *view, const void *state, const tp_deed *asked)
+void tp_stage_turn_resume(tp_stage_turn *view, const void *state, const tp_deed *asked)
 {
     const tp_stage_type *type = &tp_stage_types[view->stage->players[view->actor].type];
     step_begins(view, state, "after a park");
@@ -224,9 +224,9 @@ void tp_view_resume(tp_view *view, const void *state, const tp_deed *asked)
     commit(view);
 }
 
-static void close_view(tp_view *view)
+static void close_view(tp_stage_turn *view)
 {
-    tp_view **at = &view->stage->players[view->actor].open;
+    tp_stage_turn **at = &view->stage->players[view->actor].open;
     while (*at != view)
         at = &(*at)->next;
     *at = view->next;
@@ -235,7 +235,7 @@ static void close_view(tp_view *view)
 }
 
 /* What supervision will do about it, as far as the model must know. */
-static void failed(tp_view *view, troupe_status status, bool panics)
+static void failed(tp_stage_turn *view, troupe_status status, bool panics)
 {
     tp_stage *stage = view->stage;
     tp_player *player = &stage->players[view->actor];
@@ -251,7 +251,7 @@ static void failed(tp_view *view, troupe_status status, bool panics)
         tp_world_step_began(stage->world) + policy->backoff / 100 * (100 - policy->jitter);
 }
 
-void tp_view_end(tp_view *view, const void *state, troupe_status status, bool panics)
+void tp_stage_turn_end(tp_stage_turn *view, const void *state, troupe_status status, bool panics)
 {
     tp_stage *stage = view->stage;
     tp_player *player = &stage->players[view->actor];
@@ -281,7 +281,7 @@ void tp_view_end(tp_view *view, const void *state, troupe_status status, bool pa
 
 /* ---- sends ----------------------------------------------------------------------------------- */
 
-void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_view *by)
+void tp_deed_issue(tp_stage *stage, tp_deed *deed, tp_stage_turn *by)
 {
     uint64_t now = tp_world_now(stage->world), least = tp_world_step_began(stage->world);
     TP_ASSERT(!deed->issued);
@@ -554,7 +554,7 @@ void tp_stage_lifecycle(void *user, const troupe_lifecycle *event)
 
 /* ---- timers ---------------------------------------------------------------------------------- */
 
-void tp_timer_ticked(tp_stage *stage, tp_view *view, troupe_slice payload)
+void tp_timer_ticked(tp_stage *stage, tp_stage_turn *view, troupe_slice payload)
 {
     uint32_t index;
     if (payload.size != sizeof index)

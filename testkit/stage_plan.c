@@ -364,7 +364,7 @@ void tp_plan_say_open(tp_stage *stage)
 {
     for (uint32_t i = 0; i < stage->player_count; i++) {
         const tp_player *player = &stage->players[i];
-        for (const tp_view *view = player->open; view != NULL; view = view->next) {
+        for (const tp_stage_turn *view = player->open; view != NULL; view = view->next) {
             prose words = {.size = 0};
             add(&words, "open: a turn of %s/%s, deed %u", tp_stage_types[player->type].name,
                 player->key, view->deed != NULL ? view->deed->number : 0);

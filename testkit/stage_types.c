@@ -107,7 +107,7 @@ void tp_deed_options(tp_stage *stage, tp_deed *deed, troupe_call_options *ret_op
 
 typedef struct doing {
     tp_stage *stage;
-    tp_view view;
+    tp_stage_turn view;
     troupe_turn *turn;
     void *state;
     unsigned char *block; /* of the arena */
@@ -136,14 +136,14 @@ static void do_ask(doing *self, tp_deed *deed)
     troupe_answer answer;
     tp_deed_issue(self->stage, deed, &self->view);
     deed->accepted = true;
-    tp_view_pause(&self->view, self->state);
+    tp_stage_turn_pause(&self->view, self->state);
     troupe_status status = troupe_ask(self->turn, tp_player_id(self->stage, deed->target),
         tp_deed_method(deed), tp_deed_payload(deed), &options, &answer);
     self->view.asking = NULL;
     if (status != answer.status)
         tp_violate(self->stage, "P3 answer", "an ask returns %s and answers %s",
             troupe_status_name(status), troupe_status_name(answer.status));
-    tp_view_resume(&self->view, self->state, deed);
+    tp_stage_turn_resume(&self->view, self->state, deed);
     tp_deed_answered(self->stage, deed, &answer, self->turn);
     troupe_answer_release(&answer);
 }
@@ -153,10 +153,10 @@ static void do_tell(doing *self, tp_deed *deed)
     troupe_call_options options;
     tp_deed_options(self->stage, deed, &options);
     tp_deed_issue(self->stage, deed, &self->view);
-    tp_view_pause(&self->view, self->state);
+    tp_stage_turn_pause(&self->view, self->state);
     troupe_status status = troupe_tell(self->turn, tp_player_id(self->stage, deed->target),
         tp_deed_method(deed), tp_deed_payload(deed), &options);
-    tp_view_resume(&self->view, self->state, NULL);
+    tp_stage_turn_resume(&self->view, self->state, NULL);
     tp_deed_sent(self->stage, deed, status);
 }
 
@@ -165,13 +165,13 @@ static void called_back(troupe_turn *turn, void *state, const troupe_answer *ans
     tp_deed *deed = user;
     tp_stage *stage = deed->stage;
     doing self = {.stage = stage, .turn = turn, .state = state};
-    tp_view_begin(stage, &self.view, turn, deed->sender, NULL, state);
+    tp_stage_turn_begin(stage, &self.view, turn, deed->sender, NULL, state);
     if (deed->epoch != stage->players[deed->sender].epoch)
         tp_violate(
             stage, "P3 callback", "an answer comes to a later activation than the one that asked");
     tp_deed_answered(stage, deed, answer, turn);
     do_write(&self);
-    tp_view_end(&self.view, state, TROUPE_OK, false);
+    tp_stage_turn_end(&self.view, state, TROUPE_OK, false);
 }
 
 static void do_call(doing *self, tp_deed *deed)
@@ -198,10 +198,10 @@ static void check_wait(doing *self, troupe_status status, const char *what)
 static void do_sleep(doing *self, uint64_t duration)
 {
     uint64_t least = tp_world_step_began(self->stage->world) + duration;
-    tp_view_pause(&self->view, self->state);
+    tp_stage_turn_pause(&self->view, self->state);
     troupe_status status =
         duration == 0 ? troupe_yield(self->turn) : troupe_sleep(self->turn, duration);
-    tp_view_resume(&self->view, self->state, NULL);
+    tp_stage_turn_resume(&self->view, self->state, NULL);
     check_wait(self, status, "a sleep");
     if (status == TROUPE_OK && tp_world_now(self->stage->world) < least)
         tp_violate(self->stage, "P3 waits", "a sleep ends early");
@@ -222,9 +222,9 @@ static void do_block(doing *self)
 {
     stage_job job = {self->stage, 0};
     self->stage->jobs_open++;
-    tp_view_pause(&self->view, self->state);
+    tp_stage_turn_pause(&self->view, self->state);
     troupe_status status = troupe_blocking(self->turn, run_job, &job);
-    tp_view_resume(&self->view, self->state, NULL);
+    tp_stage_turn_resume(&self->view, self->state, NULL);
     self->stage->jobs_open--;
     check_wait(self, status, "a blocking job");
     if (job.runs != (status == TROUPE_OK))
@@ -328,7 +328,7 @@ static void do_fail(doing *self, const tp_act *act)
     tp_deed *deed = self->view.deed;
     if (act->kind == TP_ACT_PANIC) {
         check_block(self);
-        tp_view_end(&self->view, self->state, TROUPE_PANIC, true);
+        tp_stage_turn_end(&self->view, self->state, TROUPE_PANIC, true);
         troupe_panic(self->turn, "as asked by deed %u", deed->number);
     }
     bool is_error = act->kind == TP_ACT_ERROR;
@@ -402,7 +402,7 @@ static troupe_status perform(troupe_turn *turn, void *state, troupe_slice payloa
     tp_stage *stage = troupe_turn_user(turn);
     tp_deed *deed = deed_of(stage, payload);
     doing self = {.stage = stage, .turn = turn, .state = state, .status = TROUPE_OK};
-    tp_view_begin(stage, &self.view, turn, deed->target, deed, state);
+    tp_stage_turn_begin(stage, &self.view, turn, deed->target, deed, state);
     if (strcmp(tp_deed_method(deed), "work") != 0 && !deed->read_only &&
         !troupe_slice_equal(troupe_turn_method(turn), troupe_str("anything")))
         tp_violate(stage, "P4 payload", "a catch-all hears another method's name");
@@ -412,7 +412,7 @@ static troupe_status perform(troupe_turn *turn, void *state, troupe_slice payloa
     if (self.status == TROUPE_OK)
         do_reply(&self);
     check_block(&self);
-    tp_view_end(&self.view, state, self.status, false);
+    tp_stage_turn_end(&self.view, state, self.status, false);
     return self.status;
 }
 
@@ -434,10 +434,10 @@ static troupe_status tick(troupe_turn *turn, void *state, troupe_slice payload)
 {
     tp_stage *stage = troupe_turn_user(turn);
     doing self = {.stage = stage, .turn = turn, .state = state};
-    tp_view_begin(stage, &self.view, turn, self_of(stage, turn), NULL, state);
+    tp_stage_turn_begin(stage, &self.view, turn, self_of(stage, turn), NULL, state);
     tp_timer_ticked(stage, &self.view, payload);
     do_write(&self);
-    tp_view_end(&self.view, state, TROUPE_OK, false);
+    tp_stage_turn_end(&self.view, state, TROUPE_OK, false);
     return TROUPE_OK;
 }
 
@@ -451,7 +451,7 @@ static troupe_status on_activate(troupe_turn *turn, void *state)
     doing self = {.stage = stage, .turn = turn, .state = state};
     memcpy(player->last, tp_player_fresh(stage, player), tp_stage_types[player->type].state_size);
     player->epoch++;
-    tp_view_begin(stage, &self.view, turn, actor, NULL, state);
+    tp_stage_turn_begin(stage, &self.view, turn, actor, NULL, state);
     self.view.hook = true;
     uint64_t chance = tp_prng_below(&stage->prng, 16);
     if (chance < 3)
@@ -463,7 +463,7 @@ static troupe_status on_activate(troupe_turn *turn, void *state)
         ((tp_stage_state *)state)->owned = owned;
         stage->owned_open++;
     }
-    tp_view_end(&self.view, state, status, false);
+    tp_stage_turn_end(&self.view, state, status, false);
     return status;
 }
 
@@ -471,14 +471,14 @@ static void on_deactivate(troupe_turn *turn, void *state, troupe_reason reason)
 {
     tp_stage *stage = troupe_turn_user(turn);
     doing self = {.stage = stage, .turn = turn, .state = state};
-    tp_view_begin(stage, &self.view, turn, self_of(stage, turn), NULL, state);
+    tp_stage_turn_begin(stage, &self.view, turn, self_of(stage, turn), NULL, state);
     self.view.hook = true;
     if (reason == 0)
         tp_violate(stage, "P2 lifecycle", "a deactivation without a reason");
     if (tp_prng_chance(&stage->prng, 1, 4))
         do_sleep(&self, TROUPE_MICROSECONDS(300));
     do_write(&self);
-    tp_view_end(&self.view, state, TROUPE_OK, false);
+    tp_stage_turn_end(&self.view, state, TROUPE_OK, false);
 }
 
 static troupe_status save(troupe_turn *turn, const void *state, troupe_writer *writer)

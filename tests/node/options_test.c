@@ -172,7 +172,8 @@ static void set_check(void *user, const troupe_option_info *info)
     /* The default, as written, is what it says, and is in range. */
     assert_int_equal(troupe_options_set(&options, info->name, info->standard, error, sizeof(error)),
                      TROUPE_OK);
-    assert_true(troupe_options_get(&options, info->name, text, sizeof(text)) > 0);
+    assert_int_equal(troupe_options_get(&options, info->name, text, sizeof(text)),
+                     strlen(info->standard));
     assert_string_equal(text, info->standard);
     if (info->kind == TROUPE_OPTION_TEXT || info->kind == TROUPE_OPTION_BOOL) {
         assert_null(info->least);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What other nodes send to a shard: requests for its actors, answers, receipts, words of the
+ * directory, marks of full mailboxes.
+ */
+#include "cluster/outpost_inside.h"
+
+static const char *take_request(
+    tp_outpost *self, tp_channel *channel, const tp_session_frame *frame)
+{
+    tp_shard *shard = self->shard;
+    tp_parcel parcel;
+    tp_postmark mark;
+    const char *fault = tp_parcel_get(frame->body, &parcel);
+    if (fault == NULL && tp_hash_shard(parcel.hash, shard->shared->shard_count) != shard->number)
+        fault = "it is for another shard";
+    if (fault != NULL)
+        return fault;
+    tp_message *message =
+        tp_translator_read(&self->translator, channel, frame->kind, &parcel, &mark, &fault);
+    if (message == NULL)
+        return fault != NULL ? fault : "no memory for it now";
+    self->received++;
+    tp_arrivals_flush(shard);
+    tp_activation *actor = tp_translator_is_foreign(message->type)
+                               ? NULL
+                               : tp_activation_find(shard, message->type, message->hash,
+                                     tp_message_partition(message), tp_message_key(message));
+    if (frame->kind == TP_FRAME_CANCEL) {
+        tp_cancel_arrived(shard, message);
+        tp_outpost_settle(self, channel->peer, channel->shard, frame->parcel, false);
+        return NULL;
+    }
+    if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0) {
+        (void)tp_outpost_into_mailbox(self, message);
+        tp_outpost_settle(self, channel->peer, channel->shard, frame->parcel, false);
+        return NULL;
+    }
+    tp_outpost_letter *made = tp_letter_make(self, message);
+    if (made == NULL) {
+        tp_pool_give(&shard->pool, message);
+        return "no memory for it now";
+    }
+    made->letter.from = channel->peer;
+    made->letter.number = frame->parcel;
+    made->letter.origin = mark.origin;
+    made->letter.order = mark.order;
+    made->letter.grant = (tp_grant){mark.grant, mark.home};
+    made->letter.hops = mark.hops;
+    made->letter.flags = mark.only_active ? TP_LETTER_ACTIVE : 0;
+    tp_directory_arrived(self->directory, &made->letter);
+    tp_outpost_drain(self);
+    return NULL;
+}
+
+static const char *take_reply(tp_outpost *self, const tp_session_frame *frame)
+{
+    tp_wire_reply reply;
+    const char *fault = tp_wire_reply_get(frame->body, &reply);
+    if (fault != NULL)
+        return fault;
+    if (reply.shard >= self->shard->shared->shard_count)
+        return "it is for a shard that there is not";
+    uint32_t to;
+    tp_message *message = tp_translator_read_reply(&self->translator, frame->kind, &reply, &to);
+    if (message == NULL)
+        return "no memory for it now";
+    tp_reply_leave(self->shard, to, message);
+    return NULL;
+}
+
+static const char *take_settled(
+    tp_outpost *self, tp_channel *channel, const tp_session_frame *frame)
+{
+    tp_wire_settled settled;
+    const char *fault = tp_wire_settled_get(frame->body, &settled);
+    if (fault != NULL)
+        return fault;
+    tp_wire_range range;
+    while (tp_wire_settled_next(&settled, &range))
+        for (uint64_t i = 0; i < range.count; i++) {
+            uint64_t ticket = tp_ticket_take(channel, range.first + i);
+            if (ticket == 0)
+                continue;
+            tp_directory_settled(self->directory, ticket, false);
+            tp_outpost_drain(self);
+        }
+    return NULL;
+}
+
+static const char *take_word(tp_outpost *self, tp_channel *channel, const tp_session_frame *frame)
+{
+    tp_wire_word in;
+    tp_directory_word word;
+    bool is_short;
+    const char *fault = tp_wire_word_get(frame->body, &in);
+    if (fault != NULL)
+        return fault;
+    if (in.what == TP_WORD_LOST) {
+        fault = tp_word_get(&self->translator, &self->words, 0, in.body, &word, &is_short);
+        if (fault != NULL || is_short)
+            return fault;
+        uint64_t ticket = tp_ticket_take(channel, word.number);
+        if (ticket != 0) {
+            tp_directory_settled(self->directory, ticket, true);
+            tp_outpost_drain(self);
+        }
+        return NULL;
+    }
+    fault = tp_word_get(&self->translator, &self->words, in.what, in.body, &word, &is_short);
+    if (fault != NULL)
+        return fault;
+    if (is_short ||
+        tp_directory_word_came(self->directory, channel->peer, channel->shard, &word) != TROUPE_OK)
+        return "no memory for it now";
+    tp_outpost_drain(self);
+    return NULL;
+}
+
+/* A mailbox elsewhere is full, or is not any more: all shards of this node are told. */
+static const char *take_mark(tp_outpost *self, const tp_session_frame *frame)
+{
+    uint64_t hash;
+    const char *fault = tp_wire_mark_get(frame->body, &hash);
+    for (uint32_t to = 0; fault == NULL && to < self->shard->shared->shard_count; to++) {
+        const tp_message_parts none = {0};
+        tp_message *mark = tp_message_make(&self->shard->pool, &none);
+        if (mark == NULL)
+            break; /* a hint */
+        mark->kind = frame->kind == TP_FRAME_FULL ? TP_FULL : TP_CLEAR;
+        mark->hash = hash;
+        tp_send_control(self->shard, to, mark);
+    }
+    return fault;
+}
+
+const char *tp_outpost_frame(void *user, tp_channel *channel, const tp_session_frame *frame)
+{
+    tp_outpost *self = user;
+    switch (frame->kind) {
+    case TP_FRAME_REQUEST:
+    case TP_FRAME_ACKED:
+    case TP_FRAME_CANCEL:
+        return take_request(self, channel, frame);
+    case TP_FRAME_REPLY:
+        return take_reply(self, frame);
+    case TP_FRAME_SETTLED:
+        return take_settled(self, channel, frame);
+    case TP_FRAME_WORD:
+        return take_word(self, channel, frame);
+    case TP_FRAME_FULL:
+    case TP_FRAME_CLEAR:
+        return take_mark(self, frame);
+    default:
+        return NULL;
+    }
+}

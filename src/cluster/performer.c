@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Does what the directory machine of a shard wants: delivers letters, sends them on, answers, says
+ * words, asks placement. It decides nothing.
+ */
+#include "cluster/outpost_inside.h"
+
+#include "shard/durable.h"
+
+#include <stdio.h>
+
+tp_channel *tp_outpost_channel(tp_outpost *self, uint64_t node, uint32_t shard)
+{
+    return tp_channels_get(self->channels, node, (uint16_t)shard);
+}
+
+/* ---- letters --------------------------------------------------------------------------------- */
+
+/* The asker of a request of this node, so that it can be told that its way broke. */
+static uint64_t token_of(const tp_message *message)
+{
+    if (message->kind != TP_ASK || tp_is_away(message->from_shard))
+        return 0;
+    return (uint64_t)(message->from_shard + 1u) << 52 | (uint64_t)message->from.slot << 24 |
+           (message->from.generation & 0xFFFFFF);
+}
+
+tp_outpost_letter *tp_letter_make(tp_outpost *self, tp_message *message)
+{
+    tp_outpost_letter *made = tp_pool_take(&self->shard->pool, sizeof *made);
+    if (made == NULL)
+        return NULL;
+    memset(made, 0, sizeof *made);
+    made->message = message;
+    made->letter.id = (tp_directory_id){.hash = message->hash,
+        .type = message->type->number,
+        .partition = tp_message_partition(message),
+        .key = tp_message_key(message)};
+    made->letter.deadline = message->deadline;
+    made->letter.token = token_of(message);
+    made->letter.bytes = (uint32_t)tp_message_bytes(message);
+    return made;
+}
+
+/* Its message is the caller's. */
+tp_message *tp_letter_open(tp_outpost *self, tp_letter *letter)
+{
+    tp_outpost_letter *mine = TP_CONTAINER(letter, tp_outpost_letter, letter);
+    tp_message *message = mine->message;
+    tp_pool_give(&self->shard->pool, mine);
+    return message;
+}
+
+void tp_outpost_settle(tp_outpost *self, uint64_t node, uint32_t shard, uint64_t number, bool lost)
+{
+    tp_channel *channel = tp_channels_find(self->channels, node, (uint16_t)shard);
+    if (channel == NULL)
+        return; /* its node is gone, and with it who waits for this */
+    if (lost) {
+        char *at;
+        uint64_t frame;
+        const tp_directory_word word = {.number = number};
+        tp_wire_word out = {.what = TP_WORD_LOST, .body = {NULL, 0}};
+        size_t size = tp_wire_word_size(&out) + tp_word_size(&self->translator, &word);
+        if (tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &frame) == TROUPE_OK) {
+            tp_wire_word_put(at, &out);
+            tp_word_put(&self->translator, at + tp_wire_word_size(&out), &word);
+        }
+    }
+    if (tp_session_settle(&channel->session, number) != TROUPE_OK)
+        tp_count(&self->shard->counters.no_memory);
+}
+
+/* ---- what the directory wants ---------------------------------------------------------------- */
+
+static tp_activation *find(tp_outpost *self, const tp_directory_id *id)
+{
+    if (id->type >= TP_FOREIGN_FIRST)
+        return NULL;
+    return tp_activation_find(self->shard, tp_translator_type_at(&self->translator, id->type),
+        id->hash, id->partition, id->key);
+}
+
+static void guard(tp_outpost *self, tp_activation *actor, bool guarded)
+{
+    if (guarded)
+        actor->flags |= TP_GUARDED;
+    else
+        actor->flags &= (uint16_t)~TP_GUARDED;
+    if (self->shard->recent[actor->hash % TP_RECENT].actor == actor)
+        self->shard->recent[actor->hash % TP_RECENT] = (tp_recent){.actor = NULL};
+}
+
+static bool has_method(const tp_message *message)
+{
+    return message->kind > TP_ASK || message->method != TP_METHOD_OTHER ||
+           message->type->is.otherwise != NULL || tp_message_slip(message) != NULL;
+}
+
+tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message)
+{
+    tp_shard *shard = self->shard;
+    if (tp_translator_is_foreign(message->type)) {
+        tp_message_answer(
+            shard, message, TROUPE_NO_TYPE, TROUPE_NOT_DONE, "this node does not host the type");
+        return NULL;
+    }
+    tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
+        tp_message_partition(message), tp_message_key(message));
+    if (!has_method(message)) {
+        char words[TP_NAME_MAX + 64];
+        (void)snprintf(words, sizeof words, "the type has no method '%.*s' on the node it is at",
+            TROUPE_ARG(tp_message_method_name(message)));
+        tp_message_answer(shard, message, TROUPE_NO_METHOD, TROUPE_NOT_DONE, "%s", words);
+        return actor;
+    }
+    if (actor == NULL)
+        return tp_accept_granted(shard, message);
+    if (message->kind == TP_ACKED)
+        tp_outbox_acked(shard, message);
+    else
+        tp_accept_at(shard, actor, message);
+    return actor;
+}
+
+tp_late_event *tp_late_make(tp_outpost *self, const tp_directory_id *id)
+{
+    size_t size = id != NULL ? id->key.size + id->partition.size : 0;
+    tp_late_event *event = tp_pool_take(&self->shard->pool, sizeof *event + size);
+    if (event == NULL) {
+        tp_count(&self->shard->counters.no_memory);
+        return NULL;
+    }
+    memset(event, 0, sizeof *event);
+    if (id == NULL)
+        return event;
+    memcpy(event->name, id->key.data, id->key.size);
+    if (id->partition.size != 0)
+        memcpy(event->name + id->key.size, id->partition.data, id->partition.size);
+    event->id = *id;
+    event->id.key.data = event->name;
+    event->id.partition.data = event->name + id->key.size;
+    return event;
+}
+
+static void deliver(tp_outpost *self, const tp_directory_effect *effect)
+{
+    uint64_t from = effect->letter->from, number = effect->letter->number;
+    uint32_t shard = effect->shard;
+    bool guarded = effect->guarded;
+    /* Should it not come to be. Without memory for that it stays ours, and is made when asked. */
+    tp_late_event *release = effect->create ? tp_late_make(self, &effect->letter->id) : NULL;
+    tp_activation *actor = tp_outpost_into_mailbox(self, tp_letter_open(self, effect->letter));
+    if (actor != NULL && guarded)
+        guard(self, actor, true);
+    if (actor == NULL && release != NULL)
+        tp_fifo_push_back(&self->late, &release->next);
+    else if (release != NULL)
+        tp_pool_give(&self->shard->pool, release);
+    if (from != 0)
+        tp_outpost_settle(self, from, shard, number, false);
+}
+
+static void forward(tp_outpost *self, const tp_directory_effect *effect)
+{
+    tp_letter *letter = effect->letter;
+    tp_shard *shard = self->shard;
+    const tp_postmark mark = {.order = letter->order,
+        .origin = letter->origin == self->options.incarnation ? 0 : letter->origin,
+        .grant = letter->grant.number,
+        .home = letter->grant.home,
+        .hops = letter->hops,
+        .only_active = (letter->flags & TP_LETTER_ACTIVE) != 0};
+    tp_channel *channel = tp_outpost_channel(self, effect->node, effect->shard);
+    uint64_t number = 0;
+    troupe_status status = channel == NULL ? TROUPE_UNAVAILABLE : TROUPE_OK;
+    tp_message *message = tp_letter_open(self, letter);
+    if (status == TROUPE_OK)
+        status = tp_translator_put(&self->translator, channel, message, NULL, &mark, &number);
+    if (status == TROUPE_OK && tp_ticket_note(self, channel, number, effect->number)) {
+        self->forwarded++;
+        tp_pool_give(&shard->pool, message);
+        return;
+    }
+    self->refused++;
+    if (status == TROUPE_OK) { /* it left, but its end will not be known: as if it were settled */
+        tp_pool_give(&shard->pool, message);
+    } else {
+        tp_message_answer(shard, message, status, TROUPE_NOT_DONE,
+            "the way to its node is full or closed at the moment; try again later");
+    }
+    tp_directory_settled(self->directory, effect->number, false);
+}
+
+static void refuse(tp_outpost *self, const tp_directory_effect *effect)
+{
+    uint64_t from = effect->letter->from, number = effect->letter->number;
+    uint32_t shard = effect->shard;
+    troupe_status status = effect->status;
+    tp_message *message = tp_letter_open(self, effect->letter);
+    self->refused++;
+    tp_message_answer(
+        self->shard, message, status, TROUPE_NOT_DONE, "%s", troupe_status_text(status));
+    if (from != 0)
+        tp_outpost_settle(self, from, shard, number, false);
+}
+
+static void way_broke(tp_outpost *self, uint64_t token)
+{
+    self->lost++;
+    if (token == 0) {
+        tp_count(&self->shard->counters.dead_letters);
+        return;
+    }
+    const tp_message_parts parts = {.content_type = TROUPE_TEXT,
+        .payload = troupe_str("its node left the cluster before it answered; it may have run")};
+    tp_message *reply = tp_message_make(&self->shard->pool, &parts);
+    if (reply == NULL)
+        return; /* its deadline ends it */
+    uint32_t to = (uint32_t)(token >> 52) - 1;
+    reply->kind = TP_REPLY;
+    reply->from.slot = (uint32_t)(token >> 24) & 0xFFFFFFF;
+    reply->from.generation = (uint32_t)token & 0xFFFFFF;
+    reply->status = TROUPE_UNKNOWN;
+    reply->outcome = TROUPE_UNKNOWN_OUTCOME;
+    tp_reply_leave(self->shard, to, reply);
+}
+
+static void say(tp_outpost *self, const tp_directory_effect *effect)
+{
+    tp_channel *channel = tp_outpost_channel(self, effect->node, effect->shard);
+    if (channel == NULL)
+        return;
+    const tp_wire_word out = {.what = (uint8_t)effect->word.kind, .body = {NULL, 0}};
+    size_t head = tp_wire_word_size(&out);
+    size_t size = head + tp_word_size(&self->translator, &effect->word);
+    char *at;
+    uint64_t number;
+    if (tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &number) != TROUPE_OK) {
+        tp_count(&self->shard->counters.no_memory); /* it is repeated, or asked for again */
+        return;
+    }
+    tp_wire_word_put(at, &out);
+    tp_word_put(&self->translator, at + head, &effect->word);
+}
+
+static void place(tp_outpost *self, const tp_directory_effect *effect)
+{
+    const tp_type *type = tp_translator_type_at(&self->translator, effect->id.type);
+    uint64_t node = self->options.place(
+        self->options.user, self->chart, type, effect->id.hash, effect->node, &self->shard->prng);
+    char name[TP_KEY_MAX + TP_NAME_MAX];
+    tp_directory_id id = effect->id; /* borrowed until the next call: kept */
+    memcpy(name, id.key.data, id.key.size);
+    memcpy(name + id.key.size, id.partition.data, id.partition.size);
+    id.key.data = name;
+    id.partition.data = name + id.key.size;
+    tp_directory_placed(self->directory, &id, node, node != 0 ? TROUPE_OK : TROUPE_NO_TYPE);
+}
+
+static void unguard(tp_outpost *self, const tp_directory_effect *effect)
+{
+    tp_activation *actor = find(self, &effect->id);
+    if (actor != NULL)
+        guard(self, actor, false);
+}
+
+void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
+{
+    switch (effect->kind) {
+    case TP_DIRECTORY_DELIVER:
+        deliver(self, effect);
+        return;
+    case TP_DIRECTORY_FORWARD:
+        forward(self, effect);
+        return;
+    case TP_DIRECTORY_REFUSE:
+        refuse(self, effect);
+        return;
+    case TP_DIRECTORY_DISCARD:
+        tp_pool_give(&self->shard->pool, tp_letter_open(self, effect->letter));
+        return;
+    case TP_DIRECTORY_SETTLE:
+        tp_outpost_settle(self, effect->node, effect->shard, effect->number, effect->lost);
+        return;
+    case TP_DIRECTORY_LOST:
+        way_broke(self, effect->token);
+        return;
+    case TP_DIRECTORY_WORD:
+        say(self, effect);
+        return;
+    case TP_DIRECTORY_PLACE:
+        place(self, effect);
+        return;
+    case TP_DIRECTORY_UNGUARD:
+        unguard(self, effect);
+        return;
+    case TP_DIRECTORY_TARDY:
+        self->options.tardy(self->options.user, effect->node);
+        return;
+    default:
+        return;
+    }
+}
