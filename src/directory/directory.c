@@ -142,7 +142,7 @@ void tp_directory_destroy(
         uint64_t cursor = 0;
         void *item;
         while (tp_index_each(&self->records, &cursor, &item)) {
-            tp_index_remove(&self->records, ((tp_record *)item)->hash, item);
+            tp_index_remove(&self->records, tp_record_key(((tp_record *)item)->hash), item);
             destroy_record(self, item, drop, user);
         }
     }
@@ -182,7 +182,7 @@ static bool is_same(const void *item, const void *key)
 
 tp_record *tp_directory_find(tp_directory *self, const tp_directory_id *id)
 {
-    return tp_index_find(&self->records, id->hash, is_same, id);
+    return tp_index_find(&self->records, tp_record_key(id->hash), is_same, id);
 }
 
 tp_record *tp_directory_obtain(tp_directory *self, const tp_directory_id *id)
@@ -205,7 +205,7 @@ tp_record *tp_directory_obtain(tp_directory *self, const tp_directory_id *id)
         memcpy(record->text, id->partition.data, id->partition.size);
     }
     memcpy(record->text + id->partition.size, id->key.data, id->key.size);
-    if (tp_index_insert(&self->records, id->hash, record) != TROUPE_OK) {
+    if (tp_index_insert(&self->records, tp_record_key(id->hash), record) != TROUPE_OK) {
         tp_pool_give(self->pool, record);
         return NULL;
     }
@@ -273,7 +273,7 @@ void tp_directory_tidy(tp_directory *self, tp_record *record)
     }
     if (record->state == TP_DIRECTORY_ABSENT && record->host == 0 && record->pins == 0 &&
         (!(record->flags & RECORD_SURE) || tp_list_is_empty(&self->tasks))) {
-        tp_index_remove(&self->records, record->hash, record);
+        tp_index_remove(&self->records, tp_record_key(record->hash), record);
         tp_pool_give(self->pool, record);
     }
 }
@@ -304,20 +304,6 @@ void tp_directory_set_entry(
 }
 
 /* ---- members ---- */
-
-uint32_t tp_directory_home(const tp_directory_view *view, uint64_t hash)
-{
-    uint32_t low = 0, high = view->arc_count;
-    while (low < high) { /* the first arc that begins after the hash */
-        uint32_t middle = low + (high - low) / 2;
-        if (view->arcs[middle].from <= hash) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return view->arcs[low == 0 ? view->arc_count - 1 : low - 1].member;
-}
 
 uint32_t tp_directory_find_member(const tp_directory_view *view, uint64_t node)
 {

@@ -3,7 +3,7 @@
  * The directory machine of one shard of a node: where the ids of that shard are, in all roles that
  * the node has for them: home of their entries, host of their activations, and sender or forwarder
  * of messages to them. Events in, effects out: no clock, no network, no callbacks. src/cluster
- * feeds it and performs its effects; src/directory/ring.c fills in the views. It is not the cache
+ * feeds it and performs its effects; a view brings its ring (ring.h). It is not the cache
  * (cache.h), and it decides neither who is a member nor where an actor is placed.
  *
  * It deals in *letters* (messages for actors, opaque, borrowed from the cluster until an effect
@@ -36,19 +36,22 @@
  * 13. NEW_NUMBER. And then under a new number, so that a late switch of the old one fails.
  * 14. RUNNING_ACK. An activation that came by migration neither leaves nor moves before its source
  *     knows that it runs.
- * 15. A letter is settled to who sent it here when it is in the mailbox, or when the next hop said
+ * 15. PREV. An entry is handed over with the number that it was switched or taken back from, so
+ * that the new home does not tell the source of it that its copy is of no use.
+ * 16. A letter is settled to who sent it here when it is in the mailbox, or when the next hop said
  *     so. One that came by several ways is settled along all of them. Held letters are not settled.
- * 16. A range is settled, or in exactly one task (a claim of the former home, or a survey). A view
+ * 17. A range is settled, or in exactly one task (a claim of the former home, or a survey). A view
  *     turns what is not settled into a survey. Entries count if their range is settled or they were
  *     written in this view; a task ends after the sweep that drops entries of former times.
- * 17. Numbers of grants rise: view, then count. One record per id, as long as it says something.
- * 18. `hops` of a letter only rise. Past TP_DIRECTORY_HOPS it pauses at the home before each try.
- * 19. Held letters are bounded per id and in all: BUSY beyond, counted. What is done per call is
+ * 18. Numbers of grants rise: view, then count. One record per id, as long as it says something.
+ * 19. `hops` of a letter only rise. Past TP_DIRECTORY_HOPS it pauses at the home before each try.
+ * 20. Held letters are bounded per id and in all: BUSY beyond, counted. What is done per call is
  *     bounded but for the ends of effects; tp_directory_work does the rest.
- * 20. NO_MEMORY from an event: nothing was done that feeding it again would not do; feed it again.
+ * 21. NO_MEMORY from an event: nothing was done that feeding it again would not do; feed it again.
  *
  * Contract of the performer
- *  a. It drains tp_directory_effect after each event, in order, before the next.
+ *  a. It drains tp_directory_effect_take after each event, in order, before the next; and calls
+ *     tp_directory_work until it is false, at its leisure, after events and views.
  *  b. Between the same two ends (node, shard) letters and words keep their order.
  *  c. It asks the machine for each request whose activation is not here or is *guarded*, and for
  *     each letter with a grant; all others are for the mailbox, and it settles them.
@@ -62,35 +65,32 @@
 
 #include "base/list.h"
 #include "base/pool.h"
+#include "directory/ring.h"
 
 #define TP_DIRECTORY_HOPS       8    /* then a letter pauses at the home */
 #define TP_DIRECTORY_HOPS_MAX   64   /* then it is refused */
 #define TP_DIRECTORY_SLICE_MAX  4096 /* entries of a page */
 #define TP_DIRECTORY_VIEW_SHIFT 36   /* number of a grant: view, then count */
 
-/* ---- what ring.c fills in ---- */
+/* ---- views ---- */
 
 typedef struct tp_directory_member {
     uint64_t node; /* its incarnation, not 0 */
     uint32_t shards;
 } tp_directory_member;
 
-/* Hashes from `from` to before the next arc's are at home at `member`; the last arc goes round. */
-typedef struct tp_directory_arc {
-    uint64_t from;
-    uint32_t member; /* index in members */
-} tp_directory_arc;
-
 typedef struct tp_directory_view {
     uint64_t number;
     const tp_directory_member *members; /* by rising node */
     uint32_t member_count;
-    const tp_directory_arc *arcs; /* by rising from; at least one */
-    uint32_t arc_count;
+    const tp_ring *ring; /* of some members, at least one; their `node` is the index in members */
 } tp_directory_view;
 
 /* The index in members of the home of that hash, and of the node of that incarnation. */
-uint32_t tp_directory_home(const tp_directory_view *view, uint64_t hash);
+static inline uint32_t tp_directory_home(const tp_directory_view *view, uint64_t hash)
+{
+    return tp_ring_home(view->ring, hash)->node;
+}
 #define TP_DIRECTORY_NOBODY UINT32_MAX
 uint32_t tp_directory_find_member(const tp_directory_view *view, uint64_t node);
 
@@ -107,7 +107,7 @@ typedef struct tp_grant {
     uint64_t home;   /* incarnation */
 } tp_grant;
 
-/* Hashes `first` to `last`, both included. */
+/* Positions on the ring (tp_ring_position of hashes), both included. */
 typedef struct tp_span {
     uint64_t first, last;
 } tp_span;
@@ -123,29 +123,30 @@ typedef enum tp_directory_state {
 } tp_directory_state;
 
 /* X(name): what one machine says to another. */
-#define TP_DIRECTORY_WORD_MAP(X)                                                               \
-    X(RELEASE)  /* host: number ended here */                                                  \
-    X(RELEASED) /* home: I know */                                                             \
-    X(SWITCH)   /* target: the copy of number is here */                                       \
-    X(GO)       /* home: number is now `other` and yours: run it */                            \
-    X(VOIDED)   /* home: drop the copy of number */                                            \
-    X(TAKE)     /* source: I want number back */                                               \
-    X(BACK)     /* home: number is now `other` and yours again */                              \
-    X(GONE)     /* home: drop the copy of number */                                            \
-    X(RUNNING)  /* target: what was number runs here */                                        \
-    X(RAN)      /* source: I know */                                                           \
-    X(SYNC)     /* former home: answer, so that I know you had what I sent before */           \
-    X(SYNCED)                                                                                  \
-    X(CLAIM)  /* new home: hand over your entries in `spans` */                                \
-    X(SLICE)  /* former home: `items`; hashes mixed below `other` are done; `spans` unknown */ \
-    X(WANT)   /* new home: that hash first */                                                  \
-    X(ONE)    /* former home: `items` are all of that hash */                                  \
-    X(SURVEY) /* new home: what have you in `spans`? */                                        \
-    X(ANSWER) /* `items` */                                                                    \
-    X(MORE)   /* the next page: of SLICE (number 0) or ANSWER (number of the survey) */        \
-    X(AT)     /* home to origin: the activation of that hash is at node `other` */             \
-    X(COPY)   /* home to a replica: `items` has one entry; host 0: it is no more */            \
-    X(QUERY)  /* where is the id of items[0]? number: the asker's token */                     \
+#define TP_DIRECTORY_WORD_MAP(X)                                                             \
+    X(RELEASE)  /* host: number ended here */                                                \
+    X(RELEASED) /* home: I know */                                                           \
+    X(SWITCH)   /* target: the copy of number is here */                                     \
+    X(GO)       /* home: number is now `other` and yours: run it */                          \
+    X(VOIDED)   /* home: drop the copy of number */                                          \
+    X(TAKE)     /* source: I want number back */                                             \
+    X(BACK)     /* home: number is now `other` and yours again */                            \
+    X(GONE)     /* home: drop the copy of number */                                          \
+    X(RUNNING)  /* target: what was number runs here */                                      \
+    X(RAN)      /* source: I know */                                                         \
+    X(SYNC)     /* former home: answer, so that I know you had what I sent before */         \
+    X(SYNCED)                                                                                \
+    X(CLAIM)  /* new home: hand over your entries in `spans` */                              \
+    X(SLICE)  /* former home: `items`; below `other` (tp_record_order) all are done; `spans` \
+                 unknown */                                                                  \
+    X(WANT)   /* new home: that hash first */                                                \
+    X(ONE)    /* former home: `items` are all of that hash */                                \
+    X(SURVEY) /* new home: what have you in `spans`? */                                      \
+    X(ANSWER) /* `items` */                                                                  \
+    X(MORE)   /* the next page: of SLICE (number 0) or ANSWER (number of the survey) */      \
+    X(AT)     /* home to origin: the activation of that hash is at node `other` */           \
+    X(COPY)   /* home to a replica: `items` has one entry; host 0: it is no more */          \
+    X(QUERY)  /* where is the id of items[0]? number: the asker's token */                   \
     X(FOUND)  /* items[0]; state: ABSENT, ACTIVE; other: 1 if the home is settled */
 
 typedef enum tp_directory_word_kind {
@@ -288,11 +289,22 @@ typedef struct tp_directory_options {
 } tp_directory_options;
 
 /* Rules that can be taken out, for tests: bits of `without`. */
-#define TP_DIRECTORY_RULE_MAP(X)                                                         \
-    X(GRANT)                                                                             \
-    X(RELEASE_ACK)                                                                       \
-    X(FLOOR) X(ALL_ANSWERS) X(HOMES_WORD) X(SWITCH_FIRST) X(SENDER_PATH) X(FORWARD_PATH) \
-        X(VIEW_CHECK) X(REPEAT) X(ACKED_WORD) X(SOURCE_WAITS) X(NEW_NUMBER) X(RUNNING_ACK)
+#define TP_DIRECTORY_RULE_MAP(X) \
+    X(GRANT)                     \
+    X(RELEASE_ACK)               \
+    X(FLOOR)                     \
+    X(ALL_ANSWERS)               \
+    X(HOMES_WORD)                \
+    X(SWITCH_FIRST)              \
+    X(SENDER_PATH)               \
+    X(FORWARD_PATH)              \
+    X(VIEW_CHECK)                \
+    X(REPEAT)                    \
+    X(ACKED_WORD)                \
+    X(SOURCE_WAITS)              \
+    X(NEW_NUMBER)                \
+    X(RUNNING_ACK)               \
+    X(PREV)
 
 typedef enum tp_directory_rule {
 #define TP_DIRECTORY_RULE_CONSTANT(name) TP_RULE_##name,
@@ -377,9 +389,9 @@ tp_directory_place tp_directory_look(tp_directory *directory, const tp_directory
 /* Asks the home; FOUND with `token` comes now or later, or never if the home goes: ask again. */
 TROUPE_CHECK troupe_status tp_directory_lookup(
     tp_directory *directory, const tp_directory_id *id, uint64_t token);
-/* Active ids at home here, of one type (UINT32_MAX: any), in the order of the mixed hashes: up to
- * `limit` for which `matches` (may be NULL) holds are given to `see`. The cursor begins as 0 and is
- * 0 again at the end. False: some range is not settled: what is there may be missing. */
+/* Active ids at home here, of one type (UINT32_MAX: any), in the machine's own order of hashes: up
+ * to `limit` for which `matches` (may be NULL) holds are given to `see`. The cursor begins as 0 and
+ * is 0 again at the end. False: some range is not settled: what is there may be missing. */
 bool tp_directory_page(tp_directory *directory, uint32_t type, uint64_t *cursor, uint32_t limit,
     bool (*matches)(void *user, const tp_directory_id *id),
     void (*see)(void *user, const tp_directory_item *item), void *user);

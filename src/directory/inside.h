@@ -111,7 +111,7 @@ typedef struct tp_peer {
 /* Of a task: a shard of a member that has to answer. */
 typedef struct tp_debt {
     uint64_t node;
-    uint64_t covered; /* claim: mixed hashes below are settled */
+    uint64_t covered; /* claim: what is below in tp_record_order is settled */
     uint32_t shard;
     bool asked, done;
 } tp_debt;
@@ -195,6 +195,19 @@ struct tp_directory {
 };
 
 #define HOLDS(directory, rule) TP_LIKELY(!((directory)->without >> TP_RULE_##rule & 1))
+
+/* Under what records stand in their index. Not the hash itself: what is at home here lies in a few
+ * arcs of the ring, and an arc is a run of buckets by the hash: they would overflow. */
+static inline uint64_t tp_record_key(uint64_t hash)
+{
+    return hash << 32 | hash >> 32;
+}
+
+/* The order in which claims are covered, surveys answered, pages shown. */
+static inline uint64_t tp_record_order(uint64_t hash)
+{
+    return tp_index_mix(tp_record_key(hash));
+}
 
 static inline uint32_t tp_directory_shard_of(uint64_t hash, uint32_t shards)
 {

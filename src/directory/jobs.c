@@ -54,11 +54,12 @@ void *tp_jobs_page(tp_directory *self, tp_record *const *records, uint32_t count
     return page;
 }
 
-static void fill(tp_directory_item *item, const tp_record *record, bool survey)
+static void fill(
+    const tp_directory *self, tp_directory_item *item, const tp_record *record, bool survey)
 {
     item->host = survey ? 0 : record->host;
     item->number = survey ? record->number : record->grant;
-    item->prev = survey ? 0 : record->prev;
+    item->prev = survey || !HOLDS(self, PREV) ? 0 : record->prev;
     item->state = record->state;
     item->peer = survey && record->aside != NULL ? record->aside->peer : 0;
 }
@@ -146,7 +147,7 @@ static bool send_page(tp_directory *self, tp_job *job, const gathered *got)
     }
     tp_span *unknown = (tp_span *)(void *)(items + got->count);
     for (uint32_t i = 0; i < got->count; i++) {
-        fill(&items[i], records[i], job->survey);
+        fill(self, &items[i], records[i], job->survey);
     }
     if (spans > 0) {
         memcpy(unknown, job->unknown.items, spans * sizeof(*unknown));
@@ -291,7 +292,7 @@ static troupe_status came_want(
         return TROUPE_OK;
     }
     seen all = {.count = 0};
-    (void)tp_index_find(&self->records, word->hash, see_entry, &all);
+    (void)tp_index_find(&self->records, tp_record_key(word->hash), see_entry, &all);
     uint32_t count = 0;
     for (uint32_t i = 0; i < all.count; i++) {
         if (tp_directory_is_member(self, all.records[i]->host)) {
@@ -310,7 +311,7 @@ static troupe_status came_want(
     one->items = items;
     one->item_count = count;
     for (uint32_t i = 0; i < count; i++) {
-        fill(&items[i], all.records[i], false);
+        fill(self, &items[i], all.records[i], false);
     }
     for (uint32_t i = 0; i < count; i++) {
         tp_directory_no_entry(self, all.records[i]);

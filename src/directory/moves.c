@@ -164,7 +164,7 @@ static tp_record *find_copy(
     tp_directory *self, const tp_directory_word *word, uint32_t state, bool ran)
 {
     copy want = {word->number, state, ran};
-    return tp_index_find(&self->records, word->hash, is_copy, &want);
+    return tp_index_find(&self->records, tp_record_key(word->hash), is_copy, &want);
 }
 
 static void came_go(tp_directory *self, tp_record *record, const tp_directory_word *word)

@@ -188,6 +188,20 @@ static tp_ring_move take_arc(const tp_ring *ring, const tp_ring *next, tp_ring_c
     return arc;
 }
 
+bool tp_ring_each_arc(const tp_ring *ring, tp_ring_cursor *cursor, tp_ring_move *ret_arc)
+{
+    TP_ASSERT(ring->count != 0);
+    if (cursor->is_over) {
+        return false;
+    }
+    tp_ring_move arc = take_arc(ring, ring, cursor);
+    while (!cursor->is_over && tp_ring_owner(ring, cursor->at) == arc.from) {
+        arc.last = take_arc(ring, ring, cursor).last;
+    }
+    *ret_arc = arc;
+    return true;
+}
+
 bool tp_ring_each_move(
     const tp_ring *ring, const tp_ring *next, tp_ring_cursor *cursor, tp_ring_move *ret_move)
 {

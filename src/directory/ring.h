@@ -78,6 +78,10 @@ static inline const tp_ring_member *tp_ring_home(const tp_ring *ring, uint64_t h
 uint32_t tp_ring_successors(
     const tp_ring *ring, uint64_t hash, const tp_ring_member **ret_members, uint32_t room);
 
+/* All arcs, in order of position, each as long as it has the same owner (`from` and `to`). False:
+ * there are no more. The ring has members. */
+bool tp_ring_each_arc(const tp_ring *ring, tp_ring_cursor *cursor, tp_ring_move *ret_arc);
+
 /* The arcs whose owner is another in `next` than in `ring`, in order of position, each as long as
  * it has the same two. False: there are no more. Both rings have members. */
 bool tp_ring_each_move(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sets of hashes (spans.h): each operation is one walk over both lists.
+ * Sets of positions (spans.h): each operation is one walk over both lists.
  *
  * Invariants and threads: see spans.h.
  */
@@ -112,16 +112,11 @@ bool tp_spans_either(tp_spans *out, tp_pool *pool, const tp_spans *a, const tp_s
 bool tp_spans_of_member(
     tp_spans *out, tp_pool *pool, const tp_directory_view *view, uint32_t member)
 {
-    const tp_directory_arc *arcs = view->arcs;
-    uint32_t count = view->arc_count;
-    if (arcs[0].from > 0 && arcs[count - 1].member == member &&
-        !tp_spans_append(out, pool, (tp_span){0, arcs[0].from - 1})) {
-        return false;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t last = i + 1 < count ? arcs[i + 1].from - 1 : UINT64_MAX;
-        if (arcs[i].member == member &&
-            !tp_spans_append(out, pool, (tp_span){arcs[i].from, last})) {
+    tp_ring_cursor cursor = {0, false};
+    tp_ring_move arc;
+    while (tp_ring_each_arc(view->ring, &cursor, &arc)) {
+        if (arc.from->node == member &&
+            !tp_spans_append(out, pool, (tp_span){arc.first, arc.last})) {
             return false;
         }
     }
@@ -130,14 +125,15 @@ bool tp_spans_of_member(
 
 bool tp_spans_has(const tp_spans *spans, uint64_t hash)
 {
+    const uint64_t position = tp_ring_position(hash);
     uint32_t low = 0, high = spans->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (spans->items[middle].last < hash) {
+        if (spans->items[middle].last < position) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low < spans->count && spans->items[low].first <= hash;
+    return low < spans->count && spans->items[low].first <= position;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sets of hashes as sorted lists of spans: what a node is home of, what is settled, what a survey
- * asks for. Not entries. The directory machine calls it when views change.
+ * Sets of positions on the ring as sorted lists of spans: what a node is home of, what is settled,
+ * what a survey asks for. Not entries. The directory machine calls it when views change.
  *
  * Invariants: spans rise, do not touch each other, and none is empty. A set whose call failed holds
  * some part of the result and is to be cleared. Threads: one owner.
@@ -33,6 +33,7 @@ TROUPE_CHECK bool tp_spans_either(
 TROUPE_CHECK bool tp_spans_of_member(
     tp_spans *out, tp_pool *pool, const tp_directory_view *view, uint32_t member);
 
+/* Is the position of that hash among them? */
 bool tp_spans_has(const tp_spans *spans, uint64_t hash);
 
 #endif

@@ -76,11 +76,18 @@ static bool ask(tp_directory *self, tp_task *task)
         if (said++ == ASK_STEP || !tp_directory_reserve(self)) {
             return true;
         }
+        tp_span *spans = tp_pool_take(self->pool, task->spans.count * sizeof(*spans));
+        if (spans == NULL) {
+            return false; /* later, with the next call */
+        }
+        if (task->spans.count > 0) {
+            memcpy(spans, task->spans.items, task->spans.count * sizeof(*spans));
+        }
         debt->asked = true;
         tp_directory_word *word = tp_directory_tell_shard(
-            self, debt->node, debt->shard, task->survey ? TP_WORD_SURVEY : TP_WORD_CLAIM, NULL);
+            self, debt->node, debt->shard, task->survey ? TP_WORD_SURVEY : TP_WORD_CLAIM, spans);
         word->number = task->number;
-        word->spans = task->spans.items;
+        word->spans = spans;
         word->span_count = task->spans.count;
     }
     return false;
@@ -293,7 +300,7 @@ static troupe_status came_one(tp_directory *self, uint64_t from, const tp_direct
         }
     }
     seen all = {.count = 0};
-    (void)tp_index_find(&self->records, word->hash, see, &all);
+    (void)tp_index_find(&self->records, tp_record_key(word->hash), see, &all);
     for (uint32_t i = 0; i < all.count; i++) {
         tp_record *record = all.records[i];
         uint32_t view = (uint32_t)self->view->number;

@@ -46,7 +46,7 @@ static bool is_covered(tp_directory *self, const tp_task *task, uint64_t hash)
     for (uint32_t i = 0; i < task->count; i++) {
         const tp_debt *debt = &task->debts[i];
         if (debt->shard == shard) {
-            return debt->done || tp_index_mix(hash) < debt->covered;
+            return debt->done || tp_record_order(hash) < debt->covered;
         }
     }
     return false;
@@ -117,23 +117,23 @@ static bool plan_gain(tp_directory *self, turnover *plan, uint32_t former, tp_sp
 
 static bool plan_gains(tp_directory *self, turnover *plan, const tp_spans *gained)
 {
-    const tp_directory_view *old = self->view;
-    uint32_t arc = 0;
+    tp_ring_cursor cursor = {0, false};
+    tp_ring_move arc = {0, 0, NULL, NULL};
+    bool has_arc = tp_ring_each_arc(self->view->ring, &cursor, &arc);
     for (uint32_t i = 0; i < gained->count; i++) {
-        tp_span rest = gained->items[i];
-        bool is_left = true;
-        while (is_left) {
-            while (arc < old->arc_count && old->arcs[arc].from <= rest.first) {
-                arc++;
+        tp_span span = gained->items[i];
+        while (has_arc && arc.first <= span.last) {
+            if (arc.last >= span.first) {
+                tp_span both = {arc.first > span.first ? arc.first : span.first,
+                    arc.last < span.last ? arc.last : span.last};
+                if (!plan_gain(self, plan, arc.from->node, both)) {
+                    return false;
+                }
             }
-            uint64_t last = arc < old->arc_count ? old->arcs[arc].from - 1 : UINT64_MAX;
-            last = last < rest.last ? last : rest.last;
-            uint32_t former = old->arcs[arc == 0 ? old->arc_count - 1 : arc - 1].member;
-            if (!plan_gain(self, plan, former, (tp_span){rest.first, last})) {
-                return false;
+            if (arc.last > span.last) {
+                break; /* a part of it may be in the next span */
             }
-            is_left = last < rest.last;
-            rest.first = last + 1;
+            has_arc = tp_ring_each_arc(self->view->ring, &cursor, &arc);
         }
     }
     return true;

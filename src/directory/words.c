@@ -125,14 +125,14 @@ static bool fits(const void *item, const void *key)
 static tp_record *find_hosted(tp_directory *self, const tp_directory_word *word, uint32_t state)
 {
     wanted want = {.number = word->number, .state = state};
-    return tp_index_find(&self->records, word->hash, fits, &want);
+    return tp_index_find(&self->records, tp_record_key(word->hash), fits, &want);
 }
 
 /* The entry that has that number, now or before a switch. */
 static tp_record *find_entry(tp_directory *self, uint64_t hash, uint64_t number)
 {
     wanted want = {.number = number, .entry = true};
-    return tp_index_find(&self->records, hash, fits, &want);
+    return tp_index_find(&self->records, tp_record_key(hash), fits, &want);
 }
 
 static void give_new_number(
@@ -210,7 +210,7 @@ static troupe_status keep(
     tp_directory *self, tp_record *record, uint64_t from, const tp_directory_word *word)
 {
     if (record == NULL) {
-        record = tp_index_peek(&self->records, word->hash);
+        record = tp_index_peek(&self->records, tp_record_key(word->hash));
     }
     if (record == NULL) { /* what no id has: only its hash is known */
         tp_directory_id id = {.hash = word->hash, .type = UINT32_MAX, .key = troupe_str("?")};
@@ -347,7 +347,7 @@ static void came_found(tp_directory *self, const tp_directory_word *word)
 
 static void came_at(tp_directory *self, const tp_directory_word *word)
 {
-    tp_record *record = tp_index_peek(&self->records, word->hash);
+    tp_record *record = tp_index_peek(&self->records, tp_record_key(word->hash));
     if (record != NULL && tp_directory_is_member(self, word->other)) {
         tp_directory_say(self, TP_DIRECTORY_LEARNED, record)->node = word->other;
     }

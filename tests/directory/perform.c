@@ -190,6 +190,16 @@ static void copy_word(frame *f, const tp_directory_word *word)
     f->word.spans = f->spans;
 }
 
+/* A frame that much depends on, and what follows it, comes late. */
+static void hold_up(world *w, const node *from, uint64_t to)
+{
+    const node *target = world_find_node(w, to);
+    if (w->plan.storm != 0 && target != NULL && world_chance(w, w->plan.storm)) {
+        w->frozen[from - w->nodes][target - w->nodes] =
+            w->result.steps + world_below(w, w->plan.steps);
+    }
+}
+
 static void settle(
     world *w, node *n, uint32_t shard, uint64_t to, uint64_t hash, uint64_t number, bool lost)
 {
@@ -247,6 +257,9 @@ static void perform_forward(world *w, node *n, uint32_t shard, const tp_director
     f->grant = p->letter.grant;
     f->hops = p->letter.hops;
     f->flags = p->letter.flags;
+    if (f->grant.number != 0) {
+        hold_up(w, n, e->node);
+    }
     free(p);
 }
 
@@ -288,6 +301,7 @@ static void perform_copy(world *w, node *n, uint32_t shard, const tp_directory_e
         f->number = e->number;
         f->copy_number = a->number;
         w->result.moved++;
+        hold_up(w, n, e->node);
         break;
     }
     case TP_DIRECTORY_RESUME:
@@ -333,6 +347,9 @@ static void perform(world *w, node *n, uint32_t shard, const tp_directory_effect
         frame *f = put(w, n, shard, e->node, e->shard);
         f->kind = WORD;
         copy_word(f, &e->word);
+        if (f->word.kind >= TP_WORD_RELEASED && f->word.kind <= TP_WORD_RAN) {
+            hold_up(w, n, e->node);
+        }
         break;
     }
     case TP_DIRECTORY_PLACE:

@@ -6,6 +6,8 @@
  */
 #include "world_inside.h"
 
+#include "base/alloc.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -124,15 +126,10 @@ static void tick_one(world *w, node *n)
 
 /* ---- views ---- */
 
-static int by_from(const void *a, const void *b)
-{
-    const tp_directory_arc *x = a, *y = b;
-    return x->from < y->from ? -1 : x->from > y->from;
-}
-
 static void publish(world *w, const bool *members)
 {
     view *v = calloc(1, sizeof(*v));
+    tp_ring_member in_ring[NODES];
     uint32_t count = 0, arcs = 0;
     bool any_in_ring = false;
     for (uint32_t i = 0; i < w->node_count; i++) {
@@ -142,15 +139,17 @@ static void publish(world *w, const bool *members)
         if (!members[i]) {
             continue;
         }
-        v->members[count] = (tp_directory_member){w->nodes[i].incarnation, w->nodes[i].shards};
-        for (uint64_t k = 0; k < POINTS && (w->nodes[i].in_ring || !any_in_ring); k++) {
-            uint64_t point = w->nodes[i].incarnation * 1000 + k;
-            v->arcs[arcs++] = (tp_directory_arc){tp_prng_split(&point), count};
+        uint64_t name = w->nodes[i].incarnation;
+        v->members[count] = (tp_directory_member){name, w->nodes[i].shards};
+        if (w->nodes[i].in_ring || !any_in_ring) {
+            in_ring[arcs++] = (tp_ring_member){name * 1000, name, count};
         }
         count++;
     }
-    qsort(v->arcs, arcs, sizeof(v->arcs[0]), by_from);
-    v->view = (tp_directory_view){++w->newest, v->members, count, v->arcs, arcs};
+    if (tp_ring_create(tp_allocator_system(), in_ring, arcs, POINTS, &v->ring) != TROUPE_OK) {
+        abort();
+    }
+    v->view = (tp_directory_view){++w->newest, v->members, count, v->ring};
     w->views[w->newest] = v;
     world_trace(w, 50, w->newest);
 }
@@ -209,6 +208,17 @@ static void crash_one(world *w)
 
 /* ---- a run ---- */
 
+/* In a storm: where the actor is, if it is anywhere. */
+static node *some_host(world *w, node *n, uint32_t id)
+{
+    for (uint32_t i = 0; w->plan.storm != 0 && i < w->node_count; i++) {
+        if (w->nodes[i].up && world_machine_of(w, &w->nodes[i], id)->actors[id].active) {
+            return &w->nodes[i];
+        }
+    }
+    return n;
+}
+
 static void step_once(world *w)
 {
     const world_plan *plan = &w->plan;
@@ -231,18 +241,19 @@ static void step_once(world *w)
         break;
     case 2:
         if (n != NULL && w->releases < plan->releases) {
-            release_one(w, n, id);
+            release_one(w, some_host(w, n, id), id);
         }
         break;
     case 3:
         if (n != NULL && w->moves < plan->moves) {
-            move_one(w, n, id);
+            move_one(w, some_host(w, n, id), id);
         }
         break;
     case 4:
-        if (w->newest < plan->views && world_chance(w, 6)) {
+        if (w->newest < plan->views && world_chance(w, plan->storm != 0 ? 2 : 6)) {
             change_view(w);
-        } else if (w->crashes < plan->crashes && w->newest < plan->views && world_chance(w, 6)) {
+        } else if (w->crashes < plan->crashes && w->newest < plan->views &&
+                   world_chance(w, plan->storm != 0 ? 2 : 6)) {
             crash_one(w);
         }
         break;
@@ -407,6 +418,7 @@ static void end_world(world *w)
         }
     }
     for (uint32_t i = 0; i <= w->newest; i++) {
+        tp_ring_destroy(w->views[i] != NULL ? w->views[i]->ring : NULL);
         free(w->views[i]);
     }
     free(w->messages);
@@ -502,6 +514,7 @@ world_plan world_draw_storm(uint64_t seed)
         .moves = (uint32_t)tp_prng_below(&prng, 12),
         .shards = 1,
         .slice = 1,
+        .storm = 2 + (uint32_t)tp_prng_below(&prng, 6),
         .crashes = (uint32_t)tp_prng_below(&prng, 3),
         .evictions = (uint32_t)tp_prng_below(&prng, 2),
     };

@@ -25,6 +25,7 @@ typedef struct world_plan {
     uint32_t replicas;
     bool direct_pool; /* every block an allocation */
     uint32_t without; /* rules taken out */
+    uint32_t storm;   /* of so many frames on which a rule hangs one is slow; 0: by chance only */
 } world_plan;
 
 typedef struct world_result {

@@ -19,7 +19,7 @@
 #define SHARDS 3
 #define IDS    8
 #define VIEWS  64
-#define POINTS 3 /* of a member on the ring */
+#define POINTS 4 /* of a member on the ring */
 
 typedef struct message {
     uint32_t id;
@@ -78,7 +78,7 @@ typedef struct node {
 typedef struct view {
     tp_directory_view view;
     tp_directory_member members[NODES];
-    tp_directory_arc arcs[NODES * POINTS];
+    tp_ring *ring;
 } view;
 
 typedef struct world {
