@@ -152,12 +152,21 @@ static inline bool is_next(const tp_shard *shard, const tp_activation *near)
            !(near->flags & busy) && tp_fifo_is_empty(&near->mailbox) && near->type->plain;
 }
 
+/* The loop has it when the turn parks, as it does at once: it waits for the answer. */
+static inline void hand(tp_shard *shard, tp_activation *near, tp_message *message)
+{
+    TP_MARK(shard, "asked as the next");
+    near->received++;
+    shard->handed.actor = near;
+    shard->handed.message = message;
+}
+
 /* A plain request to an actor of this shard that is at hand: a method by its number, no options.
  * The message needs no name of its target, and goes straight to the mailbox; or to the loop, if the
  * turn parks at once and the actor is next. */
 __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn *turn,
     tp_activation *near, uint16_t method, troupe_slice payload, uint64_t deadline,
-    const tp_call *call, uint64_t chain, bool will_park)
+    const tp_call *call, uint64_t chain)
 {
     tp_shard *shard = turn->shard;
     if (TP_UNLIKELY(payload.size > shard->max_message)) {
@@ -189,10 +198,8 @@ __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn
     sample_arrival(shard, message);
     turn->has_sent = true;
     tp_activation_touch(shard, near);
-    if (will_park && is_next(shard, near)) {
-        near->received++;
-        shard->handed.actor = near;
-        shard->handed.message = message;
+    if (call == &turn->wait_call && is_next(shard, near)) {
+        hand(shard, near, message);
         return TROUPE_OK;
     }
     tp_mailbox_put(shard, near, message, tp_message_bytes(message));
@@ -255,7 +262,11 @@ __attribute__((noinline)) static troupe_status send_with(troupe_turn *turn, cons
         return status;
     }
     turn->has_sent = true;
-    if (near != NULL) {
+    if (near != NULL && call == &turn->wait_call && slip == NULL && turn->detour == 0 &&
+        is_next(shard, near)) {
+        tp_activation_touch(shard, near);
+        hand(shard, near, message);
+    } else if (near != NULL) {
         tp_accept_at(shard, near, message);
     } else {
         tp_send_request(shard, to->shard, message);
@@ -386,7 +397,7 @@ __attribute__((always_inline)) static inline troupe_status tell_far(
 static inline troupe_status tell_near(
     troupe_turn *turn, tp_activation *near, uint16_t method, troupe_slice payload)
 {
-    troupe_status status = send_near(turn, near, method, payload, TP_NEVER, NULL, 0, false);
+    troupe_status status = send_near(turn, near, method, payload, TP_NEVER, NULL, 0);
     if (TP_LIKELY(status == TROUPE_OK))
         tp_count(&turn->shard->counters.tells);
     return status;
@@ -585,7 +596,7 @@ static troupe_status ask_near(troupe_turn *turn, const tp_target *to, tp_activat
         return fail_target(turn, to, called, status, answer);
     ask->waiter.turn = turn;
     status = send_near(
-        turn, near, called.number, payload, deadline, &turn->wait_call, tp_turn_chain(turn), true);
+        turn, near, called.number, payload, deadline, &turn->wait_call, tp_turn_chain(turn));
     if (TP_UNLIKELY(status != TROUPE_OK)) {
         tp_ask_forget(shard, turn->wait_call);
         return fail_target(turn, to, called, status, answer);

@@ -44,7 +44,7 @@
 #define TP_RECENT        256 /* direct-mapped: hash to activation, for the hot ones */
 #define TP_HINTS         16  /* direct-mapped: names to types, and to methods */
 #define TP_SNAPSHOT      256 /* state bytes kept on the stack of a turn */
-#define TP_SAMPLE        64  /* one turn in so many is timed */
+#define TP_SAMPLE        128 /* one turn in so many is timed */
 #define TP_TIMERS_MAX    64  /* per actor */
 #define TP_SUBSCRIPTIONS 16
 #define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
