@@ -3,10 +3,7 @@
  * A view as shards use it: its members by incarnation, and which of them is home to which hashes.
  * Made once per view by the control runner, immutable, counted, shared by all shards.
  *
- * Homes: each member has TP_CHART_POINTS points on the circle of hashes, one in each equal slice of
- * it at a place that follows from its name alone (consistent hashing: Karger et al., STOC 1997;
- * with jittered slices), so that a member that comes back under its name gets back what it had. A
- * hash is at home at the member of the last point at or before it. Members that are leaving are at
+ * Homes: the ring of the members by their names (directory/ring.h). Members that are leaving are at
  * home nowhere, unless all are.
  *
  * Threads: retain and release any; all else reads.
@@ -17,10 +14,9 @@
 #include "directory/directory.h"
 #include "member/view.h"
 
-#define TP_CHART_POINTS 256
-
 typedef struct tp_chart {
-    tp_directory_view view; /* members, arcs */
+    tp_directory_view view; /* members, ring */
+    tp_ring *ring;
     const tp_view *members; /* as the store has it; its own reference */
     const troupe_allocator *allocator;
     _Atomic uint32_t references;
