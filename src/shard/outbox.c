@@ -536,11 +536,21 @@ bool tp_outbox_begins(
     if (!is_new && !TP_MUTANT(shard, TP_MUTANT_NO_DEDUP)) {
         TP_MARK(shard, "outbox message came again");
         tp_slip told = {.flags = TP_SLIP_OUTBOX, .number = slip->number};
-        acknowledge(shard, actor, message, &told, (troupe_slice){NULL, 0});
+        troupe_slice words = {NULL, 0};
+        bool is_last = seen != NULL && tp_row_number_compare(slip->number, last) == 0;
+        if (is_last && seen->row.sender.refused != TROUPE_OK) { /* it may not know that yet */
+            told.status = seen->row.sender.refused;
+            told.outcome = TROUPE_UNKNOWN_OUTCOME;
+            words = troupe_str(troupe_status_text(told.status));
+        }
+        acknowledge(shard, actor, message, &told, words);
         tp_pool_give(&shard->pool, message);
         return false;
     }
-    if (tp_row_number_compare(slip->before, last) > 0) {
+    /* Behind one that was refused in part it waits until its sender has buried that for sure. */
+    bool is_behind = seen != NULL && seen->row.sender.refused != TROUPE_OK &&
+                     tp_row_number_compare(slip->before, last) == 0;
+    if (tp_row_number_compare(slip->before, last) > 0 || is_behind) {
         TP_MARK(shard, "outbox message came too early");
         tp_pool_give(&shard->pool, message);
         return false;
@@ -601,7 +611,9 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
     char name[TP_ROW_KEY_MAX];
     size_t size = tp_row_sender_key(tp_message_caller(turn->message), name);
     tp_row row = {.kind = TROUPE_ROW_SENDER,
-        .sender = {.last = slip->number, .seen = turn->shard->env->wall(turn->shard->env)}};
+        .sender = {.last = slip->number,
+            .seen = turn->shard->env->wall(turn->shard->env),
+            .refused = is_request || is_answer(slip) ? TROUPE_OK : status}};
     TROUPE_TRY(tp_rows_put(turn, &row, (troupe_slice){name, size}));
     const tp_entry *request =
         is_answer(slip) ? request_of(tp_durable_of(turn->actor), slip->done) : NULL;

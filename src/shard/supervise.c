@@ -116,8 +116,12 @@ static void redeliver(tp_shard *shard, troupe_turn *turn)
     if (turn->reply != NULL)
         tp_pool_give(&shard->pool, turn->reply);
     turn->reply = NULL;
+    /* Its answer is an output as any other, and rests on what the actor has begun to store. */
+    bool is_gated = turn->actor->type->gated && tp_durable_of(turn->actor) != NULL;
+    shard->gated = is_gated ? turn : NULL;
     tp_message_answer(shard, message, TROUPE_POISONED, TROUPE_NOT_DONE,
         "it killed its actor %u times and is set aside", (unsigned)message->deliveries);
+    shard->gated = NULL;
 }
 
 static void start_again(tp_shard *shard, tp_activation *actor, const troupe_supervision *policy)

@@ -135,6 +135,14 @@ static void walk_sender(walk *self, tp_row_sender *row)
     walk_u64(self, &row->last.version);
     walk_u32(self, &row->last.index);
     walk_u64(self, &row->seen);
+    /* Written only where there is something to say. */
+    bool is_there = self->way == WALK_READ ? self->left != 0 : row->refused != TROUPE_OK;
+    if (!is_there) {
+        row->refused = TROUPE_OK;
+        return;
+    }
+    walk_status(self, &row->refused);
+    self->failed = self->failed || row->refused == TROUPE_OK;
 }
 
 static void walk_reminder(walk *self, tp_row_reminder *row)

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "providers/table.h"
+#include "shard/shard.h"
 #include "testkit/faulty_store.h"
 
 typedef struct till {
@@ -47,6 +48,17 @@ static troupe_status refuse(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_fail(turn, TROUPE_APPLICATION, "no");
 }
 
+/* A part of it is committed when it asks; then it fails for good. */
+static troupe_status half(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)in;
+    ((till *)state)->came++;
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    TROUPE_TRY(troupe_ask(turn, id_of("till/other"), "take", troupe_str(""), NULL, &answer));
+    troupe_answer_release(&answer);
+    return troupe_fail(turn, TROUPE_APPLICATION, "no more");
+}
+
 static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 {
     (void)in;
@@ -70,8 +82,8 @@ static troupe_status load(troupe_turn *turn, void *state, troupe_slice saved)
     return TROUPE_OK;
 }
 
-static const troupe_method methods[] = {
-    TROUPE_METHOD(send), TROUPE_METHOD(take), TROUPE_METHOD(refuse), TROUPE_READ_METHOD(show)};
+static const troupe_method methods[] = {TROUPE_METHOD(send), TROUPE_METHOD(take),
+    TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_READ_METHOD(show)};
 static const troupe_type till_type = {TROUPE_TYPE("till"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type hook_type = {TROUPE_TYPE("hook"), .state_size = sizeof(till),
@@ -144,6 +156,15 @@ static uint32_t stored_rows(stand *self, const char *id, uint32_t kind)
     return count;
 }
 
+static void crash(stand *self)
+{
+    tp_shared *shared = &self->node->shared;
+    for (uint32_t i = 0; i < shared->shard_count; i++)
+        tp_fiber_pool_deinit(&shared->shards[i]->fibers);
+    tp_world_crash(self->world);
+    open_node(self);
+}
+
 /* ---- promises -------------------------------------------------------------------------------- */
 
 static void two_that_refuse_each_other_remember_it(void **state)
@@ -175,9 +196,32 @@ static void two_that_refuse_each_other_remember_it(void **state)
     stand_close(&at);
 }
 
+static void what_was_refused_in_part_is_a_dead_letter_also_after_a_crash(void **state)
+{
+    (void)state;
+    stand at;
+    stand_open(&at);
+    assert_heard(ask(at.node, "till/a", "send", "till/b half"), TROUPE_OK);
+    while (stored_rows(&at, "till/b", TROUPE_ROW_SENDER) == 0)
+        assert_true(tp_world_step(at.world));
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 0);
+    crash(&at);
+    run(&at, TROUPE_SECONDS(5));
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 1);
+    heard got = ask(at.node, "till/b", "show", "");
+    assert_string_equal(got.text, "0 sent, 1 came"); /* and it is not done again */
+    assert_heard(ask(at.node, "till/a", "send", "till/b take"), TROUPE_OK);
+    run(&at, TROUPE_SECONDS(5));
+    got = ask(at.node, "till/b", "show", "");
+    assert_string_equal(got.text, "0 sent, 2 came");
+    stand_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_refused_in_part_is_a_dead_letter_also_after_a_crash),
         cmocka_unit_test(two_that_refuse_each_other_remember_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

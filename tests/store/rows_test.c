@@ -65,7 +65,7 @@ static tp_row sample(uint32_t kind)
         row.outbox = sample_message();
         break;
     case TROUPE_ROW_SENDER:
-        row.sender = (tp_row_sender){{UINT64_MAX, UINT32_MAX}, 17};
+        row.sender = (tp_row_sender){{UINT64_MAX, UINT32_MAX}, 17, TROUPE_APPLICATION + 1};
         break;
     case TROUPE_ROW_REMINDER:
         row.reminder = (tp_row_reminder){7, 8, 9, troupe_str("every 90s"), troupe_str("ring"),
@@ -149,6 +149,7 @@ static void assert_same_row(const tp_row *left, const tp_row *right)
     case TROUPE_ROW_SENDER:
         assert_int_equal(tp_row_number_compare(left->sender.last, right->sender.last), 0);
         assert_int_equal(left->sender.seen, right->sender.seen);
+        assert_int_equal(left->sender.refused, right->sender.refused);
         break;
     case TROUPE_ROW_REMINDER:
         assert_int_equal(left->reminder.number, right->reminder.number);
@@ -185,7 +186,8 @@ static void each_kind_comes_back_as_it_was(void **state)
 static void the_bytes_of_format_1_are_these(void **state)
 {
     (void)state;
-    tp_row row = {.kind = TROUPE_ROW_SENDER, .sender = {{0x0102030405060708, 0x090a0b0c}, 0xff}};
+    tp_row row = {
+        .kind = TROUPE_ROW_SENDER, .sender = {{0x0102030405060708, 0x090a0b0c}, 0xff, TROUPE_OK}};
     static const unsigned char sender[] = {1, 3, 0, 0, 0x35, 0x3b, 0x01, 0xfa, 0x8f, 0x91, 0x3c,
         0x97, 8, 7, 6, 5, 4, 3, 2, 1, 12, 11, 10, 9, 0xff, 0, 0, 0, 0, 0, 0, 0};
     size_t size = 0;
