@@ -254,9 +254,10 @@ tp_pg_answer tp_pg_receive(tp_pg_session *session, uint64_t deadline)
     if (session->conn == NULL)
         return (tp_pg_answer){.outcome = session->synced ? TP_PG_LOST : TP_PG_UNSENT};
     if (!flush(session, &deadline)) {
-        session->synced = false;
+        /* What is left may be of those that were sent behind it: it may have gone out, and be done.
+         */
         tp_pg_session_drop(session, "the server takes nothing more");
-        return (tp_pg_answer){.outcome = TP_PG_UNSENT};
+        return (tp_pg_answer){.outcome = session->synced ? TP_PG_LOST : TP_PG_UNSENT};
     }
     return collect(session, false, deadline);
 }
