@@ -3,7 +3,7 @@
 # Short names for what one does here; the work is done by cmake and tools/. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: run demo test bench sim soak install deps deps-test fuzz build clean help
+.PHONY: run demo test bench sim soak model install deps deps-test fuzz build clean help
 
 BUILD := build/release
 JOBS ?= $(shell nproc)
@@ -44,6 +44,9 @@ soak: deps                ## churn far above max_actors, and memory that stays f
 
 fuzz: deps-test           ## fuzz each parser for FUZZ_SECONDS (10)
 	@TEST_ONLY=fuzz tools/test
+
+model: deps-test          ## SPIN on the models of the protocols (LIMIT=20 seconds per row)
+	@tools/model $(ARGS)
 
 install: deps             ## headers, libraries, programs (PREFIX=/usr/local, DESTDIR=)
 	@$(CONFIGURE)

@@ -405,6 +405,8 @@ bool tp_directory_reached(const tp_directory *directory, uint64_t mark);
 void tp_directory_touch(tp_directory *directory, const tp_directory_id *id, uint32_t seconds);
 
 void tp_directory_figures_get(const tp_directory *directory, tp_directory_figures *ret_figures);
+/* Of the tables; records and letters are in the pool. */
+size_t tp_directory_index_bytes(const tp_directory *directory);
 /* Tests only: bits of rules to leave out. */
 void tp_directory_set_without(tp_directory *directory, uint32_t rules);
 

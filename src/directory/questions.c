@@ -128,3 +128,15 @@ void tp_directory_figures_get(const tp_directory *self, tp_directory_figures *re
         ret_figures->tasks++;
     }
 }
+
+static size_t bytes_of(const tp_index *index)
+{
+    return (index->newest.limit * (index->newest.entries != NULL) +
+               index->old.limit * (index->old.entries != NULL)) *
+           sizeof(tp_index_entry);
+}
+
+size_t tp_directory_index_bytes(const tp_directory *self)
+{
+    return bytes_of(&self->records) + bytes_of(&self->tickets);
+}
