@@ -15,7 +15,7 @@ enum {
     BATCH_BYTES = 16 << 10,
     BATCH_BYTES_SQUEEZED = 64 << 10,
     BATCH_BYTES_LEAST = 1 << 10,
-    CHUNK_BYTES = 128 << 10,
+    CHUNK_BYTES = 132 << 10, /* two of 64 KiB, and their heads */
     KEPT_LIMIT = 16 << 20,
     MAX_FRAME = 16 << 20,
     MAX_FRAME_LEAST = 4096,
@@ -75,14 +75,24 @@ void tp_session_chunk_release(const tp_session *session, tp_session_chunk *chunk
         tp_release(session->options.allocator, chunk, chunk->size);
 }
 
+static void release_spares(tp_session *session)
+{
+    for (tp_session_chunk *chunk = session->spare, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        tp_session_chunk_release(session, chunk);
+    }
+    session->spare = NULL;
+    session->spares = 0;
+}
+
 void tp_session_deinit(tp_session *session)
 {
     for (tp_session_chunk *chunk = session->oldest, *next; chunk != NULL; chunk = next) {
         next = chunk->next;
         tp_session_chunk_release(session, chunk);
     }
-    tp_session_chunk_release(session, session->spare);
-    session->oldest = session->sending = session->newest = session->spare = NULL;
+    release_spares(session);
+    session->oldest = session->sending = session->newest = NULL;
     tp_session_buffer_release(session, &session->loose);
     tp_session_buffer_release(session, &session->loose_written);
     tp_session_buffer_release(session, &session->squeezed);
@@ -182,8 +192,7 @@ bool tp_session_is_idle(const tp_session *session)
 
 void tp_session_trim(tp_session *session)
 {
-    tp_session_chunk_release(session, session->spare);
-    session->spare = NULL;
+    release_spares(session);
     tp_session_buffer_release(session, &session->squeezed);
     tp_session_buffer_release(session, &session->loose_written);
     tp_session_buffer_release(session, &session->unsqueezed);

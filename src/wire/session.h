@@ -48,7 +48,7 @@ typedef struct tp_session_options {
     uint32_t window;         /* parcels of the peer that may be unsettled: 16384 */
     uint32_t batch_count;    /* frames: 1024 */
     uint32_t batch_bytes;    /* 16 KiB; with a codec 64 KiB */
-    uint32_t chunk_bytes;    /* of one write at most, unless a frame is larger: 128 KiB */
+    uint32_t chunk_bytes;    /* of one write at most, unless a frame is larger: 132 KiB */
     uint64_t batch_delay;    /* ns; 0: none */
     uint64_t settle_delay;   /* ns that receipts wait for company: 1 ms */
     uint64_t kept_limit;     /* bytes kept for the peer: 16 MiB */
@@ -97,6 +97,7 @@ typedef struct tp_session {
     /* out, at every batch */
     char *open_at; /* header of the open batch */
     tp_session_chunk *oldest, *sending, *newest, *spare;
+    uint32_t spares;
     char *oldest_at, *sending_at;            /* the first batch kept; to be sent */
     uint64_t sent_to, received_to, freed_to; /* numbers: taken; told by the peer; freed */
     uint32_t batch_bytes, max_send;          /* agreed on */

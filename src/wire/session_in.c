@@ -16,6 +16,8 @@
 
 enum {
     SPACE_FIRST = 32 << 10,
+    SPACE_BUSY = 384 << 10,
+    MOVES_LITTLE = 16 << 10,
     FED_AHEAD = 1 << 20, /* what may be fed beyond the largest batch before next is called */
 };
 
@@ -55,26 +57,35 @@ static void compact(tp_session *session)
     session->in_begin = 0;
 }
 
+static bool make_space(tp_session *session, size_t wanted)
+{
+    tp_session_buffer *in = &session->in;
+    compact(session);
+    size_t room = in->size + wanted;
+    size_t most = batch_most(session) + TP_BATCH_HEADER + FED_AHEAD;
+    if (room > most && in->size > 0) {
+        tp_session_fault(session, "it was fed beyond %zu bytes that wait", most);
+        return false;
+    }
+    if (in->size > MOVES_LITTLE && room < SPACE_BUSY)
+        room = SPACE_BUSY; /* rather than to move large batches at every turn */
+    if (room < SPACE_FIRST)
+        room = SPACE_FIRST;
+    const char *before = in->bytes;
+    if (!tp_session_buffer_reserve(session, in, room)) {
+        tp_session_fault(session, "no memory for %zu bytes that came", room);
+        return false;
+    }
+    if (before != NULL)
+        move_input(session, before, in->bytes);
+    return true;
+}
+
 char *tp_session_space(tp_session *session, size_t wanted, size_t *ret_room)
 {
     tp_session_buffer *in = &session->in;
-    if (in->size + wanted > in->room)
-        compact(session);
-    if (in->size + wanted > in->room) {
-        size_t most = batch_most(session) + TP_BATCH_HEADER + FED_AHEAD;
-        size_t room = in->size + wanted;
-        if (room > most && in->size > 0) {
-            tp_session_fault(session, "it was fed beyond %zu bytes that wait", most);
-            return NULL;
-        }
-        const char *before = in->bytes;
-        if (!tp_session_buffer_reserve(session, in, room < SPACE_FIRST ? SPACE_FIRST : room)) {
-            tp_session_fault(session, "no memory for %zu bytes that came", room);
-            return NULL;
-        }
-        if (before != NULL)
-            move_input(session, before, in->bytes);
-    }
+    if (in->size + wanted > in->room && !make_space(session, wanted))
+        return NULL;
     if (ret_room != NULL)
         *ret_room = in->room - in->size;
     return in->bytes + in->size;

@@ -20,8 +20,12 @@
 
 #define NEVER UINT64_MAX
 
-/* Received since the last receipt: say so at once. */
-enum { RECEIPT_BYTES = 256 << 10 };
+enum {
+    RECEIPT_BYTES = 256 << 10, /* received since the last receipt: say so at once */
+    /* Chunks that wait to be filled again: what is under way between receipts fits into them, so a
+     * busy link allocates nothing. */
+    SPARES = 4,
+};
 
 /* ---- putting -------------------------------------------------------------------------------- */
 
@@ -55,8 +59,9 @@ static tp_session_chunk *take_chunk(tp_session *session, size_t batch)
 {
     size_t size = sizeof(tp_session_chunk) + batch;
     tp_session_chunk *chunk = session->spare;
-    if (chunk != NULL && chunk->size >= size) {
-        session->spare = NULL;
+    if (chunk != NULL && size <= session->options.chunk_bytes) {
+        session->spare = chunk->next;
+        session->spares--;
     } else {
         if (size < session->options.chunk_bytes)
             size = session->options.chunk_bytes;
@@ -72,10 +77,13 @@ static tp_session_chunk *take_chunk(tp_session *session, size_t batch)
 
 static void give_chunk(tp_session *session, tp_session_chunk *chunk)
 {
-    if (session->spare == NULL && chunk->size <= session->options.chunk_bytes)
-        session->spare = chunk;
-    else
+    if (session->spares == SPARES || chunk->size != session->options.chunk_bytes) {
         tp_session_chunk_release(session, chunk);
+        return;
+    }
+    chunk->next = session->spare;
+    session->spare = chunk;
+    session->spares++;
 }
 
 troupe_status tp_session_open_batch(tp_session *session, size_t size)
