@@ -24,7 +24,7 @@
  * and will not be. UNKNOWN: it may have been done, or may land yet. A provider never repeats a
  * change by itself, for the second answer would not be that of the first.
  * 4. What was told OK survives a crash of the store; a provider that cannot promise that with the
- *    settings it finds refuses to open unless the URL says so (`?accept=not-durable`).
+ *    settings it finds refuses to open unless the URL says so (`?accept=not-P5`).
  */
 #ifndef TROUPE_MEMBERSHIP_H
 #define TROUPE_MEMBERSHIP_H

@@ -80,7 +80,7 @@ typedef struct world {
     size_t node_count;
     tp_member_memory *store;
     troupe_membership *stray; /* for what lands after its sender died */
-    uint64_t store_stops_until;
+    uint64_t store_stops_until, split_until, small_until;
     const tp_view *published;
     bool calm, has_tracer, is_swift;
     bool revoked[INCARNATIONS];
@@ -450,13 +450,20 @@ static void check_removed(world *self, const tp_view *before, const tp_view *aft
 }
 
 /* Judged by when it was sent: it may have lain in a store that stood still. */
+/* Of two members the older one decides, whoever of them is cut off. */
+static bool is_decided_by_age(const world *self)
+{
+    return self->now < self->split_until &&
+           (self->now < self->small_until || self->published->member_count <= 2);
+}
+
 static void on_revoked(world *self, uint64_t incarnation, size_t by, uint64_t sent)
 {
     const node *who = node_of(self, incarnation);
     if (incarnation < INCARNATIONS)
         self->revoked[incarnation] = true;
     note(self, "%llu revoked by node %zu", (unsigned long long)incarnation, by);
-    if (who != NULL && !who->leaving && sent > who->excused_until)
+    if (who != NULL && !who->leaving && sent > who->excused_until && !is_decided_by_age(self))
         violate(self, "%llu is revoked for no fault of its own", (unsigned long long)incarnation);
 }
 
@@ -474,6 +481,8 @@ static void on_published(world *self, const tp_view *view)
     self->result.views++;
     note(self, "view %llu of %zu: %.*s", (unsigned long long)view->number, view->member_count,
         (int)(view->text.size < 40 ? view->text.size : 40), (const char *)view->text.data);
+    if (view->member_count <= 2 || (before != NULL && before->member_count <= 2))
+        self->small_until = self->now + EXCUSE;
     tp_view_release(before);
     self->published = tp_view_retain(view);
     for (size_t i = 0; i < self->node_count; i++)
@@ -617,9 +626,8 @@ static void mishap(world *self)
     case 4:
         note(self, "node %zu is cut off from its peers for %.2f s", number, (double)length / 1e9);
         who->deaf_until = until;
-        if (length > TTL / 3)
-            for (size_t i = 0; i < self->node_count; i++) /* of two, the older one decides */
-                excuse(self, &self->nodes[i], until);
+        excuse(self, who, until);
+        self->split_until = until + EXCUSE;
         break;
     case 5:
         note(self, "node %zu is killed", number);

@@ -74,7 +74,7 @@ static void a_seed_gives_one_run(void **state)
 
 static void expect_seen(const char *name, world_plan plan)
 {
-    uint64_t most = 3000;
+    uint64_t most = 1500;
     for (plan.seed = 1; plan.seed <= most; plan.seed++) {
         world_result result = world_run(&plan);
         if (result.violated) {

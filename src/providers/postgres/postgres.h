@@ -85,6 +85,7 @@ typedef struct tp_pg_session {
     bool ended;      /* the server said that it ends the session */
     bool synced;     /* the last statement that was queued had its sync, which may be out */
     bool was_lost;
+    bool bare; /* no tables and no statements of the store: member.c brings its own */
     char synchronous[16]; /* the setting in force */
     char *url;            /* for libpq, without our options */
     size_t url_room;
@@ -208,6 +209,9 @@ bool tp_pg_load_send(tp_pg_store *self, const tp_pg_entry *entries, size_t count
 void tp_pg_load_finish(
     tp_pg_store *self, const tp_pg_entry *entries, size_t count, tp_pg_answer answer);
 void tp_pg_query_run(tp_pg_store *self, const tp_pg_entry *entry, uint64_t deadline);
+/* store.c: the URL of a session as libpq takes it, and our options into it. USAGE, NO_MEMORY. */
+troupe_status tp_pg_take_url(tp_pg_session *session, const char *url);
+
 /* What a refused operation that changes nothing, or has changed nothing, is answered. */
 troupe_status tp_pg_status_of(tp_pg_store *self, const tp_pg_answer *answer);
 

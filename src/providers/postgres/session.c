@@ -393,9 +393,9 @@ troupe_status tp_pg_session_open(tp_pg_session *session, uint64_t deadline)
     troupe_status status = connect_to(session, deadline);
     if (status == TROUPE_OK)
         status = settle(session, deadline);
-    if (status == TROUPE_OK)
+    if (status == TROUPE_OK && !session->bare)
         status = tp_pg_schema_ensure(session, deadline);
-    if (status == TROUPE_OK)
+    if (status == TROUPE_OK && !session->bare)
         status = prepare(session, deadline);
     if (status != TROUPE_OK) {
         tp_pg_session_drop(session, NULL);

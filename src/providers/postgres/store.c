@@ -267,7 +267,7 @@ static int take_option(tp_pg_session *session, const char *text, size_t size)
 }
 
 /* The URL as libpq takes it: without our options, which it would refuse. */
-static troupe_status take_url(tp_pg_session *session, const char *url)
+troupe_status tp_pg_take_url(tp_pg_session *session, const char *url)
 {
     size_t size = strlen(url);
     session->url_room = size + 1;
@@ -312,7 +312,7 @@ static troupe_status begin(tp_pg_store *self, const char *url)
         tp_pg_note(session, "postgres: no file descriptor left: raise the limit (ulimit -n)");
         return TROUPE_UNAVAILABLE;
     }
-    troupe_status status = take_url(session, url);
+    troupe_status status = tp_pg_take_url(session, url);
     if (status != TROUPE_OK)
         return status;
     /* An opening may create a schema. */

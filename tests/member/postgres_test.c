@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The membership provider `postgres` against the conformance suite, on a server of its own that
+ * syncs each write, and that is stopped, killed and started again.
+ *
+ * Threads: the suite's.
+ */
+#include "suite.h"
+#include "tests/store/postgres_server.h"
+
+#include "providers/postgres/member.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static troupe_status open_on(void *user, const char *cluster, troupe_membership **ret_membership)
+{
+    const postgres_server *self = user;
+    char url[500], error[600] = "";
+    postgres_server_url(self, "schema=members&timeout=5", url, sizeof url);
+    troupe_status status =
+        tp_postgres_member_open(&suite_host, url, cluster, ret_membership, error, sizeof error);
+    if (status != TROUPE_OK)
+        fprintf(stderr, "%s\n", error);
+    return status;
+}
+
+/* To the server's sessions, each a process of its own. */
+static void signal_sessions(const postgres_server *self, int signal)
+{
+    char path[64];
+    int pid;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", self->server.pid, self->server.pid);
+    FILE *children = fopen(path, "r");
+    while (children != NULL && fscanf(children, "%d", &pid) == 1)
+        kill(pid, signal);
+    if (children != NULL)
+        fclose(children);
+}
+
+static bool stop(void *user)
+{
+    postgres_server *self = user;
+    bool paused = server_pause(&self->server);
+    signal_sessions(self, SIGSTOP);
+    return paused;
+}
+
+static bool go(void *user)
+{
+    postgres_server *self = user;
+    signal_sessions(self, SIGCONT);
+    return server_continue(&self->server);
+}
+
+/* "Immediate": the sessions die, nothing is written any more; it recovers when it starts again. */
+static bool kill_server(void *user)
+{
+    server_end(&((postgres_server *)user)->server, SIGQUIT);
+    return true;
+}
+
+static bool start(void *user)
+{
+    return postgres_server_start(user, "");
+}
+
+int main(void)
+{
+    postgres_server server = {0};
+    if (!postgres_server_is_installed(&server))
+        return 77;
+    if (!postgres_server_start(&server, "")) {
+        fprintf(stderr, "FAILED: PostgreSQL does not start\n");
+        return 1;
+    }
+    const suite place = {.name = "postgres",
+        .open = open_on,
+        .user = &server,
+        .stop = stop,
+        .go = go,
+        .kill = kill_server,
+        .start = start};
+    int failed = suite_run(&place);
+    postgres_server_remove(&server);
+    return failed;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The membership provider `redis` against the conformance suite, on a server of its own that syncs
+ * each write, and that is stopped, killed and started again.
+ *
+ * Threads: the suite's.
+ */
+#include "suite.h"
+#include "tests/store/redis_server.h"
+
+#include "providers/redis/member.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static troupe_status open_on(void *user, const char *cluster, troupe_membership **ret_membership)
+{
+    const redis_server *self = user;
+    char url[300], error[600] = "";
+    snprintf(url, sizeof url, "redis://%s?prefix=members:&timeout=5s", self->socket);
+    troupe_status status =
+        tp_redis_member_open(&suite_host, url, cluster, ret_membership, error, sizeof error);
+    if (status != TROUPE_OK)
+        fprintf(stderr, "%s\n", error);
+    return status;
+}
+
+static bool stop(void *user)
+{
+    return server_pause(&((redis_server *)user)->server);
+}
+
+static bool go(void *user)
+{
+    return server_continue(&((redis_server *)user)->server);
+}
+
+static bool kill_server(void *user)
+{
+    server_end(&((redis_server *)user)->server, SIGKILL);
+    return true;
+}
+
+static bool start(void *user)
+{
+    return redis_server_start(user, NULL);
+}
+
+int main(void)
+{
+    redis_server server = {0};
+    if (!redis_server_is_installed())
+        return 77;
+    if (!redis_server_start(&server, NULL)) {
+        fprintf(stderr, "FAILED: redis-server does not start\n");
+        return 1;
+    }
+    const suite place = {.name = "redis",
+        .open = open_on,
+        .user = &server,
+        .stop = stop,
+        .go = go,
+        .kill = kill_server,
+        .start = start};
+    int failed = suite_run(&place);
+    redis_server_remove(&server);
+    return failed;
+}
