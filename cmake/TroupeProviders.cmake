@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Provider modules: storage that needs a client library which the runtime itself does without. Each
-# folder src/providers/<name>/ becomes
+# Provider modules: storage and membership that need a client library which the runtime itself does
+# without. Each folder src/providers/<name>/ becomes
 #
 #   provider_<name>   an object library, so that a test can link the provider itself
 #   troupe_<name>     libtroupe_<name>.so, which the runtime loads for a URL <name>://…
 #
-# module.c, the one file with TROUPE_PROVIDER in it, is in the second only: a test may link several
+# module.c, the one file with TROUPE_PROVIDER or TROUPE_MEMBERSHIP in it, is in the second only: a test may link several
 # providers. The second links libtroupe.so and sees nothing but the public headers' functions. Where
 # the client library is not installed, both are left out, with their tests and raw limits.
 
@@ -17,6 +17,7 @@ endif()
 # The pkg-config name of the client library of each. A folder that is not here is a failure.
 set(client_of_redis hiredis)
 set(client_of_postgres libpq)
+set(client_of_etcd libcurl jansson)
 
 # troupe_client(NAME RET): the target to link for NAME's client library; empty: it is not installed.
 function(troupe_client name ret)
