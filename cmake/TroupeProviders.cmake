@@ -6,8 +6,8 @@
 #   provider_<name>   an object library, so that a test can link the provider itself
 #   troupe_<name>     libtroupe_<name>.so, which the runtime loads for a URL <name>://…
 #
-# module.c, the one file with TROUPE_PROVIDER or TROUPE_MEMBERSHIP in it, is in the second only: a test may link several
-# providers. The second links libtroupe.so and sees nothing but the public headers' functions. Where
+# module.c, the one file with TROUPE_PROVIDER or TROUPE_MEMBERSHIP in it, is in the second only: a
+# test may link several providers. The second links libtroupe.so and sees nothing but the public headers' functions. Where
 # the client library is not installed, both are left out, with their tests and raw limits.
 
 if(NOT TARGET troupe_shared)

@@ -119,8 +119,8 @@ struct tp_member {
 
     /* votes.c */
     uint64_t probe_at;
-    bool checking, checked_twice;
-    uint64_t check_began, check_until;
+    bool checking;
+    uint64_t check_began, check_probe, check_until;
     uint32_t score;
     uint64_t score_at; /* falls by one */
     uint64_t score_up; /* does not rise again before */

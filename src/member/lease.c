@@ -108,10 +108,13 @@ void tp_member_raised(tp_member *self, uint64_t now, const tp_member_answer *ans
     self->counts.raises_failed++;
     if (answer->status == TROUPE_CONFLICT) {
         self->counts.raise_conflicts++;
-        if (tp_member_is_mutant(self, TP_MEMBER_CONFLICT_IS_SUCCESS))
-            renew(self, now, line->sent);
-        count_is_unknown(self, now);
         self->raise_at = now;
+        if (tp_member_is_mutant(self, TP_MEMBER_CONFLICT_IS_SUCCESS)) {
+            self->raise_at = line->sent + self->ttl / 4;
+            renew(self, now, line->sent);
+            return;
+        }
+        count_is_unknown(self, now);
     } else if (answer->status == TROUPE_UNAVAILABLE || answer->status == TROUPE_NO_MEMORY) {
         self->raise_at = tp_member_back_off(self, TP_MEMBER_RAISE, now);
     } else {
@@ -124,6 +127,8 @@ void tp_member_own_register(
     tp_member *self, uint64_t now, uint64_t sent, const troupe_register *own)
 {
     /* A reading that was asked for before the first raise was answered need not show it. */
+    if (tp_member_is_mutant(self, TP_MEMBER_CONFLICT_IS_SUCCESS))
+        return;
     bool is_gone = own == NULL && self->count > 0 && sent >= self->raised_since;
     if ((own != NULL && own->revoked) || is_gone) {
         const char *what = own != NULL ? "was revoked" : "is gone";

@@ -72,7 +72,7 @@ typedef struct tp_member tp_member;
 typedef enum tp_member_mutant {
     TP_MEMBER_NO_MARGIN = 1,           /* hold = wait = ttl */
     TP_MEMBER_COUNT_FROM_ANSWER = 2,   /* the lease runs from when the answer came */
-    TP_MEMBER_CONFLICT_IS_SUCCESS = 4, /* a raise that met a conflict renews the lease */
+    TP_MEMBER_CONFLICT_IS_SUCCESS = 4, /* a conflict renews the lease: why, it does not look */
     TP_MEMBER_NO_CATCH_UP = 8,         /* goes on after a lapse without reading the view */
     TP_MEMBER_T0_BEFORE_READ = 16,     /* t0 is when the registers were asked for */
     TP_MEMBER_PUBLISH_EARLY = 32,      /* the revoked are removed at once */

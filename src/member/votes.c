@@ -11,7 +11,8 @@
  * revoke.
  *
  * Invariants: 1. No check is under way while this node is late or suspended, and what it was about
- * to find is dropped when it turns out to be. 2. A vote is fresh for ttl / 2.
+ * to find is dropped when it turns out to be. 2. A vote is fresh for a ttl:
+ * who hears one needs a check of its own before it can agree.
  *
  * Threads: the machine's owner.
  */
@@ -89,7 +90,7 @@ bool tp_member_doubts(const tp_member *self, uint64_t incarnation)
 
 static bool is_fresh(const tp_member *self, uint64_t when, uint64_t now)
 {
-    return when != 0 && now - when <= self->ttl / 2;
+    return when != 0 && now - when <= self->ttl;
 }
 
 /* Of two members nobody has another one to agree with: the older decides. */
@@ -145,27 +146,32 @@ static void end_check(tp_member *self, uint64_t now)
     self->again = true;
 }
 
+static bool has_doubts(const tp_member *self)
+{
+    for (size_t i = 0; i < self->peer_count; i++)
+        if (self->peers[i].doubted && !self->peers[i].revoked)
+            return true;
+    return false;
+}
+
+/* So long that a short pause of the one in doubt, or of this node, decides nothing. */
 static void run_check(tp_member *self, uint64_t now)
 {
-    uint64_t half = self->ttl / 16;
     if (!self->checking) {
-        bool doubts = false;
-        for (size_t i = 0; i < self->peer_count; i++)
-            doubts = doubts || (self->peers[i].doubted && !self->peers[i].revoked);
-        if (!doubts || !may_vote(self))
+        if (!may_vote(self) || !has_doubts(self))
             return;
         self->checking = true;
-        self->checked_twice = false;
         self->check_began = now;
-        self->check_until = now + 2 * half;
-        tp_member_emit(self, TP_MEMBER_PROBE);
+        self->check_probe = now;
+        self->check_until = now + self->ttl / 2;
     }
-    if (!self->checked_twice && tp_member_is_due(self, now, self->check_began + half)) {
-        self->checked_twice = true;
-        tp_member_emit(self, TP_MEMBER_PROBE);
-    }
-    if (tp_member_is_due(self, now, self->check_until))
+    if (tp_member_is_due(self, now, self->check_until)) {
         end_check(self, now);
+    } else if (tp_member_is_due(self, now, self->check_probe)) {
+        tp_member_emit(self, TP_MEMBER_PROBE);
+        self->check_probe = now + self->ttl / 8;
+        (void)tp_member_is_due(self, now, self->check_probe);
+    }
 }
 
 void tp_member_heard_vote(tp_member *self, uint64_t now, uint64_t from, uint64_t target)

@@ -447,9 +447,10 @@ static troupe_status try_it(etcd_members *self, char *error, size_t error_size)
 troupe_status tp_etcd_member_open(const troupe_membership_host *host, const char *url,
     const char *cluster, troupe_membership **ret_membership, char *error, size_t error_size)
 {
-    etcd_members *self = tp_allocate_zeroed(host->allocator, sizeof *self);
+    etcd_members *self = tp_allocate(host->allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
+    memset(self, 0, sizeof *self);
     self->host = *host;
     self->http.url = &self->url;
     self->http.in.allocator = self->body.allocator = host->allocator;

@@ -351,9 +351,10 @@ troupe_status tp_postgres_member_open(const troupe_membership_host *host, const 
             cluster);
         return TROUPE_USAGE;
     }
-    pg_members *self = tp_allocate_zeroed(host->allocator, sizeof *self);
+    pg_members *self = tp_allocate(host->allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
+    memset(self, 0, sizeof *self);
     self->host = (troupe_store_host){.size = sizeof self->host,
         .allocator = host->allocator,
         .context = host->context,
