@@ -454,6 +454,9 @@ typedef struct troupe_node_options {
     uint64_t lease_ttl;             /* a node unheard of for so long is replaced */
     uint64_t join_timeout;          /* of becoming a member */
     uint32_t cache_size;            /* entries of the location cache; matters between nodes */
+    const char *cache_policy;       /* "lru", "tinylfu" */
+    uint64_t cache_ttl;             /* places older than that are not believed; TROUPE_NEVER */
+    uint64_t cache_refresh;         /* so long before, those in use are asked for anew; 0: not */
     const char *placement;          /* policy; matters between nodes */
     uint64_t health_check_interval; /* of peers; matters between nodes */
     const char *

@@ -221,6 +221,7 @@ void admin_write_stats(cmd_bytes *out, const troupe_stats *stats)
     write_distribution(out, "turn_time", &stats->turn_time);
     write_distribution(out, "ask_time", &stats->ask_time);
     write_distribution(out, "queue_time", &stats->queue_time);
+    write_distribution(out, "cache_time", &stats->cache_time);
     cmd_bytes_text(out, "}");
 }
 

@@ -277,11 +277,12 @@ static cli_exit print_times(const json_t *times)
         const char *name, *meaning;
     } rows[] = {{"turn_time", "a turn that did not park"},
                 {"ask_time", "from ask to answer"},
-                {"queue_time", "in the mailbox before the turn"}};
+                {"queue_time", "in the mailbox before the turn"},
+                {"cache_time", "a look-up in the location cache"}};
     static const char *const columns[] = {"p50", "p99", "p999", "max"};
     cli_table table;
     cli_table_init(&table, 6, 0x1e);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         json_t *row = json_object_get(times, rows[i].name);
         if (number_of(row, "count") == 0) continue;
         if (table.count == 0) {

@@ -69,6 +69,12 @@ extern "C" {
     X(dead_dropped, "dead letters dropped because their sender keeps 1,000 already")              \
     X(pruned, "old snapshots taken away by retention")                                            \
     X(save_failures, "states that could not be saved: at a deactivation, or by a commit")         \
+    X(cache_hits, "messages for other nodes whose way the location cache knew")                   \
+    X(cache_misses, "messages for other nodes that asked the home for the way")                   \
+    X(cache_evictions, "places that had to leave the location cache, or stay out, for room")        \
+    X(cache_expired, "places taken out of the location cache because they were old")              \
+    X(cache_corrections, "places put over in the location cache")                                 \
+    X(cache_refreshes, "look-ups that make places of the location cache young again")             \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 
@@ -94,6 +100,7 @@ typedef struct troupe_stats {
     troupe_distribution turn_time;  /* of turns that did not park */
     troupe_distribution ask_time;   /* from ask to answer, as the asker sees it */
     troupe_distribution queue_time; /* from arrival in the mailbox to the turn */
+    troupe_distribution cache_time; /* of a look-up in the location cache */
 } troupe_stats;
 
 /* [any thread but in a turn] `ret_stats->size` must be set. CLOSED, USAGE. */

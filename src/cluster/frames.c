@@ -33,6 +33,10 @@ static const char *take_request(
     }
     if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0) {
         (void)tp_outpost_into_mailbox(self, message);
+        if (mark.hops > 1) {
+            tp_directory_detoured(self->directory, parcel.hash, mark.origin, mark.hops);
+            tp_outpost_drain(self);
+        }
         tp_outpost_settle(self, channel->peer, channel->shard, frame->parcel, false);
         return NULL;
     }

@@ -15,6 +15,15 @@ static tp_outpost *of(tp_away *away)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
+static bool is_home(const tp_outpost *self, uint64_t hash)
+{
+    const tp_chart *chart = self->chart;
+    if (chart == NULL)
+        return false;
+    uint32_t home = tp_directory_home(&chart->view, hash);
+    return chart->view.members[home].node == self->options.incarnation;
+}
+
 static void feed_request(tp_outpost *self, tp_message *message)
 {
     tp_outpost_letter *made = tp_letter_make(self, message);
@@ -24,6 +33,8 @@ static void feed_request(tp_outpost *self, tp_message *message)
             "no memory for a message to another node");
         return;
     }
+    if (!is_home(self, message->hash))
+        made->letter.hint = tp_recall_hint(&self->recall, self->chart, &made->letter.id);
     tp_directory_request(self->directory, &made->letter);
 }
 
@@ -141,6 +152,7 @@ static bool pass(tp_away *away)
         self->tick_at = shard->now + TICK;
     }
     tp_outpost_drain(self);
+    tp_recall_tick(&self->recall, self->directory);
     for (int i = 0; i < 16 && tp_directory_work(self->directory); i++)
         tp_outpost_drain(self);
     tp_outpost_drain(self);
@@ -166,6 +178,8 @@ static uint64_t flush(tp_away *away)
     tp_outpost_drain(self);
     uint64_t due = tp_channels_flush(self->channels, self->shard->now);
     uint64_t tick = self->shard->now + (has_open(self) ? TICK : TICK_AT_REST);
+    if (self->recall.tick_at < tick)
+        tick = self->recall.tick_at;
     return due < tick ? due : tick;
 }
 
@@ -211,6 +225,7 @@ static void leave_gone(tp_outpost *self)
         uint64_t node = self->chart_before->view.members[i].node;
         if (tp_directory_find_member(&self->chart->view, node) != TP_DIRECTORY_NOBODY)
             continue;
+        tp_recall_forget(&self->recall, node);
         tp_correspondents_gone(&self->translator.correspondents, node);
         tp_channels_gone(self->channels, node, tp_tickets_drop, self);
     }
@@ -398,6 +413,7 @@ static troupe_status create_parts(tp_outpost *self)
         .shards = shared->shard_count,
         .replicas = options->replicas};
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
+    TROUPE_TRY(tp_recall_init(&self->recall, shard));
     const tp_channels_options channels = {.env = shared->env,
         .runner = &shard->runner,
         .allocator = shared->allocator,
@@ -461,6 +477,7 @@ void tp_outpost_destroy(tp_outpost *self)
     tp_channels_destroy(self->channels);
     if (self->directory != NULL)
         tp_directory_destroy(self->directory, drop_letter, self);
+    tp_recall_deinit(&self->recall);
     tp_translator_deinit(&self->translator);
     tp_word_room_deinit(&self->words);
     tp_chart_release(self->chart_before);

@@ -13,6 +13,7 @@
 #define TP_CLUSTER_OUTPOST_INSIDE_H
 
 #include "cluster/outpost.h"
+#include "cluster/recall.h"
 
 /* A message on its way through the directory. */
 typedef struct tp_outpost_letter {
@@ -34,6 +35,7 @@ struct tp_outpost {
     tp_outpost_options options;
     tp_translator translator;
     tp_directory *directory;
+    tp_recall recall;
     tp_channels *channels;
     tp_chart *chart, *chart_before; /* the directory uses the view before until the next */
     tp_word_room words;

@@ -265,6 +265,12 @@ static void unguard(tp_outpost *self, const tp_directory_effect *effect)
         guard(self, actor, false);
 }
 
+static void found(tp_outpost *self, const tp_directory_effect *effect)
+{
+    if ((effect->token & TP_RECALL_TOKEN) != 0)
+        tp_recall_found(&self->recall, effect->token, effect->node, effect->status == TROUPE_OK);
+}
+
 void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
 {
     switch (effect->kind) {
@@ -294,6 +300,12 @@ void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
         return;
     case TP_DIRECTORY_UNGUARD:
         unguard(self, effect);
+        return;
+    case TP_DIRECTORY_LEARNED:
+        tp_recall_learn(&self->recall, &effect->id, effect->node);
+        return;
+    case TP_DIRECTORY_FOUND:
+        found(self, effect);
         return;
     case TP_DIRECTORY_TARDY:
         self->options.tardy(self->options.user, effect->node);

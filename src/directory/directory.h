@@ -338,6 +338,9 @@ const tp_directory_effect *tp_directory_effect_take(tp_directory *directory);
 void tp_directory_request(tp_directory *directory, tp_letter *letter);
 /* Takes it. It came by a link. */
 void tp_directory_arrived(tp_directory *directory, tp_letter *letter);
+/* A letter went to the mailbox without the machine (contract c) after more than one hop: its sender
+ * may have been sent astray by its cache. */
+void tp_directory_detoured(tp_directory *directory, uint64_t hash, uint64_t origin, uint32_t hops);
 /* The letter of that ticket is settled by its next hop; `lost`: or its way broke further on.
  * Tickets not known are passed over. */
 void tp_directory_settled(tp_directory *directory, uint64_t ticket, bool lost);

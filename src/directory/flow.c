@@ -214,6 +214,30 @@ static void refuse(tp_directory *self, tp_letter *letter, troupe_status status)
     hand_over(self, letter, TP_DIRECTORY_REFUSE);
 }
 
+/* The sender could have known: its cache shall. */
+static void teach(tp_directory *self, uint64_t hash, uint64_t origin, uint64_t host)
+{
+    if (origin != self->options.self && origin != host && self->spares > 8 &&
+        tp_directory_is_member(self, origin)) {
+        tp_directory_tell(self, origin, hash, TP_WORD_AT)->other = host;
+    }
+}
+
+/* The host is the home, and the letter came here by another way: its sender's hint was wrong. */
+static void mend_hint(tp_directory *self, uint64_t hash, uint64_t origin, uint32_t hops)
+{
+    if (hops > 1 && self->member && tp_directory_home_node(self, hash) == self->options.self) {
+        teach(self, hash, origin, self->options.self);
+    }
+}
+
+void tp_directory_detoured(tp_directory *self, uint64_t hash, uint64_t origin, uint32_t hops)
+{
+    if (tp_directory_reserve(self)) {
+        mend_hint(self, hash, origin, hops);
+    }
+}
+
 static void deliver(tp_directory *self, tp_record *record, tp_letter *letter)
 {
     tp_aside *aside = record->aside;
@@ -223,6 +247,7 @@ static void deliver(tp_directory *self, tp_record *record, tp_letter *letter)
     aside->guarded = aside->guarded || tp_aside_is_open(aside);
     letter->guarded = aside->guarded;
     letter->ticket = record->number;
+    mend_hint(self, record->hash, letter->origin, letter->hops);
     hand_over(self, letter, TP_DIRECTORY_DELIVER);
 }
 
@@ -231,16 +256,6 @@ uint64_t tp_flow_next_number(tp_directory *self)
     self->count++;
     TP_ASSERT(self->count >> TP_DIRECTORY_VIEW_SHIFT == 0);
     return self->view->number << TP_DIRECTORY_VIEW_SHIFT | self->count;
-}
-
-/* The home learns what the sender could have known: its cache shall. */
-static void teach(tp_directory *self, tp_record *record, const tp_letter *letter, uint64_t host)
-{
-    uint64_t origin = letter->origin;
-    if (origin != self->options.self && origin != host && self->spares > 8 &&
-        tp_directory_is_member(self, origin)) {
-        tp_directory_tell(self, origin, record->hash, TP_WORD_AT)->other = host;
-    }
 }
 
 static void replace_open(tp_directory_open *by, tp_directory_open *open)
@@ -435,7 +450,7 @@ static bool take_step(tp_directory *self, tp_record *record, tp_lane *lane, tp_l
         return false;
     }
     if (!next.grant && record->host == next.node && tp_record_has_entry(record)) {
-        teach(self, record, letter, next.node);
+        teach(self, record->hash, letter->origin, next.node);
     }
     return true;
 }

@@ -195,6 +195,8 @@ static troupe_status check_text(
         is_good = tp_log_parse(text, &level, &is_text);
     } else if (strcmp(option->info.name, "placement") == 0) {
         is_good = is_placement(text);
+    } else if (strcmp(option->info.name, "cache_policy") == 0) {
+        is_good = strcmp(text, "lru") == 0 || strcmp(text, "tinylfu") == 0;
     }
     if (is_good) {
         return TROUPE_OK;
@@ -349,6 +351,12 @@ static troupe_status resolve_together(
     }
     if (options->driven) {
         options->shards = 1;
+    }
+    if (options->cache_refresh != 0 && options->cache_refresh >= options->cache_ttl) {
+        (void)snprintf(error, error_size,
+            "cache_refresh: it is not below cache_ttl, so places would always be asked for anew: "
+            "lower it or raise cache_ttl");
+        return TROUPE_USAGE;
     }
     if (options->max_message <= options->mailbox_bytes) {
         return TROUPE_OK;

@@ -111,7 +111,7 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
     if (ret_stats->size != sizeof *ret_stats)
         return TROUPE_USAGE;
     tp_shared *shared = &node->shared;
-    tp_histogram *times = tp_allocate_zeroed(shared->allocator, 3 * sizeof *times);
+    tp_histogram *times = tp_allocate_zeroed(shared->allocator, TP_TIMES * sizeof *times);
     if (times == NULL)
         return TROUPE_NO_MEMORY;
     troupe_stats stats = {.size = sizeof stats, .shards = shared->shard_count};
@@ -131,9 +131,10 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
         stats.turn_time = distribution(&times[0]);
         stats.ask_time = distribution(&times[1]);
         stats.queue_time = distribution(&times[2]);
+        stats.cache_time = distribution(&times[3]);
         *ret_stats = stats;
     }
-    tp_release(shared->allocator, times, 3 * sizeof *times);
+    tp_release(shared->allocator, times, TP_TIMES * sizeof *times);
     return status;
 }
 

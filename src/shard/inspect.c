@@ -20,11 +20,12 @@ void tp_inspect_stats(tp_shard *shard, troupe_stats *into)
     into->fibers += tp_fiber_pool_alive(&shard->fibers);
 }
 
-void tp_inspect_times(tp_shard *shard, tp_histogram into[3])
+void tp_inspect_times(tp_shard *shard, tp_histogram into[TP_TIMES])
 {
     tp_histogram_merge(&into[0], &shard->turn_time);
     tp_histogram_merge(&into[1], &shard->ask_time);
     tp_histogram_merge(&into[2], &shard->queue_time);
+    tp_histogram_merge(&into[3], &shard->cache_time);
 }
 
 static const char *phase_name(const tp_activation *actor)

@@ -543,7 +543,7 @@ struct tp_shard {
 
     /* sight */
     tp_counters counters;
-    tp_histogram turn_time, ask_time, queue_time;
+    tp_histogram turn_time, ask_time, queue_time, cache_time;
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
     uint32_t subscription_count;
 
@@ -775,7 +775,8 @@ troupe_slice tp_refusal_words(
 
 /* inspect.c */
 void tp_inspect_stats(tp_shard *shard, troupe_stats *into);
-void tp_inspect_times(tp_shard *shard, tp_histogram into[3]); /* turn, ask, queue */
+#define TP_TIMES 4 /* turn, ask, queue, cache */
+void tp_inspect_times(tp_shard *shard, tp_histogram into[TP_TIMES]);
 size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit,
     troupe_actor_visit *visit, void *user);
 bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64_t hash,

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Three nodes in one process. See nodes.h. */
+#include "nodes.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static troupe_status where(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    (void)payload;
+    return troupe_reply_format(turn, "%s", troupe_node_name(troupe_turn_node(turn)));
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(where)};
+const troupe_type seat = {TROUPE_TYPE("seat"), TROUPE_METHODS(methods)};
+
+static void breathe(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+static void make_folder(nodes *self)
+{
+    const char *temporary = getenv("TMPDIR");
+    (void)snprintf(self->folder, sizeof self->folder, "%.90s/troupe-nodes-XXXXXX",
+        temporary != NULL ? temporary : "/tmp");
+    assert_non_null(mkdtemp(self->folder));
+}
+
+void nodes_open(nodes *self, const troupe_node_options options[NODES],
+    const troupe_type *const *types, size_t type_count)
+{
+    *self = (nodes){0};
+    make_folder(self);
+    char url[160], error[512];
+    (void)snprintf(url, sizeof url, "file:%s", self->folder);
+    for (int i = 0; i < NODES; i++) {
+        troupe_node_options given = {TROUPE_NODE_OPTIONS};
+        if (options != NULL)
+            given = options[i];
+        given.size = sizeof given;
+        (void)snprintf(self->names[i], sizeof self->names[i], "node-%d", i + 1);
+        given.name = self->names[i];
+        given.cluster = url;
+        given.shards = given.shards != 0 ? given.shards : 1;
+        given.log = "error,text";
+        if (troupe_node_open_explained(
+                &given, types, type_count, &self->list[i], error, sizeof error) != TROUPE_OK)
+            fail_msg("%s: %s", self->names[i], error);
+    }
+}
+
+void nodes_close(nodes *self)
+{
+    for (int i = 0; i < NODES; i++)
+        troupe_node_close(self->list[i]);
+    char command[200];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", self->folder);
+    assert_int_equal(system(command), 0);
+}
+
+int nodes_where(nodes *self, int asked, const char *type, const char *key)
+{
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(20)};
+    troupe_status status = troupe_node_ask(
+        self->list[asked], troupe_id_of(type, key), "where", troupe_str(""), &options, &answer);
+    if (status != TROUPE_OK)
+        fail_msg("%s/%s from %s: %s: %.*s", type, key, self->names[asked],
+            troupe_status_name(status), TROUPE_ARG(answer.message));
+    int found = -1;
+    for (int i = 0; i < NODES; i++)
+        if (answer.payload.size == strlen(self->names[i]) &&
+            memcmp(answer.payload.data, self->names[i], answer.payload.size) == 0)
+            found = i;
+    troupe_answer_release(&answer);
+    assert_true(found >= 0);
+    return found;
+}
+
+void nodes_await(bool (*holds)(nodes *self, void *user), nodes *self, void *user)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    while (!holds(self, user)) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec - begin.tv_sec > 20)
+            fail_msg("it did not come to hold in 20 seconds");
+        breathe();
+    }
+}
+
+troupe_stats nodes_stats(nodes *self, int node)
+{
+    troupe_stats stats = {.size = sizeof stats};
+    assert_int_equal(troupe_node_stats(self->list[node], &stats), TROUPE_OK);
+    return stats;
+}

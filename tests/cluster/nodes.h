@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Three real nodes of one cluster in one process, on a folder of their own, with one type `seat`
+ * whose actors say where they are. For tests of what calls between nodes do.
+ *
+ * Threads: the test's.
+ */
+#ifndef TESTS_CLUSTER_NODES_H
+#define TESTS_CLUSTER_NODES_H
+
+#include <troupe/inspect.h>
+
+enum { NODES = 3 };
+
+typedef struct nodes {
+    char folder[128];
+    char names[NODES][16];
+    troupe_node *list[NODES];
+} nodes;
+
+/* Types for nodes_open; `seat` has `where`, which replies the name of its node. */
+extern const troupe_type seat;
+
+/* Opens node-1, node-2, node-3 with what `options` says of each (name and cluster are set here;
+ * NULL: all defaults); all have a view with all when it returns. */
+void nodes_open(nodes *self, const troupe_node_options options[NODES],
+    const troupe_type *const *types, size_t type_count);
+void nodes_close(nodes *self);
+
+/* Asks `where` of type/key at a node: 0, 1, 2. Fails the test if it is not answered. */
+int nodes_where(nodes *self, int asked, const char *type, const char *key);
+/* Waits until `holds` is true; fails the test after 20 seconds. */
+void nodes_await(bool (*holds)(nodes *self, void *user), nodes *self, void *user);
+troupe_stats nodes_stats(nodes *self, int node);
+
+#endif
