@@ -143,10 +143,17 @@ tp_late_event *tp_late_make(tp_outpost *self, const tp_directory_id *id)
     return event;
 }
 
+/* The shard of that member whose letters about an id come here; of one that has gone, none. */
+static uint32_t agent_of(const tp_outpost *self, uint64_t node, uint64_t hash)
+{
+    const tp_view_member *member = node != 0 ? tp_chart_member(self->chart, node) : NULL;
+    return member != NULL ? tp_hash_shard(hash, member->shards) : 0;
+}
+
 static void deliver(tp_outpost *self, const tp_directory_effect *effect)
 {
     uint64_t from = effect->letter->from, number = effect->letter->number;
-    uint32_t shard = effect->shard;
+    uint32_t shard = agent_of(self, from, effect->letter->id.hash);
     bool guarded = effect->guarded;
     /* Should it not come to be. Without memory for that it stays ours, and is made when asked. */
     tp_late_event *release = effect->create ? tp_late_make(self, &effect->letter->id) : NULL;
@@ -195,7 +202,7 @@ static void forward(tp_outpost *self, const tp_directory_effect *effect)
 static void refuse(tp_outpost *self, const tp_directory_effect *effect)
 {
     uint64_t from = effect->letter->from, number = effect->letter->number;
-    uint32_t shard = effect->shard;
+    uint32_t shard = agent_of(self, from, effect->letter->id.hash);
     troupe_status status = effect->status;
     tp_message *message = tp_letter_open(self, effect->letter);
     self->refused++;
