@@ -162,6 +162,12 @@ void admin_write_actor(cmd_bytes *out, bool is_first, const char *node,
     cmd_bytes_text(out, "{\"node\":");
     cmd_bytes_json(out, troupe_str(node));
     admin_write_id(out, "actor", info->id);
+    admin_write_actor_figures(out, info);
+    cmd_bytes_text(out, "}");
+}
+
+void admin_write_actor_figures(cmd_bytes *out, const troupe_actor_info *info)
+{
     admin_write_number(out, "shard", info->shard);
     admin_write_text(out, "phase", troupe_str(info->phase));
     admin_write_number(out, "age_ns", info->age);
@@ -172,7 +178,6 @@ void admin_write_actor(cmd_bytes *out, bool is_first, const char *node,
     admin_write_number(out, "queued", info->queued);
     admin_write_number(out, "parked", info->parked);
     admin_write_number(out, "bytes", info->bytes);
-    cmd_bytes_text(out, "}");
 }
 
 void admin_write_parked(cmd_bytes *out, const troupe_parked_info *info)

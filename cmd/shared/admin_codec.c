@@ -129,6 +129,8 @@ static const struct {
     {"number", ADMIN_HAS_NUMBER},
     {"check", ADMIN_HAS_CHECK},
     {"name", ADMIN_HAS_NAME},
+    {"eventual", ADMIN_HAS_EVENTUAL},
+    {"node", ADMIN_HAS_NODE},
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 
@@ -437,6 +439,8 @@ troupe_status admin_request_parse(admin_request *request, troupe_slice line)
     TROUPE_TRY(read_limit(request));
     request->is_drain = true;
     TROUPE_TRY(read_truth(request, "check", &request->is_check));
+    TROUPE_TRY(read_truth(request, "eventual", &request->is_eventual));
+    TROUPE_TRY(read_word(request, "node", ADMIN_NODE_MAX, &request->node));
     return read_truth(request, "drain", &request->is_drain);
 }
 

@@ -27,6 +27,7 @@
 #define ADMIN_ONCE_MAX 64
 #define ADMIN_NUMBER_MAX 39 /* of a dead letter */
 #define ADMIN_REMINDER_MAX 128
+#define ADMIN_NODE_MAX 128
 #define ADMIN_LIST_LIMIT 100 /* default of "limit" */
 #define ADMIN_LIST_LIMIT_MAX 10000
 #define ADMIN_TIMEOUT_MS_MAX (INT64_C(1000) * 3600 * 24)
@@ -80,6 +81,8 @@ enum {
     ADMIN_HAS_NUMBER = 1 << 15,
     ADMIN_HAS_CHECK = 1 << 16,
     ADMIN_HAS_NAME = 1 << 17,
+    ADMIN_HAS_EVENTUAL = 1 << 18,
+    ADMIN_HAS_NODE = 1 << 19,
 };
 #define ADMIN_TAKES_ACTOR (ADMIN_HAS_ACTOR | ADMIN_HAS_ACTOR_BASE64)
 #define ADMIN_TAKES_CALL                                                                           \
@@ -91,7 +94,12 @@ enum {
     X(ASK, "ask", ADMIN_TAKES_CALL | ADMIN_HAS_ONCE, true)                                         \
     X(TELL, "tell", ADMIN_TAKES_CALL, true)                                                        \
     X(ACTORS, "actors", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT, false)               \
-    X(LOOKUP, "lookup", ADMIN_TAKES_ACTOR, true)                                                   \
+    X(LOOKUP, "lookup", ADMIN_TAKES_ACTOR | ADMIN_HAS_EVENTUAL | ADMIN_HAS_TIMEOUT_MS, true)       \
+    X(DISCOVER, "discover",                                                                        \
+      ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT | ADMIN_HAS_AFTER |                     \
+      ADMIN_HAS_TIMEOUT_MS, false)                                                                 \
+    X(NODES, "nodes", 0, false)                                                                    \
+    X(VIEW, "view", 0, false)                                                                      \
     X(PS, "ps", ADMIN_HAS_LIMIT, false)                                                            \
     X(WHERE, "where", ADMIN_TAKES_ACTOR, true)                                                     \
     X(STATS, "stats", 0, false)                                                                    \
@@ -111,6 +119,7 @@ enum {
     X(TYPES, "types", 0, false)                                                                    \
     X(CONFIG, "config", 0, false)                                                                  \
     X(PING, "ping", 0, false)                                                                      \
+    X(DRAIN, "drain", ADMIN_HAS_NODE, false)                                                       \
     X(SHUTDOWN, "shutdown", ADMIN_HAS_DRAIN, false)
 
 typedef enum admin_verb {
@@ -139,6 +148,8 @@ typedef struct admin_request {
     const char *name;          /* of a reminder */
     bool is_drain;
     bool is_check;             /* of the store: all of it */
+    bool is_eventual;          /* of a look-up */
+    const char *node;          /* to drain; NULL: the one that is asked */
     char error[320];           /* words, when parsing failed */
     json_t *root;              /* owns the strings */
     char *payload_owned;
@@ -171,6 +182,8 @@ void admin_write_id(cmd_bytes *out, const char *name, troupe_id id);
 /* An object that stands in an array; the comma before it is written unless it is the first. */
 void admin_write_actor(cmd_bytes *out, bool is_first, const char *node,
                        const troupe_actor_info *info);
+/* Its members but `node` and `actor`, each with its comma before it. */
+void admin_write_actor_figures(cmd_bytes *out, const troupe_actor_info *info);
 /* The members of a parked turn, without braces, beginning with a comma. */
 void admin_write_parked(cmd_bytes *out, const troupe_parked_info *info);
 /* ,"uptime_ns":…  all of it. */

@@ -34,12 +34,13 @@ typedef enum cli_exit {
     X(ONCE, "once", "KEY", "it happens once: asked again, it gives the first answer again")        \
     X(SHOW, "show", "VERSION", "print that snapshot's state")                                      \
     X(RESTORE, "restore", "VERSION", "put that snapshot in place of the present state")            \
-    X(AFTER, "after", "ID", "only those behind this one")                                          \
+    X(AFTER, "after", "ID", "only those behind this one (discover: a cursor)")                     \
     X(CHECK, "check", NULL, "read all that is stored, and look for damage")                        \
     X(YES, "yes", NULL, "really: it cannot be undone")                                             \
     X(REPLAY, "replay", "NUMBER", "send this one again")                                           \
     X(DROP, "drop", "NUMBER", "throw this one away")                                               \
     X(CANCEL, "cancel", "NAME", "cancel this one")                                                 \
+    X(EVENTUAL, "eventual", NULL, "what this node knows, not what the home says")                  \
     X(NOW, "now", NULL, "cancel what is under way instead of waiting for it")                      \
     X(MAN, "man", NULL, "print the manual page, as troff")                                         \
     X(MARKDOWN, "markdown", NULL, "print the same as Markdown")                                    \
@@ -84,11 +85,46 @@ typedef enum cli_option {
       "$ troupe actors\n"                                                                          \
       "$ troupe actors 'account/a*' --limit 10\n"                                                  \
       "$ troupe actors --type account --json")                                                     \
-    X(lookup, "ID", 1, 1, CLI_TAKES_NODE,                                                          \
+    X(lookup, "ID", 1, 1, CLI_TAKES_NODE | CLI_TAKES(EVENTUAL) | CLI_TAKES(TIMEOUT),               \
       "say where an actor is and how it fares",                                                    \
-      "It fails with NOT_FOUND if the actor is not active, and does not activate it.",             \
+      "The home of the id is asked, whichever node has the actor. It fails with NOT_FOUND if the " \
+      "actor is not active, and does not activate it.",                                            \
       "$ troupe lookup account/alice\n"                                                            \
-      "account/alice  node-1/0  active  age 12.0 s  last 0.4 s ago  received 3  errors 0")         \
+      "account/alice  node-1/0  active  activations 1  age 12.0 s  last 0.4 s ago  received 3  "   \
+      "errors 0")                                                                                  \
+    X(discover, "[PATTERN]", 0, 1,                                                                 \
+      CLI_TAKES_NODE | CLI_TAKES(TYPE) | CLI_TAKES(LIMIT) | CLI_TAKES(AFTER) |                     \
+      CLI_TAKES(TIMEOUT),                                                                          \
+      "list the active actors of all nodes",                                                       \
+      "PATTERN as for actors. In pages: --after continues where the last one ended. Actors of "    \
+      "stateless workers are not listed.",                                                         \
+      "$ troupe discover 'account/a*' --limit 10\n"                                                \
+      "ACTOR          NODE\n"                                                                      \
+      "account/alice  node-2\n"                                                                    \
+      "$ troupe discover 'account/*' --after 3.0.4711")                                            \
+    X(nodes, "", 0, 0, CLI_TAKES_NODE,                                                             \
+      "list the nodes of the cluster",                                                             \
+      "As the node that is asked sees them: which is itself, and which may be dead.",              \
+      "$ troupe nodes\n"                                                                           \
+      "NODE    INCARNATION  STATUS  ADDRESS          SHARDS  TYPES\n"                              \
+      "node-1            1  active  127.0.0.1:34127       2  account market  (this)\n"             \
+      "node-2            2  active  127.0.0.1:40233       2  account market")                      \
+    X(view, "", 0, 0, CLI_TAKES_NODE,                                                              \
+      "print the view of the cluster and its last changes",                                        \
+      "",                                                                                          \
+      "$ troupe view\n"                                                                            \
+      "view 3 of troupe: 2 members, this is node-1 (1, member), lease 2.1 s of 3.0 s")             \
+    X(drain, "[NODE]", 0, 1, CLI_TAKES_NODE,                                                       \
+      "let the node leave its cluster in order, and stop",                                         \
+      "What it has accepted ends, its actors are deactivated, and the others take over. NODE is "  \
+      "a check: it has to be the one that is asked.",                                              \
+      "$ troupe drain node-2 --socket dev/node-2.sock")                                            \
+    X(cluster, "up [-n N] --load FILE [OPTIONS]", 0, 0, CLI_TAKES_ALL,                             \
+      "start a cluster of N nodes on this machine, until Ctrl-C",                                  \
+      "Each node is a trouped with a socket and a log of its own in a folder (--folder, else "     \
+      "troupe-cluster); all other options are trouped's. N is 3 if not given.",                    \
+      "$ troupe cluster up -n 3 --load ./libbank.so\n"                                             \
+      "$ troupe nodes --socket troupe-cluster/node-1.sock")                                        \
     X(ps, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(LIMIT),                                             \
       "list parked turns: what waits for what, and how long",                                      \
       "A turn parks when it asks another actor, sleeps, or waits for a job.",                      \

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands that look into a running node or steer it: actors, lookup, ps, where, stats, types,
+ * The commands that look into a running node or steer it: actors, ps, where, stats, types,
  * deactivate, ping, shutdown. Not calls of actors, which are calls.c.
  * Invariants: 1. What is printed for a person is also in --json. Threads: one.
  */
 #include "shared/names.h"
 #include "troupe/connection.h"
 #include "troupe/print.h"
+#include "troupe/requests.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ static cli_exit add_limit(const cli_context *context, cmd_bytes *request)
     return CLI_OK;
 }
 
-static cli_exit add_filter(const cli_context *context, cmd_bytes *request)
+cli_exit cli_request_filter(const cli_context *context, cmd_bytes *request)
 {
     const char *pattern = context->argument_count > 0 ? context->arguments[0] : NULL;
     const char *type = context->values[CLI_OPTION_TYPE];
@@ -93,7 +94,7 @@ cli_exit cli_run_actors(const cli_context *context)
     size_t i = 0;
     json_t *actor = NULL;
     cli_request_begin(&request, "actors");
-    cli_exit code = add_filter(context, &request);
+    cli_exit code = cli_request_filter(context, &request);
     if (code == CLI_OK) code = cli_ask(context, &request, "actors", &answer);
     if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
 
@@ -122,28 +123,6 @@ cli_exit cli_run_actors(const cli_context *context)
     if (count == 0) fprintf(stderr, "troupe: no active actor\n");
     cli_answer_deinit(&answer);
     return code;
-}
-
-cli_exit cli_run_lookup(const cli_context *context)
-{
-    cli_answer answer;
-    char age[32];
-    char idle[32];
-    cli_exit code = ask_about(context, "lookup", &answer);
-    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
-    json_t *actor = json_object_get(answer.root, "found");
-    char *id = cli_id_text(actor, "actor");
-    const char *node = json_string_value(json_object_get(actor, "node"));
-    const char *phase = json_string_value(json_object_get(actor, "phase"));
-    printf("%s  %s/%" JSON_INTEGER_FORMAT "  %s  age %s  last %s ago  received %"
-           JSON_INTEGER_FORMAT "  errors %" JSON_INTEGER_FORMAT "\n", id != NULL ? id : "?",
-           node != NULL ? node : "?", number_of(actor, "shard"), phase != NULL ? phase : "?",
-           cli_time_text(json_object_get(actor, "age_ns"), age, sizeof(age)),
-           cli_time_text(json_object_get(actor, "idle_ns"), idle, sizeof(idle)),
-           number_of(actor, "received"), number_of(actor, "errors"));
-    free(id);
-    cli_answer_deinit(&answer);
-    return CLI_OK;
 }
 
 /* ---- parked turns ---- */

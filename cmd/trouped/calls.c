@@ -153,6 +153,21 @@ static void answer_shutdown(daemon_call *call)
     server_stop(server, is_hurried);
 }
 
+/* The node that is asked leaves its cluster in order: for others one asks them. */
+static void answer_drain(daemon_call *call)
+{
+    const char *self = troupe_node_name(call->server->options.node);
+    const char *wanted = call->request.node;
+    char words[400];
+    if (wanted == NULL || strcmp(wanted, self) == 0) {
+        answer_shutdown(call);
+        return;
+    }
+    snprintf(words, sizeof(words), "this is node %.128s: a node is drained at its own socket; "
+             "call that of %.128s", self, wanted);
+    refuse(call, TROUPE_USAGE, words);
+}
+
 /* A slow store holds up only those that ask what it has. */
 static void start_inspection(daemon_call *call)
 {
@@ -187,6 +202,9 @@ void call_start(daemon_connection *connection, troupe_slice line)
         case ADMIN_VERB_TYPES:
         case ADMIN_VERB_CONFIG:
             answer_here(call);
+            break;
+        case ADMIN_VERB_DRAIN:
+            answer_drain(call);
             break;
         case ADMIN_VERB_SHUTDOWN:
             answer_shutdown(call);

@@ -125,14 +125,6 @@ static troupe_status list_actors(daemon_call *call, troupe_node *node)
     return TROUPE_OK;
 }
 
-static troupe_status look_up(daemon_call *call, troupe_node *node)
-{
-    actor_list list = {call, troupe_node_name(node), 0, 1};
-    if (find_type(call->server, call->request.actor.type) == NULL) return TROUPE_NO_TYPE;
-    cmd_bytes_text(&call->out, ",\"found\":");
-    return troupe_node_lookup(node, call->request.actor, add_actor, &list);
-}
-
 /* ---- parked turns ---- */
 
 static void write_frames(cmd_bytes *out, const troupe_parked_info *info)
@@ -276,7 +268,16 @@ void inspect_run(worker_job *job)
         status = list_actors(call, node);
         break;
     case ADMIN_VERB_LOOKUP:
-        status = look_up(call, node);
+        status = members_lookup(call, node);
+        break;
+    case ADMIN_VERB_DISCOVER:
+        status = members_discover(call, node);
+        break;
+    case ADMIN_VERB_NODES:
+        status = members_nodes(call, node);
+        break;
+    case ADMIN_VERB_VIEW:
+        status = members_view(call, node);
         break;
     case ADMIN_VERB_PS:
         status = list_parked(call, node);

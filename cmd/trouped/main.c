@@ -9,6 +9,7 @@
  */
 #include "trouped/notify.h"
 #include "trouped/options.h"
+#include "trouped/restart.h"
 #include "trouped/server.h"
 
 #include <signal.h>
@@ -131,8 +132,14 @@ static void print_ready(const daemon_options *options, const daemon_modules *mod
 
 /* ---- from start to end ---- */
 
+static void say_restart(void *user)
+{
+    say(user, true, "restart", "this process becomes a new trouped with the same command line, and "
+        "joins the cluster as a new incarnation");
+}
+
 static int serve(const daemon_options *options, const daemon_modules *modules, troupe_node *node,
-                 listen_socket *socket)
+                 listen_socket *socket, daemon_restart *restart)
 {
     cmd_bytes config = {0};
     daemon_server *server = NULL;
@@ -154,8 +161,10 @@ static int serve(const daemon_options *options, const daemon_modules *modules, t
         return fail(EXIT_FAILED, "no memory or threads for the admin socket");
     }
     print_ready(options, modules, node);
+    restart_arm(restart);
     notify_manager("READY=1");
     server_run(server);
+    restart_disarm(restart);
     notify_manager("STOPPING=1");
     server_close_clients(server);
     troupe_node_close(node);
@@ -164,7 +173,7 @@ static int serve(const daemon_options *options, const daemon_modules *modules, t
     return EXIT_OK;
 }
 
-static int run(daemon_options *options, daemon_modules *modules)
+static int run(daemon_options *options, daemon_modules *modules, daemon_restart *restart)
 {
     char error[ERROR_SIZE];
     listen_socket socket;
@@ -185,6 +194,8 @@ static int run(daemon_options *options, daemon_modules *modules)
         return fail(EXIT_FAILED, error);
     }
     error[0] = 0;
+    options->node.on_died = restart_on_died;
+    options->node.on_died_user = restart;
     troupe_status status = troupe_node_open_explained(&options->node, modules->types,
                                                       modules->type_count, &node, error,
                                                       sizeof(error));
@@ -193,7 +204,7 @@ static int run(daemon_options *options, daemon_modules *modules)
         return fail(status == TROUPE_USAGE ? EXIT_USAGE : EXIT_FAILED,
                     error[0] != 0 ? error : troupe_status_text(status));
     }
-    return serve(options, modules, node, &socket);
+    return serve(options, modules, node, &socket, restart);
 }
 
 int main(int argc, char **argv)
@@ -210,7 +221,10 @@ int main(int argc, char **argv)
     } else if (options.is_version) {
         printf("trouped %s, API number %d\n", TROUPE_VERSION, TROUPE_API_NUMBER);
     } else {
-        code = run(&options, &modules);
+        daemon_restart *restart = restart_create(argv, say_restart, &options);
+        code = restart != NULL ? run(&options, &modules, restart)
+                               : fail(EXIT_FAILED, "no memory");
+        free(restart);
     }
     modules_deinit(&modules);
     daemon_options_deinit(&options);

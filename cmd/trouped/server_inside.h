@@ -102,6 +102,12 @@ void call_finish(daemon_call *call);
 bool stored_takes(admin_verb verb);
 void stored_run(worker_job *job); /* [store_worker] */
 
+/* members.c [worker] Members of the answer, or its error. */
+troupe_status members_nodes(daemon_call *call, troupe_node *node);
+troupe_status members_view(daemon_call *call, troupe_node *node);
+troupe_status members_lookup(daemon_call *call, troupe_node *node);
+troupe_status members_discover(daemon_call *call, troupe_node *node);
+
 /* inspect.c */
 void inspect_run(worker_job *job); /* [worker] */
 /* Words for a status that a call got at once. */

@@ -81,12 +81,18 @@ uint64_t tp_cluster_incarnation(const tp_cluster *cluster);
 void tp_cluster_secret(const tp_cluster *cluster, uint64_t ret_secret[2]);
 void tp_cluster_address(const tp_cluster *cluster, char *out, size_t size);
 
+const char *tp_cluster_name(const tp_cluster *cluster);
+
+#define TP_CLUSTER_DOUBTED 16 /* that are shown */
+
 /* A look at it. [any thread] */
 typedef struct tp_cluster_look {
     tp_cluster_state state;
     uint64_t incarnation;
     uint64_t ttl, lease_left; /* ns */
     tp_member_counts counts;
+    uint64_t doubted[TP_CLUSTER_DOUBTED]; /* incarnations that may be dead */
+    uint32_t doubted_count;
     tp_chart *chart; /* a reference of the caller's; NULL: none yet */
 } tp_cluster_look;
 TROUPE_CHECK troupe_status tp_cluster_see(tp_cluster *cluster, tp_cluster_look *ret_look);

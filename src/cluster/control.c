@@ -116,6 +116,11 @@ troupe_status tp_cluster_see(tp_cluster *self, tp_cluster_look *ret_look)
     return TROUPE_OK;
 }
 
+const char *tp_cluster_name(const tp_cluster *self)
+{
+    return self->name;
+}
+
 uint64_t tp_cluster_incarnation(const tp_cluster *self)
 {
     return self->look.incarnation;
@@ -540,6 +545,22 @@ static void take_events(tp_cluster *self)
     }
 }
 
+static void show_doubts(tp_cluster *self)
+{
+    uint64_t doubted[TP_CLUSTER_DOUBTED];
+    uint32_t count = 0;
+    const tp_view *view = self->chart != NULL ? self->chart->members : NULL;
+    for (size_t i = 0; view != NULL && i < view->member_count && count < TP_CLUSTER_DOUBTED; i++)
+        if (tp_member_doubts(self->member, view->members[i].incarnation))
+            doubted[count++] = view->members[i].incarnation;
+    tp_member_counts counts = tp_member_look(self->member).counts;
+    lock(self);
+    memcpy(self->look.doubted, doubted, sizeof doubted[0] * count);
+    self->look.doubted_count = count;
+    self->look.counts = counts;
+    unlock(self);
+}
+
 /* A shard that sleeps is well; one that works has passed since the last look, or is stuck. */
 static uint64_t look_at_shards(tp_cluster *self, uint64_t now)
 {
@@ -561,6 +582,7 @@ static uint64_t look_at_shards(tp_cluster *self, uint64_t now)
             oldest = self->seen[i].since;
     }
     tp_member_shards(self->member, now, oldest);
+    show_doubts(self);
     perform_all(self);
     return now + SHARDS_LOOK;
 }
@@ -757,7 +779,7 @@ troupe_status tp_cluster_open(
     const tp_cluster_options *options, tp_cluster **ret_cluster, char *error, size_t error_size)
 {
     const troupe_allocator *allocator = options->shared->allocator;
-    tp_cluster *self = tp_allocate_lines(allocator, sizeof *self);
+    tp_cluster *self = tp_allocate_zeroed(allocator, sizeof *self);
     if (self == NULL) {
         close_handles(options);
         (void)snprintf(error, error_size, "no memory");
@@ -936,5 +958,5 @@ void tp_cluster_close(tp_cluster *self)
     tp_chart_release(self->chart);
     tp_view_release(self->to_install);
     tp_view_release(self->met);
-    tp_release_lines(self->allocator, self, sizeof *self);
+    tp_release(self->allocator, self, sizeof *self);
 }

@@ -31,8 +31,7 @@ static const char *take_request(
         tp_outpost_settle(self, channel->peer, channel->shard, frame->parcel, false);
         return NULL;
     }
-    if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0 &&
-        !tp_directory_is_starving(self->directory)) {
+    if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0) {
         (void)tp_outpost_into_mailbox(self, message);
         if (mark.hops > 1) {
             tp_directory_detoured(self->directory, parcel.hash, mark.origin, mark.hops);
@@ -101,6 +100,8 @@ static const char *take_word(tp_outpost *self, tp_channel *channel, const tp_ses
     const char *fault = tp_wire_word_get(frame->body, &in);
     if (fault != NULL)
         return fault;
+    if (in.what == TP_WORD_INQUIRY || in.what == TP_WORD_INFORMED)
+        return tp_inquiry_came(self, channel, in.what, in.body);
     if (in.what == TP_WORD_LOST) {
         fault = tp_word_get(&self->translator, &self->words, 0, in.body, &word, &is_short);
         if (fault != NULL || is_short)

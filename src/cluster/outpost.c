@@ -150,6 +150,7 @@ static bool pass(tp_away *away)
     if (shard->now >= self->tick_at) {
         tp_directory_tick(self->directory, shard->now);
         self->tick_at = shard->now + TICK;
+        tp_inquiries_tick(self);
     }
     tp_outpost_drain(self);
     tp_recall_tick(&self->recall, self->directory);
@@ -193,15 +194,6 @@ static bool is_quiet(const tp_away *away)
 {
     const tp_outpost *self = (const tp_outpost *)(const void *)away;
     return tp_fifo_is_empty(&self->late) && !has_open(self) && tp_channels_are_idle(self->channels);
-}
-
-static void end(tp_away *away)
-{
-    tp_outpost *self = of(away);
-    if (self->channels != NULL)
-        tp_channels_each(self->channels, tp_tickets_drop, self);
-    tp_channels_destroy(self->channels);
-    self->channels = NULL;
 }
 
 /* ---- views ----------------------------------------------------------------------------------- */
@@ -447,11 +439,12 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     tp_outpost *self = tp_allocate_zeroed(allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
-    self->port = (tp_away){absent, send_away, gone, pass, flush, has_arrivals, is_quiet, end};
+    self->port = (tp_away){absent, send_away, gone, pass, flush, has_arrivals, is_quiet};
     self->shard = options->shard;
     self->options = *options;
     self->words = (tp_word_room){.allocator = allocator};
     tp_fifo_init(&self->late);
+    tp_inquiries_init(&self->inquiries);
     troupe_status status = create_parts(self);
     if (status != TROUPE_OK) {
         tp_outpost_destroy(self);
@@ -481,7 +474,10 @@ void tp_outpost_destroy(tp_outpost *self)
             tp_pool_give(&self->shard->pool, event->message);
         tp_pool_give(&self->shard->pool, event);
     }
-    end(&self->port); /* if no runner ever came to its last step */
+    tp_inquiries_deinit(&self->inquiries);
+    if (self->channels != NULL)
+        tp_channels_each(self->channels, tp_tickets_drop, self);
+    tp_channels_destroy(self->channels);
     if (self->directory != NULL)
         tp_directory_destroy(self->directory, drop_letter, self);
     tp_recall_deinit(&self->recall);

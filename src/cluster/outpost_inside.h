@@ -5,6 +5,7 @@
  *   outpost.c    events of the shard, passes, views, begin and end
  *   performer.c  what the directory wants done
  *   frames.c     what other nodes send
+ *   inquiry.c    questions from outside of the shards (inquiry.h)
  *   tickets.c    which parcels of a channel are not settled yet
  *
  * Threads: the shard's.
@@ -12,6 +13,7 @@
 #ifndef TP_CLUSTER_OUTPOST_INSIDE_H
 #define TP_CLUSTER_OUTPOST_INSIDE_H
 
+#include "cluster/inquiry.h"
 #include "cluster/outpost.h"
 #include "cluster/recall.h"
 
@@ -40,6 +42,7 @@ struct tp_outpost {
     tp_chart *chart, *chart_before; /* the directory uses the view before until the next */
     tp_word_room words;
     tp_fifo late;
+    tp_inquiries inquiries;
     bool drains, was_suspended;
     uint64_t tick_at;
     uint64_t forwarded, received, refused, lost;

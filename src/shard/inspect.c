@@ -62,7 +62,7 @@ static void describe(tp_shard *shard, tp_activation *actor, troupe_actor_info *r
 }
 
 /* `*` any run, `?` one byte; an empty pattern matches all. */
-static bool matches(troupe_slice pattern, troupe_slice text)
+bool tp_inspect_matches(troupe_slice pattern, troupe_slice text)
 {
     const char *p = pattern.data, *t = text.data;
     size_t at = 0, in = 0, star = SIZE_MAX, mark = 0;
@@ -98,7 +98,7 @@ size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice patter
         tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
         if (type.size != 0 && !troupe_slice_equal(actor->type->name, type))
             continue;
-        if (!matches(pattern, tp_activation_key(actor)))
+        if (!tp_inspect_matches(pattern, tp_activation_key(actor)))
             continue;
         troupe_actor_info info;
         describe(shard, actor, &info);

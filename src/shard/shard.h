@@ -777,6 +777,7 @@ troupe_slice tp_refusal_words(
 void tp_inspect_stats(tp_shard *shard, troupe_stats *into);
 #define TP_TIMES 4 /* turn, ask, queue, cache */
 void tp_inspect_times(tp_shard *shard, tp_histogram into[TP_TIMES]);
+bool tp_inspect_matches(troupe_slice pattern, troupe_slice text);
 size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit,
     troupe_actor_visit *visit, void *user);
 bool tp_inspect_actor(tp_shard *shard, const tp_type *type, troupe_id id, uint64_t hash,

@@ -249,11 +249,24 @@ int32_t tp_type_method(const tp_type *type, troupe_slice name)
                : -1;
 }
 
-uint64_t tp_type_hash(
-    const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key)
+static uint64_t hash_id(
+    const tp_types *types, uint64_t type, troupe_slice partition, troupe_slice key)
 {
-    uint64_t seed = type->hash ^ types->secret[1];
+    uint64_t seed = type ^ types->secret[1];
     if (partition.size != 0)
         seed = XXH3_64bits_withSeed(partition.data, partition.size, ~seed);
     return XXH3_64bits_withSeed(key.data, key.size, seed);
+}
+
+uint64_t tp_type_hash(
+    const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key)
+{
+    return hash_id(types, type->hash, partition, key);
+}
+
+uint64_t tp_types_hash(
+    const tp_types *types, troupe_slice type, troupe_slice partition, troupe_slice key)
+{
+    uint64_t name = XXH3_64bits_withSeed(type.data, type.size, types->secret[0]);
+    return hash_id(types, name, partition, key);
 }

@@ -68,6 +68,9 @@ int32_t tp_type_method(const tp_type *type, troupe_slice name);
 /* The hash of an id: keyed, so that nobody outside can aim at one shard or one bucket. */
 uint64_t tp_type_hash(
     const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key);
+/* The same for a type that this node need not have. */
+uint64_t tp_types_hash(
+    const tp_types *types, troupe_slice type, troupe_slice partition, troupe_slice key);
 
 static inline uint32_t tp_hash_shard(uint64_t hash, uint32_t shards)
 {

@@ -13,18 +13,11 @@
 #include <signal.h>
 #include <stdio.h>
 
-typedef struct postgres_place {
-    postgres_server server; /* first: what stops and starts it knows no more */
-    relay way;
-} postgres_place;
-
 static troupe_status open_on(void *user, const char *cluster, troupe_membership **ret_membership)
 {
-    const postgres_place *self = user;
+    const postgres_server *self = user;
     char url[500], error[600] = "";
-    snprintf(url, sizeof url,
-        "postgres://postgres@127.0.0.1:%d/postgres?schema=members&timeout=5&sslmode=disable",
-        self->way.port);
+    postgres_server_url(self, "schema=members&timeout=5", url, sizeof url);
     troupe_status status =
         tp_postgres_member_open(&suite_host, url, cluster, ret_membership, error, sizeof error);
     if (status != TROUPE_OK)
@@ -74,27 +67,21 @@ static bool start(void *user)
 
 int main(void)
 {
-    postgres_place self = {0};
-    postgres_server *server = &self.server;
-    char path[SERVER_PATH + 32];
-    if (!postgres_server_is_installed(server))
+    postgres_server server = {0};
+    if (!postgres_server_is_installed(&server))
         return 77;
-    if (!postgres_server_start(server, "") ||
-        snprintf(path, sizeof path, "%s/.s.PGSQL.%d", server->server.folder, server->port) < 0 ||
-        !relay_start(&self.way, path, 0)) {
+    if (!postgres_server_start(&server, "")) {
         fprintf(stderr, "FAILED: PostgreSQL does not start\n");
         return 1;
     }
     const suite place = {.name = "postgres",
         .open = open_on,
-        .user = &self,
-        .way = &self.way,
+        .user = &server,
         .stop = stop,
         .go = go,
         .kill = kill_server,
         .start = start};
     int failed = suite_run(&place);
-    relay_stop(&self.way);
-    postgres_server_remove(server);
+    postgres_server_remove(&server);
     return failed;
 }

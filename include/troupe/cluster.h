@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking at the cluster that a node belongs to: its members, its view, where an actor lives, which
+ * actors are active anywhere. Nothing here activates or moves an actor, or disturbs one. A node
+ * that is alone is a cluster of itself: view 0, incarnation 0.
+ *
+ * As the functions of <troupe/inspect.h> these wait, so they must not be called from a turn or a
+ * callback (USAGE), and visits come on the calling thread; what they show is borrowed during the
+ * call.
+ */
+#ifndef TROUPE_CLUSTER_H
+#define TROUPE_CLUSTER_H
+
+#include "inspect.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- members ------------------------------------------------------------------------------- */
+
+typedef struct troupe_cluster_label {
+    troupe_slice name, value;
+} troupe_cluster_label;
+
+typedef struct troupe_cluster_member {
+    troupe_slice name;
+    troupe_slice address; /* for other nodes */
+    uint64_t incarnation; /* unique: a node that starts anew has another */
+    uint64_t joined;      /* number of the view that admitted it */
+    const char *status;   /* "active", "leaving", "empty" */
+    uint32_t shards;
+    const troupe_slice *types; /* that it hosts */
+    size_t type_count;
+    const troupe_cluster_label *labels;
+    size_t label_count;
+    bool is_self;
+    bool is_suspected;   /* it may be dead, as far as this node has seen */
+    uint64_t lease_left; /* of this node itself; TROUPE_NEVER: of others, and of one alone */
+} troupe_cluster_member;
+
+typedef void troupe_cluster_member_visit(void *user, const troupe_cluster_member *member);
+
+/* [any thread but in a turn] Each member of the newest view that this node has. NO_MEMORY. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_nodes(
+    troupe_node *node, troupe_cluster_member_visit *visit, void *user);
+
+typedef struct troupe_cluster_change {
+    uint64_t view;
+    uint64_t incarnation;
+    const char *what; /* "joined", "leaving", "empty", "left", "revoked" */
+} troupe_cluster_change;
+
+typedef struct troupe_cluster_view {
+    size_t size;       /* set by the caller: sizeof(troupe_cluster_view) */
+    char cluster[129]; /* its name; "": the node is alone */
+    const char *state; /* of this node: "alone", "joining", "member", "suspended", "left", "died" */
+    uint64_t number;
+    uint64_t incarnation; /* of this node */
+    uint32_t members;
+    uint64_t ttl, lease_left; /* ns; of a node alone: TROUPE_NEVER */
+    uint32_t change_count;
+    troupe_cluster_change changes[64]; /* the last ones, the oldest first */
+    /* of this node, since its start */
+    uint64_t raises, raises_failed, suspensions, revocations, votes;
+} troupe_cluster_view;
+
+/* [any thread but in a turn] `ret_view->size` must be set. USAGE. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_view_get(
+    troupe_node *node, troupe_cluster_view *ret_view);
+
+/* ---- where an actor lives ------------------------------------------------------------------ */
+
+typedef struct troupe_cluster_place {
+    troupe_id id;
+    troupe_slice node; /* name of the member that has it */
+    uint64_t incarnation;
+    bool is_self;
+    bool is_strong;       /* its home says so, and not only this node's memory */
+    uint32_t activations; /* that the home has granted, as far as it knows; 0: unknown */
+    bool has_actor;       /* the member said the following of it: */
+    troupe_actor_info actor;
+} troupe_cluster_place;
+
+typedef void troupe_cluster_place_visit(void *user, const troupe_cluster_place *place);
+
+typedef enum troupe_consistency {
+    TROUPE_STRONG,   /* asks the home of the id, and then its host */
+    TROUPE_EVENTUAL, /* what this node knows, at once; it may have moved or ended since */
+} troupe_consistency;
+
+/* [any thread but in a turn] NOT_FOUND: it is not active; UNAVAILABLE or TIMEOUT: who knows it
+ * could not be asked within `timeout` ns (0: 5 s), or is about to learn it. Of a type of stateless
+ * workers only this node's are found. NO_TYPE: a node alone has no such type. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_lookup(troupe_node *node, troupe_id id,
+    troupe_consistency consistency, uint64_t timeout, troupe_cluster_place_visit *visit,
+    void *user);
+
+/* ---- which actors are active --------------------------------------------------------------- */
+
+/* Where a walk is; begins as {0}. It may be printed as its numbers and read again. */
+typedef struct troupe_cluster_cursor {
+    uint64_t member, shard, at;
+    bool is_over;    /* there are no more */
+    bool has_missed; /* a member did not answer, or was about to learn what it is home to */
+} troupe_cluster_cursor;
+
+typedef struct troupe_cluster_found {
+    troupe_id id;
+    troupe_slice node; /* name of the member that has it */
+    uint64_t incarnation;
+} troupe_cluster_found;
+
+typedef void troupe_cluster_found_visit(void *user, const troupe_cluster_found *found);
+
+/* [any thread but in a turn] Active actors of all members, in no useful order: of `type` (empty:
+ * all), whose key matches `pattern` (`*` and `?`; empty: all), up to `limit` (1 to 10,000), from
+ * the cursor on, which is moved. An actor active throughout is seen once, unless members come or go
+ * meanwhile. Stateless workers have no place, and are not seen. `timeout` ns (0: 5 s) for all of
+ * the call. A node alone has one page: raise `limit` if `is_over` is false. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_discover(troupe_node *node, troupe_slice type,
+    troupe_slice pattern, size_t limit, uint64_t timeout, troupe_cluster_cursor *cursor,
+    troupe_cluster_found_visit *visit, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
