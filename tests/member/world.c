@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The world of world.h: a queue of events in true time, nodes that see their own clocks, a store
+ * The world of world.h: events in true time (events.h), nodes that see their own clocks, a store
  * that calls reach and answers leave at moments of their own.
  *
  * Threads: the test's one.
  */
+#include "events.h"
 #include "world.h"
 
 #include "base/alloc.h"
@@ -18,39 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_MAX = 7, QUEUE_FIRST = 256, INCARNATIONS = 1024 };
+enum { NODES_MAX = 7, INCARNATIONS = 1024 };
 #define TTL    TROUPE_SECONDS(2)
 #define MS     TROUPE_MILLISECONDS(1)
 #define BUSY   (30 * TTL) /* the time in which things go wrong */
 #define CALM   (20 * TTL)
 #define EXCUSE (3 * TTL) /* for how long a mishap explains a revocation */
-
-typedef enum event_kind {
-    TICK,
-    LAND,   /* a call reaches the store */
-    ANSWER, /* its outcome reaches the node */
-    PROBED, /* a probe reaches `node` */
-    REACHED,
-    VOTE,
-    JOIN,
-    PEER_VIEW,
-    CHANGED,
-    PASS, /* shards */
-    EMPTIED,
-    START,
-    MISHAP,
-} event_kind;
-
-typedef struct event {
-    uint64_t at, order, sent;
-    event_kind kind;
-    size_t node;
-    uint64_t life; /* of the process it is for; 0: whoever is there */
-    uint64_t a, b; /* LAND: 1: nobody hears of it; when its sender gives it up */
-    tp_member_effect call;
-    tp_member_outcome *outcome;
-    const tp_view *view;
-} event;
 
 typedef struct node {
     tp_member *machine;
@@ -73,9 +47,8 @@ typedef struct world {
     tp_prng prng;
     world_plan plan;
     world_result result;
-    uint64_t now, order, lives;
-    event *queue;
-    size_t count, room;
+    uint64_t now, lives;
+    events events;
     node nodes[NODES_MAX];
     size_t node_count;
     tp_member_memory *store;
@@ -123,57 +96,9 @@ static void violate(world *self, const char *format, ...)
     note(self, "VIOLATION %s", self->result.what);
 }
 
-/* ---- the queue ------------------------------------------------------------------------------- */
-
-static bool is_before(const event *a, const event *b)
-{
-    return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
-
 static void put(world *self, event what)
 {
-    if (self->count == self->room) {
-        self->room = self->room != 0 ? 2 * self->room : QUEUE_FIRST;
-        self->queue = realloc(self->queue, self->room * sizeof *self->queue);
-        TP_ASSERT(self->queue != NULL);
-    }
-    if (what.order == 0)
-        what.order = ++self->order;
-    size_t at = self->count++;
-    while (at > 0 && is_before(&what, &self->queue[(at - 1) / 2])) {
-        self->queue[at] = self->queue[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    self->queue[at] = what;
-}
-
-static event get(world *self)
-{
-    event first = self->queue[0], last = self->queue[--self->count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= self->count)
-            break;
-        if (child + 1 < self->count && is_before(&self->queue[child + 1], &self->queue[child]))
-            child++;
-        if (!is_before(&self->queue[child], &last))
-            break;
-        self->queue[at] = self->queue[child];
-        at = child;
-    }
-    self->queue[at] = last;
-    return first;
-}
-
-static void drop(event *what)
-{
-    tp_view_release(what->call.view);
-    tp_view_release(what->view);
-    if (what->outcome != NULL) {
-        tp_member_outcome_deinit(what->outcome);
-        free(what->outcome);
-    }
+    events_put(&self->events, what);
 }
 
 /* ---- clocks ---------------------------------------------------------------------------------- */
@@ -268,7 +193,7 @@ static void send_call(world *self, node *who, const tp_member_effect *effect)
         land.a = 1; /* nobody hears of it */
         land.at = self->now + below(self, 2 * TTL);
         if (only_reads(effect->op) || chance(self, 500)) {
-            drop(&land);
+            event_drop(&land);
             return;
         }
         self->result.late++;
@@ -731,11 +656,11 @@ static void step(world *self, event *what)
 
 static void run_until(world *self, uint64_t end)
 {
-    while (self->count != 0 && self->queue[0].at <= end && !self->result.violated) {
-        event what = get(self);
+    while (events_next(&self->events) <= end && !self->result.violated) {
+        event what = events_take(&self->events);
         self->now = what.at;
         step(self, &what);
-        drop(&what);
+        event_drop(&what);
     }
     self->now = end;
 }
@@ -797,12 +722,10 @@ world_result world_run(const world_plan *plan)
     run_until(&self, BUSY + CALM);
     if (!self.result.violated)
         check_calm(&self);
-    while (self.count != 0)
-        drop(&self.queue[--self.count]);
+    events_deinit(&self.events);
     for (size_t i = 0; i < self.node_count; i++)
         if (self.nodes[i].life != 0)
             end_process(&self, &self.nodes[i], false);
-    free(self.queue);
     tp_view_release(self.published);
     self.stray->close(self.stray);
     tp_member_memory_destroy(self.store);
