@@ -31,7 +31,8 @@ static const char *take_request(
         tp_outpost_settle(self, channel->peer, channel->shard, frame->parcel, false);
         return NULL;
     }
-    if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0) {
+    if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0 &&
+        !tp_directory_is_starving(self->directory)) {
         (void)tp_outpost_into_mailbox(self, message);
         if (mark.hops > 1) {
             tp_directory_detoured(self->directory, parcel.hash, mark.origin, mark.hops);

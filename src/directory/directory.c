@@ -47,7 +47,7 @@ troupe_status tp_directory_create(const tp_directory_options *options, tp_pool *
     self->allocator = allocator;
     set_defaults(&self->options);
     tp_list *lists[] = {&self->own, &self->open, &self->waiting, &self->doomed, &self->tasks,
-        &self->jobs, &self->floors, &self->open_again, &self->waiting_again};
+        &self->jobs, &self->floors, &self->open_again, &self->waiting_again, &self->starved};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         tp_list_init(lists[i]);
     }
@@ -109,7 +109,8 @@ static void destroy_notes(tp_directory *self, tp_fifo *fifo)
     }
 }
 
-static void destroy_lists(tp_directory *self)
+static void destroy_lists(
+    tp_directory *self, void (*drop)(void *user, tp_letter *letter), void *user)
 {
     tp_link *link;
     while ((link = tp_list_front(&self->tasks)) != NULL) {
@@ -117,6 +118,9 @@ static void destroy_lists(tp_directory *self)
     }
     while ((link = tp_list_front(&self->jobs)) != NULL) {
         tp_jobs_destroy(self, TP_CONTAINER(link, tp_job, link));
+    }
+    while ((link = tp_list_pop_front(&self->starved)) != NULL) {
+        drop(user, TP_CONTAINER(link, tp_letter, link));
     }
     while ((link = tp_list_pop_front(&self->floors)) != NULL) {
         tp_floor *floor = TP_CONTAINER(link, tp_floor, link);
@@ -146,7 +150,7 @@ void tp_directory_destroy(
             destroy_record(self, item, drop, user);
         }
     }
-    destroy_lists(self);
+    destroy_lists(self, drop, user);
     destroy_notes(self, &self->loop);
     destroy_notes(self, &self->spare);
     tp_index_deinit(&self->records);
@@ -188,7 +192,7 @@ tp_record *tp_directory_find(tp_directory *self, const tp_directory_id *id)
 tp_record *tp_directory_obtain(tp_directory *self, const tp_directory_id *id)
 {
     tp_record *record = tp_directory_find(self, id);
-    if (TP_LIKELY(record != NULL) || tp_index_count(&self->records) >= self->options.entries_max) {
+    if (TP_LIKELY(record != NULL)) {
         return record;
     }
     TP_ASSERT(id->key.size <= TP_KEY_MAX && id->partition.size <= TP_NAME_MAX);

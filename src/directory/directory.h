@@ -48,17 +48,20 @@
  * 20. Held letters are bounded per id and in all: BUSY beyond, counted. What is done per call is
  *     bounded but for the ends of effects; tp_directory_work does the rest.
  * 21. NO_MEMORY from an event: nothing was done that feeding it again would not do; feed it again.
+ * 22. A letter of a request may be refused for want of memory; one that arrived is kept, before all
+ *     that comes later from anywhere, since it may carry a grant.
  *
  * Contract of the performer
  *  a. It drains tp_directory_effect_take after each event, in order, before the next; and calls
  *     tp_directory_work until it is false, at its leisure, after events and views.
  *  b. Between the same two ends (node, shard) letters and words keep their order.
  *  c. It asks the machine for each request whose activation is not here or is *guarded*, and for
- *     each letter with a grant; all others are for the mailbox, and it settles them.
+ *     each letter with a grant; while tp_directory_is_starving, for each letter that arrives. All
+ *     others are for the mailbox, and it settles them.
  *  d. It installs view after view; who skips one treats its ranges as crashed. A view's memory
- * stays valid until the install after the next one has returned. A node that joins at v installs
- * v-1 (if it can) before v; a node whose first view is number 1 founds the cluster. Threads: one
- * owner.
+ *     stays valid until the install after the next one has returned. A node that joins at v
+ *     installs v-1 (if it can) before v; a node whose first view is number 1 founds the cluster.
+ * Threads: one owner.
  */
 #ifndef TP_DIRECTORY_DIRECTORY_H
 #define TP_DIRECTORY_DIRECTORY_H
@@ -318,6 +321,7 @@ typedef struct tp_directory_figures {
     uint64_t held, held_bytes, ways;        /* letters held; letters passed on, not settled */
     uint64_t grants, forwards, returns, refusals, busy, lost;
     uint64_t surveys, claims, pages, tasks; /* tasks: now */
+    uint64_t starved;                       /* letters that wait for memory */
 } tp_directory_figures;
 
 typedef struct tp_directory tp_directory;
@@ -341,6 +345,8 @@ void tp_directory_arrived(tp_directory *directory, tp_letter *letter);
 /* A letter went to the mailbox without the machine (contract c) after more than one hop: its sender
  * may have been sent astray by its cache. */
 void tp_directory_detoured(tp_directory *directory, uint64_t hash, uint64_t origin, uint32_t hops);
+/* Letters that arrived wait for memory: rather read no links. */
+bool tp_directory_is_starving(const tp_directory *directory);
 /* The letter of that ticket is settled by its next hop; `lost`: or its way broke further on.
  * Tickets not known are passed over. */
 void tp_directory_settled(tp_directory *directory, uint64_t ticket, bool lost);

@@ -343,6 +343,11 @@ static bool step_at_home(tp_directory *self, tp_record *record, tp_letter *lette
         ret->status = TROUPE_NOT_FOUND;
         return true;
     }
+    if (self->figures.entries >= self->options.entries_max) {
+        ret->refuse = true;
+        ret->status = TROUPE_BUSY;
+        return true;
+    }
     if (aside->place == 0 || !tp_directory_is_member(self, aside->place)) {
         aside->place = 0;
         if (!aside->placing) {
@@ -484,27 +489,24 @@ static void hold(tp_directory *self, tp_aside *aside, tp_lane *lane, tp_letter *
     self->figures.held_bytes += letter->bytes;
 }
 
-/* The record with its aside, or NULL: refused, the letter is handed back. */
-static tp_record *receive(tp_directory *self, tp_letter *letter)
+/* The lane for a letter that begins its stay here, and its record. NULL: no memory. */
+static tp_lane *receive(tp_directory *self, tp_letter *letter, tp_record **ret_record)
 {
-    tp_record *record = NULL;
     letter->upstream = NULL;
     letter->pause = 0;
     letter->create = letter->guarded = false;
     letter->link = letter->open.link = (tp_link){NULL, NULL};
-    if (tp_directory_reserve(self)) {
-        record = tp_directory_obtain(self, &letter->id);
-    }
+    tp_record *record = tp_directory_reserve(self) ? tp_directory_obtain(self, &letter->id) : NULL;
     if (record == NULL) {
-        refuse(self, letter, TROUPE_NO_MEMORY);
         return NULL;
     }
-    if (tp_directory_aside(self, record) == NULL) {
+    tp_aside *aside = tp_directory_aside(self, record);
+    tp_lane *lane = aside != NULL ? obtain_lane(self, aside, letter->origin) : NULL;
+    if (lane == NULL) {
         tp_directory_tidy(self, record);
-        refuse(self, letter, TROUPE_NO_MEMORY);
-        return NULL;
     }
-    return record;
+    *ret_record = record;
+    return lane;
 }
 
 void tp_directory_request(tp_directory *self, tp_letter *letter)
@@ -512,18 +514,19 @@ void tp_directory_request(tp_directory *self, tp_letter *letter)
     letter->origin = self->options.self;
     letter->from = 0;
     letter->hops = 0;
-    tp_record *record = receive(self, letter);
-    if (record == NULL) {
+    tp_record *record;
+    tp_lane *lane = receive(self, letter, &record);
+    if (lane == NULL) {
+        refuse(self, letter, TROUPE_NO_MEMORY);
         return;
     }
-    tp_lane *lane = obtain_lane(self, record->aside, letter->origin);
-    if (lane == NULL || is_full(self, record->aside, letter) || !self->member) {
-        refuse(self, letter,
-            !self->member ? TROUPE_UNAVAILABLE : (lane == NULL ? TROUPE_NO_MEMORY : TROUPE_BUSY));
+    if (is_full(self, record->aside, letter) || !self->member) {
+        refuse(self, letter, self->member ? TROUPE_BUSY : TROUPE_UNAVAILABLE);
         tp_directory_tidy(self, record);
         return;
     }
     letter->order = ++self->order;
+    letter->open.order = letter->order;
     tp_list_push_back(&self->own, &letter->open.link);
     hold(self, record->aside, lane, letter);
     tp_flow(self, record);
@@ -578,22 +581,13 @@ static void take_back(tp_directory *self, tp_lane *lane, tp_letter *letter)
     }
 }
 
-void tp_directory_arrived(tp_directory *self, tp_letter *letter)
+/* False: no memory, nothing was done. */
+static bool arrive(tp_directory *self, tp_letter *letter)
 {
-    if (self->view == NULL ||
-        (HOLDS(self, VIEW_CHECK) && !tp_directory_is_member(self, letter->from))) {
-        tp_directory_hand_letter(self, letter, TP_DIRECTORY_DISCARD);
-        return;
-    }
-    tp_record *record = receive(self, letter);
-    if (record == NULL) {
-        return;
-    }
-    tp_lane *lane = obtain_lane(self, record->aside, letter->origin);
+    tp_record *record;
+    tp_lane *lane = receive(self, letter, &record);
     if (lane == NULL) {
-        refuse(self, letter, TROUPE_NO_MEMORY);
-        tp_directory_tidy(self, record);
-        return;
+        return false;
     }
     use_grant(self, record, letter->grant);
     letter->grant = (tp_grant){0, 0};
@@ -605,6 +599,38 @@ void tp_directory_arrived(tp_directory *self, tp_letter *letter)
     }
     tp_flow(self, record);
     tp_directory_finish(self);
+    return true;
+}
+
+/* A letter may carry a grant, or be the end of a way: it is not refused for want of memory, but
+ * waits in front of all that comes later. */
+bool tp_flow_feed(tp_directory *self)
+{
+    tp_link *link;
+    while ((link = tp_list_front(&self->starved)) != NULL) {
+        tp_letter *letter = TP_CONTAINER(link, tp_letter, link);
+        tp_list_remove(link);
+        if (!arrive(self, letter)) {
+            tp_list_push_front(&self->starved, &letter->link);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool tp_directory_is_starving(const tp_directory *self)
+{
+    return !tp_list_is_empty(&self->starved);
+}
+
+void tp_directory_arrived(tp_directory *self, tp_letter *letter)
+{
+    if (self->view == NULL ||
+        (HOLDS(self, VIEW_CHECK) && !tp_directory_is_member(self, letter->from))) {
+        tp_directory_hand_letter(self, letter, TP_DIRECTORY_DISCARD);
+    } else if (!tp_flow_feed(self) || !arrive(self, letter)) {
+        tp_list_push_back(&self->starved, &letter->link);
+    }
 }
 
 void tp_directory_placed(

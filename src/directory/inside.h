@@ -175,6 +175,7 @@ struct tp_directory {
     tp_list open, waiting;             /* asides */
     tp_list open_again, waiting_again; /* those of them that work is to look at */
     tp_list doomed;                    /* ways to nodes that are gone */
+    tp_list starved;                   /* letters that found no memory */
     tp_list tasks, jobs, floors;
     tp_spans departed; /* was settled here in the former view */
     bool sweeping;
@@ -246,6 +247,7 @@ void tp_directory_finish(tp_directory *directory);
 /* ---- flow.c ---- */
 
 void tp_flow(tp_directory *directory, tp_record *record);
+TROUPE_CHECK bool tp_flow_feed(tp_directory *directory); /* starved letters; false: some are left */
 void tp_flow_way_ends(tp_directory *directory, tp_way *way, bool lost);
 uint64_t tp_flow_next_number(tp_directory *directory);
 void tp_flow_expire(tp_directory *directory, tp_record *record);

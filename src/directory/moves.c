@@ -109,11 +109,14 @@ void tp_moves_tick(tp_directory *self, tp_record *record)
 troupe_status tp_directory_installed(
     tp_directory *self, const tp_directory_id *id, uint64_t from, uint64_t number)
 {
-    if (!tp_directory_reserve(self)) {
+    if (!tp_flow_feed(self) || !tp_directory_reserve(self)) {
         return TROUPE_NO_MEMORY;
     }
     tp_record *record = tp_directory_obtain(self, id);
     if (record == NULL || tp_directory_aside(self, record) == NULL) {
+        if (record != NULL) {
+            tp_directory_tidy(self, record);
+        }
         return TROUPE_NO_MEMORY;
     }
     bool fits = record->state == TP_DIRECTORY_ABSENT ||

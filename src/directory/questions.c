@@ -127,6 +127,10 @@ void tp_directory_figures_get(const tp_directory *self, tp_directory_figures *re
          link = link->next) {
         ret_figures->tasks++;
     }
+    for (const tp_link *link = self->starved.head.next; link != &self->starved.head;
+         link = link->next) {
+        ret_figures->starved++;
+    }
 }
 
 static size_t bytes_of(const tp_index *index)

@@ -324,7 +324,7 @@ troupe_status tp_directory_install(tp_directory *self, const tp_directory_view *
         return TROUPE_USAGE;
     }
     tp_directory_finish(self);
-    if (!tp_fifo_is_empty(&self->loop)) {
+    if (!tp_fifo_is_empty(&self->loop) || !tp_flow_feed(self)) {
         return TROUPE_NO_MEMORY;
     }
     turnover plan;
@@ -464,6 +464,9 @@ bool tp_directory_work(tp_directory *self)
         return false;
     }
     tp_directory_finish(self);
+    if (!tp_flow_feed(self)) {
+        return false; /* the next tick */
+    }
     bool more = look_at_open(self);
     more |= look_at_doomed(self);
     more |= look_at_waiting(self);
@@ -525,7 +528,7 @@ static void tick_waiting(tp_directory *self)
 void tp_directory_tick(tp_directory *self, uint64_t now)
 {
     self->now = now;
-    if (self->view == NULL || !tp_directory_reserve(self)) {
+    if (self->view == NULL || !tp_flow_feed(self) || !tp_directory_reserve(self)) {
         return;
     }
     tick_open(self);

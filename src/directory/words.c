@@ -219,6 +219,9 @@ static troupe_status keep(
     tp_aside *aside = record != NULL ? tp_directory_aside(self, record) : NULL;
     tp_plea *plea = aside != NULL ? tp_pool_take(self->pool, sizeof(*plea)) : NULL;
     if (plea == NULL) {
+        if (record != NULL) {
+            tp_directory_tidy(self, record);
+        }
         return TROUPE_NO_MEMORY;
     }
     for (tp_plea *old = aside->pleas; old != NULL; old = old->next) {
@@ -423,8 +426,8 @@ troupe_status tp_directory_word_came(
         (HOLDS(self, VIEW_CHECK) && !tp_directory_is_member(self, from))) {
         return TROUPE_OK;
     }
-    if (!tp_directory_reserve(self)) {
-        return TROUPE_NO_MEMORY;
+    if (!tp_flow_feed(self) || !tp_directory_reserve(self)) {
+        return TROUPE_NO_MEMORY; /* what came before it comes first */
     }
     troupe_status status = tp_words_handle(self, from, shard, word);
     tp_directory_finish(self);

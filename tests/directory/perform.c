@@ -414,7 +414,9 @@ void world_install_next(world *w, node *n)
 {
     n->view++;
     for (uint32_t s = 0; s < n->shards; s++) {
-        if (tp_directory_install(n->machines[s].directory, &w->views[n->view]->view) != TROUPE_OK) {
+        if (WORLD_FEED(w, n, s,
+                tp_directory_install(n->machines[s].directory, &w->views[n->view]->view)) !=
+            TROUPE_OK) {
             world_fail(w, "a view was not installed");
         }
     }
@@ -430,6 +432,8 @@ void world_install_next(world *w, node *n)
 node *world_start_node(world *w, uint64_t incarnation)
 {
     node *n = &w->nodes[w->node_count++];
+    bool hungry = w->hungry;
+    w->hungry = false;
     n->incarnation = incarnation;
     n->shards = 1 + world_below(w, w->plan.shards);
     n->up = true;
@@ -441,15 +445,15 @@ node *world_start_node(world *w, uint64_t incarnation)
             .shards = n->shards,
             .slice = w->plan.slice,
             .replicas = w->plan.replicas};
-        bool ok =
-            tp_pool_init(&m->pool, tp_allocator_system(), 0, 1, w->plan.direct_pool) == TROUPE_OK;
-        ok = ok && tp_directory_create(&options, &m->pool, tp_allocator_system(), &m->directory) ==
-                       TROUPE_OK;
+        bool ok = tp_pool_init(&m->pool, &w->allocator, 0, 1, w->plan.direct_pool) == TROUPE_OK;
+        ok = ok &&
+             tp_directory_create(&options, &m->pool, &w->allocator, &m->directory) == TROUPE_OK;
         if (!ok) {
             abort();
         }
         tp_directory_set_without(m->directory, w->plan.without);
     }
+    w->hungry = hungry;
     return n;
 }
 
@@ -460,6 +464,7 @@ static void letter_comes(world *w, node *n, uint32_t shard, frame *f)
     uint32_t id = f->message->id;
     actor *a = &n->machines[shard].actors[id];
     if (a->active && !a->guarded && f->grant.number == 0 &&
+        !tp_directory_is_starving(n->machines[shard].directory) &&
         world_in_view(w, n->view, f->from_node)) {
         world_run_message(w, n, id, f->message);
         settle(w, n, shard, f->from_node, w->hashes[id], f->number, false);
@@ -495,7 +500,8 @@ static void copy_comes(world *w, node *n, uint32_t shard, frame *f)
         a->copy_number = f->number;
         a->copy_ran = f->copy_number;
     }
-    if (tp_directory_installed(n->machines[shard].directory, &id, f->from_node, f->number) !=
+    if (WORLD_FEED(w, n, shard,
+            tp_directory_installed(n->machines[shard].directory, &id, f->from_node, f->number)) !=
         TROUPE_OK) {
         world_fail(w, "a copy was not taken");
     }
@@ -530,8 +536,9 @@ static void arrive(world *w, uint32_t to, frame *f)
         tp_directory_settled(n->machines[shard].directory, f->number, f->lost);
         world_drain(w, n, shard);
     } else {
-        if (tp_directory_word_came(
-                n->machines[shard].directory, f->from_node, f->from_shard, &f->word) != TROUPE_OK) {
+        if (WORLD_FEED(w, n, shard,
+                tp_directory_word_came(n->machines[shard].directory, f->from_node, f->from_shard,
+                    &f->word)) != TROUPE_OK) {
             world_fail(w, "a word was not taken");
         }
         world_drain(w, n, shard);

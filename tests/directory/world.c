@@ -58,7 +58,8 @@ static void release_one(world *w, node *n, uint32_t id)
     w->kept[id] = false;
     a->active = false;
     tp_directory_id name = world_id_at(w, id);
-    if (tp_directory_release(m->directory, &name) != TROUPE_OK) {
+    if (WORLD_FEED(w, n, (uint32_t)(m - n->machines), tp_directory_release(m->directory, &name)) !=
+        TROUPE_OK) {
         world_fail(w, "a release was not taken");
     }
     world_drain(w, n, (uint32_t)(m - n->machines));
@@ -94,7 +95,8 @@ static void answer_one(world *w, node *n, uint32_t id)
             a->copy_number = a->number;
             a->copy_ran = a->number;
         }
-        if (tp_directory_captured(m->directory, &name, done) != TROUPE_OK) {
+        if (WORLD_FEED(w, n, shard, tp_directory_captured(m->directory, &name, done)) !=
+            TROUPE_OK) {
             world_fail(w, "a capture was not taken");
         }
         world_drain(w, n, shard);
@@ -180,8 +182,9 @@ static void change_view(world *w)
         n->view = w->newest - 2;
         for (uint32_t s = 0; s < n->shards; s++) {
             if (w->newest > 1 && !world_chance(w, 4) &&
-                tp_directory_install(n->machines[s].directory, &w->views[w->newest - 1]->view) !=
-                    TROUPE_OK) {
+                WORLD_FEED(w, n, s,
+                    tp_directory_install(
+                        n->machines[s].directory, &w->views[w->newest - 1]->view)) != TROUPE_OK) {
                 world_fail(w, "a joining node did not take the former view");
             }
         }
@@ -291,6 +294,7 @@ static bool is_told(const message *m)
 static void come_to_rest(world *w)
 {
     w->thaw = true;
+    w->hungry = false;
     for (uint32_t round = 0; round < 60 && w->result.wrong == NULL; round++) {
         bool busy = true;
         for (uint32_t i = 0; busy && i < 20000 && w->result.wrong == NULL; i++) {
@@ -331,7 +335,7 @@ static void check_told(world *w)
         if (!is_told(m)) {
             world_fail(w, "D2: a message is neither done nor told lost");
         }
-        if (!w->faults && !m->done) {
+        if (!w->faults && !m->done && (w->plan.hunger == 0 || !m->refused)) {
             world_fail(w, "D2: a planned change lost a message");
         }
     }
@@ -441,13 +445,36 @@ static void begin_world(world *w)
     }
 }
 
+static void *hungry_allocate(void *context, size_t size)
+{
+    world *w = context;
+    return w->hungry && tp_prng_below(&w->luck, w->plan.hunger) == 0 ? NULL : malloc(size);
+}
+
+static void *hungry_reallocate(void *context, void *block, size_t old_size, size_t new_size)
+{
+    (void)context;
+    (void)old_size;
+    return realloc(block, new_size);
+}
+
+static void hungry_release(void *context, void *block, size_t size)
+{
+    (void)context;
+    (void)size;
+    free(block);
+}
+
 world_result world_run(uint64_t seed, const world_plan *plan)
 {
     world *w = calloc(1, sizeof(*w));
     w->plan = *plan;
     tp_prng_seed(&w->prng, seed);
+    tp_prng_seed(&w->luck, ~seed);
+    w->allocator = (troupe_allocator){w, hungry_allocate, hungry_reallocate, hungry_release};
     w->messages = calloc(plan->messages + IDS * 2, sizeof(*w->messages));
     begin_world(w);
+    w->hungry = plan->hunger != 0;
     for (uint32_t i = 0; i < plan->steps && w->result.wrong == NULL; i++) {
         step_once(w);
         w->result.steps++;
@@ -518,5 +545,13 @@ world_plan world_draw_storm(uint64_t seed)
         .crashes = (uint32_t)tp_prng_below(&prng, 3),
         .evictions = (uint32_t)tp_prng_below(&prng, 2),
     };
+    return plan;
+}
+
+world_plan world_draw_hunger(uint64_t seed)
+{
+    world_plan plan = world_draw(seed, true);
+    plan.hunger = 2 + (uint32_t)(seed % 64);
+    plan.direct_pool = true;
     return plan;
 }

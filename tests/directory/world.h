@@ -26,6 +26,7 @@ typedef struct world_plan {
     bool direct_pool; /* every block an allocation */
     uint32_t without; /* rules taken out */
     uint32_t storm;   /* of so many frames on which a rule hangs one is slow; 0: by chance only */
+    uint32_t hunger;  /* one of so many allocations fails; 0: none. Messages may be refused then */
 } world_plan;
 
 typedef struct world_result {
@@ -38,6 +39,8 @@ world_result world_run(uint64_t seed, const world_plan *plan);
 
 /* Planned changes only: nothing may be lost, and order holds. Or with crashes and evictions. */
 world_plan world_draw(uint64_t seed, bool planned);
+/* Planned changes while memory is short: nothing may be lost but what was refused. */
+world_plan world_draw_hunger(uint64_t seed);
 /* One id, three or four nodes, and much that happens to it at once: finds what a missing rule does.
  */
 world_plan world_draw_storm(uint64_t seed);

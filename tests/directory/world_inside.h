@@ -82,6 +82,9 @@ typedef struct view {
 } view;
 
 typedef struct world {
+    troupe_allocator allocator; /* fails now and then while `hungry` */
+    bool hungry;
+    tp_prng luck;
     world_plan plan;
     tp_prng prng;
     uint64_t now;
@@ -125,5 +128,19 @@ bool world_deliver_one(world *w);
 uint64_t world_choose_member(world *w, node *n);
 void world_lose(message *m);
 void world_free_frame(frame *f);
+
+/* Calls again, with enough memory, what found too little. The value of the last call. */
+#define WORLD_FEED(w, n, shard, call)      \
+    __extension__({                        \
+        troupe_status status_ = (call);    \
+        if (status_ == TROUPE_NO_MEMORY) { \
+            bool hungry_ = (w)->hungry;    \
+            world_drain(w, n, shard);      \
+            (w)->hungry = false;           \
+            status_ = (call);              \
+            (w)->hungry = hungry_;         \
+        }                                  \
+        status_;                           \
+    })
 
 #endif

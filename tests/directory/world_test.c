@@ -3,7 +3,7 @@
  * The directory machine in the model world of world.h: that its promises hold in every seed, and
  * that each rule is needed: a machine without it is found out.
  *
- * TROUPE_DIRECTORY_SEEDS: worlds of each sort (default 2,000). TROUPE_DIRECTORY_SEED=n[pcs]: that
+ * TROUPE_DIRECTORY_SEEDS: worlds of each sort (default 2,000). TROUPE_DIRECTORY_SEED=n[pcsh]: that
  * one alone, of that sort, with TROUPE_DIRECTORY_WITHOUT=number of a rule without it.
  */
 #include "world.h"
@@ -22,18 +22,20 @@ static uint64_t seeds(void)
     return text != NULL ? strtoull(text, NULL, 10) : 2000;
 }
 
-typedef enum sort_of { PLANNED, CRASHES, STORM } sort_of;
+typedef enum sort_of { PLANNED, CRASHES, STORM, HUNGER } sort_of;
 
 static world_result run(uint64_t seed, sort_of kind, uint32_t without)
 {
-    world_plan plan = kind == STORM ? world_draw_storm(seed) : world_draw(seed, kind == PLANNED);
+    world_plan plan = kind == HUNGER  ? world_draw_hunger(seed)
+                      : kind == STORM ? world_draw_storm(seed)
+                                      : world_draw(seed, kind == PLANNED);
     plan.without = without;
     return world_run(seed, &plan);
 }
 
 static void run_all(sort_of kind)
 {
-    static const char letters[] = {'p', 'c', 's'};
+    static const char letters[] = {'p', 'c', 's', 'h'};
     world_result sum = {0};
     for (uint64_t seed = 1; seed <= seeds(); seed++) {
         world_result result = run(seed, kind, 0);
@@ -59,7 +61,8 @@ static void run_all(sort_of kind)
         (unsigned long long)sum.grants, (unsigned long long)sum.returns,
         (unsigned long long)sum.moved);
     assert_true(sum.done > 0 && sum.claims > 0 && sum.returns > 0 && sum.moved > 0);
-    assert_true(kind == PLANNED || sum.surveys > 0);
+    assert_true(kind == PLANNED || kind == HUNGER || sum.surveys > 0);
+    assert_true(kind != HUNGER || sum.refused > 0);
 }
 
 static void planned_changes_lose_nothing_and_keep_order(void **state)
@@ -86,6 +89,12 @@ static void a_seed_repeats(void **state)
     for (uint64_t seed = 1; seed <= 20; seed++) {
         assert_int_equal(run(seed, CRASHES, 0).trace, run(seed, CRASHES, 0).trace);
     }
+}
+
+static void without_memory_letters_are_refused_or_wait(void **state)
+{
+    (void)state;
+    run_all(HUNGER);
 }
 
 static void every_rule_is_needed(void **state)
@@ -117,7 +126,10 @@ int main(void)
         char *end;
         uint64_t seed = strtoull(one, &end, 10);
         const char *without = getenv("TROUPE_DIRECTORY_WITHOUT");
-        world_result result = run(seed, *end == 'p' ? PLANNED : (*end == 's' ? STORM : CRASHES),
+        world_result result = run(seed,
+            *end == 'p'   ? PLANNED
+            : *end == 'h' ? HUNGER
+                          : (*end == 's' ? STORM : CRASHES),
             without != NULL ? 1u << strtoul(without, NULL, 10) : 0);
         printf("%s\n", result.wrong != NULL ? result.wrong : "kept");
         return result.wrong != NULL;
@@ -127,6 +139,7 @@ int main(void)
         cmocka_unit_test(planned_changes_lose_nothing_and_keep_order),
         cmocka_unit_test(crashes_leave_one_activation_and_no_message_untold),
         cmocka_unit_test(storms_round_one_actor_break_no_promise),
+        cmocka_unit_test(without_memory_letters_are_refused_or_wait),
         cmocka_unit_test(every_rule_is_needed),
     };
     return cmocka_run_group_tests_name("directory/world", tests, NULL, NULL);
