@@ -779,7 +779,7 @@ troupe_status tp_cluster_open(
     const tp_cluster_options *options, tp_cluster **ret_cluster, char *error, size_t error_size)
 {
     const troupe_allocator *allocator = options->shared->allocator;
-    tp_cluster *self = tp_allocate_zeroed(allocator, sizeof *self);
+    tp_cluster *self = tp_allocate_lines(allocator, sizeof *self);
     if (self == NULL) {
         close_handles(options);
         (void)snprintf(error, error_size, "no memory");
@@ -958,5 +958,5 @@ void tp_cluster_close(tp_cluster *self)
     tp_chart_release(self->chart);
     tp_view_release(self->to_install);
     tp_view_release(self->met);
-    tp_release(self->allocator, self, sizeof *self);
+    tp_release_lines(self->allocator, self, sizeof *self);
 }

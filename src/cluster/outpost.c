@@ -196,6 +196,15 @@ static bool is_quiet(const tp_away *away)
     return tp_fifo_is_empty(&self->late) && !has_open(self) && tp_channels_are_idle(self->channels);
 }
 
+static void end(tp_away *away)
+{
+    tp_outpost *self = of(away);
+    if (self->channels != NULL)
+        tp_channels_each(self->channels, tp_tickets_drop, self);
+    tp_channels_destroy(self->channels);
+    self->channels = NULL;
+}
+
 /* ---- views ----------------------------------------------------------------------------------- */
 
 typedef struct view_delivery {
@@ -439,7 +448,7 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     tp_outpost *self = tp_allocate_zeroed(allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
-    self->port = (tp_away){absent, send_away, gone, pass, flush, has_arrivals, is_quiet};
+    self->port = (tp_away){absent, send_away, gone, pass, flush, has_arrivals, is_quiet, end};
     self->shard = options->shard;
     self->options = *options;
     self->words = (tp_word_room){.allocator = allocator};
@@ -475,9 +484,7 @@ void tp_outpost_destroy(tp_outpost *self)
         tp_pool_give(&self->shard->pool, event);
     }
     tp_inquiries_deinit(&self->inquiries);
-    if (self->channels != NULL)
-        tp_channels_each(self->channels, tp_tickets_drop, self);
-    tp_channels_destroy(self->channels);
+    end(&self->port); /* if no runner ever came to its last step */
     if (self->directory != NULL)
         tp_directory_destroy(self->directory, drop_letter, self);
     tp_recall_deinit(&self->recall);

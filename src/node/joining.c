@@ -52,6 +52,11 @@ static troupe_status open_handles(
     const troupe_membership_host host = {
         .size = sizeof host, .allocator = shared->allocator, .context = node->env, .now = host_now};
     const troupe_membership_provider *provider;
+    if (node->given_membership[0] != NULL) {
+        memcpy(handles, node->given_membership, sizeof node->given_membership);
+        memset(node->given_membership, 0, sizeof node->given_membership);
+        return TROUPE_OK;
+    }
     TROUPE_TRY(tp_membership_find(url, &provider, &node->membership_module, error, error_size));
     for (int i = 0; i < HANDLES; i++) {
         troupe_status status = provider->open(

@@ -112,11 +112,22 @@ static troupe_status open_shards(troupe_node *node)
     return TROUPE_OK;
 }
 
+static void close_given(troupe_store *store, troupe_membership *const *membership)
+{
+    if (store != NULL)
+        store->close(store);
+    for (int i = 0; i < 3; i++)
+        if (membership[i] != NULL)
+            membership[i]->close(membership[i]);
+}
+
 static void dispose(troupe_node *node)
 {
     tp_shared *shared = &node->shared;
-    if (node->cluster != NULL)
+    if (node->cluster != NULL) {
         tp_cluster_stop(node->cluster);
+        atomic_store(&shared->lease_until, 0); /* nobody prolongs it any more */
+    }
     atomic_store_explicit(&shared->closing, TP_ENDED, memory_order_release);
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_wake(node->env, &shared->shards[i]->runner);
@@ -124,8 +135,7 @@ static void dispose(troupe_node *node)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
     tp_cluster_close(node->cluster);
     tp_provider_release(node->membership_module);
-    if (node->given_store != NULL)
-        node->given_store->close(node->given_store);
+    close_given(node->given_store, node->given_membership);
     tp_storage_close(node->storage); /* what waits in it ends before its shard goes */
     for (uint32_t i = 0; shared->shards != NULL && i < shared->shard_count; i++)
         tp_shard_destroy(shared->shards[i]);
@@ -218,18 +228,26 @@ troupe_status tp_node_open_on(tp_env *env, bool hostile, troupe_store *store,
     const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
     troupe_node **ret_node, char *error, size_t error_size)
 {
+    const tp_node_grounds grounds = {.env = env, .hostile = hostile, .store = store};
+    return tp_node_open_at(&grounds, options, types, type_count, ret_node, error, error_size);
+}
+
+troupe_status tp_node_open_at(const tp_node_grounds *grounds, const troupe_node_options *options,
+    const troupe_type *const *types, size_t type_count, troupe_node **ret_node, char *error,
+    size_t error_size)
+{
     if (error_size != 0)
         error[0] = 0;
     troupe_node *node = NULL;
     troupe_status status = allocate_node(options, &node, error, error_size);
     if (status != TROUPE_OK) {
-        if (store != NULL)
-            store->close(store);
+        close_given(grounds->store, grounds->membership);
         return status;
     }
-    node->env = env;
-    node->given_store = store;
-    node->shared.hostile = hostile;
+    node->env = grounds->env;
+    node->given_store = grounds->store;
+    memcpy(node->given_membership, grounds->membership, sizeof node->given_membership);
+    node->shared.hostile = grounds->hostile;
     return finish_open(node, types, type_count, ret_node, error, error_size);
 }
 

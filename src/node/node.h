@@ -12,6 +12,8 @@
 #include "shard/shard.h"
 #include "shard/slip.h"
 
+#include <troupe/membership.h>
+
 struct troupe_node {
     tp_shared shared;
     tp_log log;
@@ -20,16 +22,17 @@ struct troupe_node {
     bool owns_env;
     uint32_t runners; /* started */
     tp_storage *storage;
-    struct tp_cluster *cluster;         /* NULL: the node is alone */
+    struct tp_cluster *cluster; /* NULL: the node is alone */
     void *membership_module;
-    _Atomic bool died;                  /* [any] put out of its cluster */
-    troupe_store *given_store;          /* until it is the storage's */
-    troupe_client *client;              /* of troupe_node_ask and _tell */
-    _Atomic uint64_t next_subscription; /* [any] */
-    _Atomic uint64_t outside_busy;      /* [any] refusals before a shard saw them */
-    _Atomic uint64_t outside_crowded;   /* [any] the same, for want of room for actors */
-    _Atomic uint64_t outside_no_memory; /* [any] */
-    _Atomic uint64_t outside_too_large; /* [any] */
+    _Atomic bool died;                      /* [any] put out of its cluster */
+    troupe_store *given_store;              /* until it is the storage's */
+    troupe_membership *given_membership[3]; /* until they are the cluster's */
+    troupe_client *client;                  /* of troupe_node_ask and _tell */
+    _Atomic uint64_t next_subscription;     /* [any] */
+    _Atomic uint64_t outside_busy;          /* [any] refusals before a shard saw them */
+    _Atomic uint64_t outside_crowded;       /* [any] the same, for want of room for actors */
+    _Atomic uint64_t outside_no_memory;     /* [any] */
+    _Atomic uint64_t outside_too_large;     /* [any] */
 };
 
 /* Opens a node in a world. `hostile`: every block of the pools is an allocation of its own. The env
@@ -40,6 +43,19 @@ TROUPE_CHECK troupe_status tp_node_open_in(tp_env *env, bool hostile,
 
 /* The same on a store that is open already; the node closes it, also when it does not open. */
 TROUPE_CHECK troupe_status tp_node_open_on(tp_env *env, bool hostile, troupe_store *store,
+    const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
+    troupe_node **ret_node, char *error, size_t error_size);
+
+/* Where a node of a world stands: on handles that are open already. It closes them, also when it
+ * does not open. */
+typedef struct tp_node_grounds {
+    tp_env *env;
+    bool hostile;
+    troupe_store *store; /* NULL: as the options say */
+    troupe_membership
+        *membership[3]; /* of one store, if options name a cluster; NULL: as they say */
+} tp_node_grounds;
+TROUPE_CHECK troupe_status tp_node_open_at(const tp_node_grounds *grounds,
     const troupe_node_options *options, const troupe_type *const *types, size_t type_count,
     troupe_node **ret_node, char *error, size_t error_size);
 

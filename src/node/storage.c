@@ -266,11 +266,29 @@ static bool lease_holds(const tp_storage *self)
     return self->env->boot(self->env) < atomic_load_explicit(self->lease, memory_order_acquire);
 }
 
+/* This incarnation is over: what waits is not done, but that its writer is closed. */
+static void refuse_rest(tp_storage *self)
+{
+    while (self->rest != NULL) {
+        troupe_store_op *op = self->rest;
+        self->rest = op->next;
+        atomic_fetch_sub_explicit(&self->waiting, 1, memory_order_relaxed);
+        if (op->kind == TROUPE_STORE_CLOSE_WRITER) {
+            run_group(self, &op, 1);
+            continue;
+        }
+        op->status = TROUPE_UNAVAILABLE;
+        op->done(op);
+    }
+}
+
 static uint64_t step(tp_runner *runner)
 {
     tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
     bool closes = atomic_load_explicit(&self->closes, memory_order_acquire);
     drain(self);
+    if (self->lease != NULL && atomic_load_explicit(self->lease, memory_order_acquire) == 0)
+        refuse_rest(self);
     /* After the drain: what was submitted behind a closing must not run before it. */
     if (!close_others(self) && !closes)
         return self->env->now(self->env) + CLOSE_AGAIN;

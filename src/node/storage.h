@@ -28,7 +28,8 @@ typedef struct tp_storage_options {
     /* Number of the writer; 0: one is chosen, and all older ones are closed, for this node has the
      * store for itself. Else it must be new, and others are closed one by one. */
     uint64_t writer;
-    /* Nothing is asked of the store while env's boot has passed this moment; NULL: no lease. */
+    /* Nothing is asked of the store while env's boot has passed this moment; 0: never again, and
+     * what waits ends UNAVAILABLE. NULL: no lease. */
     const _Atomic uint64_t *lease;
 } tp_storage_options;
 

@@ -40,6 +40,8 @@ struct tp_away {
     bool (*has_arrivals)(const tp_away *away);
     /* Is nothing under way or waiting? */
     bool (*is_quiet)(const tp_away *away);
+    /* The last step of the runner: what it alone may close. May be NULL. */
+    void (*end)(tp_away *away);
 };
 
 static inline bool tp_is_away(uint32_t to)

@@ -183,8 +183,11 @@ static uint64_t step(tp_runner *runner)
     tp_clock_read(shard);
     tp_count(&shard->counters.passes);
     uint32_t closing = atomic_load_explicit(&shard->shared->closing, memory_order_acquire);
-    if (TP_UNLIKELY(closing == TP_ENDED))
+    if (TP_UNLIKELY(closing == TP_ENDED)) {
+        if (shard->away != NULL && shard->away->end != NULL)
+            shard->away->end(shard->away);
         return TP_STEP_DONE;
+    }
     bool more = tp_inbox_drain(shard);
     more |= tp_links_drain(shard);
     tp_alarms_fire(shard);
