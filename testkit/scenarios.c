@@ -3,6 +3,7 @@
  * The scenarios: which deeds are drawn, over which types, within which limits. Weights are
  * relative; a seed leaves out some acts and types of its scenario, so that rare mixtures come too.
  */
+#include "testkit/town.h"
 #include "testkit/vault.h"
 
 #include <string.h>
@@ -65,6 +66,13 @@ static const tp_vault_scenario disks = {
     .types = {6, 3, 3, 1, 1, 1}, .once = 6,
     .faults = {[TP_FAULT_REFUSED] = 20},
     .delay_most = TROUPE_MILLISECONDS(2), .tight_actors = true, .disk = true, .disk_errors = 30};
+
+static const tp_town_scenario towns = {
+    .ops = {[TOWN_ASKS] = 60, [TOWN_WAIT] = 12, [TOWN_DEACTIVATE] = 4, [TOWN_START] = 5,
+        [TOWN_LEAVE] = 4, [TOWN_KILL] = 4, [TOWN_PAUSE] = 3, [TOWN_CUT] = 4, [TOWN_OUTAGE] = 2,
+        [TOWN_FAULTS] = 1},
+    .faults = {[TP_FAULT_REFUSED] = 60, [TP_FAULT_LOST] = 60, [TP_FAULT_SILENT] = 60,
+        [TP_FAULT_LATE] = 60, [TP_FAULT_TWICE] = 60}};
 
 static const tp_scenario scenarios[] = {
     {.name = "mixed", .about = "a little of everything", .share = 20, .ops = USUAL_OPS,
@@ -145,6 +153,8 @@ static const tp_scenario scenarios[] = {
         .share = 4, .effects = 2000, .vault = &disks},
     {.name = "bells", .about = "reminders, restores, deletes and retention in all of that",
         .share = 4, .effects = 2000, .vault = &bells},
+    {.name = "cluster", .about = "several nodes that are killed, stopped, cut off, join and leave",
+        .town = &towns},
 };
 /* clang-format on */
 

@@ -6,6 +6,7 @@
  * Threads: one.
  */
 #include "testkit/seeds_inside.h"
+#include "testkit/town.h"
 #include "testkit/vault.h"
 
 #include <fcntl.h>
@@ -107,7 +108,9 @@ static void run_scenario(
     tp_seed_page *page = given->user;
     options.scenario = subject != NULL ? subject : tp_scenario_draw(given->seed);
     snprintf(page->crashed, sizeof page->crashed, "%s", options.scenario->name);
-    if (options.scenario->vault != NULL)
+    if (options.scenario->town != NULL)
+        tp_town_run(&options, ret_result);
+    else if (options.scenario->vault != NULL)
         tp_vault_run(&options, ret_result);
     else
         tp_stage_run(&options, ret_result);

@@ -205,6 +205,7 @@ typedef struct tp_scenario {
     bool stormy; /* bursts of several at once, shards that pause often and long */
     bool memory_fails;
     const struct tp_vault_scenario *vault; /* not NULL: vault.h runs it, with fields of its own */
+    const struct tp_town_scenario *town;   /* the same of town.h */
 } tp_scenario;
 
 /* In tp_scenarios; NULL: no such. */

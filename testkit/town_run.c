@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A run of one seed in a town: opens its first houses, performs the operations of the scenario,
+ * heals all, waits until every actor answers at every house, closes.
+ *
+ * Threads: one, as world.h.
+ */
+#include "testkit/town.h"
+
+#include <stdlib.h>
+
+#define SLICE TROUPE_MILLISECONDS(50)
+#define OPS   60
+
+static void run_for(tp_town *town, uint64_t duration)
+{
+    uint64_t until = tp_world_now(town->world) + duration;
+    while (tp_world_now(town->world) < until) {
+        uint64_t slice = tp_world_now(town->world) + SLICE;
+        if (slice > until)
+            slice = until;
+        while (tp_world_step_until(town->world, slice)) {
+        }
+        tp_town_look(town);
+    }
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static void answered(void *user, const troupe_answer *answer)
+{
+    tp_town_answered(user, answer);
+}
+
+static void issue(tp_house *house, tp_town_deed *deed)
+{
+    tp_town *town = house->town;
+    uint32_t client = deed->number % TOWN_CLIENTS;
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = deed->timeout};
+    const tp_town_order order = tp_town_issue(deed, house, house->streams[client]);
+    troupe_id to = tp_town_id(town, deed->target);
+    troupe_slice payload = {&order, sizeof order};
+    troupe_status status =
+        deed->is_tell ? troupe_client_tell(house->clients[client], to, "serve", payload, &options)
+                      : troupe_client_ask_callback(
+                            house->clients[client], to, "serve", payload, &options, answered, deed);
+    const troupe_answer answer = {.status = status, .outcome = TROUPE_NOT_DONE};
+    if (status != TROUPE_OK)
+        tp_town_answered(deed, &answer);
+}
+
+static void issue_later(tp_town_timed *self)
+{
+    tp_house *house = tp_town_pick(self->town, self->pick);
+    if (house != NULL)
+        issue(house, self->deed);
+}
+
+static void trouble_later(tp_town_timed *self)
+{
+    tp_town_trouble(self->town, self->kind, self->pick, self->other, self->wait);
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+/* What happens while the run waits for a house. */
+static void schedule(tp_town *town, const tp_town_op *op)
+{
+    for (uint32_t i = 0; i < op->count; i++) {
+        tp_town_timed *timed = tp_town_later(town, op->delays[i], issue_later);
+        if (timed == NULL)
+            continue;
+        timed->deed = op->deeds[i];
+        timed->pick = op->pick + op->deeds[i]->number / 3;
+    }
+    if (op->with == TOWN_ASKS)
+        return;
+    tp_town_timed *timed = tp_town_later(town, op->with_at, trouble_later);
+    if (timed == NULL)
+        return;
+    timed->kind = op->with;
+    timed->pick = op->other;
+    timed->other = op->pick;
+    timed->wait = op->wait;
+}
+
+static void deactivate(tp_town *town, const tp_town_op *op)
+{
+    tp_house *house = tp_town_pick(town, op->pick);
+    if (house == NULL)
+        return;
+    uint16_t actor = (uint16_t)(op->other % town->actor_count);
+    town->blocked = house;
+    if (setjmp(town->out) != 0)
+        return;
+    troupe_status status = troupe_node_deactivate(house->node, tp_town_id(town, actor));
+    town->blocked = NULL;
+    tp_world_trace(town->world, 963, (uint64_t)status);
+}
+
+static void close_dead(tp_town *town)
+{
+    for (uint32_t i = 0; i < town->house_count; i++)
+        if (town->houses[i].state == HOUSE_OPEN && town->houses[i].died)
+            tp_town_close(town, &town->houses[i]);
+}
+
+static void perform(tp_town *town, const tp_town_op *op)
+{
+    tp_house *house = tp_town_pick(town, op->pick);
+    switch (op->kind) {
+    case TOWN_ASKS:
+        for (uint32_t i = 0; i < op->count; i++) {
+            house = tp_town_pick(town, op->pick + i / 2);
+            if (house != NULL)
+                issue(house, op->deeds[i]);
+        }
+        return;
+    case TOWN_WAIT:
+        run_for(town, op->wait);
+        return;
+    case TOWN_DEACTIVATE:
+        deactivate(town, op);
+        return;
+    case TOWN_START:
+        if (tp_town_open_count(town) == TOWN_NODES || town->house_count + 3 >= TOWN_HOUSES)
+            return;
+        schedule(town, op);
+        (void)tp_town_open(town);
+        return;
+    case TOWN_LEAVE:
+        if (house == NULL || tp_town_open_count(town) < 2)
+            return;
+        schedule(town, op);
+        tp_town_close(town, house);
+        return;
+    default:
+        tp_town_trouble(town, op->kind, op->pick, op->other, op->wait);
+        return;
+    }
+}
+
+static void run_ops(tp_town *town)
+{
+    const tp_stage_options *options = town->options;
+    for (uint32_t i = 0; i < OPS; i++) {
+        if (options->ops_most != 0 && i >= options->ops_most)
+            break;
+        if (options->skip != NULL && options->skip[i])
+            continue;
+        tp_town_op op;
+        town->op = i;
+        tp_town_plan(town, i, &op);
+        tp_town_say(town, i, &op);
+        perform(town, &op);
+        run_for(
+            town, op.wait / 8 < TROUPE_MILLISECONDS(40) ? op.wait / 8 : TROUPE_MILLISECONDS(40));
+        close_dead(town);
+    }
+}
+
+/* ---- rest ------------------------------------------------------------------------------------ */
+
+static void ask_all(tp_town *town)
+{
+    for (uint32_t i = 0; i < town->house_count; i++)
+        for (uint16_t k = 0; town->houses[i].state == HOUSE_OPEN && k < town->actor_count; k++) {
+            tp_town_deed *deed = tp_town_deed_make(town, k);
+            if (deed != NULL)
+                issue(&town->houses[i], deed);
+        }
+}
+
+static void rest(tp_town *town)
+{
+    tp_town_heal(town);
+    run_for(town, 4 * town->ttl + TROUPE_SECONDS(12)); /* asks that were under way end, too */
+    close_dead(town);
+    while (tp_town_open_count(town) < 2 && tp_town_open(town)) {
+    }
+    run_for(town, TROUPE_SECONDS(1));
+    close_dead(town);
+    town->resting = true;
+    ask_all(town);
+    run_for(town, TROUPE_SECONDS(12));
+    ask_all(town);
+    run_for(town, TROUPE_SECONDS(2));
+}
+
+static void close_all(tp_town *town)
+{
+    for (uint32_t i = 0; i < town->house_count; i++)
+        if (town->houses[i].state == HOUSE_OPEN)
+            tp_town_close(town, &town->houses[i]);
+}
+
+static void fill_result(const tp_town *town, uint64_t began, tp_stage_result *ret)
+{
+    const tp_world *world = town->world;
+    *ret = (tp_stage_result){.hash = tp_world_hash(world),
+        .effects = tp_world_effects(world),
+        .steps = tp_world_steps(world),
+        .virtual_time = tp_world_now(world) - began,
+        .ops = town->op,
+        .deeds = town->deed_count,
+        .mark_count = tp_world_mark_count(world)};
+    for (uint32_t i = 0; i < ret->mark_count; i++)
+        ret->marks[i] = tp_world_mark_name(world, i);
+}
+
+void tp_town_run(const tp_stage_options *options, tp_stage_result *ret_result)
+{
+    tp_town *town = calloc(1, sizeof *town);
+    if (town == NULL)
+        abort();
+    town->options = options;
+    town->scenario = options->scenario->town;
+    uint64_t seed = options->seed;
+    tp_prng prng;
+    tp_prng_seed(&prng, tp_prng_split(&seed) ^ 3);
+    tp_town_make(town, &prng);
+    uint64_t began = tp_world_now(town->world);
+    uint32_t doubts = town->doubts;
+    town->doubts = 0;
+    for (uint64_t i = 2 + tp_prng_below(&prng, 3); i != 0; i--)
+        if (!tp_town_open(town))
+            tp_town_violate(town, "open", "a node does not open in peace");
+    town->doubts = doubts;
+    run_ops(town);
+    rest(town);
+    close_all(town);
+    tp_town_check_rest(town);
+    fill_result(town, began, ret_result);
+    tp_town_dispose(town);
+}

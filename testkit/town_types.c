@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The actor types of a town. All do the same; they differ in how they are stored.
+ *
+ * Threads: one, as world.h.
+ */
+#include "testkit/town.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const tp_town_type_names[TOWN_TYPES] = {"till", "hat", "jar"};
+
+troupe_id tp_town_id(const tp_town *town, uint16_t actor)
+{
+    const tp_town_actor *self = &town->actors[actor];
+    return troupe_id_of(tp_town_type_names[self->type], self->key);
+}
+
+static uint16_t self_of(const troupe_turn *turn)
+{
+    troupe_slice key = troupe_turn_self(turn).key;
+    char text[8] = "";
+    memcpy(text, key.data, key.size < 7 ? key.size : 7);
+    return (uint16_t)strtoul(text, NULL, 10);
+}
+
+static tp_town_deed *deed_of(tp_town *town, troupe_slice payload, tp_town_order *ret_order)
+{
+    if (payload.size != sizeof *ret_order)
+        tp_town_violate(town, "P4 payload", "a message brings %zu bytes", payload.size);
+    memcpy(ret_order, payload.data, sizeof *ret_order);
+    if (ret_order->number == 0 || ret_order->number > town->deed_count)
+        tp_town_violate(town, "P4 payload", "a message of no deed: %u", ret_order->number);
+    return town->deeds[ret_order->number - 1];
+}
+
+static troupe_status pass_on(troupe_turn *turn, tp_house *house, tp_town_deed *child)
+{
+    tp_town *town = house->town;
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = child->timeout};
+    uint16_t self = self_of(turn);
+    const tp_town_order order = tp_town_issue(child, house, house->activations[self]);
+    child->sent_stale = !tp_town_owns(house, self);
+    troupe_slice payload = {&order, sizeof order};
+    troupe_id to = tp_town_id(town, child->target);
+    if (child->is_tell) {
+        troupe_status status = troupe_tell(turn, to, "serve", payload, &options);
+        const troupe_answer answer = {
+            .status = status, .outcome = status == TROUPE_OK ? TROUPE_DONE : TROUPE_NOT_DONE};
+        if (status != TROUPE_OK)
+            tp_town_answered(child, &answer);
+        return TROUPE_OK;
+    }
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    answer.status = troupe_ask(turn, to, "serve", payload, &options, &answer);
+    troupe_status status = answer.status;
+    tp_town_answered(child, &answer);
+    troupe_answer_release(&answer);
+    /* The turn goes on whatever became of it, unless it is to end itself. */
+    return status == TROUPE_INTERRUPTED || status == TROUPE_CANCELLED || status == TROUPE_WITHDRAWN
+               ? status
+               : TROUPE_OK;
+}
+
+static troupe_status serve(troupe_turn *turn, void *bytes, troupe_slice payload)
+{
+    tp_town_state *state = bytes;
+    tp_house *house = troupe_turn_user(turn);
+    tp_town *town = house->town;
+    tp_town_order order;
+    tp_town_deed *deed = deed_of(town, payload, &order);
+    if (self_of(turn) != deed->target)
+        tp_town_violate(town, "P4 payload", "#%u comes to actor %u", deed->number, self_of(turn));
+    tp_town_begun(house, deed, &order);
+    if (deed->rests != 0)
+        TROUPE_TRY(troupe_sleep(turn, deed->rests));
+    for (uint32_t i = 0; i < deed->child_count; i++)
+        TROUPE_TRY(pass_on(turn, house, deed->children[i]));
+    if (state->marks[deed->number - 1] != 3)
+        state->marks[deed->number - 1]++;
+    const tp_town_receipt receipt = {deed->number, ++state->writes};
+    tp_town_ended(house, deed);
+    return deed->is_tell ? TROUPE_OK
+                         : troupe_reply_bytes(turn, (troupe_slice){&receipt, sizeof receipt});
+}
+
+static troupe_status on_activate(troupe_turn *turn, void *bytes)
+{
+    (void)bytes;
+    tp_town_activated(troupe_turn_user(turn), self_of(turn));
+    return TROUPE_OK;
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(serve)};
+
+void tp_town_types_make(tp_house *house)
+{
+    static const troupe_persist persists[TOWN_TYPES] = {
+        TROUPE_PERSIST_EVERY_TURN, TROUPE_PERSIST_NONE, TROUPE_PERSIST_ON_DEACTIVATE};
+    for (uint32_t i = 0; i < TOWN_TYPES; i++)
+        house->types[i] = (troupe_type){TROUPE_TYPE(tp_town_type_names[i]),
+            .state_size = sizeof(tp_town_state), TROUPE_METHODS(methods), .persist = persists[i],
+            .on_activate = on_activate, .user = house};
+}
