@@ -22,13 +22,14 @@ typedef struct etcd_server {
     test_server server;
     char program[SERVER_PATH];
     int port, peer_port;
+    relay way;
 } etcd_server;
 
 static troupe_status open_with(const etcd_server *self, const char *host, const char *cluster,
     troupe_membership **ret_membership, char *error, size_t error_size)
 {
     char url[300];
-    snprintf(url, sizeof url, "etcd://%s127.0.0.1:%d/tests", host, self->port);
+    snprintf(url, sizeof url, "etcd://%s127.0.0.1:%d/tests", host, self->way.port);
     return tp_etcd_member_open(&suite_host, url, cluster, ret_membership, error, error_size);
 }
 
@@ -60,6 +61,8 @@ static bool start(void *user)
             return false;
         self->port = server_free_port();
         self->peer_port = server_free_port();
+        if (!relay_start(&self->way, NULL, self->port))
+            return false;
     }
     snprintf(data, sizeof data, "%s/data", self->server.folder);
     snprintf(clients, sizeof clients, "http://127.0.0.1:%d", self->port);
@@ -135,6 +138,7 @@ int main(void)
     const suite place = {.name = "etcd",
         .open = open_on,
         .user = &server,
+        .way = &server.way,
         .stop = stop,
         .go = go,
         .kill = kill_server,
@@ -145,6 +149,7 @@ int main(void)
     };
     int failed = suite_run(&place);
     failed += cmocka_run_group_tests_name("etcd alone", tests, NULL, NULL);
+    relay_stop(&server.way);
     server_end(&server.server, SIGKILL);
     server_remove_folder(&server.server);
     return failed;

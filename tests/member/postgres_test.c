@@ -13,11 +13,18 @@
 #include <signal.h>
 #include <stdio.h>
 
+typedef struct postgres_place {
+    postgres_server server; /* first: what stops and starts it knows no more */
+    relay way;
+} postgres_place;
+
 static troupe_status open_on(void *user, const char *cluster, troupe_membership **ret_membership)
 {
-    const postgres_server *self = user;
+    const postgres_place *self = user;
     char url[500], error[600] = "";
-    postgres_server_url(self, "schema=members&timeout=5", url, sizeof url);
+    snprintf(url, sizeof url,
+        "postgres://postgres@127.0.0.1:%d/postgres?schema=members&timeout=5&sslmode=disable",
+        self->way.port);
     troupe_status status =
         tp_postgres_member_open(&suite_host, url, cluster, ret_membership, error, sizeof error);
     if (status != TROUPE_OK)
@@ -67,21 +74,27 @@ static bool start(void *user)
 
 int main(void)
 {
-    postgres_server server = {0};
-    if (!postgres_server_is_installed(&server))
+    postgres_place self = {0};
+    postgres_server *server = &self.server;
+    char path[SERVER_PATH + 32];
+    if (!postgres_server_is_installed(server))
         return 77;
-    if (!postgres_server_start(&server, "")) {
+    if (!postgres_server_start(server, "") ||
+        snprintf(path, sizeof path, "%s/.s.PGSQL.%d", server->server.folder, server->port) < 0 ||
+        !relay_start(&self.way, path, 0)) {
         fprintf(stderr, "FAILED: PostgreSQL does not start\n");
         return 1;
     }
     const suite place = {.name = "postgres",
         .open = open_on,
-        .user = &server,
+        .user = &self,
+        .way = &self.way,
         .stop = stop,
         .go = go,
         .kill = kill_server,
         .start = start};
     int failed = suite_run(&place);
-    postgres_server_remove(&server);
+    relay_stop(&self.way);
+    postgres_server_remove(server);
     return failed;
 }

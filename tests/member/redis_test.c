@@ -13,11 +13,16 @@
 #include <signal.h>
 #include <stdio.h>
 
+typedef struct redis_place {
+    redis_server server; /* first: what stops and starts it knows no more */
+    relay way;
+} redis_place;
+
 static troupe_status open_on(void *user, const char *cluster, troupe_membership **ret_membership)
 {
-    const redis_server *self = user;
+    const redis_place *self = user;
     char url[300], error[600] = "";
-    snprintf(url, sizeof url, "redis://%s?prefix=members:&timeout=5s", self->socket);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d?prefix=members:&timeout=5s", self->way.port);
     troupe_status status =
         tp_redis_member_open(&suite_host, url, cluster, ret_membership, error, sizeof error);
     if (status != TROUPE_OK)
@@ -48,21 +53,24 @@ static bool start(void *user)
 
 int main(void)
 {
-    redis_server server = {0};
+    redis_place self = {0};
+    redis_server *server = &self.server;
     if (!redis_server_is_installed())
         return 77;
-    if (!redis_server_start(&server, NULL)) {
+    if (!redis_server_start(server, NULL) || !relay_start(&self.way, server->socket, 0)) {
         fprintf(stderr, "FAILED: redis-server does not start\n");
         return 1;
     }
     const suite place = {.name = "redis",
         .open = open_on,
-        .user = &server,
+        .user = &self,
+        .way = &self.way,
         .stop = stop,
         .go = go,
         .kill = kill_server,
         .start = start};
     int failed = suite_run(&place);
-    redis_server_remove(&server);
+    relay_stop(&self.way);
+    redis_server_remove(server);
     return failed;
 }

@@ -440,6 +440,19 @@ static void a_store_that_stands_still_is_told_in_time(void **state)
     handle->close(handle);
 }
 
+static void a_store_that_is_cut_off_is_told_in_time(void **state)
+{
+    const suite *place = *state;
+    if (place->way == NULL)
+        return;
+    troupe_membership *handle = prepare(place, "cut");
+    relay_cut(place->way);
+    expect_no_answers(handle);
+    relay_mend(place->way);
+    expect_sound(handle);
+    handle->close(handle);
+}
+
 static void a_store_that_dies_keeps_what_it_called_done(void **state)
 {
     const suite *place = *state;
@@ -475,6 +488,7 @@ int suite_run(const suite *place)
         cmocka_unit_test_prestate(a_watch_ends_with_the_next_view, state),
         cmocka_unit_test_prestate(a_node_that_closes_does_not_wait, state),
         cmocka_unit_test_prestate(a_store_that_stands_still_is_told_in_time, state),
+        cmocka_unit_test_prestate(a_store_that_is_cut_off_is_told_in_time, state),
         cmocka_unit_test_prestate(a_store_that_dies_keeps_what_it_called_done, state),
     };
     return cmocka_run_group_tests_name(place->name, tests, NULL, NULL);

@@ -9,6 +9,8 @@
 #ifndef TEST_MEMBER_SUITE_H
 #define TEST_MEMBER_SUITE_H
 
+#include "relay.h"
+
 #include <troupe/membership.h>
 
 typedef struct suite {
@@ -22,6 +24,7 @@ typedef struct suite {
     bool (*go)(void *user);    /* and goes on */
     bool (*kill)(void *user);  /* it dies, */
     bool (*start)(void *user); /* and is started again */
+    relay *way;                /* over which `open` reaches it; NULL: none that can be cut */
 } suite;
 
 /* 0: all scenes passed. */
