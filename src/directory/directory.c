@@ -29,6 +29,9 @@ static void set_defaults(tp_directory_options *options)
         options->move_patience != 0 ? options->move_patience : UINT64_C(5000000000);
     options->tardy = options->tardy != 0 ? options->tardy : UINT64_C(5000000000);
     options->entries_max = options->entries_max != 0 ? options->entries_max : UINT64_MAX;
+    if (options->replicas > REPLICAS_MAX) {
+        options->replicas = REPLICAS_MAX;
+    }
     if (options->slice == 0 || options->slice > TP_DIRECTORY_SLICE_MAX) {
         options->slice = TP_DIRECTORY_SLICE_MAX;
     }
@@ -290,6 +293,7 @@ bool tp_record_has_entry(const tp_record *record)
 void tp_directory_no_entry(tp_directory *self, tp_record *record)
 {
     self->figures.entries -= tp_record_has_entry(record);
+    self->figures.copies -= (record->flags & RECORD_COPY) != 0;
     record->host = 0;
     record->grant = 0;
     record->prev = 0;
@@ -300,6 +304,7 @@ void tp_directory_set_entry(
     tp_directory *self, tp_record *record, uint64_t host, uint64_t grant, uint64_t prev)
 {
     self->figures.entries += !tp_record_has_entry(record);
+    self->figures.copies -= (record->flags & RECORD_COPY) != 0;
     record->host = host;
     record->grant = grant;
     record->prev = prev;

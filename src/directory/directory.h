@@ -284,7 +284,7 @@ typedef struct tp_directory_options {
     uint32_t held_max;       /* letters held in all; 0: 65,536 */
     uint64_t held_bytes_max; /* 0: 64 MiB */
     uint32_t slice;          /* items of a page; 0: TP_DIRECTORY_SLICE_MAX */
-    uint32_t replicas;       /* nodes that keep a copy of each entry, besides the home */
+    uint32_t replicas;       /* nodes after the home that keep a copy of each entry; 8 at most */
     uint64_t repeat;         /* ns between repeats of open requests; 0: 1 s */
     uint64_t move_patience;  /* ns until a source takes back; 0: 5 s */
     uint64_t tardy;          /* ns until a member that owes an answer is TARDY; 0: 5 s */
@@ -321,6 +321,7 @@ typedef struct tp_directory_figures {
     uint64_t held, held_bytes, ways;        /* letters held; letters passed on, not settled */
     uint64_t grants, forwards, returns, refusals, busy, lost;
     uint64_t surveys, claims, pages, tasks; /* tasks: now */
+    uint64_t copies;                        /* of entries of other homes, here */
     uint64_t starved;                       /* letters that wait for memory */
 } tp_directory_figures;
 

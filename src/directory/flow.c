@@ -416,6 +416,7 @@ static void grant(tp_directory *self, tp_record *record, uint64_t node)
     } else {
         record->flags |= RECORD_WORD;
     }
+    tp_words_copy(self, record);
 }
 
 /* Takes the head of a lane one step on. False: it waits. */

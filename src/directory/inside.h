@@ -31,6 +31,8 @@ enum {
     RECORD_CREATE = 16 /* as host: active, but no letter was delivered yet */
 };
 
+enum { REPLICAS_MAX = 8 };
+
 typedef struct tp_record {
     uint64_t hash;
     uint64_t host, grant, prev; /* as home: the entry; prev: switched or taken back from */
@@ -263,6 +265,8 @@ troupe_status tp_words_handle(
     tp_directory *directory, uint64_t from, uint32_t shard, const tp_directory_word *word);
 void tp_words_replay(tp_directory *directory, tp_record *record);
 bool tp_words_new_enough(tp_directory *directory, uint64_t hash, tp_grant grant);
+void tp_words_copy(tp_directory *directory, tp_record *record);
+bool tp_words_keeps_copy(tp_directory *directory, uint64_t hash, uint64_t home);
 void tp_moves_handle(tp_directory *directory, uint64_t from, const tp_directory_word *word);
 void tp_moves_tick(tp_directory *directory, tp_record *record);
 

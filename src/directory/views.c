@@ -367,7 +367,9 @@ static bool is_current(tp_directory *self, const tp_record *record)
     }
     bool is_home = tp_directory_home_node(self, record->hash) == self->options.self;
     if (record->flags & RECORD_COPY) {
-        return !is_home || !tp_views_is_settled(self, record);
+        return is_home ? !tp_views_is_settled(self, record)
+                       : tp_words_keeps_copy(
+                             self, record->hash, tp_directory_home_node(self, record->hash));
     }
     if (is_home) {
         return record->stamp == (uint32_t)self->view->number || tp_views_is_settled(self, record);

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#define SPARES_KEPT 10 /* notes that copies leave to what must be said */
+
 /* ---- the host ---- */
 
 void tp_words_open(tp_directory *self, tp_aside *aside, uint64_t after)
@@ -144,6 +146,7 @@ static void give_new_number(
     tp_directory_word *word = tp_directory_tell(self, host, record->hash, kind);
     word->number = former;
     word->other = record->grant;
+    tp_words_copy(self, record);
 }
 
 static void came_release(
@@ -152,6 +155,7 @@ static void came_release(
     tp_directory_tell(self, from, word->hash, TP_WORD_RELEASED)->number = word->number;
     if (record != NULL && record->host == from && record->grant == word->number) {
         tp_directory_no_entry(self, record);
+        tp_words_copy(self, record);
         tp_flow(self, record);
     }
 }
@@ -284,27 +288,63 @@ void tp_words_replay(tp_directory *self, tp_record *record)
 
 /* ---- replicas, look-ups, hints ---- */
 
-static troupe_status came_copy(tp_directory *self, const tp_directory_word *word)
+/* Is this node among those that keep copies of what is at home at `home`? */
+bool tp_words_keeps_copy(tp_directory *self, uint64_t hash, uint64_t home)
+{
+    const tp_ring_member *members[REPLICAS_MAX + 1];
+    uint32_t count =
+        tp_ring_successors(self->view->ring, hash, members, self->options.replicas + 1);
+    bool keeps = false;
+    for (uint32_t i = 1; i < count; i++) {
+        keeps = keeps || members[i]->node == self->self;
+    }
+    return keeps && tp_directory_home_node(self, hash) == home;
+}
+
+/* Tells the replicas what the entry is now. A hint: without memory it is left out. */
+void tp_words_copy(tp_directory *self, tp_record *record)
+{
+    const tp_ring_member *members[REPLICAS_MAX + 1];
+    uint32_t room = self->options.replicas + 1;
+    uint32_t count =
+        room > 1 ? tp_ring_successors(self->view->ring, record->hash, members, room) : 0;
+    for (uint32_t i = 1; i < count && self->spares > SPARES_KEPT; i++) {
+        const tp_directory_member *member = &self->view->members[members[i]->node];
+        tp_directory_item *item = tp_jobs_page(self, &record, 1, 0);
+        if (item == NULL) {
+            return;
+        }
+        item->host = record->host;
+        item->number = record->grant;
+        tp_directory_word *word = tp_directory_tell_shard(self, member->node,
+            tp_directory_shard_of(record->hash, member->shards), TP_WORD_COPY, item);
+        word->hash = record->hash;
+        word->items = item;
+        word->item_count = 1;
+    }
+}
+
+static troupe_status came_copy(tp_directory *self, uint64_t from, const tp_directory_word *word)
 {
     const tp_directory_item *item = word->item_count > 0 ? &word->items[0] : NULL;
-    if (item == NULL || tp_directory_home_node(self, item->id.hash) == self->options.self) {
+    if (item == NULL || word->view != self->view->number ||
+        !tp_words_keeps_copy(self, item->id.hash, from)) {
         return TROUPE_OK;
     }
-    tp_record *record = tp_directory_find(self, &item->id);
-    if (item->host != 0 && record == NULL) {
-        record = tp_directory_obtain(self, &item->id);
-        if (record == NULL) {
-            return TROUPE_NO_MEMORY;
+    tp_record *record =
+        item->host != 0 ? tp_directory_obtain(self, &item->id) : tp_directory_find(self, &item->id);
+    if (record == NULL) {
+        return item->host != 0 ? TROUPE_NO_MEMORY : TROUPE_OK;
+    }
+    if (!tp_record_has_entry(record)) { /* else it is still to be handed over: more than a copy */
+        tp_directory_no_entry(self, record);
+        if (item->host != 0) {
+            record->host = item->host;
+            record->grant = item->number;
+            record->flags |= RECORD_COPY;
+            self->figures.copies++;
         }
     }
-    /* An entry that is still to be handed over is more than a copy. */
-    if (record == NULL || tp_record_has_entry(record)) {
-        return TROUPE_OK;
-    }
-    record->host = item->host;
-    record->grant = item->number;
-    record->flags =
-        item->host != 0 ? record->flags | RECORD_COPY : record->flags & (uint8_t)~RECORD_COPY;
     tp_directory_tidy(self, record);
     return TROUPE_OK;
 }
@@ -405,7 +445,7 @@ troupe_status tp_words_handle(
     case TP_WORD_MORE:
         return tp_jobs_handle(self, from, shard, word);
     case TP_WORD_COPY:
-        return came_copy(self, word);
+        return came_copy(self, from, word);
     case TP_WORD_QUERY:
         return came_query(self, from, shard, word);
     case TP_WORD_FOUND:
