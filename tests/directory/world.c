@@ -373,8 +373,8 @@ static void check_empty(world *w)
         for (uint32_t s = 0; w->nodes[k].up && s < w->nodes[k].shards; s++) {
             tp_directory_figures figures;
             tp_directory_figures_get(w->nodes[k].machines[s].directory, &figures);
-            if (figures.records - figures.copies + figures.held + figures.ways + figures.held_bytes +
-                    figures.activations + figures.entries + figures.tasks !=
+            if (figures.records - figures.copies + figures.held + figures.ways +
+                    figures.held_bytes + figures.activations + figures.entries + figures.tasks !=
                 0) {
                 world_fail(w, "something is left of actors that are gone");
             }
