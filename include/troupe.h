@@ -32,6 +32,7 @@
 #include <stdint.h>
 
 #include "troupe/base.h"
+#include "troupe/placement.h"
 #include "troupe/schema.h"
 #include "troupe/status.h"
 
@@ -381,7 +382,8 @@ typedef struct troupe_type {
     const troupe_filter *filters; /* set by TROUPE_FILTERS; at most 64; copied */
     size_t filter_size;
     size_t filter_count;
-    void *user; /* troupe_turn_user */
+    troupe_placing placement; /* which node of a cluster; <troupe/placement.h>. Zeros: the node's */
+    void *user;               /* troupe_turn_user */
 } troupe_type;
 
 #define TROUPE_WORKERS_MAX 1024
@@ -457,7 +459,8 @@ typedef struct troupe_node_options {
     const char *cache_policy;       /* "lru", "tinylfu" */
     uint64_t cache_ttl;             /* places older than that are not believed; TROUPE_NEVER */
     uint64_t cache_refresh;         /* so long before, those in use are asked for anew; 0: not */
-    const char *placement;          /* policy; matters between nodes */
+    const char *placement;          /* policy; <troupe/placement.h> */
+    const char *labels;             /* of this node, for placement: "gpu=true, region=eu" */
     uint64_t health_check_interval; /* of peers; matters between nodes */
     const char *
         log; /* "warn": off, error, warn, info, debug; with ",text" as text instead of JSON lines */

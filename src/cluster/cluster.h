@@ -5,6 +5,7 @@
  * notify. src/node opens it before its shards and closes it after them.
  *
  *   control.c   the control runner: membership machine, door, channels to other control runners
+ *   reporter.c  loads of members, told and heard
  *   teller.c    the runners that wait for the membership store
  *   outpost.c   what a shard has of it (outpost.h)
  *
@@ -20,6 +21,7 @@
 #ifndef TP_CLUSTER_CLUSTER_H
 #define TP_CLUSTER_CLUSTER_H
 
+#include "cluster/loads.h"
 #include "cluster/outpost.h"
 #include "member/member.h"
 
@@ -96,5 +98,8 @@ typedef struct tp_cluster_look {
     tp_chart *chart; /* a reference of the caller's; NULL: none yet */
 } tp_cluster_look;
 TROUPE_CHECK troupe_status tp_cluster_see(tp_cluster *cluster, tp_cluster_look *ret_look);
+/* How loaded and how far its members are, as far as it has heard; a reference of the caller's.
+ * NULL: nothing yet. Rows are by env's `now`. [any thread] */
+tp_load_sheet *tp_cluster_loads(tp_cluster *cluster);
 
 #endif

@@ -3,14 +3,15 @@
  * The control runner of a node: drives the machine of membership, asks the store through tellers,
  * answers probes, opens the door, hands views and connections to the shards. See cluster.h.
  *
- * Members' control runners speak by MEMBER frames, which are loose: PROBE, PROBED, VOTE(target),
- * JOIN(text of a view of the candidate alone).
+ * Members' control runners speak by MEMBER frames (say.h), and tell their loads (reporter.h).
  *
  * Threads: all here the control runner's, but for the functions of cluster.h and `told`.
  */
 #include "cluster/cluster.h"
 
 #include "base/alloc.h"
+#include "cluster/reporter.h"
+#include "cluster/say.h"
 #include "cluster/teller.h"
 #include "transport/door.h"
 
@@ -18,7 +19,6 @@
 
 #define SHARDS_LOOK TROUPE_MILLISECONDS(250) /* between two looks whether the shards pass */
 
-enum { SAY_PROBE = 1, SAY_PROBED, SAY_VOTE, SAY_JOIN };
 enum { LEASE_TELLER, VIEW_TELLER, WATCH_TELLER, TELLERS };
 
 /* What other threads ask of the control runner. */
@@ -60,6 +60,8 @@ struct tp_cluster {
     const tp_view *to_install; /* had no memory yet */
     const tp_view *met;        /* a view of others, while it joins */
     tp_outpost **outposts;     /* of each shard, once attached; guarded by `lock` */
+    tp_loads loads;
+    tp_reporter reporter;
     uint64_t incarnation;
     uint64_t shards_looked;
     struct {
@@ -102,6 +104,11 @@ static void show(tp_cluster *self, tp_cluster_state state)
     unlock(self);
     if (waiter != NULL)
         self->env->signal(self->env, waiter);
+}
+
+tp_load_sheet *tp_cluster_loads(tp_cluster *self)
+{
+    return tp_loads_take(&self->loads);
 }
 
 troupe_status tp_cluster_see(tp_cluster *self, tp_cluster_look *ret_look)
@@ -177,11 +184,7 @@ static void say(tp_cluster *self, uint64_t to, unsigned what, troupe_slice body)
     if (channel == NULL)
         return;
     channel->is_wanted = true;
-    const tp_wire_word word = {.what = (uint8_t)what, .body = body};
-    char *at;
-    if (tp_session_put_loose(
-            &channel->session, TP_FRAME_MEMBER, 0, tp_wire_word_size(&word), &at) == TROUPE_OK)
-        tp_wire_word_put(at, &word);
+    tp_say(channel, what, body);
 }
 
 static void take_join(tp_cluster *self, troupe_slice text)
@@ -198,19 +201,25 @@ static const char *on_frame(void *user, tp_channel *channel, const tp_session_fr
 {
     tp_cluster *self = user;
     tp_wire_word word;
+    if (frame->kind == TP_FRAME_LOAD)
+        return tp_reporter_load(&self->reporter, channel->peer, frame);
     if (frame->kind != TP_FRAME_MEMBER)
         return NULL;
     const char *fault = tp_wire_word_get(frame->body, &word);
     if (fault != NULL)
         return fault;
     tp_member_reached(self->member, boot(self), channel->peer);
-    if (word.what == SAY_PROBE)
-        say(self, channel->peer, SAY_PROBED, (troupe_slice){NULL, 0});
-    if (word.what == SAY_VOTE && word.body.size == 8)
+    if (word.what == TP_SAY_PROBE)
+        say(self, channel->peer, TP_SAY_PROBED, (troupe_slice){NULL, 0});
+    if (word.what == TP_SAY_VOTE && word.body.size == 8)
         tp_member_heard_vote(
             self->member, boot(self), channel->peer, tp_get_number(word.body.data, 8));
-    if (word.what == SAY_JOIN)
+    if (word.what == TP_SAY_JOIN)
         take_join(self, word.body);
+    if (word.what == TP_SAY_ECHO)
+        tp_say(channel, TP_SAY_ECHOED, word.body);
+    if (word.what == TP_SAY_ECHOED)
+        tp_reporter_echoed(&self->reporter, channel->peer, word.body);
     return NULL;
 }
 
@@ -413,7 +422,7 @@ static void probe(tp_cluster *self, uint64_t to)
     for (uint32_t i = 0; self->chart != NULL && i < self->chart->view.member_count; i++) {
         uint64_t node = self->chart->view.members[i].node;
         if (node != self->incarnation && (to == 0 || to == node))
-            say(self, node, SAY_PROBE, (troupe_slice){NULL, 0});
+            say(self, node, TP_SAY_PROBE, (troupe_slice){NULL, 0});
     }
 }
 
@@ -422,14 +431,14 @@ static void ask_join(tp_cluster *self, const tp_member_effect *effect)
     tp_view_release(self->met);
     self->met = effect->view;
     if (self->chart == NULL)
-        say(self, effect->to, SAY_JOIN, tp_member_candidate(self->member)->text);
+        say(self, effect->to, TP_SAY_JOIN, tp_member_candidate(self->member)->text);
 }
 
 static void vote(tp_cluster *self, const tp_member_effect *effect)
 {
     char body[8];
     tp_put_64(body, effect->target);
-    say(self, effect->to, SAY_VOTE, (troupe_slice){body, sizeof body});
+    say(self, effect->to, TP_SAY_VOTE, (troupe_slice){body, sizeof body});
 }
 
 static void died(tp_cluster *self, const char *reason)
@@ -527,7 +536,7 @@ static void take_events(tp_cluster *self)
             tp_member_peer_number(self->member, now, came->number);
             break;
         case EVENT_TARDY: /* probes find out, and votes follow */
-            say(self, came->number, SAY_PROBE, (troupe_slice){NULL, 0});
+            say(self, came->number, TP_SAY_PROBE, (troupe_slice){NULL, 0});
             break;
         case EVENT_LEAVE:
             tp_member_leave(self->member, now);
@@ -585,6 +594,15 @@ static uint64_t look_at_shards(tp_cluster *self, uint64_t now)
     show_doubts(self);
     perform_all(self);
     return now + SHARDS_LOOK;
+}
+
+static uint64_t report(tp_cluster *self, uint64_t now)
+{
+    lock(self);
+    tp_outpost **outposts = self->outposts;
+    unlock(self);
+    return tp_reporter_pass(
+        &self->reporter, now, self->incarnation, self->chart, self->channels, outposts);
 }
 
 static void begin(tp_cluster *self)
@@ -671,6 +689,7 @@ static uint64_t step(tp_runner *runner)
     take_events(self);
     uint64_t boot_now = boot(self);
     uint64_t shards = look_at_shards(self, boot_now);
+    due = sooner(due, report(self, now));
     if (tp_member_next(self->member) <= boot_now) {
         tp_member_tick(self->member, boot_now);
         perform_all(self);
@@ -797,6 +816,8 @@ troupe_status tp_cluster_open(
     atomic_flag_clear(&self->lock);
     tp_mpsc_init(&self->events);
     tp_mpsc_init(&self->answers);
+    tp_loads_init(&self->loads, allocator);
+    tp_reporter_init(&self->reporter, self->shared, &self->loads);
     atomic_store(&self->shared->lease_until, 0);
     troupe_status status = start(self);
     if (status == TROUPE_OK) {
@@ -831,36 +852,6 @@ troupe_status tp_cluster_await(tp_cluster *self, uint64_t timeout, char *error, 
     return TROUPE_UNAVAILABLE;
 }
 
-/* Where an actor that is nowhere is made: where it is asked for, if that node hosts its type and
- * stays; else at the host that its hash says. */
-static bool hosts(const tp_view_member *member, troupe_slice type)
-{
-    for (size_t i = 0; i < member->type_count; i++)
-        if (troupe_slice_equal(member->types[i], type))
-            return member->status == TP_VIEW_ACTIVE;
-    return false;
-}
-
-static uint64_t place(void *user, const tp_chart *chart, const tp_type *type, uint64_t hash,
-    uint64_t origin, tp_prng *prng)
-{
-    (void)user;
-    (void)prng;
-    const tp_view_member *asker = tp_chart_member(chart, origin);
-    if (asker != NULL && hosts(asker, type->name))
-        return origin;
-    uint64_t best = 0, most = 0;
-    for (size_t i = 0; i < chart->members->member_count; i++) {
-        const tp_view_member *member = &chart->members->members[i];
-        uint64_t weight = tp_index_mix(hash ^ tp_index_mix(member->incarnation));
-        if (hosts(member, type->name) && (best == 0 || weight > most)) {
-            best = member->incarnation;
-            most = weight;
-        }
-    }
-    return best;
-}
-
 troupe_status tp_cluster_attach(tp_cluster *self)
 {
     size_t size = self->options.shards * sizeof(tp_outpost *);
@@ -877,7 +868,7 @@ troupe_status tp_cluster_attach(tp_cluster *self)
             .address = troupe_str(self->address),
             .session = self->options.session,
             .replicas = self->options.replicas,
-            .place = place,
+            .loads = &self->loads,
             .newer_view = on_newer_view,
             .tardy = on_tardy,
             .user = self};
@@ -958,5 +949,6 @@ void tp_cluster_close(tp_cluster *self)
     tp_chart_release(self->chart);
     tp_view_release(self->to_install);
     tp_view_release(self->met);
+    tp_loads_deinit(&self->loads);
     tp_release_lines(self->allocator, self, sizeof *self);
 }

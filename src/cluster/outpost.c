@@ -143,6 +143,22 @@ static void send_away(tp_away *away, uint32_t number, tp_message *message)
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
+void tp_outpost_read_gauge(const tp_outpost *self, tp_outpost_gauge *ret_gauge)
+{
+    *ret_gauge = (tp_outpost_gauge){.actors = tp_cell_get(&self->actors),
+        .queued = tp_cell_get(&self->queued),
+        .bytes = tp_cell_get(&self->bytes)};
+}
+
+static void note_gauge(tp_outpost *self)
+{
+    const tp_shard *shard = self->shard;
+    tp_cell_set(&self->actors, shard->active);
+    tp_cell_set(&self->queued, shard->queued);
+    tp_cell_set(&self->bytes, tp_pool_bytes(&shard->pool));
+    self->gauge_at = shard->now + TICK;
+}
+
 static bool pass(tp_away *away)
 {
     tp_outpost *self = of(away);
@@ -154,6 +170,8 @@ static bool pass(tp_away *away)
     }
     tp_outpost_drain(self);
     tp_recall_tick(&self->recall, self->directory);
+    if (shard->now >= self->gauge_at)
+        note_gauge(self);
     for (int i = 0; i < 16 && tp_directory_work(self->directory); i++)
         tp_outpost_drain(self);
     tp_outpost_drain(self);
@@ -424,6 +442,7 @@ static troupe_status create_parts(tp_outpost *self)
         .replicas = options->replicas};
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
     TROUPE_TRY(tp_recall_init(&self->recall, shard));
+    tp_placing_init(&self->placing, shard, options->loads);
     const tp_channels_options channels = {.env = shared->env,
         .runner = &shard->runner,
         .allocator = shared->allocator,
@@ -488,6 +507,7 @@ void tp_outpost_destroy(tp_outpost *self)
     if (self->directory != NULL)
         tp_directory_destroy(self->directory, drop_letter, self);
     tp_recall_deinit(&self->recall);
+    tp_placing_deinit(&self->placing);
     tp_translator_deinit(&self->translator);
     tp_word_room_deinit(&self->words);
     tp_chart_release(self->chart_before);

@@ -22,6 +22,7 @@
 #define TP_CLUSTER_OUTPOST_H
 
 #include "cluster/chart.h"
+#include "cluster/loads.h"
 #include "cluster/translator.h"
 #include "cluster/words.h"
 #include "shard/away.h"
@@ -35,10 +36,7 @@ typedef struct tp_outpost_options {
     troupe_slice cluster, token, node, address;
     tp_session_options session;
     uint32_t replicas;
-    /* Which node is to have a new actor of that type; `origin`: the node that asks for it. 0: none
-     * hosts the type. [the shard's thread] */
-    uint64_t (*place)(void *user, const tp_chart *chart, const tp_type *type, uint64_t hash,
-        uint64_t origin, tp_prng *prng);
+    tp_loads *loads; /* of members, for placement */
     /* The control runner should look for a newer view; a member should be put to the vote. [the
      * shard's thread] */
     void (*newer_view)(void *user, uint64_t number);
@@ -51,6 +49,11 @@ typedef struct tp_outpost_figures {
     tp_channels_counts channels;
     uint64_t forwarded, received, refused, lost;
 } tp_outpost_figures;
+
+/* As its shard last noted them. */
+typedef struct tp_outpost_gauge {
+    uint64_t actors, queued, bytes;
+} tp_outpost_gauge;
 
 /* Before the shard's runner starts; it is the shard's `away` from then on. NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_outpost_create(
@@ -68,6 +71,9 @@ void tp_outpost_adopt(tp_outpost *outpost, tp_socket socket, tp_preamble preambl
     size_t rest_size);
 /* [any thread] The lease holds again, or this incarnation is over (`is_lost`). */
 void tp_outpost_rouse(tp_outpost *outpost, bool is_lost);
+
+/* [any thread] */
+void tp_outpost_read_gauge(const tp_outpost *outpost, tp_outpost_gauge *ret_gauge);
 
 /* [shard] */
 tp_outpost *tp_outpost_of(const tp_shard *shard);

@@ -15,6 +15,7 @@
 
 #include "cluster/inquiry.h"
 #include "cluster/outpost.h"
+#include "cluster/placing.h"
 #include "cluster/recall.h"
 
 /* A message on its way through the directory. */
@@ -38,6 +39,9 @@ struct tp_outpost {
     tp_translator translator;
     tp_directory *directory;
     tp_recall recall;
+    tp_placing placing;
+    tp_cell actors, queued, bytes; /* [any reads] as of some tick */
+    uint64_t gauge_at;
     tp_channels *channels;
     tp_chart *chart, *chart_before; /* the directory uses the view before until the next */
     tp_word_room words;

@@ -254,15 +254,17 @@ static void say(tp_outpost *self, const tp_directory_effect *effect)
 static void place(tp_outpost *self, const tp_directory_effect *effect)
 {
     const tp_type *type = tp_translator_type_at(&self->translator, effect->id.type);
-    uint64_t node = self->options.place(
-        self->options.user, self->chart, type, effect->id.hash, effect->node, &self->shard->prng);
     char name[TP_KEY_MAX + TP_NAME_MAX];
     tp_directory_id id = effect->id; /* borrowed until the next call: kept */
     memcpy(name, id.key.data, id.key.size);
-    memcpy(name + id.key.size, id.partition.data, id.partition.size);
+    if (id.partition.size != 0)
+        memcpy(name + id.key.size, id.partition.data, id.partition.size);
     id.key.data = name;
     id.partition.data = name + id.key.size;
-    tp_directory_placed(self->directory, &id, node, node != 0 ? TROUPE_OK : TROUPE_NO_TYPE);
+    uint64_t node = 0;
+    troupe_status status =
+        tp_placing_choose(&self->placing, self->chart, type, &id, effect->node, &node);
+    tp_directory_placed(self->directory, &id, node, status);
 }
 
 static void unguard(tp_outpost *self, const tp_directory_effect *effect)

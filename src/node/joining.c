@@ -3,6 +3,7 @@
 #include "node/joining.h"
 
 #include "base/alloc.h"
+#include "cluster/placing.h"
 #include "node/membership.h"
 
 #include <stdio.h>
@@ -73,17 +74,62 @@ static troupe_status open_handles(
     return TROUPE_OK;
 }
 
-troupe_status tp_node_join(troupe_node *node, const troupe_type *const *types, size_t type_count,
-    char *error, size_t error_size)
+/* What a view says of this node for placement: labels, and what its types want. */
+typedef struct described {
+    tp_view_label labels[TP_VIEW_LABELS_MAX];
+    size_t count;
+    char names[TP_VIEW_LABELS_MAX][TP_PLACING_LABEL_NAME];
+    char values[TP_VIEW_LABELS_MAX][TP_PLACING_LABEL_VALUE + 1];
+} described;
+
+static troupe_status describe_type(
+    troupe_node *node, described *self, const troupe_type *type, char *error, size_t error_size)
+{
+    bool says;
+    char name[TP_PLACING_LABEL_NAME], value[TP_PLACING_LABEL_VALUE + 1];
+    TROUPE_TRY(
+        tp_placing_tell(node->shared.allocator, type, &says, name, value, error, error_size));
+    if (!says)
+        return TROUPE_OK;
+    if (self->count == TP_VIEW_LABELS_MAX) {
+        snprintf(error, error_size,
+            "labels and types with a placement of their own are more than 64 in all: give types "
+            "that are placed alike the node's `placement`");
+        return TROUPE_USAGE;
+    }
+    memcpy(self->names[self->count], name, sizeof name);
+    memcpy(self->values[self->count], value, sizeof value);
+    self->labels[self->count] = (tp_view_label){
+        troupe_str(self->names[self->count]), troupe_str(self->values[self->count])};
+    self->count++;
+    return TROUPE_OK;
+}
+
+static troupe_status describe(troupe_node *node, described *self, const troupe_type *const *types,
+    size_t type_count, char *error, size_t error_size)
+{
+    tp_label labels[TP_VIEW_LABELS_MAX];
+    char text[128];
+    tp_text wrong;
+    tp_text_init(&wrong, text, sizeof text);
+    if (tp_labels_parse(troupe_str(node->shared.options.labels), labels, TP_VIEW_LABELS_MAX,
+            &self->count, &wrong) != TROUPE_OK) {
+        snprintf(error, error_size, "labels: %s", text);
+        return TROUPE_USAGE;
+    }
+    for (size_t i = 0; i < self->count; i++)
+        self->labels[i] = (tp_view_label){labels[i].name, labels[i].value};
+    for (size_t i = 0; i < type_count; i++)
+        if (types[i] != NULL && types[i]->size == sizeof(troupe_type) && types[i]->name != NULL)
+            TROUPE_TRY(describe_type(node, self, types[i], error, error_size));
+    return TROUPE_OK;
+}
+
+static troupe_status join(troupe_node *node, const troupe_slice *names, size_t type_count,
+    const described *said, char *error, size_t error_size)
 {
     tp_shared *shared = &node->shared;
     const troupe_node_options *options = &shared->options;
-    size_t bytes = (type_count + 1) * sizeof(troupe_slice);
-    troupe_slice *names = tp_allocate(shared->allocator, bytes);
-    if (names == NULL)
-        return TROUPE_NO_MEMORY;
-    for (size_t i = 0; i < type_count; i++)
-        names[i] = troupe_str(types[i]->name);
     tp_cluster_options cluster = {.shared = shared,
         .name = options->cluster_name,
         .token = options->cluster_token,
@@ -93,15 +139,32 @@ troupe_status tp_node_join(troupe_node *node, const troupe_type *const *types, s
         .shards = shared->shard_count,
         .types = names,
         .type_count = type_count,
+        .labels = said->labels,
+        .label_count = said->count,
         .ttl = options->lease_ttl,
         .gone = member_is_gone,
         .died = has_died,
         .user = node};
-    troupe_status status = open_handles(node, cluster.handles, error, error_size);
+    TROUPE_TRY(open_handles(node, cluster.handles, error, error_size));
+    TROUPE_TRY(tp_cluster_open(&cluster, &node->cluster, error, error_size));
+    return tp_cluster_await(node->cluster, options->join_timeout, error, error_size);
+}
+
+troupe_status tp_node_join(troupe_node *node, const troupe_type *const *types, size_t type_count,
+    char *error, size_t error_size)
+{
+    const troupe_allocator *allocator = node->shared.allocator;
+    size_t bytes = (type_count + 1) * sizeof(troupe_slice);
+    troupe_slice *names = tp_allocate(allocator, bytes);
+    described *said = tp_allocate_zeroed(allocator, sizeof *said);
+    troupe_status status = names != NULL && said != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
+    for (size_t i = 0; status == TROUPE_OK && i < type_count; i++)
+        names[i] = troupe_str(types[i]->name);
     if (status == TROUPE_OK)
-        status = tp_cluster_open(&cluster, &node->cluster, error, error_size);
+        status = describe(node, said, types, type_count, error, error_size);
     if (status == TROUPE_OK)
-        status = tp_cluster_await(node->cluster, options->join_timeout, error, error_size);
-    tp_release(shared->allocator, names, bytes);
+        status = join(node, names, type_count, said, error, error_size);
+    tp_release(allocator, names, names != NULL ? bytes : 0);
+    tp_release(allocator, said, said != NULL ? sizeof *said : 0);
     return status;
 }

@@ -209,7 +209,7 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     shared->options.name =
         node->name; /* the others were the caller's, and are not needed any more */
     shared->options.storage = shared->options.placement = shared->options.log = NULL;
-    shared->options.cache_policy = NULL;
+    shared->options.cache_policy = shared->options.labels = NULL;
     shared->options.cluster = shared->options.cluster_name = shared->options.cluster_token = NULL;
     shared->options.listen = shared->options.advertise = NULL;
     *ret_node = node;

@@ -13,7 +13,9 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "member/view.h"
 #include "observe/log.h"
+#include "place/labels.h"
 
 #define SIZE_TEXT     sizeof(const char *)
 #define SIZE_BOOL     sizeof(bool)
@@ -49,7 +51,7 @@ static const char *const option_names[] = {
 };
 
 static const char *const placements[] = {
-    "prefer-local", "round-robin", "random", "consistent-hash", "least-loaded"};
+    "prefer-local", "round-robin", "random", "consistent-hash", "least-loaded", "labels"};
 
 #define OPTION_COUNT (sizeof(options_table) / sizeof(options_table[0]))
 #define VALUE_BYTES  48
@@ -183,6 +185,17 @@ static bool is_placement(const char *text)
     return false;
 }
 
+static bool are_labels(const char *text)
+{
+    tp_label labels[TP_VIEW_LABELS_MAX];
+    char words[8]; /* the option's help says it all */
+    size_t count;
+    tp_text error;
+    tp_text_init(&error, words, sizeof(words));
+    return tp_labels_parse(troupe_str(text), labels, TP_VIEW_LABELS_MAX, &count, &error) ==
+           TROUPE_OK;
+}
+
 static troupe_status check_text(
     const tp_option *option, const char *text, char *error, size_t error_size)
 {
@@ -195,6 +208,8 @@ static troupe_status check_text(
         is_good = tp_log_parse(text, &level, &is_text);
     } else if (strcmp(option->info.name, "placement") == 0) {
         is_good = is_placement(text);
+    } else if (strcmp(option->info.name, "labels") == 0) {
+        is_good = are_labels(text);
     } else if (strcmp(option->info.name, "cache_policy") == 0) {
         is_good = strcmp(text, "lru") == 0 || strcmp(text, "tinylfu") == 0;
     }

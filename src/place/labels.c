@@ -54,7 +54,7 @@ static bool is_word(char c)
 
 static bool fail(reader *self, const char *what)
 {
-    tp_text_printf(self->error, "selector, column %zu: %s", self->at + 1, what);
+    tp_text_printf(self->error, "column %zu: %s", self->at + 1, what);
     return false;
 }
 
@@ -252,4 +252,45 @@ bool tp_labels_sort(tp_label *labels, size_t count, troupe_slice *ret_name)
         }
     }
     return true;
+}
+
+troupe_status tp_labels_parse(
+    troupe_slice text, tp_label *ret_labels, size_t room, size_t *ret_count, tp_text *error)
+{
+    reader self = {text.data, text.size, 0, error};
+    size_t count = 0;
+    skip_blanks(&self);
+    while (self.at < self.size || count != 0) {
+        tp_label label = {0};
+        if (count == room) {
+            (void)fail(&self, "there are too many labels");
+            return TROUPE_USAGE;
+        }
+        if (!read_word(&self, "expected the name of a label, as in `gpu=true, region=eu`", false,
+                &label.name)) {
+            return TROUPE_USAGE;
+        }
+        if (!takes(&self, '=')) {
+            (void)fail(&self, "expected `=` and a value behind the name");
+            return TROUPE_USAGE;
+        }
+        if (!read_word(&self, "a value begins with a letter or digit", true, &label.value)) {
+            return TROUPE_USAGE;
+        }
+        ret_labels[count++] = label;
+        if (!takes(&self, ',')) {
+            break;
+        }
+    }
+    skip_blanks(&self);
+    if (self.at < self.size) {
+        (void)fail(&self, "expected `,` and another label");
+        return TROUPE_USAGE;
+    }
+    if (!tp_labels_sort(ret_labels, count, NULL)) {
+        (void)fail(&self, "a label is there twice");
+        return TROUPE_USAGE;
+    }
+    *ret_count = count;
+    return TROUPE_OK;
 }

@@ -56,6 +56,11 @@ void tp_selector_print(const tp_selector *selector, tp_text *text);
 bool tp_label_find(
     const tp_label *labels, size_t count, troupe_slice name, troupe_slice *ret_value);
 
+/* Reads `name=value, name=value`; slices of `text`. USAGE: `error`; a name is there twice, too;
+ * more than `room`. An empty text has none. */
+TROUPE_CHECK troupe_status tp_labels_parse(
+    troupe_slice text, tp_label *ret_labels, size_t room, size_t *ret_count, tp_text *error);
+
 /* Sorts by name. False: a name is there twice (`*ret_name`, may be NULL). */
 bool tp_labels_sort(tp_label *labels, size_t count, troupe_slice *ret_name);
 

@@ -198,22 +198,32 @@ static uint32_t least_loaded(field *self)
     return is_less_loaded(candidate(self, two), candidate(self, one)) ? two : one;
 }
 
-static uint32_t custom(field *self)
+/* Of a user: an index of the candidates; or TP_PLACEMENT_DEFAULT. */
+static int ask_user(field *self)
 {
-    if (self->policy->custom != NULL) {
-        int answer = self->policy->custom(
-            self->ask, self->table->members, self->table->room, self->count, self->policy->user);
-        if (answer >= 0 && (uint32_t)answer < self->count) {
-            return (uint32_t)answer;
-        }
-        self->placer->wrong += answer != TP_PLACEMENT_DEFAULT;
+    if (self->policy->custom == NULL) {
+        return TP_PLACEMENT_DEFAULT;
     }
-    return prefer_local(self);
+    int answer = self->policy->custom(
+        self->ask, self->table->members, self->table->room, self->count, self->policy->user);
+    if (answer >= 0 && (uint32_t)answer < self->count) {
+        return answer;
+    }
+    self->placer->wrong += answer != TP_PLACEMENT_DEFAULT;
+    return TP_PLACEMENT_DEFAULT;
 }
 
 static uint32_t choose(field *self)
 {
-    switch (self->policy->kind) {
+    tp_placement_kind kind = self->policy->kind;
+    if (kind == TP_PLACEMENT_CUSTOM) {
+        int answer = ask_user(self);
+        if (answer >= 0) {
+            return (uint32_t)answer;
+        }
+        kind = self->policy->otherwise;
+    }
+    switch (kind) {
     case TP_PLACEMENT_PREFER_LOCAL:
         return prefer_local(self);
     case TP_PLACEMENT_ROUND_ROBIN:
@@ -223,9 +233,8 @@ static uint32_t choose(field *self)
     case TP_PLACEMENT_LEAST_LOADED:
     case TP_PLACEMENT_LABELS:
         return least_loaded(self);
-    case TP_PLACEMENT_CUSTOM:
-        return custom(self);
     case TP_PLACEMENT_RANDOM:
+    case TP_PLACEMENT_CUSTOM:
     case TP_PLACEMENT_KINDS:
         break;
     }

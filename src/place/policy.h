@@ -13,7 +13,7 @@
  *   least-loaded     the less loaded of two at random (Mitzenmacher, "The Power of Two Choices",
  *                    2001) among those with fresh hints; random while fewer than two are fresh
  *   labels           as least-loaded: the selector is what matters
- *   custom           the user's function; if it leaves the choice, prefer-local
+ *   custom           the user's function; if it leaves the choice, the policy `otherwise`
  *
  * How loaded: the more used of processor and memory. Where two differ by less than
  * TP_PLACEMENT_NEAR (noise of what was measured a second ago), the one with fewer actors, counting
@@ -100,7 +100,8 @@ typedef struct tp_placement_policy {
     const tp_selector *selector; /* of any kind; NULL: none */
     tp_placement_custom *custom;
     void *user;
-    uint64_t max_age; /* of hints; 0: TP_PLACEMENT_MAX_AGE */
+    tp_placement_kind otherwise; /* of custom: what it leaves is chosen so; not custom */
+    uint64_t max_age;            /* of hints; 0: TP_PLACEMENT_MAX_AGE */
 } tp_placement_policy;
 
 /* One per type and shard: what a policy remembers. */
@@ -130,6 +131,13 @@ bool tp_placement_parse(troupe_slice name, tp_placement_kind *ret_kind);
 
 /* One line for a person: why nothing was chosen. */
 const char *tp_placement_reason(tp_placement_result result);
+
+/* Does it look at the ring of a question? */
+static inline bool tp_placement_uses_ring(const tp_placement_policy *policy)
+{
+    tp_placement_kind kind = policy->kind == TP_PLACEMENT_CUSTOM ? policy->otherwise : policy->kind;
+    return kind == TP_PLACEMENT_CONSISTENT_HASH;
+}
 
 static inline bool tp_placement_hosts(const uint64_t *types, size_t words, uint32_t type)
 {

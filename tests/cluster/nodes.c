@@ -19,8 +19,8 @@ static troupe_status where(troupe_turn *turn, void *state, troupe_slice payload)
     return troupe_reply_format(turn, "%s", troupe_node_name(troupe_turn_node(turn)));
 }
 
-static const troupe_method methods[] = {TROUPE_METHOD(where)};
-const troupe_type seat = {TROUPE_TYPE("seat"), TROUPE_METHODS(methods)};
+const troupe_method nodes_methods[1] = {TROUPE_METHOD(where)};
+const troupe_type seat = {TROUPE_TYPE("seat"), TROUPE_METHODS(nodes_methods)};
 
 static void breathe(void)
 {
@@ -35,8 +35,8 @@ static void make_folder(nodes *self)
     assert_non_null(mkdtemp(self->folder));
 }
 
-void nodes_open(nodes *self, const troupe_node_options options[NODES],
-    const troupe_type *const *types, size_t type_count)
+void nodes_open_each(
+    nodes *self, const troupe_node_options options[NODES], const nodes_types types[NODES])
 {
     *self = (nodes){0};
     make_folder(self);
@@ -52,10 +52,17 @@ void nodes_open(nodes *self, const troupe_node_options options[NODES],
         given.cluster = url;
         given.shards = given.shards != 0 ? given.shards : 1;
         given.log = "error,text";
-        if (troupe_node_open_explained(
-                &given, types, type_count, &self->list[i], error, sizeof error) != TROUPE_OK)
+        if (troupe_node_open_explained(&given, types[i].list, types[i].count, &self->list[i], error,
+                sizeof error) != TROUPE_OK)
             fail_msg("%s: %s", self->names[i], error);
     }
+}
+
+void nodes_open(nodes *self, const troupe_node_options options[NODES],
+    const troupe_type *const *types, size_t type_count)
+{
+    const nodes_types all = {types, type_count};
+    nodes_open_each(self, options, (const nodes_types[NODES]){all, all, all});
 }
 
 void nodes_close(nodes *self)

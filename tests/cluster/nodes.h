@@ -20,11 +20,19 @@ typedef struct nodes {
 
 /* Types for nodes_open; `seat` has `where`, which replies the name of its node. */
 extern const troupe_type seat;
+extern const troupe_method nodes_methods[1]; /* for types of a test */
 
 /* Opens node-1, node-2, node-3 with what `options` says of each (name and cluster are set here;
  * NULL: all defaults); all have a view with all when it returns. */
 void nodes_open(nodes *self, const troupe_node_options options[NODES],
     const troupe_type *const *types, size_t type_count);
+/* The same with types of each. */
+typedef struct nodes_types {
+    const troupe_type *const *list;
+    size_t count;
+} nodes_types;
+void nodes_open_each(
+    nodes *self, const troupe_node_options options[NODES], const nodes_types types[NODES]);
 void nodes_close(nodes *self);
 
 /* Asks `where` of type/key at a node: 0, 1, 2. Fails the test if it is not answered. */

@@ -62,6 +62,7 @@ static void no_options_give_the_documented_defaults(void **state)
     assert_int_equal(options.cache_ttl, TROUPE_NEVER);
     assert_int_equal(options.cache_refresh, 0);
     assert_string_equal(options.placement, "prefer-local");
+    assert_string_equal(options.labels, "");
     assert_int_equal(options.health_check_interval, TROUPE_SECONDS(1));
     assert_string_equal(options.log, "warn");
     assert_false(options.no_metrics);
@@ -132,6 +133,7 @@ static void wrong_options_are_refused_by_name_with_what_to_do(void **state)
         {{TROUPE_NODE_OPTIONS, .name = ""}, {"name", "128", "128"}},
         {{TROUPE_NODE_OPTIONS, .log = "loud"}, {"log", "loud", "error"}},
         {{TROUPE_NODE_OPTIONS, .placement = "here"}, {"placement", "here", "round-robin"}},
+        {{TROUPE_NODE_OPTIONS, .labels = "gpu"}, {"labels", "gpu", "region=eu"}},
         {{TROUPE_NODE_OPTIONS, .cache_policy = "fifo"}, {"cache_policy", "fifo", "tinylfu"}},
         {{TROUPE_NODE_OPTIONS, .cache_ttl = TROUPE_SECONDS(1), .cache_refresh = TROUPE_SECONDS(1)},
          {"cache_refresh", "cache_ttl", "lower"}},
@@ -205,7 +207,7 @@ static void each_option_takes_its_default_and_its_limits(void **state)
     (void)state;
     unsigned count = 0;
     troupe_options_each(set_check, &count);
-    assert_int_equal(count, 47); /* the fields of the struct but four that have no text form */
+    assert_int_equal(count, 48); /* the fields of the struct but four that have no text form */
 }
 
 static void values_are_read_as_people_write_them(void **state)

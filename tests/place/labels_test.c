@@ -133,6 +133,34 @@ static void limits_are_said(void **state)
     assert_null(selector);
 }
 
+static void labels_of_a_node_are_read_sorted_and_wrong_ones_are_named(void **state)
+{
+    (void)state;
+    tp_label labels[3];
+    size_t count = 9;
+    char words[128];
+    tp_text error;
+    tp_text_init(&error, words, sizeof words);
+    assert_int_equal(
+        tp_labels_parse(troupe_str(" region=eu, gpu = true,ssd="), labels, 3, &count, &error),
+        TROUPE_OK);
+    assert_int_equal(count, 3);
+    assert_true(troupe_slice_equal(labels[0].name, troupe_str("gpu")));
+    assert_true(troupe_slice_equal(labels[0].value, troupe_str("true")));
+    assert_true(troupe_slice_equal(labels[1].name, troupe_str("region")));
+    assert_int_equal(labels[2].value.size, 0);
+    assert_int_equal(tp_labels_parse(troupe_str("  "), labels, 3, &count, &error), TROUPE_OK);
+    assert_int_equal(count, 0);
+    static const char *const wrong[] = {
+        "gpu", "gpu=a,", "=a", "gpu=a b=c", "a=1,a=2", "a=1,b=2,c=3,d=4", "gpu=a|b", "!gpu=a"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        tp_text_init(&error, words, sizeof words);
+        assert_int_equal(
+            tp_labels_parse(troupe_str(wrong[i]), labels, 3, &count, &error), TROUPE_USAGE);
+        assert_non_null(strstr(words, "column"));
+    }
+}
+
 static void labels_are_sorted_and_none_is_there_twice(void **state)
 {
     (void)state;
@@ -153,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_selector_holds_when_all_its_terms_do),
         cmocka_unit_test(what_is_wrong_is_said_with_its_column),
         cmocka_unit_test(limits_are_said),
+        cmocka_unit_test(labels_of_a_node_are_read_sorted_and_wrong_ones_are_named),
         cmocka_unit_test(labels_are_sorted_and_none_is_there_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
