@@ -215,7 +215,8 @@ static void view_answered(tp_member *self, uint64_t now, uint64_t sent, const tp
         return;
     }
     self->lines[TP_MEMBER_READ_VIEW].failures = 0;
-    self->view_at = now + self->ttl / 2;
+    /* A wish that came while it was under way wants one that began later. */
+    self->view_at = self->want_view ? now : now + self->ttl / 2;
     if (self->phase == TP_MEMBER_JOINING && got->view == NULL)
         self->asked = TP_MEMBER_NOBODY;
     take_view(self, now, sent, got->view);

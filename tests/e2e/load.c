@@ -184,13 +184,13 @@ static void *work(void *argument)
         unsigned kind = (unsigned)(draw(&self->seed) % 8);
         noted *note = &self->calls[self->count];
         int node = (int)(draw(&self->seed) % (unsigned)socket_count);
-        char key[16];
+        char key[32];
         note->actor = (uint32_t)(draw(&self->seed) % actors);
         note->call = (history_call){.kind = kind == 0  ? HISTORY_SET
                                             : kind < 3 ? HISTORY_SHOW
                                                        : HISTORY_ADD,
             .argument = (int64_t)(draw(&self->seed) % 1000)};
-        snprintf(key, sizeof(key), "k%u", note->actor);
+        snprintf(key, sizeof(key), "%d-%u", (int)getpid(), note->actor); /* all begin as 0 */
         note->call.begin = now();
         fate fate = call(&callers[node], sockets[node], type, key, methods[note->call.kind],
             note->call.argument, 5000);
@@ -228,7 +228,7 @@ static const char *name_of(history_kind kind)
 static void tell_bad(uint32_t actor, const history_call *calls, size_t count, size_t at)
 {
     uint64_t start = calls[0].begin;
-    printf("%s/k%u: call %zu of %zu fits nowhere:\n", type, actor, at, count);
+    printf("%s/%d-%u: call %zu of %zu fits nowhere:\n", type, (int)getpid(), actor, at, count);
     for (size_t i = at > 12 ? at - 12 : 0; i < count && i < at + 8; i++)
         printf("%s %9.3f ms to %9.3f ms  %s %lld -> %lld%s\n", i == at ? ">" : " ",
             (double)(calls[i].begin - start) / 1e6,
