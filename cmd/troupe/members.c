@@ -55,10 +55,34 @@ static void add_types(cli_table *table, const json_t *node)
     cmd_bytes_deinit(&text);
 }
 
+static void add_load(cli_table *table, const json_t *node)
+{
+    const json_t *load = json_object_get(node, "load");
+    static const char *const shares[] = {"cpu", "memory"};
+    for (size_t i = 0; i < 2; i++) {
+        if (load == NULL) {
+            cli_table_add(table, "-");
+        } else {
+            cli_table_add(table, "%.0f %%",
+                          json_number_value(json_object_get(load, shares[i])) * 100);
+        }
+    }
+    if (load == NULL) {
+        cli_table_add(table, "-");
+    } else {
+        cli_table_add_json(table, json_object_get(load, "actors"));
+    }
+    if (json_object_get(node, "distance_ns") == NULL) {
+        cli_table_add(table, "-");
+    } else {
+        cli_table_add_time(table, json_object_get(node, "distance_ns"));
+    }
+}
+
 cli_exit cli_run_nodes(const cli_context *context)
 {
     static const char *const heads[] = {"NODE", "INCARNATION", "STATUS", "ADDRESS", "SHARDS",
-                                        "TYPES"};
+                                        "CPU", "MEMORY", "ACTORS", "DISTANCE", "TYPES"};
     cmd_bytes request;
     cli_answer answer;
     cli_table table;
@@ -67,14 +91,15 @@ cli_exit cli_run_nodes(const cli_context *context)
     cli_request_begin(&request, "nodes");
     cli_exit code = cli_ask(context, &request, "nodes", &answer);
     if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
-    cli_table_init(&table, 6, 1u << 1 | 1u << 4);
-    for (i = 0; i < 6; i++) cli_table_add(&table, "%s", heads[i]);
+    cli_table_init(&table, 10, 1u << 1 | 0x1f0);
+    for (i = 0; i < 10; i++) cli_table_add(&table, "%s", heads[i]);
     json_array_foreach (json_object_get(answer.root, "nodes"), i, node) {
         cli_table_add(&table, "%s", text_of(node, "node"));
         cli_table_add_json(&table, json_object_get(node, "incarnation"));
         cli_table_add_json(&table, json_object_get(node, "status"));
         cli_table_add_json(&table, json_object_get(node, "address"));
         cli_table_add_json(&table, json_object_get(node, "shards"));
+        add_load(&table, node);
         add_types(&table, node);
     }
     code = print_table(&table);

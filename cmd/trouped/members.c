@@ -27,6 +27,21 @@ static void write_labels(cmd_bytes *out, const troupe_cluster_member *member)
     cmd_bytes_text(out, "}");
 }
 
+/* What is not known is left out. */
+static void write_load(cmd_bytes *out, const troupe_cluster_member *member)
+{
+    if (member->distance != 0) admin_write_number(out, "distance_ns", member->distance);
+    if (member->load.age == UINT64_MAX) return;
+    cmd_bytes_printf(out, ",\"load\":{\"cpu\":%.3f,\"memory\":%.3f", member->load.cpu,
+                     member->load.memory);
+    admin_write_number(out, "actors", member->load.actors);
+    admin_write_number(out, "queued", member->queued);
+    admin_write_number(out, "turns", member->turns);
+    admin_write_number(out, "turn_time_ns", member->turn_time);
+    admin_write_number(out, "age_ns", member->load.age);
+    cmd_bytes_text(out, "}");
+}
+
 static void add_member(void *user, const troupe_cluster_member *member)
 {
     member_list *list = user;
@@ -48,6 +63,7 @@ static void add_member(void *user, const troupe_cluster_member *member)
     cmd_bytes_printf(out, ",\"self\":%s,\"suspected\":%s", member->is_self ? "true" : "false",
                      member->is_suspected ? "true" : "false");
     if (member->is_self) admin_write_number(out, "lease_left_ns", member->lease_left);
+    write_load(out, member);
     cmd_bytes_text(out, "}");
 }
 

@@ -19,10 +19,6 @@ extern "C" {
 
 /* ---- members ------------------------------------------------------------------------------- */
 
-typedef struct troupe_cluster_label {
-    troupe_slice name, value;
-} troupe_cluster_label;
-
 typedef struct troupe_cluster_member {
     troupe_slice name;
     troupe_slice address; /* for other nodes */
@@ -32,11 +28,16 @@ typedef struct troupe_cluster_member {
     uint32_t shards;
     const troupe_slice *types; /* that it hosts */
     size_t type_count;
-    const troupe_cluster_label *labels;
+    const troupe_label *labels;
     size_t label_count;
     bool is_self;
     bool is_suspected;   /* it may be dead, as far as this node has seen */
     uint64_t lease_left; /* of this node itself; TROUPE_NEVER: of others, and of one alone */
+    troupe_load load;    /* what it last said of itself; of one alone never anything */
+    uint64_t queued;     /* messages in its mailboxes */
+    uint64_t turns;      /* a second */
+    uint64_t turn_time;  /* ns, the mean of the last ones */
+    uint64_t distance;   /* ns of a round trip; 0: not known, or itself */
 } troupe_cluster_member;
 
 typedef void troupe_cluster_member_visit(void *user, const troupe_cluster_member *member);

@@ -82,6 +82,11 @@ troupe_status tp_placing_tell(const troupe_allocator *allocator, const troupe_ty
     return TROUPE_OK;
 }
 
+bool tp_placing_is_private(troupe_slice label)
+{
+    return label.size >= sizeof LABEL - 1 && memcmp(label.data, LABEL, sizeof LABEL - 1) == 0;
+}
+
 /* What is wrong in it (it is of another version) is left out: the node's policy stands. */
 static troupe_status read_policy(tp_placing *self, hosted *type, troupe_slice value)
 {
@@ -238,7 +243,7 @@ static void fill_member(
     tp_label *own = *labels;
     for (size_t i = 0; i < from->label_count; i++) {
         troupe_slice name = from->labels[i].name;
-        if (name.size < sizeof LABEL || memcmp(name.data, LABEL, sizeof LABEL - 1) != 0)
+        if (!tp_placing_is_private(name))
             own[member->label_count++] = (tp_label){name, from->labels[i].value};
     }
     (void)tp_labels_sort(own, member->label_count, NULL);

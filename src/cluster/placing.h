@@ -46,6 +46,8 @@ TROUPE_CHECK troupe_status tp_placing_choose(tp_placing *self, const tp_chart *c
 #define TP_PLACING_LABEL_NAME  (6 + TP_NAME_MAX + 1)
 #define TP_PLACING_LABEL_VALUE TP_VIEW_NAME_MAX
 
+/* Is that label one of those? */
+bool tp_placing_is_private(troupe_slice label);
 /* What a type says of its placement, as label of the view. False: it says nothing. USAGE (`error`):
  * it is wrong. */
 TROUPE_CHECK troupe_status tp_placing_tell(const troupe_allocator *allocator,

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "cluster/cluster.h"
 #include "cluster/inquiry.h"
+#include "cluster/placing.h"
 #include "node/node.h"
 #include "shard/workers.h"
 
@@ -44,19 +45,44 @@ static troupe_status show_alone(troupe_node *node, troupe_cluster_member_visit *
         .types = types,
         .type_count = shared->types.count,
         .is_self = true,
-        .lease_left = TROUPE_NEVER};
+        .lease_left = TROUPE_NEVER,
+        .load = {.age = UINT64_MAX}};
     visit(user, &self);
     tp_release(shared->allocator, types, bytes);
     return TROUPE_OK;
 }
 
-static void show_member(const tp_cluster_look *look, const tp_view_member *member,
-    troupe_cluster_label *labels, troupe_cluster_member_visit *visit, void *user)
+/* What this node has heard of it. */
+static void add_load(troupe_cluster_member *shown, const tp_load_sheet *sheet, uint64_t now)
 {
+    const tp_load_row *row = sheet != NULL ? tp_load_sheet_find(sheet, shown->incarnation) : NULL;
+    shown->load.age = UINT64_MAX;
+    if (row == NULL)
+        return;
+    shown->distance = row->round_trip;
+    if (row->at == 0)
+        return;
+    double limit = (double)row->said.memory_limit;
+    shown->load = (troupe_load){.cpu = row->said.cpu / 1000.0,
+        .memory = limit > 0 ? (double)row->said.memory / limit : 0,
+        .actors = row->said.actors,
+        .age = now > row->at ? now - row->at : 0};
+    shown->queued = row->said.queued;
+    shown->turns = row->said.turns;
+    shown->turn_time = row->said.turn_ns;
+}
+
+static void show_member(troupe_node *node, const tp_cluster_look *look,
+    const tp_view_member *member, const tp_load_sheet *sheet, troupe_cluster_member_visit *visit,
+    void *user)
+{
+    troupe_label labels[TP_VIEW_LABELS_MAX];
+    size_t count = 0;
     for (size_t i = 0; i < member->label_count; i++)
-        labels[i] = (troupe_cluster_label){member->labels[i].name, member->labels[i].value};
+        if (!tp_placing_is_private(member->labels[i].name))
+            labels[count++] = (troupe_label){member->labels[i].name, member->labels[i].value};
     bool is_self = member->incarnation == look->incarnation;
-    const troupe_cluster_member shown = {.name = member->name,
+    troupe_cluster_member shown = {.name = member->name,
         .address = member->address,
         .incarnation = member->incarnation,
         .joined = member->joined,
@@ -65,10 +91,11 @@ static void show_member(const tp_cluster_look *look, const tp_view_member *membe
         .types = member->types,
         .type_count = member->type_count,
         .labels = labels,
-        .label_count = member->label_count,
+        .label_count = count,
         .is_self = is_self,
         .is_suspected = is_doubted(look, member->incarnation),
         .lease_left = is_self ? look->lease_left : TROUPE_NEVER};
+    add_load(&shown, sheet, node->env->now(node->env));
     visit(user, &shown);
 }
 
@@ -80,13 +107,14 @@ troupe_status troupe_cluster_nodes(
     if (node->cluster == NULL)
         return show_alone(node, visit, user);
     tp_cluster_look look;
-    troupe_cluster_label labels[TP_VIEW_LABELS_MAX];
     TROUPE_TRY(tp_cluster_see(node->cluster, &look));
     if (look.chart == NULL)
         return TROUPE_OK;
     const tp_view *view = look.chart->members;
+    tp_load_sheet *sheet = tp_cluster_loads(node->cluster);
     for (size_t i = 0; i < view->member_count; i++)
-        show_member(&look, &view->members[i], labels, visit, user);
+        show_member(node, &look, &view->members[i], sheet, visit, user);
+    tp_load_sheet_release(sheet);
     tp_chart_release(look.chart);
     return TROUPE_OK;
 }
