@@ -253,6 +253,7 @@ typedef enum troupe_reason {
     TROUPE_REASON_ASKED,    /* troupe_deactivate, or from outside */
     TROUPE_REASON_FAILED,   /* supervision: restart or stop */
     TROUPE_REASON_CLOSING,  /* the node closes */
+    TROUPE_REASON_MIGRATED, /* it goes on on another node: state, mailbox and timers go along */
 } troupe_reason;
 
 TROUPE_API const char *troupe_reason_name(troupe_reason reason);

@@ -50,7 +50,7 @@ struct tp_cluster {
     tp_mpsc events;  /* event */
     tp_mpsc answers; /* tp_teller_call */
     _Atomic bool changed, stops;
-    bool is_started, is_open;
+    bool is_started, is_open, is_over;
     _Atomic bool has_begun; /* publishes open_status, open_error, address */
     troupe_status open_status;
     char open_error[256];
@@ -495,6 +495,7 @@ static void perform(tp_cluster *self, const tp_member_effect *effect)
         return;
     case TP_MEMBER_LEFT:
         atomic_store(&self->shared->lease_until, 0);
+        self->is_over = true; /* nobody lets it in any more */
         show(self, TP_CLUSTER_LEFT);
         return;
     case TP_MEMBER_DIED:
@@ -678,8 +679,12 @@ static uint64_t step(tp_runner *runner)
         return TP_NEVER;
     if (self->to_install != NULL && install(self, self->to_install))
         self->to_install = NULL;
-    if (self->channels == NULL)
+    if (self->is_over) {
+        tp_channels_destroy(self->channels);
+        self->channels = NULL;
+    } else if (self->channels == NULL) {
         (void)open_channels(self);
+    }
     uint64_t now = self->env->now(self->env);
     uint64_t due = tp_door_pass(self->door, now);
     if (self->channels != NULL)

@@ -16,8 +16,8 @@ static const char *take_request(
         fault = "it is for another shard";
     if (fault != NULL)
         return fault;
-    tp_message *message =
-        tp_translator_read(&self->translator, channel, frame->kind, &parcel, &mark, &fault);
+    tp_message *message = tp_translator_read(
+        &self->translator, &channel->session, channel->peer, frame->kind, &parcel, &mark, &fault);
     if (message == NULL)
         return fault != NULL ? fault : "no memory for it now";
     self->received++;
@@ -84,12 +84,30 @@ static const char *take_settled(
     tp_wire_range range;
     while (tp_wire_settled_next(&settled, &range))
         for (uint64_t i = 0; i < range.count; i++) {
-            uint64_t ticket = tp_ticket_take(channel, range.first + i);
+            uint64_t ticket = tp_line_take(channel, range.first + i);
             if (ticket == 0)
                 continue;
             tp_directory_settled(self->directory, ticket, false);
             tp_outpost_drain(self);
         }
+    return NULL;
+}
+
+static const char *take_copy(tp_outpost *self, const tp_channel *channel, troupe_slice body)
+{
+    tp_directory_id id;
+    uint64_t number;
+    bool is_short;
+    const char *fault = tp_mover_came(&self->mover, body, &id, &number, &is_short);
+    if (fault != NULL)
+        return fault;
+    if (is_short)
+        return "no memory for it now";
+    if (tp_directory_installed(self->directory, &id, channel->peer, number) != TROUPE_OK) {
+        tp_mover_drop(&self->mover, &id, number);
+        return "no memory for it now";
+    }
+    tp_outpost_drain(self);
     return NULL;
 }
 
@@ -107,13 +125,15 @@ static const char *take_word(tp_outpost *self, tp_channel *channel, const tp_ses
         fault = tp_word_get(&self->translator, &self->words, 0, in.body, &word, &is_short);
         if (fault != NULL || is_short)
             return fault;
-        uint64_t ticket = tp_ticket_take(channel, word.number);
+        uint64_t ticket = tp_line_take(channel, word.number);
         if (ticket != 0) {
             tp_directory_settled(self->directory, ticket, true);
             tp_outpost_drain(self);
         }
         return NULL;
     }
+    if (in.what == TP_WORD_INSTALL)
+        return take_copy(self, channel, in.body);
     fault = tp_word_get(&self->translator, &self->words, in.what, in.body, &word, &is_short);
     if (fault != NULL)
         return fault;

@@ -4,8 +4,10 @@
 
 #include "base/alloc.h"
 #include "shard/durable.h"
+#include "shard/move.h"
 
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
+#define FULL_AT      512                     /* letters that wait until senders are held back */
 #define TICK_AT_REST TROUPE_SECONDS(1)
 
 static tp_outpost *of(tp_away *away)
@@ -40,11 +42,23 @@ static void feed_request(tp_outpost *self, tp_message *message)
 
 static void feed_late(tp_outpost *self, tp_late_event *event)
 {
-    if (event->message != NULL) {
+    troupe_status status = TROUPE_OK;
+    switch (event->kind) {
+    case TP_LATE_REQUEST:
         feed_request(self, event->message);
-    } else if (tp_directory_release(self->directory, &event->id) != TROUPE_OK) {
-        tp_count(&self->shard->counters.no_memory); /* it stays ours, and is made anew when asked */
+        break;
+    case TP_LATE_GONE: /* no memory: it stays ours, and is made anew when it is asked for */
+        status = tp_directory_release(self->directory, &event->id);
+        break;
+    case TP_LATE_CAPTURED:
+        status = tp_directory_captured(self->directory, &event->id, true);
+        break;
+    case TP_LATE_STAYS:
+        status = tp_directory_captured(self->directory, &event->id, false);
+        break;
     }
+    if (status != TROUPE_OK)
+        tp_count(&self->shard->counters.no_memory);
     tp_pool_give(&self->shard->pool, event);
 }
 
@@ -72,9 +86,40 @@ static void absent_cancel(tp_outpost *self, tp_message *cancel)
     tp_pool_give(&self->shard->pool, cancel);
 }
 
+static uint64_t burden(const tp_outpost *self)
+{
+    tp_directory_figures figures;
+    tp_directory_figures_get(self->directory, &figures);
+    return self->waiting + figures.held;
+}
+
+/* Letters pile up: who sends more is told BUSY at once, by what its shard knows (as with a full
+ * mailbox). What was accepted goes on waiting. */
+static void hold_back(tp_outpost *self, uint64_t hash)
+{
+    for (uint32_t i = 0; i < self->full_count; i++)
+        if (self->full[i] == hash)
+            return;
+    if (self->full_count == FULL_MAX || burden(self) < FULL_AT)
+        return;
+    TP_MARK(self->shard, "senders to another node are held back");
+    self->full[self->full_count++] = hash;
+    tp_mailbox_mark(self->shard, hash, true);
+}
+
+static void let_on(tp_outpost *self)
+{
+    if (self->full_count == 0 || burden(self) > FULL_AT / 4)
+        return;
+    while (self->full_count != 0)
+        tp_mailbox_mark(self->shard, self->full[--self->full_count], false);
+}
+
 static void absent(tp_away *away, tp_message *message)
 {
     tp_outpost *self = of(away);
+    if (message->kind == TP_TELL)
+        hold_back(self, message->hash);
     if (message->kind == TP_CANCEL) {
         absent_cancel(self, message);
         return;
@@ -84,7 +129,7 @@ static void absent(tp_away *away, tp_message *message)
         tp_outpost_drain(self);
         return;
     }
-    tp_late_event *event = tp_late_make(self, NULL);
+    tp_late_event *event = tp_late_make(self, TP_LATE_REQUEST, NULL);
     if (event == NULL) {
         tp_message_answer(self->shard, message, TROUPE_NO_MEMORY, TROUPE_NOT_DONE,
             "no memory for a message to another node");
@@ -95,17 +140,53 @@ static void absent(tp_away *away, tp_message *message)
     tp_outpost_drain(self);
 }
 
+static void note_record(tp_outpost *self, tp_late_kind kind, const tp_activation *actor)
+{
+    const tp_directory_id id = {.hash = actor->hash,
+        .type = actor->type->number,
+        .partition = tp_activation_partition(actor),
+        .key = tp_activation_key(actor)};
+    tp_late_event *event = tp_late_make(self, kind, &id);
+    if (event != NULL) /* else as above */
+        tp_fifo_push_back(&self->late, &event->next);
+}
+
+/* The record is in the table until the caller returns: the directory hears of it then. */
 static void gone(tp_away *away, const tp_activation *actor)
+{
+    note_record(of(away), TP_LATE_GONE, actor);
+}
+
+static void still(tp_away *away, tp_activation *actor)
 {
     tp_outpost *self = of(away);
     const tp_directory_id id = {.hash = actor->hash,
         .type = actor->type->number,
         .partition = tp_activation_partition(actor),
         .key = tp_activation_key(actor)};
-    tp_late_event *event = tp_late_make(self, &id);
-    if (event != NULL) /* else as above */
+    tp_late_event *event = tp_late_make(self, TP_LATE_CAPTURED, &id);
+    if (event == NULL || !tp_mover_still(&self->mover, actor)) {
+        tp_mover_stays(&self->mover, actor);
+        tp_move_back(self->shard, actor);
+        if (event != NULL)
+            event->kind = TP_LATE_STAYS;
+    }
+    if (event != NULL)
         tp_fifo_push_back(&self->late, &event->next);
-    /* The record is in the table until the caller returns: the directory hears of it then. */
+}
+
+static void stays(tp_away *away, tp_activation *actor)
+{
+    tp_outpost *self = of(away);
+    tp_mover_stays(&self->mover, actor);
+    note_record(self, TP_LATE_STAYS, actor);
+}
+
+troupe_status tp_outpost_move(tp_outpost *self, const tp_directory_id *id, uint64_t to)
+{
+    troupe_status status = tp_directory_move(self->directory, id, to);
+    tp_outpost_drain(self);
+    return status;
 }
 
 /* ---- what this node sends to others ---------------------------------------------------------- */
@@ -188,13 +269,16 @@ static bool has_open(const tp_outpost *self)
 {
     tp_directory_figures figures;
     tp_directory_figures_get(self->directory, &figures);
-    return figures.held != 0 || figures.ways != 0 || figures.tasks != 0;
+    return self->waiting != 0 || figures.held != 0 || figures.ways != 0 || figures.tasks != 0;
 }
 
 static uint64_t flush(tp_away *away)
 {
     tp_outpost *self = of(away);
     tp_outpost_drain(self);
+    if (self->waiting != 0)
+        tp_channels_each(self->channels, tp_line_flush, self);
+    let_on(self);
     uint64_t due = tp_channels_flush(self->channels, self->shard->now);
     uint64_t tick = self->shard->now + (has_open(self) ? TICK : TICK_AT_REST);
     if (self->recall.tick_at < tick)
@@ -218,7 +302,7 @@ static void end(tp_away *away)
 {
     tp_outpost *self = of(away);
     if (self->channels != NULL)
-        tp_channels_each(self->channels, tp_tickets_drop, self);
+        tp_channels_each(self->channels, tp_line_drop, self);
     tp_channels_destroy(self->channels);
     self->channels = NULL;
 }
@@ -255,7 +339,7 @@ static void leave_gone(tp_outpost *self)
             continue;
         tp_recall_forget(&self->recall, node);
         tp_correspondents_gone(&self->translator.correspondents, node);
-        tp_channels_gone(self->channels, node, tp_tickets_drop, self);
+        tp_channels_gone(self->channels, node, tp_line_drop, self);
     }
 }
 
@@ -439,6 +523,8 @@ static troupe_status create_parts(tp_outpost *self)
     const tp_directory_options directory = {.self = options->incarnation,
         .shard = shard->number,
         .shards = shared->shard_count,
+        .held_id_max = 1u << 20,
+        .held_max = 1u << 20,
         .replicas = options->replicas};
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
     TROUPE_TRY(tp_recall_init(&self->recall, shard));
@@ -458,6 +544,7 @@ static troupe_status create_parts(tp_outpost *self)
         .token = options->token,
         .session = options->session,
         .log = on_log};
+    tp_mover_init(&self->mover, shard, &self->translator);
     return tp_channels_create(&channels, &self->channels);
 }
 
@@ -467,7 +554,8 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     tp_outpost *self = tp_allocate_zeroed(allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
-    self->port = (tp_away){absent, send_away, gone, pass, flush, has_arrivals, is_quiet, end};
+    self->port =
+        (tp_away){absent, send_away, gone, still, stays, pass, flush, has_arrivals, is_quiet, end};
     self->shard = options->shard;
     self->options = *options;
     self->words = (tp_word_room){.allocator = allocator};
@@ -508,6 +596,7 @@ void tp_outpost_destroy(tp_outpost *self)
         tp_directory_destroy(self->directory, drop_letter, self);
     tp_recall_deinit(&self->recall);
     tp_placing_deinit(&self->placing);
+    tp_mover_deinit(&self->mover);
     tp_translator_deinit(&self->translator);
     tp_word_room_deinit(&self->words);
     tp_chart_release(self->chart_before);

@@ -80,6 +80,10 @@ tp_outpost *tp_outpost_of(const tp_shard *shard);
 tp_directory *tp_outpost_directory(tp_outpost *outpost);
 const tp_chart *tp_outpost_chart(const tp_outpost *outpost);
 void tp_outpost_look(const tp_outpost *outpost, tp_outpost_figures *ret_figures);
+/* Moves an activation of this shard to a member: begins to. NOT_FOUND: it is not active here; BUSY:
+ * it moves already, or may not leave yet; UNAVAILABLE: no such member. */
+TROUPE_CHECK troupe_status tp_outpost_move(
+    tp_outpost *outpost, const tp_directory_id *id, uint64_t to);
 /* After an event that was fed to the directory from outside. */
 void tp_outpost_drain(tp_outpost *outpost);
 

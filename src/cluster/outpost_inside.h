@@ -6,7 +6,7 @@
  *   performer.c  what the directory wants done
  *   frames.c     what other nodes send
  *   inquiry.c    questions from outside of the shards (inquiry.h)
- *   tickets.c    which parcels of a channel are not settled yet
+ *   line.c       parcels of a channel that are not settled yet, and what waits for credit
  *
  * Threads: the shard's.
  */
@@ -14,6 +14,7 @@
 #define TP_CLUSTER_OUTPOST_INSIDE_H
 
 #include "cluster/inquiry.h"
+#include "cluster/mover.h"
 #include "cluster/outpost.h"
 #include "cluster/placing.h"
 #include "cluster/recall.h"
@@ -25,12 +26,22 @@ typedef struct tp_outpost_letter {
 } tp_outpost_letter;
 
 /* An event for the directory that came while its effects were performed. */
+typedef enum tp_late_kind {
+    TP_LATE_REQUEST,  /* message */
+    TP_LATE_GONE,     /* the record of id has gone */
+    TP_LATE_CAPTURED, /* what was to be captured of id is */
+    TP_LATE_STAYS,    /* it is not, and goes on here */
+} tp_late_kind;
+
 typedef struct tp_late_event {
     tp_fifo_node next;
-    tp_message *message; /* a request; or NULL: a record has gone */
+    tp_late_kind kind;
+    tp_message *message;
     tp_directory_id id;
     char name[]; /* key, partition */
 } tp_late_event;
+
+#define FULL_MAX 32
 
 struct tp_outpost {
     tp_away port; /* first */
@@ -44,19 +55,30 @@ struct tp_outpost {
     uint64_t gauge_at;
     tp_channels *channels;
     tp_chart *chart, *chart_before; /* the directory uses the view before until the next */
+    tp_mover mover;
     tp_word_room words;
     tp_fifo late;
     tp_inquiries inquiries;
+    uint32_t waiting;        /* letters and words that wait for credit */
+    uint64_t full[FULL_MAX]; /* hashes whose senders were told that it goes no further */
+    uint32_t full_count;
     bool drains, was_suspended;
     uint64_t tick_at;
     uint64_t forwarded, received, refused, lost;
 };
 
-/* tickets.c. Numbers of parcels that were sent on a channel, with what the directory calls them.
- * False: no memory. */
-bool tp_ticket_note(tp_outpost *self, tp_channel *channel, uint64_t number, uint64_t ticket);
-uint64_t tp_ticket_take(tp_channel *channel, uint64_t number); /* 0: it has none */
-void tp_tickets_drop(void *self, tp_channel *channel);
+/* line.c. A letter to be sent; `ticket`: what the directory calls it until it is settled.
+ * NO_MEMORY, TOO_LARGE: it is the caller's still. */
+TROUPE_CHECK troupe_status tp_line_send(
+    tp_outpost *self, tp_channel *channel, tp_letter *letter, uint64_t ticket);
+TROUPE_CHECK troupe_status tp_line_say(
+    tp_outpost *self, tp_channel *channel, unsigned what, const tp_directory_word *word);
+TROUPE_CHECK troupe_status tp_line_give(
+    tp_outpost *self, tp_channel *channel, unsigned what, const void *body, size_t body_size);
+/* The ticket of a parcel that is settled; 0: it has none. */
+uint64_t tp_line_take(tp_channel *channel, uint64_t number);
+void tp_line_flush(void *self, tp_channel *channel);
+void tp_line_drop(void *self, tp_channel *channel);
 
 /* performer.c. NULL: no memory; no member. */
 tp_channel *tp_outpost_channel(tp_outpost *self, uint64_t node, uint32_t shard);
@@ -64,7 +86,8 @@ tp_channel *tp_outpost_channel(tp_outpost *self, uint64_t node, uint32_t shard);
 tp_outpost_letter *tp_letter_make(tp_outpost *self, tp_message *message);
 /* Its message is the caller's. */
 tp_message *tp_letter_open(tp_outpost *self, tp_letter *letter);
-tp_late_event *tp_late_make(tp_outpost *self, const tp_directory_id *id);
+/* NULL: no memory, counted. Put into `late` by who made it. */
+tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_directory_id *id);
 /* Tells who sent it that the parcel is in a mailbox, or was answered; `lost`: or its way broke. */
 void tp_outpost_settle(tp_outpost *self, uint64_t node, uint32_t shard, uint64_t number, bool lost);
 /* Into the mailbox of the actor, which is made if it has no record: the directory says that it is

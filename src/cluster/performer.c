@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+#define MOVE_PATIENCE TROUPE_SECONDS(5) /* of coming to rest */
+
 tp_channel *tp_outpost_channel(tp_outpost *self, uint64_t node, uint32_t shard)
 {
     return tp_channels_get(self->channels, node, (uint16_t)shard);
@@ -123,7 +125,7 @@ tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message)
     return actor;
 }
 
-tp_late_event *tp_late_make(tp_outpost *self, const tp_directory_id *id)
+tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_directory_id *id)
 {
     size_t size = id != NULL ? id->key.size + id->partition.size : 0;
     tp_late_event *event = tp_pool_take(&self->shard->pool, sizeof *event + size);
@@ -132,6 +134,7 @@ tp_late_event *tp_late_make(tp_outpost *self, const tp_directory_id *id)
         return NULL;
     }
     memset(event, 0, sizeof *event);
+    event->kind = kind;
     if (id == NULL)
         return event;
     memcpy(event->name, id->key.data, id->key.size);
@@ -156,7 +159,8 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
     uint32_t shard = agent_of(self, from, effect->letter->id.hash);
     bool guarded = effect->guarded;
     /* Should it not come to be. Without memory for that it stays ours, and is made when asked. */
-    tp_late_event *release = effect->create ? tp_late_make(self, &effect->letter->id) : NULL;
+    tp_late_event *release =
+        effect->create ? tp_late_make(self, TP_LATE_GONE, &effect->letter->id) : NULL;
     tp_activation *actor = tp_outpost_into_mailbox(self, tp_letter_open(self, effect->letter));
     if (actor != NULL && guarded)
         guard(self, actor, true);
@@ -170,33 +174,16 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
 
 static void forward(tp_outpost *self, const tp_directory_effect *effect)
 {
-    tp_letter *letter = effect->letter;
-    tp_shard *shard = self->shard;
-    const tp_postmark mark = {.order = letter->order,
-        .origin = letter->origin == self->options.incarnation ? 0 : letter->origin,
-        .grant = letter->grant.number,
-        .home = letter->grant.home,
-        .hops = letter->hops,
-        .only_active = (letter->flags & TP_LETTER_ACTIVE) != 0};
+    uint64_t ticket = effect->number;
     tp_channel *channel = tp_outpost_channel(self, effect->node, effect->shard);
-    uint64_t number = 0;
-    troupe_status status = channel == NULL ? TROUPE_UNAVAILABLE : TROUPE_OK;
-    tp_message *message = tp_letter_open(self, letter);
+    troupe_status status =
+        channel == NULL ? TROUPE_UNAVAILABLE : tp_line_send(self, channel, effect->letter, ticket);
     if (status == TROUPE_OK)
-        status = tp_translator_put(&self->translator, channel, message, NULL, &mark, &number);
-    if (status == TROUPE_OK && tp_ticket_note(self, channel, number, effect->number)) {
-        self->forwarded++;
-        tp_pool_give(&shard->pool, message);
         return;
-    }
     self->refused++;
-    if (status == TROUPE_OK) { /* it left, but its end will not be known: as if it were settled */
-        tp_pool_give(&shard->pool, message);
-    } else {
-        tp_message_answer(shard, message, status, TROUPE_NOT_DONE,
-            "the way to its node is full or closed at the moment; try again later");
-    }
-    tp_directory_settled(self->directory, effect->number, false);
+    tp_message_answer(self->shard, tp_letter_open(self, effect->letter), status, TROUPE_NOT_DONE,
+        "there is no way to its node at the moment: %s", troupe_status_text(status));
+    tp_directory_settled(self->directory, ticket, false);
 }
 
 static void refuse(tp_outpost *self, const tp_directory_effect *effect)
@@ -236,19 +223,10 @@ static void way_broke(tp_outpost *self, uint64_t token)
 static void say(tp_outpost *self, const tp_directory_effect *effect)
 {
     tp_channel *channel = tp_outpost_channel(self, effect->node, effect->shard);
-    if (channel == NULL)
-        return;
-    const tp_wire_word out = {.what = (uint8_t)effect->word.kind, .body = {NULL, 0}};
-    size_t head = tp_wire_word_size(&out);
-    size_t size = head + tp_word_size(&self->translator, &effect->word);
-    char *at;
-    uint64_t number;
-    if (tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &number) != TROUPE_OK) {
-        tp_count(&self->shard->counters.no_memory); /* it is repeated, or asked for again */
-        return;
-    }
-    tp_wire_word_put(at, &out);
-    tp_word_put(&self->translator, at + head, &effect->word);
+    /* Without memory it is repeated, or asked for again. */
+    if (channel != NULL &&
+        tp_line_say(self, channel, effect->word.kind, &effect->word) != TROUPE_OK)
+        tp_count(&self->shard->counters.no_memory);
 }
 
 static void place(tp_outpost *self, const tp_directory_effect *effect)
@@ -278,6 +256,36 @@ static void found(tp_outpost *self, const tp_directory_effect *effect)
 {
     if ((effect->token & TP_RECALL_TOKEN) != 0)
         tp_recall_found(&self->recall, effect->token, effect->node, effect->status == TROUPE_OK);
+}
+
+/* ---- moves ----------------------------------------------------------------------------------- */
+
+static void note_stays(void *user, const tp_directory_id *id)
+{
+    tp_outpost *self = user;
+    tp_late_event *event = tp_late_make(self, TP_LATE_STAYS, id);
+    if (event != NULL) /* else the directory goes on waiting, and the home is asked again */
+        tp_fifo_push_back(&self->late, &event->next);
+}
+
+static void capture(tp_outpost *self, const tp_directory_effect *effect)
+{
+    tp_activation *actor = find(self, &effect->id);
+    if (actor != NULL)
+        guard(self, actor, true);
+    if (actor == NULL || !tp_mover_capture(&self->mover, actor, MOVE_PATIENCE, note_stays, self))
+        note_stays(self, &effect->id);
+}
+
+static void install_copy(tp_outpost *self, const tp_directory_effect *effect)
+{
+    tp_channel *channel = tp_outpost_channel(self, effect->node, effect->shard);
+    size_t size = 0;
+    const void *body = tp_mover_copy(&self->mover, &effect->id, effect->number, &size);
+    if (channel == NULL || body == NULL)
+        return; /* the directory asks for it back by and by */
+    if (tp_line_give(self, channel, TP_WORD_INSTALL, body, size) != TROUPE_OK)
+        tp_count(&self->shard->counters.no_memory);
 }
 
 void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
@@ -315,6 +323,18 @@ void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
         return;
     case TP_DIRECTORY_FOUND:
         found(self, effect);
+        return;
+    case TP_DIRECTORY_CAPTURE:
+        capture(self, effect);
+        return;
+    case TP_DIRECTORY_INSTALL:
+        install_copy(self, effect);
+        return;
+    case TP_DIRECTORY_RESUME:
+        (void)tp_mover_resume(&self->mover, &effect->id);
+        return;
+    case TP_DIRECTORY_DROP:
+        tp_mover_drop(&self->mover, &effect->id, effect->number);
         return;
     case TP_DIRECTORY_TARDY:
         self->options.tardy(self->options.user, effect->node);

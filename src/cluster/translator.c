@@ -153,28 +153,30 @@ static const char *get_slip(troupe_slice bytes, tp_slip *ret_slip)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-static void put_caller(tp_channel *channel, const tp_message *message, tp_parcel *parcel)
+/* `session` NULL: in words, for what does not travel at once. */
+static void put_caller(tp_session *session, const tp_message *message, tp_parcel *parcel)
 {
     const tp_type *type = message->caller_type;
     if (type == NULL)
         return;
     troupe_id caller = tp_message_caller(message);
     parcel->bits |= TP_PARCEL_CALLER;
-    parcel->caller_name = tp_session_name(
-        &channel->session, (type->number + 1) << 12, type->name, (troupe_slice){0, 0});
+    if (session != NULL)
+        parcel->caller_name =
+            tp_session_name(session, (type->number + 1) << 12, type->name, (troupe_slice){0, 0});
     parcel->caller_type = type->name;
     parcel->caller_partition = caller.partition;
     parcel->caller_key = caller.key;
 }
 
-static void put_names(tp_channel *channel, const tp_message *message, tp_parcel *parcel)
+static void put_names(tp_session *session, const tp_message *message, tp_parcel *parcel)
 {
     const tp_type *type = message->type;
     /* The catch-all's names are anybody's: they are not taught. */
-    if (message->method != TP_METHOD_OTHER) {
+    if (message->method != TP_METHOD_OTHER && session != NULL) {
         parcel->method = type->methods[message->method].name;
-        parcel->name = tp_session_name(&channel->session,
-            (type->number + 1) << 12 | (message->method + 1u), type->name, parcel->method);
+        parcel->name = tp_session_name(
+            session, (type->number + 1) << 12 | (message->method + 1u), type->name, parcel->method);
     }
     if (parcel->name != 0)
         return;
@@ -230,46 +232,69 @@ static tp_frame_kind kind_of(const tp_message *message)
     }
 }
 
-troupe_status tp_translator_put(tp_translator *self, tp_channel *channel, const tp_message *message,
-    const tp_activation *actor, const tp_postmark *mark, uint64_t *ret_number)
+/* False: no memory. What it points to is the message's and the translator's. */
+static bool fill(tp_translator *self, tp_session *session, const tp_message *message,
+    const tp_activation *actor, const tp_postmark *mark, tp_parcel *parcel)
 {
-    tp_parcel parcel;
-    memset(&parcel, 0, sizeof parcel);
-    parcel.hash = message->hash;
-    parcel.content = message->content;
-    parcel.payload = tp_message_payload(message);
-    parcel.key = actor != NULL ? tp_activation_key(actor) : tp_message_key(message);
-    parcel.partition =
+    memset(parcel, 0, sizeof *parcel);
+    parcel->hash = message->hash;
+    parcel->content = message->content;
+    parcel->payload = tp_message_payload(message);
+    parcel->key = actor != NULL ? tp_activation_key(actor) : tp_message_key(message);
+    parcel->partition =
         actor != NULL ? tp_activation_partition(actor) : tp_message_partition(message);
-    if (parcel.partition.size != 0)
-        parcel.bits |= TP_PARCEL_PARTITION;
+    if (parcel->partition.size != 0)
+        parcel->bits |= TP_PARCEL_PARTITION;
     if (message->kind == TP_ASK)
-        parcel.bits |= TP_PARCEL_ASK;
+        parcel->bits |= TP_PARCEL_ASK;
     if (message->kind == TP_ASK || message->kind == TP_CANCEL)
-        put_from(self, message, &parcel);
+        put_from(self, message, parcel);
     if (message->chain != 0) {
-        parcel.bits |= TP_PARCEL_CHAIN;
-        parcel.chain = message->chain;
+        parcel->bits |= TP_PARCEL_CHAIN;
+        parcel->chain = message->chain;
     }
     if (message->deadline != TP_NEVER) {
         uint64_t now = tp_clock(self->shard);
-        parcel.bits |= TP_PARCEL_DEADLINE;
-        parcel.remaining = message->deadline > now ? message->deadline - now : 0;
+        parcel->bits |= TP_PARCEL_DEADLINE;
+        parcel->remaining = message->deadline > now ? message->deadline - now : 0;
     }
     if (message->content == TP_CONTENT_OWN) {
-        parcel.bits |= TP_PARCEL_CONTENT;
-        parcel.content_type = tp_message_other_content_type(message);
+        parcel->bits |= TP_PARCEL_CONTENT;
+        parcel->content_type = tp_message_other_content_type(message);
     }
     const tp_slip *slip = tp_message_slip(message);
     if (slip != NULL) {
-        parcel.bits |= TP_PARCEL_SLIP;
-        if (!put_slip(self, slip, &parcel.slip))
-            return TROUPE_NO_MEMORY;
+        parcel->bits |= TP_PARCEL_SLIP;
+        if (!put_slip(self, slip, &parcel->slip))
+            return false;
     }
-    put_caller(channel, message, &parcel);
-    put_names(channel, message, &parcel);
-    put_postmark(mark, &parcel);
+    put_caller(session, message, parcel);
+    put_names(session, message, parcel);
+    put_postmark(mark, parcel);
+    return true;
+}
+
+troupe_status tp_translator_put(tp_translator *self, tp_channel *channel, const tp_message *message,
+    const tp_postmark *mark, uint64_t *ret_number)
+{
+    tp_parcel parcel;
+    if (!fill(self, &channel->session, message, NULL, mark, &parcel))
+        return TROUPE_NO_MEMORY;
     return tp_session_put_parcel(&channel->session, kind_of(message), &parcel, ret_number);
+}
+
+bool tp_translator_pack(tp_translator *self, const tp_message *message, const tp_activation *actor,
+    tp_parcel *ret_parcel)
+{
+    const tp_postmark none = {0};
+    if (!fill(self, NULL, message, actor, &none, ret_parcel))
+        return false;
+    /* Who asks is said in full: it is read on another node, or on this one again. */
+    if ((ret_parcel->bits & TP_PARCEL_FROM) && !(ret_parcel->bits & TP_PARCEL_ELSEWHERE)) {
+        ret_parcel->bits |= TP_PARCEL_ELSEWHERE;
+        ret_parcel->from.incarnation = self->incarnation;
+    }
+    return true;
 }
 
 troupe_status tp_translator_put_reply(
@@ -312,7 +337,7 @@ static uint32_t method_of(const tp_type *type, troupe_slice name)
 }
 
 static const char *find_names(
-    tp_translator *self, tp_channel *channel, const tp_parcel *parcel, named *ret_named)
+    tp_translator *self, tp_session *session, const tp_parcel *parcel, named *ret_named)
 {
     if (parcel->name == 0) {
         ret_named->type = tp_translator_type(self, parcel->type);
@@ -321,7 +346,7 @@ static const char *find_names(
             ret_named->method = method_of(ret_named->type, parcel->method);
         return NULL;
     }
-    tp_learned_name *learned = tp_session_find_name(&channel->session, parcel->name);
+    tp_learned_name *learned = session != NULL ? tp_session_find_name(session, parcel->name) : NULL;
     if (learned == NULL)
         return "it has a name that was not taught";
     if (learned->bound == NULL) {
@@ -337,11 +362,12 @@ static const char *find_names(
 }
 
 static const char *find_caller(
-    tp_translator *self, tp_channel *channel, const tp_parcel *parcel, const tp_type **ret_type)
+    tp_translator *self, tp_session *session, const tp_parcel *parcel, const tp_type **ret_type)
 {
     troupe_slice name = parcel->caller_type;
     if (parcel->caller_name != 0) {
-        tp_learned_name *learned = tp_session_find_name(&channel->session, parcel->caller_name);
+        tp_learned_name *learned =
+            session != NULL ? tp_session_find_name(session, parcel->caller_name) : NULL;
         if (learned == NULL)
             return "its caller has a name that was not taught";
         if (learned->bound != NULL) {
@@ -364,12 +390,12 @@ static uint16_t agent_of(const tp_translator *self, uint64_t peer, uint64_t hash
 
 /* Where its answer goes. False: no memory, or no number is left. */
 static bool find_from(
-    tp_translator *self, const tp_channel *channel, const tp_parcel *parcel, uint16_t *ret_from)
+    tp_translator *self, uint64_t sender, const tp_parcel *parcel, uint16_t *ret_from)
 {
     *ret_from = (uint16_t)self->shard->number;
     if (!(parcel->bits & TP_PARCEL_FROM))
         return true;
-    uint64_t asker = parcel->bits & TP_PARCEL_ELSEWHERE ? parcel->from.incarnation : channel->peer;
+    uint64_t asker = parcel->bits & TP_PARCEL_ELSEWHERE ? parcel->from.incarnation : sender;
     *ret_from = parcel->from.shard; /* of this node, if it came back */
     if (asker == self->incarnation)
         return parcel->from.shard < self->shard->shared->shard_count;
@@ -378,10 +404,10 @@ static bool find_from(
     return *ret_from != 0;
 }
 
-static void read_postmark(const tp_channel *channel, const tp_parcel *parcel, tp_postmark *ret_mark)
+static void read_postmark(uint64_t sender, const tp_parcel *parcel, tp_postmark *ret_mark)
 {
     *ret_mark = (tp_postmark){.order = parcel->order,
-        .origin = parcel->bits & TP_PARCEL_ORIGIN ? parcel->origin : channel->peer,
+        .origin = parcel->bits & TP_PARCEL_ORIGIN ? parcel->origin : sender,
         .grant = parcel->grant,
         .home = parcel->grant != 0 ? parcel->home : 0,
         .hops = parcel->hops,
@@ -411,24 +437,24 @@ static const void *lay_caller(const tp_parcel *parcel, caller_room *room)
     return room->bytes;
 }
 
-tp_message *tp_translator_read(tp_translator *self, tp_channel *channel, unsigned kind,
-    const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault)
+tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_t sender,
+    unsigned kind, const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault)
 {
     named names = {.method = TP_METHOD_OTHER};
     const tp_type *caller = NULL;
     tp_slip slip;
     char content[UINT8_MAX + 1] = "";
     caller_room room;
-    *ret_fault = find_names(self, channel, parcel, &names);
+    *ret_fault = find_names(self, session, parcel, &names);
     if (*ret_fault == NULL && (parcel->bits & TP_PARCEL_CALLER))
-        *ret_fault = find_caller(self, channel, parcel, &caller);
+        *ret_fault = find_caller(self, session, parcel, &caller);
     if (*ret_fault == NULL && (parcel->bits & TP_PARCEL_SLIP))
         *ret_fault = get_slip(parcel->slip, &slip);
     if (*ret_fault != NULL || names.type == NULL ||
         ((parcel->bits & TP_PARCEL_CALLER) && caller == NULL))
         return NULL;
     uint16_t from;
-    if (!find_from(self, channel, parcel, &from))
+    if (!find_from(self, sender, parcel, &from))
         return NULL;
     if (parcel->bits & TP_PARCEL_CONTENT)
         memcpy(content, parcel->content_type.data, parcel->content_type.size);
@@ -456,7 +482,7 @@ tp_message *tp_translator_read(tp_translator *self, tp_channel *channel, unsigne
     if (message != NULL && !(parcel->bits & TP_PARCEL_CONTENT) && parcel->content < TP_CONTENT_OWN)
         message->content =
             parcel->content <= TP_CONTENT_JSON ? parcel->content : (uint8_t)TP_CONTENT_BYTES;
-    read_postmark(channel, parcel, ret_mark);
+    read_postmark(sender, parcel, ret_mark);
     return message;
 }
 

@@ -55,19 +55,23 @@ static inline bool tp_translator_is_foreign(const tp_type *type)
     return type->number >= TP_FOREIGN_FIRST;
 }
 
-/* Puts a request, cancel or acknowledgement; the message stays the caller's. `actor`: of a message
- * out of a mailbox, which may lack its key; else NULL. As tp_session_put_parcel. */
+/* Puts a request, cancel or acknowledgement; the message stays the caller's. As
+ * tp_session_put_parcel. */
 TROUPE_CHECK troupe_status tp_translator_put(tp_translator *self, tp_channel *channel,
-    const tp_message *message, const tp_activation *actor, const tp_postmark *mark,
-    uint64_t *ret_number);
+    const tp_message *message, const tp_postmark *mark, uint64_t *ret_number);
+/* The same as a parcel that needs no session to be read: for what is kept, or goes along with its
+ * actor, whose mailbox it is out of (it may lack its key). Good as long as the message, and until
+ * the next call. False: no memory. */
+TROUPE_CHECK bool tp_translator_pack(tp_translator *self, const tp_message *message,
+    const tp_activation *actor, tp_parcel *ret_parcel);
 /* Puts a reply; `to`: whose answer it is. */
 TROUPE_CHECK troupe_status tp_translator_put_reply(
     tp_translator *self, tp_channel *channel, const tp_message *reply, const tp_correspondent *to);
 
-/* A parcel that came on a channel becomes a message. NULL: *ret_fault says what is wrong with it,
- * or is NULL: no memory. */
-tp_message *tp_translator_read(tp_translator *self, tp_channel *channel, unsigned kind,
-    const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault);
+/* A parcel of `sender` becomes a message. `session`: that knows its names; NULL: it needs none.
+ * NULL: *ret_fault says what is wrong with it, or is NULL: no memory. */
+tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_t sender,
+    unsigned kind, const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault);
 /* A reply; for the shard *ret_shard of this node. NULL: no memory. */
 tp_message *tp_translator_read_reply(
     tp_translator *self, unsigned kind, const tp_wire_reply *reply, uint32_t *ret_shard);

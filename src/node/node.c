@@ -428,7 +428,8 @@ bool troupe_id_equal(troupe_id left, troupe_id right)
 
 const char *troupe_reason_name(troupe_reason reason)
 {
-    static const char *const names[] = {"none", "idle", "evicted", "asked", "failed", "closing"};
+    static const char *const names[] = {
+        "none", "idle", "evicted", "asked", "failed", "closing", "migrated"};
     return (unsigned)reason < sizeof names / sizeof names[0] ? names[reason] : "?";
 }
 

@@ -33,6 +33,10 @@ struct tp_away {
     void (*send)(tp_away *away, uint32_t to, tp_message *message);
     /* The record of an actor is about to go. */
     void (*gone)(tp_away *away, const tp_activation *actor);
+    /* An actor that was to move (move.h) is at rest; its record is the cluster's. */
+    void (*still)(tp_away *away, tp_activation *actor);
+    /* It does not move: it could not be saved, or there was no memory. */
+    void (*stays)(tp_away *away, tp_activation *actor);
     /* Begin of a pass: takes in what came and what is due. May turns begin? */
     bool (*pass)(tp_away *away);
     /* End of a pass: lets out what may leave; when it has to be called again (env's now). */

@@ -157,6 +157,10 @@ TROUPE_CHECK troupe_status tp_load_take(
     tp_shard *shard, tp_activation *actor, troupe_store_op *op, troupe_turn *turn);
 /* A state that was never stored has the defaults of its table. */
 TROUPE_CHECK troupe_status tp_load_anew(tp_activation *actor);
+/* A state as it was stored, or sealed for a move, becomes the actor's. `turn` may be NULL for types
+ * without hooks. */
+TROUPE_CHECK troupe_status tp_load_install(
+    tp_shard *shard, tp_activation *actor, troupe_slice stored, troupe_turn *turn);
 void tp_loads_abandon(tp_shard *shard); /* the shard goes */
 /* [in `done`] An answer of the store comes to the shard. */
 void tp_store_answer(tp_shard *shard, tp_inbound *inbound);

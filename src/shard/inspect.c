@@ -38,6 +38,8 @@ static const char *phase_name(const tp_activation *actor)
         return "active";
     case TP_DEACTIVATING:
         return "deactivating";
+    case TP_MOVING:
+        return "moving";
     case TP_WAITING:
         return "waiting";
     case TP_HALTED:

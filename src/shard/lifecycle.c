@@ -15,6 +15,7 @@
 #include "shard/away.h"
 #include "shard/durable.h"
 #include "shard/gather.h"
+#include "shard/move.h"
 #include "shard/wake.h"
 #include "shard/workers.h"
 
@@ -82,7 +83,7 @@ static void activated(tp_shard *shard, tp_activation *actor)
 {
     actor->phase = TP_ACTIVE;
     actor->flags |= TP_LIVE;
-    actor->flags &= (uint16_t)~TP_STOPPING; /* called again before its record went */
+    actor->flags &= (uint16_t) ~(TP_STOPPING | TP_CAME); /* called again before its record went */
     actor->activated_at = shard->now;
     tp_count(&shard->counters.activations);
     tp_idle_watch(shard, actor);
@@ -180,6 +181,8 @@ static void release_loaded(void *argument)
 static troupe_status load(troupe_turn *turn, storing *self)
 {
     tp_activation *actor = turn->actor;
+    if (TP_UNLIKELY(actor->extras != NULL && actor->extras->moved != NULL))
+        return tp_move_load(turn);
     if (actor->type->is.persist == TROUPE_PERSIST_NONE)
         return tp_load_anew(actor);
     TROUPE_TRY(tp_load_prepare(turn->shard, actor));
@@ -231,12 +234,13 @@ void tp_activate(tp_shard *shard, tp_activation *actor)
         return;
     if (TP_UNLIKELY(actor->type->commits) && !tp_commits_are_over(shard, actor))
         return; /* of the activation before: their end schedules this one */
-    if (actor->type->activates_alone) {
+    bool has_state = actor->extras != NULL && actor->extras->moved != NULL;
+    if (actor->type->activates_alone && TP_LIKELY(!has_state)) {
         actor->flags |= TP_HOLDS;
         activated(shard, actor);
         return;
     }
-    if (actor->type->loads_alone) {
+    if (actor->type->loads_alone && TP_LIKELY(!has_state)) {
         actor->phase = TP_ACTIVATING;
         actor->flags |= TP_HOLDS;
         tp_load_begin(shard, actor);
@@ -420,6 +424,14 @@ void tp_deactivate_body(troupe_turn *turn)
     tp_activation *actor = turn->actor;
     tp_extras *extras = actor->extras;
     turn->written = NULL;
+    if (TP_UNLIKELY(actor->flags & TP_MOVES)) {
+        troupe_status status = tp_move_keep(turn);
+        turn->written = NULL;
+        if (status != TROUPE_OK) {
+            tp_turn_end(turn, status);
+            return;
+        }
+    }
     if (actor->type->is.on_deactivate != NULL && (actor->flags & TP_LIVE))
         actor->type->is.on_deactivate(turn, tp_activation_state(actor), extras->reason);
     storing saving = {.op = {.kind = TROUPE_STORE_COMMIT}};
@@ -444,6 +456,10 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
                 tp_field_string("status", troupe_status_name(status))),
             "on_deactivate panicked, the node hurried, or somebody else has written it: what was "
             "not saved is lost");
+    }
+    if (TP_UNLIKELY(actor->flags & TP_MOVES)) {
+        tp_move_rested(shard, actor, status == TROUPE_OK);
+        return;
     }
     if (!over) {
         tp_count(&shard->counters.save_failures);

@@ -50,7 +50,7 @@ static uint64_t seed_of(const tp_activation *actor)
     return durable != NULL ? durable->seed : tp_record_seed(tp_activation_id(actor));
 }
 
-static troupe_status install(
+troupe_status tp_load_install(
     tp_shard *shard, tp_activation *actor, troupe_slice stored, troupe_turn *turn)
 {
     const troupe_type *is = &actor->type->is;
@@ -106,7 +106,8 @@ troupe_status tp_load_take(
     for (const troupe_store_item *item = op->items; item != NULL && status == TROUPE_OK;
          item = item->next) {
         bool is_state = item->kind == TROUPE_ROW_STATE;
-        status = is_state ? install(shard, actor, item->value, turn) : load_row(shard, actor, item);
+        status = is_state ? tp_load_install(shard, actor, item->value, turn)
+                          : load_row(shard, actor, item);
         has_state |= is_state;
     }
     troupe_store_release(op);

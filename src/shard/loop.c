@@ -8,6 +8,7 @@
  */
 #include "shard/away.h"
 #include "shard/durable.h"
+#include "shard/move.h"
 #include "shard/wake.h"
 
 #include "base/alloc.h"
@@ -20,6 +21,8 @@
 
 void tp_settle(tp_shard *shard, tp_activation *actor)
 {
+    if (TP_UNLIKELY(actor->flags & TP_MOVES) && tp_move_look(shard, actor))
+        return;
     if (tp_mailbox_may_run(shard, actor)) {
         tp_schedule(shard, actor);
         return;
@@ -41,7 +44,11 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
     if (TP_UNLIKELY(actor->flags & (TP_LEAVE | TP_STOPPING)))
         tp_arrivals_flush(shard);
     actor->flags &= (uint16_t)~TP_QUEUED;
-    if (TP_UNLIKELY(actor->phase == TP_NEW && tp_fifo_is_empty(&actor->mailbox))) {
+    if (TP_UNLIKELY((actor->flags & TP_MOVES) && actor->phase != TP_NEW) &&
+        tp_move_look(shard, actor))
+        return;
+    if (TP_UNLIKELY(actor->phase == TP_NEW && tp_fifo_is_empty(&actor->mailbox)) &&
+        !(actor->flags & TP_CAME)) {
         actor->flags |= TP_STOPPING; /* what it was made for was withdrawn: the record goes */
         tp_settle(shard, actor);
         return;

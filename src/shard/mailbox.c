@@ -14,20 +14,31 @@
 #include "shard/away.h"
 #include "shard/workers.h"
 
-static void tell_full(tp_shard *shard, tp_activation *actor, uint32_t to, tp_message_kind kind)
+static void tell_full(tp_shard *shard, uint64_t hash, uint32_t to, tp_message_kind kind)
 {
     tp_message_parts none = {0};
     tp_message *control = tp_message_make(&shard->pool, &none);
     if (control == NULL)
         return; /* a hint: the next arrival says it again */
     control->kind = (uint8_t)kind;
-    control->hash = actor->hash;
+    control->hash = hash;
     tp_send_control(shard, to, control);
 }
 
 static _Atomic uint64_t *full_hint(tp_shard *shard, uint64_t hash)
 {
     return &shard->full_hints[hash % TP_FULL_HINTS];
+}
+
+void tp_mailbox_mark(tp_shard *shard, uint64_t hash, bool is_full)
+{
+    _Atomic uint64_t *hint = full_hint(shard, hash);
+    if (is_full)
+        atomic_store_explicit(hint, hash, memory_order_relaxed);
+    else if (atomic_load_explicit(hint, memory_order_relaxed) == hash)
+        atomic_store_explicit(hint, 0, memory_order_relaxed);
+    for (uint32_t to = 0; to < shard->shared->shard_count; to++)
+        tell_full(shard, hash, to, is_full ? TP_FULL : TP_CLEAR);
 }
 
 static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *message)
@@ -38,7 +49,7 @@ static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *m
     actor->flags |= TP_FULL_TOLD;
     atomic_store_explicit(full_hint(shard, actor->hash), actor->hash, memory_order_relaxed);
     TP_MARK(shard, "mailbox full told");
-    tell_full(shard, actor, to, TP_FULL);
+    tell_full(shard, actor->hash, to, TP_FULL);
 }
 
 void tp_mailbox_clear(tp_shard *shard, tp_activation *actor)
@@ -49,7 +60,7 @@ void tp_mailbox_clear(tp_shard *shard, tp_activation *actor)
         atomic_store_explicit(full_hint(shard, actor->hash), 0, memory_order_relaxed);
     actor->flags &= (uint16_t)~TP_FULL_TOLD;
     for (uint32_t to = 0; to < shard->shared->shard_count; to++)
-        tell_full(shard, actor, to, TP_CLEAR);
+        tell_full(shard, actor->hash, to, TP_CLEAR);
 }
 
 static inline bool is_over(const tp_activation *actor, const tp_message *message)

@@ -122,7 +122,8 @@ static inline void tp_unpark(troupe_turn *turn, troupe_status status)
 
 static inline bool tp_needs_settling(const tp_activation *actor)
 {
-    return !tp_fifo_is_empty(&actor->mailbox) || (actor->flags & (TP_LEAVE | TP_STOPPING));
+    return !tp_fifo_is_empty(&actor->mailbox) ||
+           (actor->flags & (TP_LEAVE | TP_STOPPING | TP_MOVES));
 }
 
 static inline void tp_schedule(tp_shard *shard, tp_activation *actor)

@@ -91,6 +91,7 @@ typedef enum tp_phase {
     TP_ACTIVE,
     TP_DEACTIVATING,
     TP_WAITING,
+    TP_MOVING, /* at rest, to go on elsewhere (move.h) */
     TP_HALTED, /* active, but begins no turn: its commits are behind, or it is to be loaded again */
 } tp_phase;
 
@@ -103,6 +104,8 @@ enum {
     TP_STOPPING = 32,  /* supervision stops it */
     TP_LIVE = 64,      /* counted as active; on_activate has succeeded, so on_deactivate is due */
     TP_HOLDS = 128,    /* its state may own something: discard is due */
+    TP_MOVES = 1024,   /* it is to move (move.h) */
+    TP_CAME = 2048,    /* it came by a move, and does not run yet: kept without messages, too */
     TP_GUARDED = 512,  /* requests for it are the cluster's to order (away.h) */
     TP_TORN = 256, /* a failed turn asks for a new activation as soon as no other turn is parked */
 };
@@ -122,6 +125,8 @@ typedef struct tp_extras {
     tp_alarm probe;
     void *arena; /* blocks, see arena.h */
     size_t arena_bytes;
+    void *moved; /* a state that goes along, or came; sealed, of the pool */
+    size_t moved_size;
     troupe_reason reason; /* of the deactivation under way or to come */
 } tp_extras;
 
@@ -593,6 +598,8 @@ TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard); /* the running fiber end
 void tp_loop_turns(tp_shard *shard);
 
 /* mailbox.c */
+/* All who send from this node are told that this one takes nothing more, or does again. */
+void tp_mailbox_mark(tp_shard *shard, uint64_t hash, bool is_full);
 void tp_mailbox_clear(
     tp_shard *shard, tp_activation *actor); /* it is not full any more: tells all */
 void tp_accept(

@@ -7,7 +7,7 @@
  * 1. Nothing fires early. 2. A timer has at most one tick in the mailbox: one that finds it there
  * is left out, so that a slow actor is not buried. 3. A closing node starts no ticks.
  */
-#include "shard/shard.h"
+#include "shard/move.h"
 
 typedef struct actor_timer {
     tp_alarm alarm;
@@ -144,6 +144,41 @@ void tp_timers_stop(tp_shard *shard, tp_activation *actor)
     }
 }
 
+static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t number,
+    const tp_timer_copy *wanted, tp_extras *extras)
+{
+    troupe_slice payload = wanted->payload;
+    if (extras->timer_count >= TP_TIMERS_MAX)
+        return TROUPE_BUSY;
+    troupe_slice name = number == TP_METHOD_OTHER ? wanted->method : (troupe_slice){0, 0};
+    actor_timer *timer = tp_pool_take(&shard->pool, sizeof *timer + name.size + payload.size);
+    if (timer == NULL)
+        return TROUPE_NO_MEMORY;
+    memset(timer, 0, sizeof *timer);
+    char *tail = (char *)(timer + 1);
+    if (name.size != 0)
+        memcpy(tail, name.data, name.size);
+    if (payload.size != 0)
+        memcpy(tail + name.size, payload.data, payload.size);
+    timer->name = (troupe_slice){tail, name.size};
+    timer->actor = actor;
+    timer->method = (uint16_t)number;
+    timer->period = wanted->period;
+    timer->payload_size = payload.size;
+    timer->tick = make_tick(shard, timer);
+    if (timer->tick == NULL) {
+        tp_pool_give(&shard->pool, timer);
+        return TROUPE_NO_MEMORY;
+    }
+    timer->number = wanted->number;
+    if (extras->timer_numbers < wanted->number)
+        extras->timer_numbers = wanted->number;
+    extras->timer_count++;
+    tp_list_push_back(&extras->timers, &timer->link);
+    tp_alarm_set(shard, &timer->alarm, tp_time_after(tp_clock(shard), wanted->left), fire);
+    return TROUPE_OK;
+}
+
 troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_slice payload,
     uint64_t first, uint64_t period, troupe_timer *ret_timer)
 {
@@ -157,34 +192,45 @@ troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_s
     tp_extras *extras = tp_activation_extras(shard, actor);
     if (extras == NULL)
         return TROUPE_NO_MEMORY;
-    if (extras->timer_count >= TP_TIMERS_MAX)
-        return TROUPE_BUSY;
-    troupe_slice name = number == TP_METHOD_OTHER ? troupe_str(method) : (troupe_slice){0, 0};
-    actor_timer *timer = tp_pool_take(&shard->pool, sizeof *timer + name.size + payload.size);
-    if (timer == NULL)
-        return TROUPE_NO_MEMORY;
-    memset(timer, 0, sizeof *timer);
-    char *tail = (char *)(timer + 1);
-    if (name.size != 0)
-        memcpy(tail, name.data, name.size);
-    if (payload.size != 0)
-        memcpy(tail + name.size, payload.data, payload.size);
-    timer->name = (troupe_slice){tail, name.size};
-    timer->actor = actor;
-    timer->method = (uint16_t)number;
-    timer->period = period;
-    timer->payload_size = payload.size;
-    timer->tick = make_tick(shard, timer);
-    if (timer->tick == NULL) {
-        tp_pool_give(&shard->pool, timer);
-        return TROUPE_NO_MEMORY;
-    }
-    timer->number = ++extras->timer_numbers;
-    extras->timer_count++;
-    tp_list_push_back(&extras->timers, &timer->link);
-    tp_alarm_set(shard, &timer->alarm, tp_time_after(tp_clock(shard), first), fire);
-    ret_timer->number = timer->number;
+    const tp_timer_copy wanted = {.number = extras->timer_numbers + 1,
+        .period = period,
+        .left = first,
+        .method = troupe_str(method),
+        .payload = payload};
+    TROUPE_TRY(start(shard, actor, (uint32_t)number, &wanted, extras));
+    ret_timer->number = wanted.number;
     return TROUPE_OK;
+}
+
+void tp_move_timers(tp_shard *shard, const tp_activation *actor,
+    void (*see)(void *user, const tp_timer_copy *timer), void *user)
+{
+    if (actor->extras == NULL)
+        return;
+    TP_LIST_EACH(&actor->extras->timers, link)
+    {
+        const actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
+        uint64_t due = timer->alarm.timer.due;
+        bool is_set = tp_timer_is_set(&timer->alarm.timer);
+        const tp_timer_copy copy = {.number = timer->number,
+            .period = timer->period,
+            .left = is_set && due > shard->now ? due - shard->now : 0,
+            .method = timer->method == TP_METHOD_OTHER ? timer->name
+                                                       : actor->type->methods[timer->method].name,
+            .payload = {(const char *)(timer + 1) + timer->name.size, timer->payload_size}};
+        see(user, &copy);
+    }
+}
+
+troupe_status tp_move_timer(tp_shard *shard, tp_activation *actor, const tp_timer_copy *copy)
+{
+    int32_t number = tp_type_method(actor->type, copy->method);
+    tp_extras *extras = tp_activation_extras(shard, actor);
+    if (number < 0)
+        return TROUPE_NO_METHOD;
+    if (extras == NULL)
+        return TROUPE_NO_MEMORY;
+    return start(shard, actor, (uint32_t)number, copy, extras);
 }
 
 bool troupe_timer_stop(troupe_turn *turn, troupe_timer wanted)

@@ -101,7 +101,8 @@ static const troupe_type *const types[] = {&note, &worker};
 static void play(scene *self, elsewhere *other)
 {
     scene_open(self, NULL, types, 2);
-    *other = (elsewhere){.port = {absent, send_away, gone, pass, flush, has_arrivals, is_quiet},
+    *other = (elsewhere){
+        .port = {absent, send_away, gone, NULL, NULL, pass, flush, has_arrivals, is_quiet},
         .shard = self->node->shared.shards[0],
         .has_lease = true};
     other->shard->away = &other->port;

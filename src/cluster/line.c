@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an outpost keeps of a channel beside its session: which parcels are not settled yet (a ring
+ * by parcel number, as numbers are given one after the other and settled about in that order), and
+ * what waits for credit. While a letter waits, words wait behind it: between the same two ends the
+ * order is kept.
+ *
+ * Threads: the shard's.
+ */
+#include "cluster/outpost_inside.h"
+
+#include "base/alloc.h"
+
+#define TICKETS 256 /* parcels of a channel that may be unsettled, at first */
+
+/* A letter, or a word as bytes. */
+typedef struct waiting {
+    tp_fifo_node next;
+    tp_outpost_letter *letter;
+    uint64_t ticket;
+    size_t size;
+    char word[];
+} waiting;
+
+typedef struct line {
+    uint64_t *list;  /* of tickets: ring */
+    uint64_t size;   /* power of two */
+    uint64_t oldest; /* number of the first that may be unsettled */
+    tp_fifo waits;
+    uint32_t wait_count;
+} line;
+
+static line *line_of(tp_outpost *self, tp_channel *channel)
+{
+    if (channel->user != NULL)
+        return channel->user;
+    line *made = tp_allocate_zeroed(self->shard->shared->allocator, sizeof *made);
+    if (made == NULL)
+        return NULL;
+    made->oldest = channel->session.parcels + 1;
+    tp_fifo_init(&made->waits);
+    channel->user = made;
+    return made;
+}
+
+/* ---- tickets --------------------------------------------------------------------------------- */
+
+/* Room for the ticket of the next parcel. */
+static bool make_room(tp_outpost *self, line *noted, uint64_t number)
+{
+    if (number - noted->oldest < noted->size)
+        return true;
+    const troupe_allocator *allocator = self->shard->shared->allocator;
+    uint64_t size = noted->size != 0 ? noted->size * 2 : TICKETS;
+    while (number - noted->oldest >= size)
+        size *= 2;
+    uint64_t *grown = tp_allocate_zeroed(allocator, size * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    for (uint64_t i = noted->oldest; noted->size != 0 && i < number; i++)
+        grown[i & (size - 1)] = noted->list[i & (noted->size - 1)];
+    tp_release(allocator, noted->list, noted->size * sizeof *grown);
+    noted->list = grown;
+    noted->size = size;
+    return true;
+}
+
+/* 0: it has none. */
+uint64_t tp_line_take(tp_channel *channel, uint64_t number)
+{
+    line *noted = channel->user;
+    if (noted == NULL || noted->size == 0 || number < noted->oldest ||
+        number - noted->oldest >= noted->size)
+        return 0;
+    uint64_t *at = &noted->list[number & (noted->size - 1)];
+    uint64_t ticket = *at;
+    *at = 0;
+    uint64_t last = channel->session.parcels;
+    while (noted->oldest <= last && noted->list[noted->oldest & (noted->size - 1)] == 0)
+        noted->oldest++;
+    return ticket;
+}
+
+/* ---- letters and words ------------------------------------------------------------------------
+ */
+
+static troupe_status put_letter(
+    tp_outpost *self, tp_channel *channel, line *noted, tp_outpost_letter *own, uint64_t ticket)
+{
+    const tp_letter *letter = &own->letter;
+    const tp_postmark mark = {.order = letter->order,
+        .origin = letter->origin == self->options.incarnation ? 0 : letter->origin,
+        .grant = letter->grant.number,
+        .home = letter->grant.home,
+        .hops = letter->hops,
+        .only_active = (letter->flags & TP_LETTER_ACTIVE) != 0};
+    uint64_t number = 0;
+    if (!make_room(self, noted, channel->session.parcels + 1))
+        return TROUPE_NO_MEMORY;
+    troupe_status status =
+        tp_translator_put(&self->translator, channel, own->message, &mark, &number);
+    if (status != TROUPE_OK)
+        return status;
+    noted->list[number & (noted->size - 1)] = ticket;
+    self->forwarded++;
+    tp_pool_give(&self->shard->pool, tp_letter_open(self, &own->letter));
+    return TROUPE_OK;
+}
+
+static waiting *wait_at_end(tp_outpost *self, line *noted, size_t size)
+{
+    waiting *made = tp_pool_take(&self->shard->pool, sizeof *made + size);
+    if (made == NULL)
+        return NULL;
+    memset(made, 0, sizeof *made);
+    made->size = size;
+    tp_fifo_push_back(&noted->waits, &made->next);
+    noted->wait_count++;
+    self->waiting++;
+    return made;
+}
+
+troupe_status tp_line_send(
+    tp_outpost *self, tp_channel *channel, tp_letter *letter, uint64_t ticket)
+{
+    tp_outpost_letter *own = TP_CONTAINER(letter, tp_outpost_letter, letter);
+    line *noted = line_of(self, channel);
+    if (noted == NULL)
+        return TROUPE_NO_MEMORY;
+    if (tp_fifo_is_empty(&noted->waits) && tp_session_has_room(&channel->session))
+        return put_letter(self, channel, noted, own, ticket);
+    TP_MARK(self->shard, "letter waits for credit");
+    waiting *made = wait_at_end(self, noted, 0);
+    if (made == NULL)
+        return TROUPE_NO_MEMORY;
+    made->letter = own;
+    made->ticket = ticket;
+    return TROUPE_OK;
+}
+
+static troupe_status put_word(tp_channel *channel, const void *bytes, size_t size)
+{
+    char *at;
+    uint64_t number;
+    TROUPE_TRY(tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &number));
+    memcpy(at, bytes, size);
+    return TROUPE_OK;
+}
+
+troupe_status tp_line_say(
+    tp_outpost *self, tp_channel *channel, unsigned what, const tp_directory_word *word)
+{
+    const tp_wire_word out = {.what = (uint8_t)what, .body = {NULL, 0}};
+    size_t head = tp_wire_word_size(&out);
+    size_t size = head + tp_word_size(&self->translator, word);
+    line *noted = channel->user;
+    char *at;
+    if (noted == NULL || tp_fifo_is_empty(&noted->waits)) {
+        uint64_t number;
+        TROUPE_TRY(tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &number));
+    } else {
+        waiting *made = wait_at_end(self, noted, size);
+        if (made == NULL)
+            return TROUPE_NO_MEMORY;
+        at = made->word;
+    }
+    tp_wire_word_put(at, &out);
+    tp_word_put(&self->translator, at + head, word);
+    return TROUPE_OK;
+}
+
+troupe_status tp_line_give(
+    tp_outpost *self, tp_channel *channel, unsigned what, const void *body, size_t body_size)
+{
+    const tp_wire_word out = {.what = (uint8_t)what, .body = {body, body_size}};
+    size_t size = tp_wire_word_size(&out);
+    line *noted = channel->user;
+    char *at;
+    if (noted == NULL || tp_fifo_is_empty(&noted->waits)) {
+        uint64_t number;
+        TROUPE_TRY(tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &number));
+    } else {
+        waiting *made = wait_at_end(self, noted, size);
+        if (made == NULL)
+            return TROUPE_NO_MEMORY;
+        at = made->word;
+    }
+    tp_wire_word_put(at, &out);
+    return TROUPE_OK;
+}
+
+/* False: it waits on. */
+static bool let_out(tp_outpost *self, tp_channel *channel, line *noted, waiting *first)
+{
+    if (first->letter == NULL)
+        return put_word(channel, first->word, first->size) == TROUPE_OK;
+    return tp_session_has_room(&channel->session) &&
+           put_letter(self, channel, noted, first->letter, first->ticket) == TROUPE_OK;
+}
+
+void tp_line_flush(void *user, tp_channel *channel)
+{
+    tp_outpost *self = user;
+    line *noted = channel->user;
+    while (noted != NULL && !tp_fifo_is_empty(&noted->waits)) {
+        waiting *first = TP_CONTAINER(tp_fifo_front(&noted->waits), waiting, next);
+        if (!let_out(self, channel, noted, first))
+            return;
+        tp_fifo_pop_front(&noted->waits);
+        noted->wait_count--;
+        self->waiting--;
+        tp_pool_give(&self->shard->pool, first);
+    }
+}
+
+/* Letters that wait are as if they were lost on their way: their tickets die with the member. */
+void tp_line_drop(void *user, tp_channel *channel)
+{
+    tp_outpost *self = user;
+    const troupe_allocator *allocator = self->shard->shared->allocator;
+    line *noted = channel->user;
+    if (noted == NULL)
+        return;
+    for (tp_fifo_node *node; (node = tp_fifo_pop_front(&noted->waits)) != NULL;) {
+        waiting *gone = TP_CONTAINER(node, waiting, next);
+        if (gone->letter != NULL)
+            tp_pool_give(&self->shard->pool, tp_letter_open(self, &gone->letter->letter));
+        tp_pool_give(&self->shard->pool, gone);
+        self->waiting--;
+    }
+    tp_release(allocator, noted->list, noted->size * sizeof *noted->list);
+    tp_release(allocator, noted, sizeof *noted);
+    channel->user = NULL;
+}
