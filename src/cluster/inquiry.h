@@ -25,10 +25,8 @@
 #define TP_CLUSTER_INQUIRY_H
 
 #include "cluster/outpost.h"
+#include "cluster/words.h"
 #include "wire/octets.h"
-
-#define TP_WORD_INQUIRY  253
-#define TP_WORD_INFORMED 254
 
 #define TP_INQUIRIES_MAX 256
 #define TP_INQUIRY_PAGE  1000

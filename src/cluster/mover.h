@@ -22,7 +22,6 @@
 #include "shard/move.h"
 
 #define TP_MOVE_BYTES_MAX ((size_t)8 << 20)
-#define TP_WORD_INSTALL   254 /* not a word of the machines: a copy */
 
 typedef struct tp_mover {
     tp_shard *shard;

@@ -12,8 +12,11 @@
 
 #include "cluster/translator.h"
 
-/* Not a word of the machines: the letter of that number was settled, but its way broke. */
-#define TP_WORD_LOST 255
+/* What WORD frames are besides those of the machines; each with its own body. */
+#define TP_WORD_INQUIRY  252 /* inquiry.h */
+#define TP_WORD_INFORMED 253 /* the same */
+#define TP_WORD_INSTALL  254 /* a copy of an actor that moves: mover.h */
+#define TP_WORD_LOST     255 /* the letter of that number was settled, but its way broke */
 
 size_t tp_word_size(const tp_translator *translator, const tp_directory_word *word);
 void tp_word_put(const tp_translator *translator, char *at, const tp_directory_word *word);
