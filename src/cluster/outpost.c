@@ -157,6 +157,31 @@ static void gone(tp_away *away, const tp_activation *actor)
     note_record(of(away), TP_LATE_GONE, actor);
 }
 
+/* What a type keeps in the store is found there by whoever asks next; the rest is moved. */
+static bool moves_on(tp_away *away, tp_activation *actor)
+{
+    tp_outpost *self = of(away);
+    if (actor->flags & TP_MOVES)
+        return true;
+    const tp_extras *extras = actor->extras;
+    bool has_timers = extras != NULL && extras->timer_count != 0;
+    bool has_state =
+        actor->type->is.persist == TROUPE_PERSIST_NONE && actor->type->is.state_size != 0;
+    if (self->drains || self->chart == NULL || (!has_state && !has_timers))
+        return false;
+    const tp_directory_id id = {.hash = actor->hash,
+        .type = actor->type->number,
+        .partition = tp_activation_partition(actor),
+        .key = tp_activation_key(actor)};
+    uint64_t to = 0;
+    if (tp_placing_choose(&self->placing, self->chart, actor->type, &id, 0, &to) != TROUPE_OK ||
+        to == 0 || to == self->options.incarnation)
+        return false;
+    /* BUSY: it came by a move, and its source has still to hear that it runs. */
+    troupe_status status = tp_outpost_move(self, &id, to);
+    return status == TROUPE_OK || status == TROUPE_BUSY;
+}
+
 static void still(tp_away *away, tp_activation *actor)
 {
     tp_outpost *self = of(away);
@@ -269,7 +294,9 @@ static bool has_open(const tp_outpost *self)
 {
     tp_directory_figures figures;
     tp_directory_figures_get(self->directory, &figures);
-    return self->waiting != 0 || figures.held != 0 || figures.ways != 0 || figures.tasks != 0;
+    return self->waiting != 0 || !tp_list_is_empty(&self->mover.copies) ||
+           !tp_list_is_empty(&self->mover.captures) || figures.held != 0 || figures.ways != 0 ||
+           figures.tasks != 0;
 }
 
 static uint64_t flush(tp_away *away)
@@ -554,8 +581,8 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     tp_outpost *self = tp_allocate_zeroed(allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
-    self->port =
-        (tp_away){absent, send_away, gone, still, stays, pass, flush, has_arrivals, is_quiet, end};
+    self->port = (tp_away){
+        absent, send_away, gone, moves_on, still, stays, pass, flush, has_arrivals, is_quiet, end};
     self->shard = options->shard;
     self->options = *options;
     self->words = (tp_word_room){.allocator = allocator};

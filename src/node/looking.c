@@ -244,9 +244,11 @@ static bool read_actor(search *self, tp_in *in, char *phase, size_t phase_size)
     actor->queued = tp_in_32(in);
     actor->parked = tp_in_32(in);
     troupe_slice name = tp_in_bytes(in, tp_in_8(in));
-    (void)snprintf(phase, phase_size, "%.*s", TROUPE_ARG(name));
+    bool is_whole = tp_in_ok(in);
+    (void)snprintf(phase, phase_size, "%.*s", is_whole ? (int)name.size : 0,
+        is_whole ? (const char *)name.data : "");
     actor->phase = phase;
-    return tp_in_ok(in);
+    return is_whole;
 }
 
 /* Shows the place, with what its host says. */

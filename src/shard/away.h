@@ -33,6 +33,9 @@ struct tp_away {
     void (*send)(tp_away *away, uint32_t to, tp_message *message);
     /* The record of an actor is about to go. */
     void (*gone)(tp_away *away, const tp_activation *actor);
+    /* The node closes: may the actor, which is idle, live on at another one? True: it moves, or
+     * will have; false: it is to be deactivated here. */
+    bool (*moves_on)(tp_away *away, tp_activation *actor);
     /* An actor that was to move (move.h) is at rest; its record is the cluster's. */
     void (*still)(tp_away *away, tp_activation *actor);
     /* It does not move: it could not be saved, or there was no memory. */

@@ -596,6 +596,13 @@ static void interrupt_ask(tp_shard *shard, tp_call call)
         troupe_str("the node closes and drain_timeout is over; it may have run"));
 }
 
+/* What is not stored goes along with its actor, where another node takes it. */
+static bool moves_on(tp_shard *shard, tp_activation *actor)
+{
+    return shard->away != NULL && !tp_type_has_workers(actor->type) && (actor->flags & TP_LIVE) &&
+           actor->phase == TP_ACTIVE && shard->away->moves_on(shard->away, actor);
+}
+
 void tp_leave_all(tp_shard *shard)
 {
     bool hurries =
@@ -627,8 +634,9 @@ void tp_leave_all(tp_shard *shard)
         tp_activation *actor = TP_CONTAINER(tp_list_front(&shard->recency), tp_activation, recency);
         tp_list_remove(&actor->recency);
         tp_list_push_back(&shard->recency, &actor->recency);
-        if (tp_activation_may_leave(actor) ||
-            (actor->phase == TP_WAITING && tp_activation_is_idle(actor)))
+        bool may_leave = tp_activation_may_leave(actor) ||
+                         (actor->phase == TP_WAITING && tp_activation_is_idle(actor));
+        if (may_leave && !moves_on(shard, actor))
             tp_leave(shard, actor, TROUPE_REASON_CLOSING);
     }
 }

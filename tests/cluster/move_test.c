@@ -273,12 +273,35 @@ static void under_load_nothing_fails_and_the_order_of_each_sender_is_kept(void *
     town_close(&self);
 }
 
+static void a_node_that_closes_hands_its_actors_over_with_their_state(void **state)
+{
+    (void)state;
+    town self;
+    town_open(&self);
+    uint64_t number = 1;
+    char text[200], key[16];
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        ask(self.nodes[1], key, "add", (troupe_slice){&number, sizeof number}, text);
+    }
+    troupe_node_close(self.nodes[1]);
+    self.nodes[1] = NULL;
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        ask(self.nodes[i % 2 * 2], key, "look", troupe_str(""), text);
+        if (strncmp(text, "1 0 0 node-", 11) != 0 || strstr(text, "node-2") != NULL)
+            fail_msg("%s: %s", key, text);
+    }
+    town_close(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_actor_moves_with_its_state),
         cmocka_unit_test(timers_tick_on_where_it_went),
         cmocka_unit_test(a_turn_in_progress_ends_before_it_moves),
+        cmocka_unit_test(a_node_that_closes_hands_its_actors_over_with_their_state),
         cmocka_unit_test(under_load_nothing_fails_and_the_order_of_each_sender_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,13 @@ static void gone(tp_away *away, const tp_activation *actor)
     of(away)->gone++;
 }
 
+static bool moves_on(tp_away *away, tp_activation *actor)
+{
+    (void)away;
+    (void)actor;
+    return false;
+}
+
 static bool pass(tp_away *away)
 {
     return of(away)->has_lease;
@@ -101,8 +108,8 @@ static const troupe_type *const types[] = {&note, &worker};
 static void play(scene *self, elsewhere *other)
 {
     scene_open(self, NULL, types, 2);
-    *other = (elsewhere){
-        .port = {absent, send_away, gone, NULL, NULL, pass, flush, has_arrivals, is_quiet},
+    *other = (elsewhere){.port = {absent, send_away, gone, moves_on, NULL, NULL, pass, flush,
+                             has_arrivals, is_quiet},
         .shard = self->node->shared.shards[0],
         .has_lease = true};
     other->shard->away = &other->port;
