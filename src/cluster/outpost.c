@@ -15,6 +15,12 @@ static tp_outpost *of(tp_away *away)
     return (tp_outpost *)(void *)away;
 }
 
+/* Out of the cluster: nothing of this node counts any more. */
+static bool is_over(const tp_outpost *self)
+{
+    return atomic_load_explicit(&self->shard->shared->lease_until, memory_order_relaxed) == 0;
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 static bool is_home(const tp_outpost *self, uint64_t hash)
@@ -118,6 +124,11 @@ static void let_on(tp_outpost *self)
 static void absent(tp_away *away, tp_message *message)
 {
     tp_outpost *self = of(away);
+    if (TP_UNLIKELY(is_over(self))) {
+        tp_message_answer(self->shard, message, TROUPE_UNAVAILABLE, TROUPE_NOT_DONE,
+            "this node was put out of the cluster");
+        return;
+    }
     if (message->kind == TP_TELL)
         hold_back(self, message->hash);
     if (message->kind == TP_CANCEL) {
@@ -265,6 +276,19 @@ static void note_gauge(tp_outpost *self)
     self->gauge_at = shard->now + TICK;
 }
 
+/* Whoever waits is told; nothing that is queued begins. */
+static void give_up(tp_outpost *self)
+{
+    tp_shard *shard = self->shard;
+    tp_outside_let_go(shard, true);
+    tp_arrivals_flush(shard);
+    TP_LIST_EACH(&shard->recency, link)
+    {
+        tp_mailbox_fail_all(shard, TP_CONTAINER(link, tp_activation, recency), TROUPE_UNAVAILABLE,
+            "its node was put out of the cluster");
+    }
+}
+
 static bool pass(tp_away *away)
 {
     tp_outpost *self = of(away);
@@ -287,6 +311,10 @@ static bool pass(tp_away *away)
     if (holds && self->was_suspended)
         tp_outside_let_go(shard, false);
     self->was_suspended = !holds;
+    if (TP_UNLIKELY(is_over(self))) {
+        give_up(self);
+        return atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) >= TP_HURRYING;
+    }
     return holds;
 }
 
@@ -308,6 +336,10 @@ static uint64_t flush(tp_away *away)
     let_on(self);
     uint64_t due = tp_channels_flush(self->channels, self->shard->now);
     uint64_t tick = self->shard->now + (has_open(self) ? TICK : TICK_AT_REST);
+    if (TP_UNLIKELY(self->was_suspended)) {
+        uint64_t late = tp_outside_expire_held(self->shard);
+        due = late < due ? late : due;
+    }
     if (self->recall.tick_at < tick)
         tick = self->recall.tick_at;
     return due < tick ? due : tick;
@@ -322,7 +354,31 @@ static bool has_arrivals(const tp_away *away)
 static bool is_quiet(const tp_away *away)
 {
     const tp_outpost *self = (const tp_outpost *)(const void *)away;
+    if (is_over(self))
+        return true;
     return tp_fifo_is_empty(&self->late) && !has_open(self) && tp_channels_are_idle(self->channels);
+}
+
+static bool is_deserted(tp_away *away)
+{
+    tp_outpost *self = of(away);
+    const tp_view_member *me = tp_chart_member(self->chart, self->options.incarnation);
+    if (me == NULL)
+        return true; /* put out: what was here is lost */
+    if (me->status == TP_VIEW_ACTIVE)
+        return false; /* others do not know yet */
+    bool is_still = self->shard->active == 0 && is_quiet(away);
+    if (!self->in_round && !is_still)
+        return false;
+    if (!self->in_round) {
+        self->in_round = true;
+        self->round++;
+        self->round_received = self->received;
+    }
+    bool is_over = tp_directory_sound(self->directory, self->round);
+    tp_outpost_drain(self);
+    self->in_round = !is_over;
+    return is_over && is_still && self->received == self->round_received;
 }
 
 static void end(tp_away *away)
@@ -581,8 +637,18 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     tp_outpost *self = tp_allocate_zeroed(allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
-    self->port = (tp_away){
-        absent, send_away, gone, moves_on, still, stays, pass, flush, has_arrivals, is_quiet, end};
+    self->port = (tp_away){.absent = absent,
+        .send = send_away,
+        .gone = gone,
+        .moves_on = moves_on,
+        .still = still,
+        .stays = stays,
+        .pass = pass,
+        .flush = flush,
+        .has_arrivals = has_arrivals,
+        .is_quiet = is_quiet,
+        .is_deserted = is_deserted,
+        .end = end};
     self->shard = options->shard;
     self->options = *options;
     self->words = (tp_word_room){.allocator = allocator};

@@ -64,6 +64,8 @@ struct tp_outpost {
     uint32_t full_count;
     bool drains, was_suspended;
     uint64_t tick_at;
+    uint64_t round, round_received; /* of leaving: tp_directory_sound */
+    bool in_round;
     uint64_t forwarded, received, refused, lost;
 };
 

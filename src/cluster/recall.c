@@ -53,7 +53,11 @@ uint64_t tp_recall_hint(tp_recall *self, const tp_chart *chart, const tp_directo
     if (is_sampled)
         tp_histogram_record(&shard->cache_time, shard->env->now(shard->env) - begin);
     tp_count(number != TP_CACHE_NONE ? &shard->counters.cache_hits : &shard->counters.cache_misses);
-    return number != TP_CACHE_NONE ? place.incarnation : 0;
+    if (number == TP_CACHE_NONE)
+        return 0;
+    /* Who leaves is sent to by the homes only: they know when its actors have gone. */
+    const tp_view_member *member = tp_chart_member(chart, place.incarnation);
+    return member != NULL && member->status == TP_VIEW_ACTIVE ? place.incarnation : 0;
 }
 
 /* What the cache did by itself. */

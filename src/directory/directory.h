@@ -126,31 +126,32 @@ typedef enum tp_directory_state {
 } tp_directory_state;
 
 /* X(name): what one machine says to another. */
-#define TP_DIRECTORY_WORD_MAP(X)                                                             \
-    X(RELEASE)  /* host: number ended here */                                                \
-    X(RELEASED) /* home: I know */                                                           \
-    X(SWITCH)   /* target: the copy of number is here */                                     \
-    X(GO)       /* home: number is now `other` and yours: run it */                          \
-    X(VOIDED)   /* home: drop the copy of number */                                          \
-    X(TAKE)     /* source: I want number back */                                             \
-    X(BACK)     /* home: number is now `other` and yours again */                            \
-    X(GONE)     /* home: drop the copy of number */                                          \
-    X(RUNNING)  /* target: what was number runs here */                                      \
-    X(RAN)      /* source: I know */                                                         \
-    X(SYNC)     /* former home: answer, so that I know you had what I sent before */         \
-    X(SYNCED)                                                                                \
-    X(CLAIM)  /* new home: hand over your entries in `spans` */                              \
-    X(SLICE)  /* former home: `items`; below `other` (tp_record_order) all are done; `spans` \
-                 unknown */                                                                  \
-    X(WANT)   /* new home: that hash first */                                                \
-    X(ONE)    /* former home: `items` are all of that hash */                                \
-    X(SURVEY) /* new home: what have you in `spans`? */                                      \
-    X(ANSWER) /* `items` */                                                                  \
-    X(MORE)   /* the next page: of SLICE (number 0) or ANSWER (number of the survey) */      \
-    X(AT)     /* home to origin: the activation of that hash is at node `other` */           \
-    X(COPY)   /* home to a replica: `items` has one entry; host 0: it is no more */          \
-    X(QUERY)  /* where is the id of items[0]? number: the asker's token */                   \
-    X(FOUND)  /* items[0]; state: ABSENT, ACTIVE; other: 1 if the home is settled */
+#define TP_DIRECTORY_WORD_MAP(X)                                                               \
+    X(RELEASE)  /* host: number ended here */                                                  \
+    X(RELEASED) /* home: I know */                                                             \
+    X(SWITCH)   /* target: the copy of number is here */                                       \
+    X(GO)       /* home: number is now `other` and yours: run it */                            \
+    X(VOIDED)   /* home: drop the copy of number */                                            \
+    X(TAKE)     /* source: I want number back */                                               \
+    X(BACK)     /* home: number is now `other` and yours again */                              \
+    X(GONE)     /* home: drop the copy of number */                                            \
+    X(RUNNING)  /* target: what was number runs here */                                        \
+    X(RAN)      /* source: I know */                                                           \
+    X(SYNC)     /* former home: answer, so that I know you had what I sent before. number: a   \
+                   round of tp_directory_sound, or 0 */                                        \
+    X(SYNCED)   /* number: the view of that SYNC; other: its number */                         \
+    X(CLAIM)    /* new home: hand over your entries in `spans` */                              \
+    X(SLICE)    /* former home: `items`; below `other` (tp_record_order) all are done; `spans` \
+                   unknown */                                                                  \
+    X(WANT)     /* new home: that hash first */                                                \
+    X(ONE)      /* former home: `items` are all of that hash */                                \
+    X(SURVEY)   /* new home: what have you in `spans`? */                                      \
+    X(ANSWER)   /* `items` */                                                                  \
+    X(MORE)     /* the next page: of SLICE (number 0) or ANSWER (number of the survey) */      \
+    X(AT)       /* home to origin: the activation of that hash is at node `other` */           \
+    X(COPY)     /* home to a replica: `items` has one entry; host 0: it is no more */          \
+    X(QUERY)    /* where is the id of items[0]? number: the asker's token */                   \
+    X(FOUND)    /* items[0]; state: ABSENT, ACTIVE; other: 1 if the home is settled */
 
 typedef enum tp_directory_word_kind {
 #define TP_DIRECTORY_WORD_CONSTANT(name) TP_WORD_##name,
@@ -411,6 +412,11 @@ tp_directory_state tp_directory_state_of(tp_directory *directory, const tp_direc
  * sender waits for before it moves away. */
 uint64_t tp_directory_mark(const tp_directory *directory);
 bool tp_directory_reached(const tp_directory *directory, uint64_t mark);
+/* Asks all shards that speak to this one for a sign of life in that round (1, 2, …); true: all have
+ * answered, and so have had what was sent to them before, and know this view. Until then it is
+ * called again. For who leaves: if no letter came during a round that began when nothing was open
+ * here, none will come any more. */
+bool tp_directory_sound(tp_directory *directory, uint64_t round);
 /* Notes an access of an id at home here. */
 void tp_directory_touch(tp_directory *directory, const tp_directory_id *id, uint32_t seconds);
 

@@ -100,7 +100,8 @@ typedef struct tp_aside {
 } tp_aside;
 
 typedef struct tp_end {
-    uint64_t sync_asked, heard; /* views: of the last SYNC to it, of its last word */
+    uint64_t sync_asked, heard;  /* views: of the last SYNC to it, of its last word */
+    uint64_t round, round_heard; /* of tp_directory_sound: asked, answered */
 } tp_end;
 
 typedef struct tp_peer {

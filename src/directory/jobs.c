@@ -337,11 +337,17 @@ troupe_status tp_jobs_handle(
 {
     const bool is_now = word->view == self->view->number;
     tp_peer *peer = tp_directory_peer(self, from);
+    tp_directory_word *synced;
     switch (word->kind) {
     case TP_WORD_SYNC:
-        tp_directory_tell_shard(self, from, shard, TP_WORD_SYNCED, NULL)->number = word->view;
+        synced = tp_directory_tell_shard(self, from, shard, TP_WORD_SYNCED, NULL);
+        synced->number = word->view;
+        synced->other = word->number;
         return TROUPE_OK;
     case TP_WORD_SYNCED:
+        if (peer != NULL && shard < peer->shards && word->other > peer->ends[shard].round_heard) {
+            peer->ends[shard].round_heard = word->other;
+        }
         if (peer != NULL && shard < peer->shards && word->number >= peer->ends[shard].heard) {
             peer->ends[shard].heard = word->number + 1;
         }
@@ -398,4 +404,31 @@ void tp_jobs_tick(tp_directory *self)
         tp_spans_clear(&floor->spans, self->pool);
         tp_pool_give(self->pool, floor);
     }
+}
+
+bool tp_directory_sound(tp_directory *self, uint64_t round)
+{
+    uint32_t words = 0;
+    bool all = true;
+    if (self->view == NULL) {
+        return true;
+    }
+    if (!tp_directory_reserve(self)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < self->view->member_count; i++) {
+        tp_peer *peer = self->peers[i];
+        uint32_t first, last;
+        tp_views_shards(self, peer->shards, &first, &last);
+        for (uint32_t s = first; s <= last && peer->node != self->options.self; s++) {
+            tp_end *end = &peer->ends[s];
+            all = all && end->round_heard >= round;
+            if (end->round < round && words < FLOOR_STEP) {
+                words++;
+                end->round = round;
+                tp_directory_tell_shard(self, peer->node, s, TP_WORD_SYNC, NULL)->number = round;
+            }
+        }
+    }
+    return all;
 }

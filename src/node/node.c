@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "node/joining.h"
 #include "node/options.h"
+#include "shard/away.h"
 
 #include <stdio.h>
 
@@ -308,6 +309,19 @@ static void ask_quiet(tp_shard *shard, void *user)
         sum->all = false;
 }
 
+static void ask_deserted(tp_shard *shard, void *user)
+{
+    bool *all = user;
+    *all = shard->away->is_deserted(shard->away) && *all;
+}
+
+/* Of a node that leaves its cluster: will nobody send to it any more? */
+static bool is_deserted(troupe_node *node)
+{
+    bool all = true;
+    return tp_node_visit(node, 0, node->shared.shard_count, ask_deserted, &all) == TROUPE_OK && all;
+}
+
 static bool is_settled(troupe_node *node, bool empty)
 {
     quiet seen[2];
@@ -329,14 +343,16 @@ static void nothing(tp_shard *shard, void *user)
     (void)user;
 }
 
-/* Until all is settled, or `limit` has passed. */
-static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, bool empty)
+typedef enum until { UNTIL_SETTLED, UNTIL_EMPTY, UNTIL_DESERTED } until;
+
+/* Until it is so, or `limit` has passed. */
+static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, until what)
 {
     tp_env *env = node->env;
     atomic_store_explicit(&node->shared.closing, phase, memory_order_release);
     uint64_t end = tp_time_after(env->now(env), limit);
     uint64_t pause = TROUPE_MICROSECONDS(50);
-    while (!is_settled(node, empty)) {
+    while (!(what == UNTIL_DESERTED ? is_deserted(node) : is_settled(node, what == UNTIL_EMPTY))) {
         if (env->now(env) >= end)
             return false;
         tp_waiter waiter = {0};
@@ -353,24 +369,52 @@ static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, boo
     return true;
 }
 
+static void leave(troupe_node *node)
+{
+    if (!settle(node, TP_ENDING, node->shared.options.drain_timeout, UNTIL_DESERTED))
+        TP_LOG(&node->log, TROUPE_LOG_WARN, "leaving_hurries", TP_NO_FIELDS,
+            "other nodes did not say within drain_timeout that they send nothing any more; what "
+            "they sent may end with UNKNOWN");
+    if (!tp_cluster_emptied(node->cluster, HURRY_TIME))
+        TP_LOG(&node->log, TROUPE_LOG_WARN, "leaving_incomplete", TP_NO_FIELDS,
+            "the view still has this node; the others replace it when its lease has run out");
+}
+
+/* Of a node that is out of its cluster, or cannot leave it in order: nothing of it counts any more.
+ * The others have put it out, or will when its lease has run out for them, too. */
+static void abandon(troupe_node *node)
+{
+    tp_cluster_stop(node->cluster);
+    atomic_store(&node->shared.lease_until, 0);
+}
+
 void troupe_node_close(troupe_node *node)
 {
     if (node == NULL)
         return;
     uint64_t drain = node->shared.options.drain_timeout;
-    if (node->cluster != NULL)
+    bool leaves = node->cluster != NULL && !atomic_load(&node->died), in_time = false;
+    if (leaves)
         tp_cluster_leave(node->cluster);
-    if (!settle(node, TP_CLOSING, drain, false)) {
+    /* Others go on sending to who leaves until its actors have gone: so these go at once. */
+    if (leaves)
+        in_time = settle(node, TP_ENDING, drain, UNTIL_EMPTY);
+    else if (node->cluster == NULL)
+        in_time = settle(node, TP_CLOSING, drain, UNTIL_SETTLED);
+    if (node->cluster != NULL && !in_time && !tp_lease_holds(&node->shared)) {
+        abandon(node);
+        leaves = false;
+    }
+    if (!in_time) {
         TP_LOG(&node->log, TROUPE_LOG_WARN, "closing_hurries", TP_NO_FIELDS,
             "turns have not ended within drain_timeout; their waits end with INTERRUPTED");
-        settle(node, TP_HURRYING, HURRY_TIME, false);
+        settle(node, TP_HURRYING, HURRY_TIME, UNTIL_SETTLED);
     }
-    if (!settle(node, TP_ENDING, drain > HURRY_TIME ? drain : HURRY_TIME, true))
+    if (!settle(node, TP_ENDING, drain > HURRY_TIME ? drain : HURRY_TIME, UNTIL_EMPTY))
         TP_LOG(&node->log, TROUPE_LOG_ERROR, "closing_incomplete", TP_NO_FIELDS,
             "some actors were not deactivated; what they had not saved is lost");
-    if (node->cluster != NULL && !tp_cluster_emptied(node->cluster, HURRY_TIME))
-        TP_LOG(&node->log, TROUPE_LOG_WARN, "leaving_incomplete", TP_NO_FIELDS,
-            "the view still has this node; the others replace it when its lease has run out");
+    if (leaves)
+        leave(node);
     dispose(node);
 }
 

@@ -277,7 +277,7 @@ static void refuse_rest(tp_storage *self)
             run_group(self, &op, 1);
             continue;
         }
-        op->status = TROUPE_UNAVAILABLE;
+        op->status = TROUPE_CLOSED;
         op->done(op);
     }
 }

@@ -29,7 +29,7 @@ typedef struct tp_storage_options {
      * store for itself. Else it must be new, and others are closed one by one. */
     uint64_t writer;
     /* Nothing is asked of the store while env's boot has passed this moment; 0: never again, and
-     * what waits ends UNAVAILABLE. NULL: no lease. */
+     * what waits ends CLOSED. NULL: no lease. */
     const _Atomic uint64_t *lease;
 } tp_storage_options;
 

@@ -47,6 +47,9 @@ struct tp_away {
     bool (*has_arrivals)(const tp_away *away);
     /* Is nothing under way or waiting? */
     bool (*is_quiet)(const tp_away *away);
+    /* This node leaves, and no actor is here any more: will nothing come any more, either? Asked
+     * again until then. */
+    bool (*is_deserted)(tp_away *away);
     /* The last step of the runner: what it alone may close. May be NULL. */
     void (*end)(tp_away *away);
 };

@@ -261,6 +261,28 @@ void tp_outside_let_go(tp_shard *shard, bool is_lost)
     }
 }
 
+uint64_t tp_outside_expire_held(tp_shard *shard)
+{
+    static const char words[] = "this node's lease had run out until the deadline; it has run";
+    const troupe_answer late = {.status = TROUPE_TIMEOUT,
+        .outcome = TROUPE_UNKNOWN_OUTCOME,
+        .message = {words, sizeof words - 1}};
+    uint64_t next = TP_NEVER;
+    for (tp_mpsc_node **at = &shard->held_answers; *at != NULL;) {
+        tp_outside *outside = TP_CONTAINER(*at, tp_outside, node);
+        if (outside->timeout > shard->now) {
+            next = outside->timeout < next ? outside->timeout : next;
+            at = &outside->node.next;
+            continue;
+        }
+        *at = outside->node.next;
+        troupe_answer answer = outside->answer;
+        complete(shard, outside, &late);
+        troupe_answer_release(&answer);
+    }
+    return next;
+}
+
 void tp_outside_complete(tp_shard *shard, tp_outside *outside, const troupe_answer *answer)
 {
     if (TP_LIKELY(tp_lease_holds(shard->shared)) || answer->status == TROUPE_TIMEOUT)
@@ -329,6 +351,7 @@ static uint64_t deadline_of(const tp_shard *shard, const tp_outside *outside)
 static void arrive(tp_shard *shard, tp_outside *outside)
 {
     uint64_t deadline = deadline_of(shard, outside);
+    outside->timeout = deadline; /* from here on a moment */
     tp_message *message = make_message(shard, outside, deadline);
     if (message == NULL) {
         tp_count(&shard->counters.no_memory);

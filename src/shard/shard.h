@@ -380,7 +380,7 @@ struct tp_outside {
     tp_mpsc_node node;      /* among the blocks to be used again */
     const tp_type *type;
     uint64_t hash;
-    uint64_t timeout;
+    uint64_t timeout; /* once its shard has taken it in: its deadline */
     uint64_t entered; /* 0: the clock was not read; then about when is told by `pulse` */
     troupe_cancel *cancel;
     tp_waiter *waiter;        /* of the blocking form; its caller's, unless that has left */
@@ -763,6 +763,9 @@ void tp_outside_complete(
     tp_shard *shard, tp_outside *outside, const troupe_answer *answer); /* [shard] */
 /* The lease holds again; or it never will. */
 void tp_outside_let_go(tp_shard *shard, bool is_lost);
+/* Of the answers that wait for the lease those whose deadline is over end with TIMEOUT. Returns the
+ * next deadline. */
+uint64_t tp_outside_expire_held(tp_shard *shard);
 void tp_outside_answer_release(void *block); /* the owner of an answer that lives outside */
 void tp_outside_copy(
     const troupe_allocator *allocator, const troupe_answer *from, troupe_answer *to);
