@@ -53,6 +53,8 @@ tp_town_order tp_town_issue(tp_town_deed *deed, const tp_house *house, uint32_t 
     deed->strict = town->calm || town->resting;
     deed->bound = deed->timeout != 0 ? deed->timeout : TROUPE_SECONDS(10);
     deed->issued_at = tp_world_now(town->world);
+    if (deed->issued_at < house->paused_until)
+        deed->issued_at = house->paused_until;
     deed->house = house->number;
     deed->stalled = house->stalled;
     deed->stream = stream;

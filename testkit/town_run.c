@@ -178,7 +178,7 @@ static void rest(tp_town *town)
     close_dead(town);
     while (tp_town_open_count(town) < 2 && tp_town_open(town)) {
     }
-    run_for(town, TROUPE_SECONDS(1));
+    run_for(town, 4 * town->ttl + TROUPE_SECONDS(1)); /* those who were killed are put out */
     close_dead(town);
     town->resting = true;
     ask_all(town);
