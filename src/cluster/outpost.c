@@ -359,13 +359,19 @@ static bool is_quiet(const tp_away *away)
     return tp_fifo_is_empty(&self->late) && !has_open(self) && tp_channels_are_idle(self->channels);
 }
 
+static bool is_leaving(const tp_away *away)
+{
+    const tp_outpost *self = (const tp_outpost *)(const void *)away;
+    const tp_view_member *me = tp_chart_member(self->chart, self->options.incarnation);
+    return me == NULL || me->status != TP_VIEW_ACTIVE;
+}
+
 static bool is_deserted(tp_away *away)
 {
     tp_outpost *self = of(away);
-    const tp_view_member *me = tp_chart_member(self->chart, self->options.incarnation);
-    if (me == NULL)
+    if (tp_chart_member(self->chart, self->options.incarnation) == NULL)
         return true; /* put out: what was here is lost */
-    if (me->status == TP_VIEW_ACTIVE)
+    if (!is_leaving(away))
         return false; /* others do not know yet */
     bool is_still = self->shard->active == 0 && is_quiet(away);
     if (!self->in_round && !is_still)
@@ -647,6 +653,7 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
         .flush = flush,
         .has_arrivals = has_arrivals,
         .is_quiet = is_quiet,
+        .is_leaving = is_leaving,
         .is_deserted = is_deserted,
         .end = end};
     self->shard = options->shard;

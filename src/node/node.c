@@ -309,17 +309,22 @@ static void ask_quiet(tp_shard *shard, void *user)
         sum->all = false;
 }
 
+static void ask_leaving(tp_shard *shard, void *user)
+{
+    bool *all = user;
+    *all = shard->away->is_leaving(shard->away) && *all;
+}
+
 static void ask_deserted(tp_shard *shard, void *user)
 {
     bool *all = user;
     *all = shard->away->is_deserted(shard->away) && *all;
 }
 
-/* Of a node that leaves its cluster: will nobody send to it any more? */
-static bool is_deserted(troupe_node *node)
+static bool all_say(troupe_node *node, tp_shard_visit *ask)
 {
     bool all = true;
-    return tp_node_visit(node, 0, node->shared.shard_count, ask_deserted, &all) == TROUPE_OK && all;
+    return tp_node_visit(node, 0, node->shared.shard_count, ask, &all) == TROUPE_OK && all;
 }
 
 static bool is_settled(troupe_node *node, bool empty)
@@ -343,7 +348,21 @@ static void nothing(tp_shard *shard, void *user)
     (void)user;
 }
 
-typedef enum until { UNTIL_SETTLED, UNTIL_EMPTY, UNTIL_DESERTED } until;
+typedef enum until {
+    UNTIL_LEAVING, /* a view says that this node leaves */
+    UNTIL_SETTLED,
+    UNTIL_EMPTY,
+    UNTIL_DESERTED, /* nobody sends to it any more */
+} until;
+
+static bool is_so(troupe_node *node, until what)
+{
+    if (what == UNTIL_LEAVING)
+        return all_say(node, ask_leaving);
+    if (what == UNTIL_DESERTED)
+        return all_say(node, ask_deserted);
+    return is_settled(node, what == UNTIL_EMPTY);
+}
 
 /* Until it is so, or `limit` has passed. */
 static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, until what)
@@ -352,7 +371,7 @@ static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, unt
     atomic_store_explicit(&node->shared.closing, phase, memory_order_release);
     uint64_t end = tp_time_after(env->now(env), limit);
     uint64_t pause = TROUPE_MICROSECONDS(50);
-    while (!(what == UNTIL_DESERTED ? is_deserted(node) : is_settled(node, what == UNTIL_EMPTY))) {
+    while (!is_so(node, what)) {
         if (env->now(env) >= end)
             return false;
         tp_waiter waiter = {0};
@@ -394,8 +413,10 @@ void troupe_node_close(troupe_node *node)
         return;
     uint64_t drain = node->shared.options.drain_timeout;
     bool leaves = node->cluster != NULL && !atomic_load(&node->died), in_time = false;
-    if (leaves)
+    if (leaves) {
         tp_cluster_leave(node->cluster);
+        (void)settle(node, TP_CLOSING, drain < HURRY_TIME ? drain : HURRY_TIME, UNTIL_LEAVING);
+    }
     /* Others go on sending to who leaves until its actors have gone: so these go at once. */
     if (leaves)
         in_time = settle(node, TP_ENDING, drain, UNTIL_EMPTY);
