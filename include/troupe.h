@@ -424,6 +424,7 @@ typedef struct troupe_node_options {
     const troupe_allocator *allocator; /* NULL: malloc; must outlive the node */
     const char *storage;               /* "memory:" */
     uint32_t store_limit;              /* operations waiting for the store */
+    uint64_t store_open_timeout;       /* how long the opening of the store may take */
     uint32_t once_window;              /* once keys that an actor remembers */
     uint64_t max_clock_skew;  /* answers of calls once are kept so long beyond their deadline */
     uint32_t outbox_limit;    /* outbox messages of an actor under way */
@@ -451,8 +452,8 @@ typedef struct troupe_node_options {
                                TROUPE_NEVER: off */
     uint64_t drain_timeout; /* troupe_node_close waits so long for turns to end */
     uint32_t blocking_threads;
-    uint32_t blocking_limit;        /* jobs waiting for a thread */
-    const char *cluster;            /* "": alone; else where its nodes agree: "file:FOLDER" */
+    uint32_t blocking_limit; /* jobs waiting for a thread */
+    const char *cluster;     /* "": alone; else where its nodes agree: "file:FOLDER" */
     const char *cluster_name, *cluster_token, *listen, *advertise;
     uint64_t lease_ttl;             /* a node unheard of for so long is replaced */
     uint64_t join_timeout;          /* of becoming a member */

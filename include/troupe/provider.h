@@ -190,6 +190,7 @@ typedef struct troupe_store_host {
     uint64_t (*wall)(void *context); /* since 1970, ns */
     /* One line into the node's log; level as in <troupe/log.h>. */
     void (*log)(void *context, int level, const char *event, const char *text);
+    uint64_t open_until; /* by `now`: an opening that takes longer fails; 0 or UINT64_MAX: none */
 } troupe_store_host;
 
 typedef struct troupe_provider {

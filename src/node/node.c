@@ -74,6 +74,7 @@ static troupe_status open_storage(troupe_node *node, char *error, size_t error_s
         .log = &node->log,
         .url = shared->options.storage,
         .limit = shared->options.store_limit,
+        .open_timeout = shared->options.store_open_timeout,
         .spin = shared->options.spin,
         .writer =
             node->cluster != NULL ? tp_node_writer(node, tp_cluster_incarnation(node->cluster)) : 0,

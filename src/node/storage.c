@@ -37,6 +37,7 @@ struct tp_storage {
     void *module;
     uint64_t limit;
     uint64_t spin;
+    uint64_t open_timeout, open_until;
     const _Atomic uint64_t *lease; /* NULL: none is needed */
     size_t group;
     bool has_runner, owns_store;
@@ -392,6 +393,34 @@ static void host_log(void *context, int level, const char *event, const char *te
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
+/* Has the time for opening it passed? */
+static bool is_late(const tp_storage *self)
+{
+    return self->env->now(self->env) >= self->open_until;
+}
+
+/* One operation of an opening: one that is late is not there any more, for the store may have been
+ * told to hurry. */
+static troupe_status call_opening(tp_storage *self, troupe_store_op *op)
+{
+    uint64_t now = self->env->now(self->env);
+    uint64_t left = now < self->open_until ? self->open_until - now : 0;
+    troupe_status status = call_within(self, op, self->open_until == TP_NEVER ? TP_NEVER : left);
+    return is_late(self) ? TROUPE_UNAVAILABLE : status;
+}
+
+/* Behind what the provider said of it. */
+static void explain_late(const tp_storage *self, char *error, size_t error_size)
+{
+    size_t size = strlen(error);
+    if (is_late(self) && size < error_size)
+        snprintf(error + size, error_size - size,
+            "%sthe store did not open within store_open_timeout, %llu ms: see that its server "
+            "runs, answers and is the one that `storage` names, or give it more time",
+            size != 0 ? "; " : "",
+            (unsigned long long)(self->open_timeout / TROUPE_MILLISECONDS(1)));
+}
+
 /* Of a node that shares its store: the number is its own for good. A row whose opening ended
  * UNKNOWN is opened again, and a conflict then says that it is. */
 static troupe_status open_given(tp_storage *self, uint64_t writer, char *error, size_t error_size)
@@ -401,15 +430,15 @@ static troupe_status open_given(tp_storage *self, uint64_t writer, char *error, 
     troupe_status status = TROUPE_UNKNOWN;
     bool unknown = false;
     for (int i = 0; i < WRITER_TRIES && status == TROUPE_UNKNOWN; i++) {
-        status = tp_storage_call(self, &op);
+        status = call_opening(self, &op);
         if (status == TROUPE_CONFLICT && unknown)
             status = TROUPE_OK;
         unknown |= status == TROUPE_UNKNOWN;
     }
     self->port.writer = writer;
     if (status != TROUPE_OK)
-        snprintf(error, error_size, "the store takes no writer of this node: %s%s",
-            troupe_status_text(status),
+        snprintf(error, error_size, "the store (%s) takes no writer of this node: %s%s",
+            self->store->promises, troupe_status_text(status),
             status == TROUPE_CONFLICT ? " (is it the store of another cluster of that name?)" : "");
     return status;
 }
@@ -426,18 +455,18 @@ static troupe_status open_writer(tp_storage *self, uint64_t given, char *error, 
     for (int i = 0; i < WRITER_TRIES && (status == TROUPE_CONFLICT || status == TROUPE_UNKNOWN);
          i++) {
         op.writer += i != 0;
-        status = tp_storage_call(self, &op);
+        status = call_opening(self, &op);
     }
     self->port.writer = op.writer;
     if (status == TROUPE_OK) {
         op.kind = TROUPE_STORE_CLOSE_OLDER;
         status = TROUPE_UNKNOWN;
         for (int i = 0; i < WRITER_TRIES && status == TROUPE_UNKNOWN; i++)
-            status = tp_storage_call(self, &op);
+            status = call_opening(self, &op);
     }
     if (status != TROUPE_OK)
-        snprintf(error, error_size, "the store is open, but takes no writer: %s",
-            troupe_status_text(status));
+        snprintf(error, error_size, "the store (%s) is open, but takes no writer: %s",
+            self->store->promises, troupe_status_text(status));
     return status;
 }
 
@@ -486,6 +515,11 @@ static tp_storage *create(const tp_storage_options *options)
     self->log = options->log;
     self->limit = options->limit;
     self->spin = options->spin;
+    self->open_timeout = options->open_timeout;
+    self->open_until = TP_NEVER;
+    uint64_t now = self->env->now(self->env);
+    if (options->open_timeout != 0 && options->open_timeout < TP_NEVER - now)
+        self->open_until = now + options->open_timeout;
     self->lease = options->lease;
     tp_mpsc_init(&self->others);
     return self;
@@ -515,7 +549,8 @@ static troupe_status open_provider(
         .context = self,
         .now = host_now,
         .wall = host_wall,
-        .log = host_log};
+        .log = host_log,
+        .open_until = self->open_until};
     self->owns_store = true;
     return provider->open(&host, url, &self->store, error, error_size);
 }
@@ -530,6 +565,7 @@ troupe_status tp_storage_open(
     if (status == TROUPE_OK)
         status = start(self, options->writer, error, error_size);
     if (status != TROUPE_OK) {
+        explain_late(self, error, error_size);
         destroy(self);
         return status;
     }
@@ -549,6 +585,7 @@ troupe_status tp_storage_open_with(const tp_storage_options *options, troupe_sto
     self->owns_store = true;
     troupe_status status = start(self, options->writer, error, error_size);
     if (status != TROUPE_OK) {
+        explain_late(self, error, error_size);
         destroy(self);
         return status;
     }

@@ -23,8 +23,9 @@ typedef struct tp_storage_options {
     const troupe_allocator *allocator;
     tp_log *log;
     const char *url;
-    uint64_t limit; /* operations that wait */
-    uint64_t spin;  /* its thread polls so long: who was answered may soon have the next one */
+    uint64_t limit;        /* operations that wait */
+    uint64_t open_timeout; /* of opening the store and its writer; 0: none */
+    uint64_t spin; /* its thread polls so long: who was answered may soon have the next one */
     /* Number of the writer; 0: one is chosen, and all older ones are closed, for this node has the
      * store for itself. Else it must be new, and others are closed one by one. */
     uint64_t writer;

@@ -74,8 +74,8 @@ static void options_that_are_set_stay_as_they_are(void **state)
     char error[256] = "";
     int user = 0;
     troupe_node_options given = {TROUPE_NODE_OPTIONS, .name = "b", .idle = TROUPE_NEVER,
-                                 .deadlock_wait = TROUPE_NEVER, .shards = TP_SHARDS_MAX,
-                                 .on_log_user = &user, .no_metrics = true};
+        .deadlock_wait = TROUPE_NEVER, .shards = TP_SHARDS_MAX, .on_log_user = &user,
+        .no_metrics = true};
     troupe_node_options options;
     assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
     assert_string_equal(options.name, "b");
@@ -89,8 +89,8 @@ static void options_of_an_older_program_are_understood(void **state)
 {
     (void)state;
     char error[256] = "";
-    troupe_node_options given = {.size = offsetof(troupe_node_options, idle), .max_actors = 7,
-                                 .idle = 1};
+    troupe_node_options given = {
+        .size = offsetof(troupe_node_options, idle), .max_actors = 7, .idle = 1};
     troupe_node_options options;
     assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
     assert_int_equal(options.max_actors, 7);
@@ -136,18 +136,18 @@ static void wrong_options_are_refused_by_name_with_what_to_do(void **state)
         {{TROUPE_NODE_OPTIONS, .labels = "gpu"}, {"labels", "gpu", "region=eu"}},
         {{TROUPE_NODE_OPTIONS, .cache_policy = "fifo"}, {"cache_policy", "fifo", "tinylfu"}},
         {{TROUPE_NODE_OPTIONS, .cache_ttl = TROUPE_SECONDS(1), .cache_refresh = TROUPE_SECONDS(1)},
-         {"cache_refresh", "cache_ttl", "lower"}},
+            {"cache_refresh", "cache_ttl", "lower"}},
         {{TROUPE_NODE_OPTIONS, .driven = true, .shards = 2}, {"shards", "2", "driven"}},
         {{TROUPE_NODE_OPTIONS, .max_message = 2048, .mailbox_bytes = 1024},
-         {"max_message", "2KiB", "mailbox_bytes"}},
+            {"max_message", "2KiB", "mailbox_bytes"}},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char error[256] = "";
         troupe_node_options options;
         memset(&options, 0x5A, sizeof(options));
         troupe_node_options before = options;
-        assert_int_equal(tp_options_resolve(&cases[i].given, &options, error, sizeof(error)),
-                         TROUPE_USAGE);
+        assert_int_equal(
+            tp_options_resolve(&cases[i].given, &options, error, sizeof(error)), TROUPE_USAGE);
         for (size_t j = 0; j < 3; j++) {
             assert_says(error, cases[i].words[j]);
         }
@@ -178,10 +178,10 @@ static void set_check(void *user, const troupe_option_info *info)
     assert_true(strlen(info->help) > 10);
     assert_string_not_equal(troupe_option_kind_name(info->kind), "?");
     /* The default, as written, is what it says, and is in range. */
-    assert_int_equal(troupe_options_set(&options, info->name, info->standard, error, sizeof(error)),
-                     TROUPE_OK);
-    assert_int_equal(troupe_options_get(&options, info->name, text, sizeof(text)),
-                     strlen(info->standard));
+    assert_int_equal(
+        troupe_options_set(&options, info->name, info->standard, error, sizeof(error)), TROUPE_OK);
+    assert_int_equal(
+        troupe_options_get(&options, info->name, text, sizeof(text)), strlen(info->standard));
     assert_string_equal(text, info->standard);
     if (info->kind == TROUPE_OPTION_TEXT || info->kind == TROUPE_OPTION_BOOL) {
         assert_null(info->least);
@@ -189,15 +189,15 @@ static void set_check(void *user, const troupe_option_info *info)
     }
     const char *limits[] = {info->least, info->most};
     for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(troupe_options_set(&options, info->name, limits[i], error, sizeof(error)),
-                         TROUPE_OK);
+        assert_int_equal(
+            troupe_options_set(&options, info->name, limits[i], error, sizeof(error)), TROUPE_OK);
         (void)troupe_options_get(&options, info->name, text, sizeof(text));
         if (strcmp(limits[i], "0") != 0) {
             assert_string_equal(text, limits[i]);
         }
     }
-    assert_int_equal(troupe_options_set(&options, info->name, "x", error, sizeof(error)),
-                     TROUPE_USAGE);
+    assert_int_equal(
+        troupe_options_set(&options, info->name, "x", error, sizeof(error)), TROUPE_USAGE);
     assert_says(error, info->name);
     assert_says(error, "such as");
 }
@@ -207,7 +207,7 @@ static void each_option_takes_its_default_and_its_limits(void **state)
     (void)state;
     unsigned count = 0;
     troupe_options_each(set_check, &count);
-    assert_int_equal(count, 48); /* the fields of the struct but four that have no text form */
+    assert_int_equal(count, 49); /* the fields of the struct but four that have no text form */
 }
 
 static void values_are_read_as_people_write_them(void **state)
@@ -238,15 +238,24 @@ static void values_are_read_as_people_write_them(void **state)
         tp_option_type type;
         const char *text;
     } bad[] = {
-        {TP_OPTION_COUNT, ""},         {TP_OPTION_COUNT, "-1"},
-        {TP_OPTION_COUNT, "1__0"},     {TP_OPTION_COUNT, "_1"},
-        {TP_OPTION_COUNT, "1_"},       {TP_OPTION_COUNT, "18446744073709551616"},
-        {TP_OPTION_COUNT, "1 "},       {TP_OPTION_COUNT, "0x10"},
-        {TP_OPTION_DURATION, "10"},    {TP_OPTION_DURATION, "10 ms"},
-        {TP_OPTION_DURATION, "ms"},    {TP_OPTION_DURATION, "1.5s"},
-        {TP_OPTION_DURATION, "99999999999d"}, {TP_OPTION_DURATION, ""},
-        {TP_OPTION_BYTES, "4kib"},     {TP_OPTION_BYTES, "99999999TiB"},
-        {TP_OPTION_BOOL, "1"},         {TP_OPTION_BOOL, "TRUE"},
+        {TP_OPTION_COUNT, ""},
+        {TP_OPTION_COUNT, "-1"},
+        {TP_OPTION_COUNT, "1__0"},
+        {TP_OPTION_COUNT, "_1"},
+        {TP_OPTION_COUNT, "1_"},
+        {TP_OPTION_COUNT, "18446744073709551616"},
+        {TP_OPTION_COUNT, "1 "},
+        {TP_OPTION_COUNT, "0x10"},
+        {TP_OPTION_DURATION, "10"},
+        {TP_OPTION_DURATION, "10 ms"},
+        {TP_OPTION_DURATION, "ms"},
+        {TP_OPTION_DURATION, "1.5s"},
+        {TP_OPTION_DURATION, "99999999999d"},
+        {TP_OPTION_DURATION, ""},
+        {TP_OPTION_BYTES, "4kib"},
+        {TP_OPTION_BYTES, "99999999TiB"},
+        {TP_OPTION_BOOL, "1"},
+        {TP_OPTION_BOOL, "TRUE"},
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         uint64_t value = 77;
@@ -283,23 +292,26 @@ static void unknown_option_is_answered_with_the_nearest(void **state)
     char error[256] = "";
     troupe_node_options options = {TROUPE_NODE_OPTIONS};
     static const char *const pairs[][2] = {
-        {"max_actor", "max_actors"}, {"mailbox-limt", "mailbox_limit"}, {"shrads", "shards"},
-        {"Idle", "idle"},            {"ask_time_out", "ask_timeout"},
+        {"max_actor", "max_actors"},
+        {"mailbox-limt", "mailbox_limit"},
+        {"shrads", "shards"},
+        {"Idle", "idle"},
+        {"ask_time_out", "ask_timeout"},
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         assert_string_equal(troupe_options_nearest(pairs[i][0]), pairs[i][1]);
-        assert_int_equal(troupe_options_set(&options, pairs[i][0], "1", error, sizeof(error)),
-                         TROUPE_USAGE);
+        assert_int_equal(
+            troupe_options_set(&options, pairs[i][0], "1", error, sizeof(error)), TROUPE_USAGE);
         assert_says(error, pairs[i][0]);
         assert_says(error, pairs[i][1]);
     }
     assert_null(troupe_options_nearest("zzzzzzzzzz"));
     assert_null(troupe_options_nearest(""));
-    assert_int_equal(troupe_options_set(&options, "zzzzzzzzzz", "1", error, sizeof(error)),
-                     TROUPE_USAGE);
+    assert_int_equal(
+        troupe_options_set(&options, "zzzzzzzzzz", "1", error, sizeof(error)), TROUPE_USAGE);
     assert_says(error, "troupe config");
-    assert_int_equal(troupe_options_set(&options, "max-actors", "5", error, sizeof(error)),
-                     TROUPE_OK);
+    assert_int_equal(
+        troupe_options_set(&options, "max-actors", "5", error, sizeof(error)), TROUPE_OK);
     assert_int_equal(options.max_actors, 5);
     char tiny[4] = "abc";
     assert_int_equal(troupe_options_set(&options, "idle", "x", tiny, sizeof(tiny)), TROUPE_USAGE);

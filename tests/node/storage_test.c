@@ -364,6 +364,26 @@ static void a_driven_node_has_a_thread_for_its_store(void **state)
     teardown(&self);
 }
 
+static void a_store_that_takes_no_writer_in_time_fails_the_start(void **state)
+{
+    (void)state;
+    scene self;
+    setup(&self, false);
+    self.fake.store.promises = "fake: of this test";
+    atomic_store(&self.fake.is_stuck, true);
+    tp_storage_options options = options_of(&self, "fake:");
+    options.open_timeout = TROUPE_MILLISECONDS(20);
+    assert_int_equal(tp_storage_open_with(
+                         &options, &self.fake.store, &self.storage, self.error, sizeof self.error),
+        TROUPE_UNAVAILABLE);
+    assert_null(self.storage);
+    assert_true(atomic_load(&self.fake.hurried));
+    assert_true(atomic_load(&self.fake.closed));
+    assert_non_null(strstr(self.error, "fake: of this test"));
+    assert_non_null(strstr(self.error, "store_open_timeout"));
+    teardown(&self);
+}
+
 static void an_unknown_scheme_names_the_known_ones_and_where_it_was_looked_for(void **state)
 {
     (void)state;
@@ -458,6 +478,7 @@ int main(void)
         cmocka_unit_test(a_store_that_is_stuck_is_hurried_when_the_node_closes),
         cmocka_unit_test(an_immediate_store_runs_on_the_thread_that_submits),
         cmocka_unit_test(a_driven_node_has_a_thread_for_its_store),
+        cmocka_unit_test(a_store_that_takes_no_writer_in_time_fails_the_start),
         cmocka_unit_test(an_unknown_scheme_names_the_known_ones_and_where_it_was_looked_for),
         cmocka_unit_test(a_node_on_a_file_finds_its_states_again),
         cmocka_unit_test(a_driven_node_on_a_file_finds_its_states_again),

@@ -18,7 +18,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -608,6 +610,30 @@ static void schemas_of_other_names_are_apart(void **state)
     ask_once("DROP SCHEMA other CASCADE");
 }
 
+/* The URL's own timeout is longer. */
+static void a_server_that_never_answers_ends_the_opening_in_time(void **state)
+{
+    (void)state;
+    int port, listener = server_listen_mute(&port);
+    assert_true(listener >= 0);
+    uint64_t began = read_clock(NULL);
+    const troupe_store_host host = {.size = sizeof host,
+        .allocator = tp_allocator_system(),
+        .now = read_clock,
+        .wall = read_clock,
+        .log = host_log,
+        .open_until = began + SECOND / 10};
+    char url[128], error[512] = "";
+    troupe_store *store = NULL;
+    snprintf(url, sizeof url, "postgres://x:secret@127.0.0.1:%d/d?timeout=30s", port);
+    assert_int_equal(tp_postgres_open(&host, url, &store, error, sizeof error), TROUPE_UNAVAILABLE);
+    assert_null(store);
+    assert_true(read_clock(NULL) - began < 20 * SECOND);
+    assert_non_null(strstr(error, "127.0.0.1"));
+    assert_null(strstr(error, "secret"));
+    close(listener);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, forget_all)
 
 int main(void)
@@ -631,6 +657,7 @@ int main(void)
         TEST(older_format_is_upgraded),
         TEST(nodes_that_start_at_once_make_one_schema),
         TEST(schemas_of_other_names_are_apart),
+        TEST(a_server_that_never_answers_ends_the_opening_in_time),
     };
     if (!postgres_server_is_installed(&server))
         return 77;

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -526,6 +527,49 @@ static void urls_are_read_or_refused_with_the_reason(void **state)
     assert_int_equal(url.database, 2);
 }
 
+/* The URL's own timeout is longer. */
+static void a_server_that_never_answers_ends_the_opening_in_time(void **state)
+{
+    place *self = *state;
+    int port, listener = server_listen_mute(&port);
+    assert_true(listener >= 0);
+    uint64_t began = read_clock(NULL);
+    const troupe_store_host host = {.size = sizeof host,
+        .allocator = tp_allocator_system(),
+        .context = self,
+        .now = read_clock,
+        .wall = read_clock,
+        .log = count_line,
+        .open_until = began + TROUPE_MILLISECONDS(100)};
+    char url[128];
+    snprintf(url, sizeof url, "redis://:secret@127.0.0.1:%d?timeout=30s", port);
+    assert_int_equal(tp_redis_open(&host, url, &self->store, self->error, sizeof self->error),
+        TROUPE_UNAVAILABLE);
+    assert_true(read_clock(NULL) - began < TROUPE_SECONDS(20));
+    assert_non_null(strstr(self->error, "127.0.0.1"));
+    assert_null(strstr(self->error, "secret"));
+    close(listener);
+}
+
+/* More arguments than a server of any version takes: it is refused here, and harms no other. */
+static void a_commit_of_more_rows_than_a_command_has_arguments_is_too_large(void **state)
+{
+    enum { ROWS = 530000 };
+    place *self = *state;
+    open_with_writer(self, "");
+    troupe_store_row *rows = calloc(ROWS, sizeof *rows);
+    assert_non_null(rows);
+    for (size_t i = 0; i < ROWS; i++)
+        rows[i] =
+            (troupe_store_row){.kind = TROUPE_ROW_ONCE, .key = {&rows[i], 8}, .value = {NULL, 0}};
+    troupe_store_op op = make_commit("wide", 0, "x");
+    op.commit.rows = rows;
+    op.commit.row_count = ROWS;
+    assert_int_equal(run_one(self, &op), TROUPE_TOO_LARGE);
+    free(rows);
+    assert_int_equal(commit(self, "wide", 0, "y"), TROUPE_OK);
+}
+
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -548,6 +592,8 @@ int main(void)
         SCENE(another_format_is_not_misread),
         SCENE(two_prefixes_are_two_stores),
         SCENE(nobody_there_is_unavailable),
+        SCENE(a_server_that_never_answers_ends_the_opening_in_time),
+        SCENE(a_commit_of_more_rows_than_a_command_has_arguments_is_too_large),
         SCENE(a_replica_is_refused),
         SCENE(a_cluster_is_refused_and_one_server_on_a_port_is_not),
         cmocka_unit_test(urls_are_read_or_refused_with_the_reason),

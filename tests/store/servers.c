@@ -102,6 +102,23 @@ int server_free_port(void)
     return port;
 }
 
+int server_listen_mute(int *ret_port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (file < 0)
+        return -1;
+    if (bind(file, (struct sockaddr *)&address, size) != 0 || listen(file, 8) != 0 ||
+        getsockname(file, (struct sockaddr *)&address, &size) != 0) {
+        close(file);
+        return -1;
+    }
+    *ret_port = ntohs(address.sin_port);
+    return file;
+}
+
 /* In the child. */
 static void become(const test_server *self, const char *const *argv, pid_t parent)
 {

@@ -33,6 +33,9 @@ void server_remove_folder(test_server *self);
 /* A port of 127.0.0.1 that nobody uses now. */
 int server_free_port(void);
 
+/* A listener that lets others connect and never says a word; -1: none. The caller closes it. */
+int server_listen_mute(int *ret_port);
+
 /* Starts argv[0]; what it says goes to `log` in the folder. */
 bool server_start(test_server *self, const char *const *argv);
 /* Ends it by `signal`, and by SIGKILL if that takes 20 s. Returns when it is gone. No-op: not

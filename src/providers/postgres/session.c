@@ -282,6 +282,16 @@ static troupe_status refuse_connection(tp_pg_session *session, const char *why)
     return TROUPE_UNAVAILABLE;
 }
 
+static troupe_status refuse_mute(tp_pg_session *session)
+{
+    char text[400];
+    const char *host = PQhost(session->conn), *port = PQport(session->conn);
+    (void)snprintf(text, sizeof text,
+        "the server %s:%s did not answer in time: is it up, and is the URL's host and port right?",
+        host != NULL ? host : "", port != NULL ? port : "");
+    return refuse_connection(session, text);
+}
+
 static troupe_status connect_to(tp_pg_session *session, uint64_t deadline)
 {
     char milliseconds[24];
@@ -305,8 +315,7 @@ static troupe_status connect_to(tp_pg_session *session, uint64_t deadline)
             return refuse_connection(session, PQerrorMessage(session->conn));
         short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
         if (!wait_for(session, events, &deadline))
-            return refuse_connection(session, "the server did not answer in time: is it up, and"
-                                              " is the URL's host and port right?");
+            return refuse_mute(session);
         next = PQconnectPoll(session->conn);
     }
     if (PQsetnonblocking(session->conn, 1) != 0)

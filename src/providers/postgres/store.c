@@ -317,7 +317,8 @@ static troupe_status begin(tp_pg_store *self, const char *url)
         return status;
     /* An opening may create a schema. */
     uint64_t time = session->timeout < TROUPE_SECONDS(10) ? TROUPE_SECONDS(10) : session->timeout;
-    return tp_pg_session_open(session, self->host.now(self->host.context) + time);
+    uint64_t deadline = self->host.now(self->host.context) + time, until = self->host.open_until;
+    return tp_pg_session_open(session, until != 0 && until < deadline ? until : deadline);
 }
 
 troupe_status tp_postgres_open(const troupe_store_host *host, const char *url,

@@ -31,6 +31,9 @@ enum {
 
 /* Redis takes no argument above proto-max-bulk-len, 512 MiB, and no command above 1 GiB. */
 #define LARGEST ((size_t)500 << 20)
+/* Servers before 7.0 end the connection of who sends a command of more arguments than 1024 * 1024,
+ * so that such a commit would be sent for ever. Left is room for what is before the script's. */
+#define MOST_ARGUMENTS (((size_t)1 << 20) - 64)
 
 void tp_redis_buffer_deinit(tp_redis_buffer *buffer)
 {
@@ -249,15 +252,15 @@ static size_t put_commits(tp_redis_buffer *buffer, const tp_redis_names *names,
         const troupe_store_op *op = ops[taken];
         if (op->kind != TROUPE_STORE_COMMIT || op->writer != ops[0]->writer)
             break;
-        size_t size = size_of(&op->commit);
-        if (size >= LARGEST && taken == 0) {
+        size_t size = size_of(&op->commit), more = arguments_of(&op->commit);
+        if ((size >= LARGEST || more > MOST_ARGUMENTS) && taken == 0) {
             *ret_status = TROUPE_TOO_LARGE;
             return 1;
         }
-        if (taken > 0 && bytes + size > COMMIT_BYTES)
+        if (taken > 0 && (bytes + size > COMMIT_BYTES || arguments + more > MOST_ARGUMENTS))
             break;
         bytes += size;
-        arguments += arguments_of(&op->commit);
+        arguments += more;
         taken++;
     }
     put_script(buffer, names, TP_REDIS_COMMIT, arguments);

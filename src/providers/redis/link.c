@@ -17,9 +17,19 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+/* How long to wait for the next byte: less than the URL's timeout while the store is opened, if the
+ * node gives less. */
+static uint64_t patience_of(const tp_redis_link *link, uint64_t now)
+{
+    uint64_t until = link->host->open_until != 0 ? link->host->open_until : UINT64_MAX;
+    uint64_t left = until > now ? until - now : 0;
+    return left < link->url->timeout ? left : link->url->timeout;
+}
+
 void tp_redis_link_renew(tp_redis_link *link)
 {
-    link->deadline = link->host->now(link->host->context) + link->url->timeout;
+    uint64_t now = link->host->now(link->host->context);
+    link->deadline = now + patience_of(link, now);
 }
 
 /* Waits until the socket is ready. */
@@ -28,8 +38,13 @@ static bool wait_ready(tp_redis_link *link, short events)
     for (;;) {
         uint64_t now = link->host->now(link->host->context);
         if (now >= link->deadline) {
-            snprintf(link->error, sizeof link->error, "no answer for %llu ms",
-                (unsigned long long)(link->url->timeout / TROUPE_MILLISECONDS(1)));
+            uint64_t until = link->host->open_until;
+            uint64_t shown = link->url->timeout / TROUPE_MILLISECONDS(1);
+            if (until != 0 && now >= until)
+                snprintf(link->error, sizeof link->error, "no answer in time");
+            else
+                snprintf(link->error, sizeof link->error, "no answer for %llu ms",
+                    (unsigned long long)shown);
             return false;
         }
         struct pollfd files[2] = {{link->redis->fd, events, 0}, {link->bell, POLLIN, 0}};
@@ -150,8 +165,9 @@ static troupe_status sign_in(tp_redis_link *link)
 troupe_status tp_redis_link_open(tp_redis_link *link)
 {
     const tp_redis_url *url = link->url;
-    const struct timeval limit = {(time_t)(url->timeout / TROUPE_SECONDS(1)),
-        (suseconds_t)(url->timeout % TROUPE_SECONDS(1) / 1000)};
+    uint64_t patience = patience_of(link, link->host->now(link->host->context));
+    const struct timeval limit = {(time_t)(patience / TROUPE_SECONDS(1)),
+        (suseconds_t)(patience % TROUPE_SECONDS(1) / 1000 + 1)};
     tp_redis_link_renew(link);
     link->redis = url->is_path ? redisConnectUnixWithTimeout(url->host, limit)
                                : redisConnectWithTimeout(url->host, url->port, limit);

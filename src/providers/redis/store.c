@@ -477,6 +477,7 @@ troupe_status tp_redis_open(const troupe_store_host *host, const char *text,
         close_store(&self->store);
         return status;
     }
+    self->host.open_until = 0;
     self->store.promises = self->promises.text;
     self->store.durable = self->promises.durable;
     *ret_store = &self->store;
