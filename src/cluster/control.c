@@ -256,6 +256,14 @@ static void on_peer_view(void *user, uint64_t number)
     tp_member_peer_number(self->member, boot(self), number);
 }
 
+/* Whoever does not pass there must not write itself in either, though the store would take it: it
+ * would be home to ids that nobody can ask it for. Performed with the pass that called. */
+static void on_denied(void *user, const char *reason)
+{
+    tp_cluster *self = user;
+    tp_member_denied(self->member, reason);
+}
+
 /* Control runners speak also while the lease has run out: probes and votes rest on no turn. */
 static bool may_send(void *user)
 {
@@ -278,6 +286,7 @@ static const tp_channels_calls channel_calls = {.find = find_member,
     .judge = judge,
     .frame = on_frame,
     .newer_view = on_peer_view,
+    .denied = on_denied,
     .may_send = may_send};
 
 static troupe_status open_channels(tp_cluster *self)

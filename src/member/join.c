@@ -169,6 +169,12 @@ bool tp_member_own_step(tp_member *self, uint64_t now, tp_view_change *ret_chang
     return set(ret_change, self, TP_VIEW_LEFT);
 }
 
+void tp_member_denied(tp_member *self, const char *reason)
+{
+    if (self->phase == TP_MEMBER_JOINING && self->incarnation == 0)
+        tp_member_end(self, TP_MEMBER_DIED, "%s", reason);
+}
+
 void tp_member_leave(tp_member *self, uint64_t now)
 {
     self->wants_to_leave = true;

@@ -172,6 +172,8 @@ void tp_member_heard_vote(tp_member *member, uint64_t now, uint64_t from, uint64
 /* An ASK_JOIN arrived: view 1 of a cluster of the candidate alone, as tp_member_candidate gives it;
  * borrowed. False: refused, for the queue is full or we are no member. */
 bool tp_member_join_asked(tp_member *member, uint64_t now, const tp_view *candidate);
+/* A member does not take us: another token, another cluster. Ends one that joins. */
+void tp_member_denied(tp_member *member, const char *reason);
 /* The moment at which the slowest shard last passed its loop; tell it each ttl / 8 or so. */
 void tp_member_shards(tp_member *member, uint64_t now, uint64_t oldest_pass);
 /* Wishes: leave; all that we had is handed over. */

@@ -436,6 +436,9 @@ static void refused(tp_connection *self)
     bool is_usual = hello->status == TROUPE_UNAVAILABLE;
     tp_channels_say(channels, is_usual ? TP_SAY_DEBUG : TP_SAY_WARN, "hello_refused", self->peer,
         "%s", hello->reason);
+    if (self->is_client && hello->refused_by_peer && hello->status == TROUPE_DENIED &&
+        channels->options.calls->denied != NULL)
+        channels->options.calls->denied(channels->options.user, hello->reason);
     (void)write_hello(self);
     tp_connection_end(self, NULL);
 }
