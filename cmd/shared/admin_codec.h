@@ -119,6 +119,7 @@ enum {
     X(TYPES, "types", 0, false)                                                                    \
     X(CONFIG, "config", 0, false)                                                                  \
     X(PING, "ping", 0, false)                                                                      \
+    X(MIGRATE, "migrate", ADMIN_TAKES_ACTOR | ADMIN_HAS_NODE | ADMIN_HAS_TIMEOUT_MS, true)         \
     X(DRAIN, "drain", ADMIN_HAS_NODE, false)                                                       \
     X(SHUTDOWN, "shutdown", ADMIN_HAS_DRAIN, false)
 

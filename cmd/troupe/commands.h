@@ -114,6 +114,12 @@ typedef enum cli_option {
       "",                                                                                          \
       "$ troupe view\n"                                                                            \
       "view 3 of troupe: 2 members, this is node-1 (1, member), lease 2.1 s of 3.0 s")             \
+    X(migrate, "ID NODE", 2, 2, CLI_TAKES_NODE | CLI_TAKES(TIMEOUT),                               \
+      "move an active actor to another node",                                                      \
+      "With its state, what waits for it and its timers; turns in progress end first, and no "     \
+      "call fails. It fails with NOT_FOUND if the actor is not active, or no node is called so.",  \
+      "$ troupe migrate account/alice node-2\n"                                                    \
+      "account/alice is at node-2, after 2.1 ms")                                                  \
     X(drain, "[NODE]", 0, 1, CLI_TAKES_NODE,                                                       \
       "let the node leave its cluster in order, and stop",                                         \
       "What it has accepted ends, its actors are deactivated, and the others take over. NODE is "  \

@@ -225,6 +225,28 @@ cli_exit cli_run_discover(const cli_context *context)
     return code;
 }
 
+/* ---- migrate ---- */
+
+cli_exit cli_run_migrate(const cli_context *context)
+{
+    cmd_bytes request;
+    cli_answer answer;
+    char about[160];
+    char time[32];
+    cli_request_begin(&request, "migrate");
+    cli_exit code = cli_request_actor(&request, context->arguments[0]);
+    if (code != CLI_OK) return code;
+    admin_write_text(&request, "node", troupe_str(context->arguments[1]));
+    add_timeout(context, &request);
+    snprintf(about, sizeof(about), "migrate %.120s", context->arguments[0]);
+    code = cli_ask(context, &request, about, &answer);
+    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
+    printf("%s is at %s, after %s\n", context->arguments[0], text_of(answer.root, "node"),
+           cli_time_text(json_object_get(answer.root, "duration_ns"), time, sizeof(time)));
+    cli_answer_deinit(&answer);
+    return CLI_OK;
+}
+
 /* ---- drain ---- */
 
 cli_exit cli_run_drain(const cli_context *context)

@@ -142,6 +142,23 @@ troupe_status members_lookup(daemon_call *call, troupe_node *node)
                                  request->timeout, add_place, &list);
 }
 
+/* ---- moving one ---- */
+
+troupe_status members_migrate(daemon_call *call, troupe_node *node)
+{
+    const admin_request *request = &call->request;
+    uint64_t duration = 0;
+    bool is_member = true;
+    const troupe_slice to = troupe_str(request->node);
+    if (to.size == 0) return TROUPE_USAGE;
+    troupe_status status = troupe_cluster_migrate(node, request->actor, to,
+                                                  request->timeout, &duration, &is_member);
+    admin_write_text(&call->out, "node", to);
+    admin_write_number(&call->out, "duration_ns", duration);
+    cmd_bytes_printf(&call->out, ",\"is_member\":%s", is_member ? "true" : "false");
+    return status;
+}
+
 /* ---- which actors are active ---- */
 
 static void add_found(void *user, const troupe_cluster_found *found)

@@ -106,6 +106,7 @@ void stored_run(worker_job *job); /* [store_worker] */
 troupe_status members_nodes(daemon_call *call, troupe_node *node);
 troupe_status members_view(daemon_call *call, troupe_node *node);
 troupe_status members_lookup(daemon_call *call, troupe_node *node);
+troupe_status members_migrate(daemon_call *call, troupe_node *node);
 troupe_status members_discover(daemon_call *call, troupe_node *node);
 
 /* inspect.c */

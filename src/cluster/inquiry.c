@@ -42,6 +42,14 @@ void tp_inquiry_ask_id(tp_inquiry_question *question, unsigned kind, uint64_t ha
     question->size = (size_t)(at - question->bytes);
 }
 
+void tp_inquiry_ask_move(tp_inquiry_question *question, uint64_t hash, troupe_slice type,
+    troupe_slice partition, troupe_slice key, uint64_t to)
+{
+    char *at = tp_put_64(tp_put_8(question->bytes, TP_INQUIRY_MOVE), to);
+    at = put_long(put_short(put_short(tp_put_64(at, hash), type), partition), key);
+    question->size = (size_t)(at - question->bytes);
+}
+
 void tp_inquiry_ask_page(tp_inquiry_question *question, uint64_t cursor, uint32_t limit,
     troupe_slice type, troupe_slice pattern)
 {
@@ -151,6 +159,17 @@ static void answer_sight(
         tp_put_8(at, 0);
 }
 
+static void answer_move(
+    tp_outpost *self, const tp_directory_id *id, const tp_type *type, uint64_t to, writing *out)
+{
+    troupe_status status = TROUPE_NOT_FOUND;
+    if (type != NULL && !tp_translator_is_foreign(type))
+        status = tp_outpost_move(self, id, to);
+    char *at = grow(out, 4);
+    if (at != NULL)
+        tp_put_32(at, (uint32_t)status);
+}
+
 typedef struct page {
     tp_outpost *outpost;
     writing *out;
@@ -208,6 +227,7 @@ static const char *answer(tp_outpost *self, troupe_slice question, writing *out)
     tp_directory_id id;
     const tp_type *type = NULL;
     const char *fault = NULL;
+    uint64_t to;
     switch (tp_in_8(&in)) {
     case TP_INQUIRY_HOME:
     case TP_INQUIRY_SIGHT:
@@ -220,6 +240,12 @@ static const char *answer(tp_outpost *self, troupe_slice question, writing *out)
             answer_home(self, &id, out);
         else
             answer_sight(self, &id, type, out);
+        break;
+    case TP_INQUIRY_MOVE:
+        to = tp_in_64(&in);
+        fault = read_id(self, &in, &id, &type);
+        if (fault == NULL)
+            answer_move(self, &id, type, to, out);
         break;
     case TP_INQUIRY_PAGE_OF:
         fault = answer_page(self, &in, out);

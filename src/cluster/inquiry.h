@@ -10,6 +10,7 @@
  *
  *   question   kind u8, then
  *     HOME, SIGHT   hash u64 · type u8 text · partition u8 text · key u16 text
+ *     MOVE          status u32
  *     PAGE          cursor u64 · limit u32 · type u8 text · pattern u16 text
  *   answer
  *     HOME          host u64 · activations u32 · flags u8 (TP_HOME_*)
@@ -32,7 +33,7 @@
 #define TP_INQUIRY_PAGE  1000
 #define TP_PATTERN_MAX   1024
 
-enum { TP_INQUIRY_HOME = 1, TP_INQUIRY_SIGHT, TP_INQUIRY_PAGE_OF };
+enum { TP_INQUIRY_HOME = 1, TP_INQUIRY_SIGHT, TP_INQUIRY_PAGE_OF, TP_INQUIRY_MOVE };
 enum { TP_HOME_IS_HOME = 1, TP_HOME_IS_SETTLED = 2 };
 
 #define TP_INQUIRY_ROOM (2048 + TP_PATTERN_MAX) /* of a question */
@@ -46,6 +47,9 @@ typedef struct tp_inquiry_question {
 
 void tp_inquiry_ask_id(tp_inquiry_question *question, unsigned kind, uint64_t hash,
     troupe_slice type, troupe_slice partition, troupe_slice key);
+/* To begin to move it to that member. */
+void tp_inquiry_ask_move(tp_inquiry_question *question, uint64_t hash, troupe_slice type,
+    troupe_slice partition, troupe_slice key, uint64_t to);
 void tp_inquiry_ask_page(tp_inquiry_question *question, uint64_t cursor, uint32_t limit,
     troupe_slice type, troupe_slice pattern);
 

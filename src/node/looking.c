@@ -339,6 +339,84 @@ troupe_status troupe_cluster_lookup(troupe_node *node, troupe_id id, troupe_cons
     return status;
 }
 
+/* ---- moving one -------------------------------------------------------------------------------
+ */
+
+static bool hosts(const tp_view_member *member, troupe_slice type)
+{
+    for (size_t i = 0; i < member->type_count; i++)
+        if (troupe_slice_equal(member->types[i], type))
+            return true;
+    return false;
+}
+
+static troupe_status ask_move(search *self, uint64_t to)
+{
+    const tp_directory_member *host = member_of(self, self->place.incarnation);
+    if (host == NULL)
+        return TROUPE_UNAVAILABLE;
+    tp_env *env = self->node->env;
+    tp_inquiry_question question = {
+        .node = host->node, .shard = tp_hash_shard(self->hash, host->shards)};
+    tp_inquiry_ask_move(&question, self->hash, self->id.type, self->id.partition, self->id.key, to);
+    uint64_t until = tp_time_after(env->now(env), ONE_WAIT);
+    char *answer;
+    size_t size;
+    TROUPE_TRY(tp_inquire(&self->node->shared, &question,
+        until < self->deadline ? until : self->deadline, &answer, &size));
+    tp_in in = tp_in_of(answer, size);
+    troupe_status status = (troupe_status)tp_in_32(&in);
+    tp_release(self->node->shared.allocator, answer, size);
+    return status;
+}
+
+/* Until it is there; asked again, should it have been taken back. */
+static troupe_status move(search *self, uint64_t to)
+{
+    tp_env *env = self->node->env;
+    for (bool was_asked = false;;) {
+        troupe_status status = look_up(self, TROUPE_STRONG);
+        if (status != TROUPE_OK || self->place.incarnation == to)
+            return status;
+        status = ask_move(self, to);
+        was_asked |= status == TROUPE_OK;
+        bool is_passing = status == TROUPE_OK || status == TROUPE_BUSY ||
+                          status == TROUPE_TIMEOUT || (was_asked && status == TROUPE_NOT_FOUND);
+        if (!is_passing)
+            return status;
+        if (env->now(env) >= self->deadline)
+            return was_asked ? TROUPE_TIMEOUT : TROUPE_BUSY;
+        pause_a_little(env);
+    }
+}
+
+troupe_status troupe_cluster_migrate(troupe_node *node, troupe_id id, troupe_slice to,
+    uint64_t timeout, uint64_t *ret_duration, bool *ret_is_member)
+{
+    tp_shared *shared = &node->shared;
+    tp_env *env = node->env;
+    search self = {.node = node, .id = id};
+    if (env->is_runner(env) || id.type.size > TP_NAME_MAX || id.type.size == 0 ||
+        id.partition.size > TP_NAME_MAX || id.key.size > TP_KEY_MAX || id.key.size == 0 ||
+        node->cluster == NULL)
+        return TROUPE_USAGE;
+    uint64_t began = env->now(env);
+    self.hash = tp_types_hash(&shared->types, id.type, id.partition, id.key);
+    self.deadline = tp_time_after(began, timeout != 0 ? timeout : LOOK_WAIT);
+    if (!see_again(&self))
+        return TROUPE_UNAVAILABLE;
+    const tp_view_member *target = tp_view_find_name(self.look.chart->members, to);
+    troupe_status status = TROUPE_NOT_FOUND;
+    if (ret_is_member != NULL)
+        *ret_is_member = target != NULL;
+    if (target != NULL)
+        status = hosts(target, id.type) ? move(&self, target->incarnation) : TROUPE_NO_TYPE;
+    tp_chart_release(self.look.chart);
+    if (ret_duration != NULL)
+        *ret_duration = env->now(env) - began;
+    return status;
+}
+
 /* ---- which actors are active ----------------------------------------------------------------- */
 
 typedef struct walk {

@@ -21,6 +21,7 @@
 #include "node/node.h"
 
 #include <troupe.h>
+#include <troupe/cluster.h>
 #include <troupe/inspect.h>
 
 #define NODES    3
@@ -191,14 +192,44 @@ static void an_actor_moves_with_its_state(void **state)
     char text[200];
     ask(self.nodes[0], "a", "add", (troupe_slice){&number, sizeof number}, text);
     assert_true(is_at(&self, "a", "node-1"));
-    assert_int_equal(move_to(&self, "a", 2), 0);
-    await_at(&self, "a", "node-3");
+    const troupe_id id = troupe_id_of("tally", "a");
+    assert_int_equal(troupe_cluster_migrate(self.nodes[0], id, troupe_str("node-3"),
+                         TROUPE_SECONDS(PATIENCE), NULL, NULL),
+        TROUPE_OK);
     ask(self.nodes[1], "a", "look", troupe_str(""), text);
     assert_string_equal(text, "7 0 0 node-3");
-    assert_int_equal(move_to(&self, "a", 1), 2);
-    await_at(&self, "a", "node-2");
+    assert_int_equal(troupe_cluster_migrate(self.nodes[0], id, troupe_str("node-2"),
+                         TROUPE_SECONDS(PATIENCE), NULL, NULL),
+        TROUPE_OK);
     ask(self.nodes[2], "a", "look", troupe_str(""), text);
     assert_string_equal(text, "7 0 0 node-2");
+    town_close(&self);
+}
+
+static void whoever_asks_for_it_waits_until_it_is_there(void **state)
+{
+    (void)state;
+    town self;
+    town_open(&self);
+    uint64_t number = 7, took = 0;
+    char text[200];
+    bool is_member = true;
+    const troupe_id id = troupe_id_of("tally", "m");
+    assert_int_equal(troupe_cluster_migrate(self.nodes[2], id, troupe_str("node-2"), 0, NULL, NULL),
+        TROUPE_NOT_FOUND);
+    ask(self.nodes[0], "m", "add", (troupe_slice){&number, sizeof number}, text);
+    assert_int_equal(
+        troupe_cluster_migrate(self.nodes[2], id, troupe_str("node-2"), 0, &took, &is_member),
+        TROUPE_OK);
+    assert_true(took != 0 && is_member);
+    ask(self.nodes[0], "m", "look", troupe_str(""), text);
+    assert_string_equal(text, "7 0 0 node-2");
+    assert_int_equal(
+        troupe_cluster_migrate(self.nodes[1], id, troupe_str("node-2"), 0, NULL, NULL), TROUPE_OK);
+    assert_int_equal(
+        troupe_cluster_migrate(self.nodes[1], id, troupe_str("nobody"), 0, NULL, &is_member),
+        TROUPE_NOT_FOUND);
+    assert_false(is_member);
     town_close(&self);
 }
 
@@ -210,8 +241,9 @@ static void timers_tick_on_where_it_went(void **state)
     char text[200];
     unsigned long long sum, wrong, before, after;
     ask(self.nodes[0], "t", "wind_up", troupe_str(""), text);
-    assert_int_equal(move_to(&self, "t", 1), 0);
-    await_at(&self, "t", "node-2");
+    assert_int_equal(troupe_cluster_migrate(self.nodes[2], troupe_id_of("tally", "t"),
+                         troupe_str("node-2"), TROUPE_SECONDS(PATIENCE), NULL, NULL),
+        TROUPE_OK);
     ask(self.nodes[0], "t", "look", troupe_str(""), text);
     assert_int_equal(sscanf(text, "%llu %llu %llu", &sum, &wrong, &before), 3);
     time_t end = time(NULL) + PATIENCE;
@@ -299,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_actor_moves_with_its_state),
+        cmocka_unit_test(whoever_asks_for_it_waits_until_it_is_there),
         cmocka_unit_test(timers_tick_on_where_it_went),
         cmocka_unit_test(a_turn_in_progress_ends_before_it_moves),
         cmocka_unit_test(a_node_that_closes_hands_its_actors_over_with_their_state),
