@@ -74,7 +74,7 @@ typedef struct tp_channels_calls {
     void (*newer_view)(void *user, uint64_t number);
     /* Right before a write. */
     bool (*may_send)(void *user);
-    /* Who was called does not take this node: another token, another cluster. NULL: nobody minds. */
+    /* Who was called denies this node: another token, another cluster. NULL: nobody minds. */
     void (*denied)(void *user, const char *reason);
     /* NULL: nobody minds. */
     void (*connected)(void *user, tp_channel *channel);

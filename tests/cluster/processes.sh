@@ -9,7 +9,7 @@
 . "$(dirname "$0")/../e2e/daemon.sh"
 unset TROUPE_SOCKET
 module tally
-"$compiler" -std=gnu11 -D_GNU_SOURCE -O1 -g "$source/tests/e2e/load.c" "$source/tests/cluster/history.c" \
+"$compiler" -std=gnu11 -D_GNU_SOURCE -O1 -g -I "$source/tests/cluster" "$source/tests/e2e/load.c" "$source/tests/cluster/history.c" \
     -lpthread -o "$work/load" || die 'the load does not compile'
 pid_1='' pid_2='' pid_3='' redis=''
 storage=''

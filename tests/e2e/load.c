@@ -11,7 +11,7 @@
  * tests of tests/cluster compile it.
  * Threads: one for each caller, with a connection of its own; the history of a thread is its own.
  */
-#include "../cluster/history.h"
+#include "history.h" /* of tests/cluster */
 
 #include <errno.h>
 #include <poll.h>

@@ -103,7 +103,12 @@ static void connected(void *user, tp_channel *channel)
     ((node *)user)->connected++;
 }
 
-static const tp_channels_calls calls = {find, judge, frame, newer_view, may_send, connected};
+static const tp_channels_calls calls = {.find = find,
+    .judge = judge,
+    .frame = frame,
+    .newer_view = newer_view,
+    .may_send = may_send,
+    .connected = connected};
 
 static void take_log(void *user, int level, const char *event, const char *peer, const char *text)
 {
