@@ -99,10 +99,10 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_lookup(troupe_node *node, t
 
 /* [any thread but in a turn] Moves an active actor to the member of that name, with its state, what
  * waits for it and its timers, and waits until it runs there; turns in progress end first.
- * `*ret_duration`: ns that it took; may be NULL. OK also if it is there already. NOT_FOUND: it is not
- * active, or there is no such member (`is_member` of the latter is false, may be NULL). NO_TYPE: that
- * member does not host its type. BUSY: it moves already, or may not leave yet. TIMEOUT: it is on its
- * way, or stays, since a turn did not end within `timeout` ns (0: 5 s). */
+ * `*ret_duration`: ns that it took; may be NULL. OK also if it is there already. NOT_FOUND: it is
+ * not active, or there is no such member (`is_member` of the latter is false, may be NULL).
+ * NO_TYPE: that member does not host its type. BUSY: it moves already, or may not leave yet.
+ * TIMEOUT: it is on its way, or stays, since a turn did not end within `timeout` ns (0: 5 s). */
 TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_migrate(troupe_node *node, troupe_id id,
     troupe_slice to, uint64_t timeout, uint64_t *ret_duration, bool *ret_is_member);
 
