@@ -127,8 +127,11 @@ static troupe_status open_node(const town_place *place, bool marks, tp_env *env,
         env->mutants = place->mutants;
         store = town_points_wrap(store);
     }
+    /* What has a key is asked again when its round is over, which takes minutes on a busy machine:
+     * so long the answers have to be kept. */
     const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .log = "warn,text",
-        .ask_timeout = place->ask_timeout != 0 ? place->ask_timeout : TROUPE_SECONDS(20)};
+        .ask_timeout = place->ask_timeout != 0 ? place->ask_timeout : TROUPE_SECONDS(20),
+        .max_clock_skew = TROUPE_SECONDS(3600)};
     return tp_node_open_on(
         env, false, store, &options, town_types, town_type_count, ret_node, error, size);
 }
