@@ -465,6 +465,8 @@ typedef struct troupe_node_options {
     const char *placement;          /* policy; <troupe/placement.h> */
     const char *labels;             /* of this node, for placement: "gpu=true, region=eu" */
     uint64_t health_check_interval; /* of peers; matters between nodes */
+    uint64_t rebalance_interval;    /* of actors between nodes; TROUPE_NEVER: off */
+    uint32_t migration_threshold;   /* per cent of the mean by which loads must differ for that */
     const char *
         log; /* "warn": off, error, warn, info, debug; with ",text" as text instead of JSON lines */
     void (*on_log)(void *user,

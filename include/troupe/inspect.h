@@ -75,6 +75,7 @@ extern "C" {
     X(cache_expired, "places taken out of the location cache because they were old")              \
     X(cache_corrections, "places put over in the location cache")                                 \
     X(cache_refreshes, "look-ups that make places of the location cache young again")             \
+    X(rebalanced, "actors that rebalancing began to move to other nodes")                         \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 

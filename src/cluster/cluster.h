@@ -6,6 +6,7 @@
  *
  *   control.c   the control runner: membership machine, door, channels to other control runners
  *   reporter.c  loads of members, told and heard
+ *   balancer.c  which actors of the node are to move to less loaded members
  *   teller.c    the runners that wait for the membership store
  *   outpost.c   what a shard has of it (outpost.h)
  *
@@ -21,6 +22,7 @@
 #ifndef TP_CLUSTER_CLUSTER_H
 #define TP_CLUSTER_CLUSTER_H
 
+#include "cluster/balancer.h"
 #include "cluster/loads.h"
 #include "cluster/outpost.h"
 #include "member/member.h"
@@ -101,5 +103,9 @@ TROUPE_CHECK troupe_status tp_cluster_see(tp_cluster *cluster, tp_cluster_look *
 /* How loaded and how far its members are, as far as it has heard; a reference of the caller's.
  * NULL: nothing yet. Rows are by env's `now`. [any thread] */
 tp_load_sheet *tp_cluster_loads(tp_cluster *cluster);
+/* Rebalances this node's actors now, or only says how (wish->is_dry); the wish is zero but for
+ * that. BUSY: somebody does already; TIMEOUT. [any thread that is no runner] */
+TROUPE_CHECK troupe_status tp_cluster_rebalance(
+    tp_cluster *cluster, uint64_t timeout, tp_balancer_wish *wish);
 
 #endif

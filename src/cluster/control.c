@@ -10,6 +10,7 @@
 #include "cluster/cluster.h"
 
 #include "base/alloc.h"
+#include "cluster/balancer.h"
 #include "cluster/reporter.h"
 #include "cluster/say.h"
 #include "cluster/teller.h"
@@ -62,6 +63,7 @@ struct tp_cluster {
     tp_outpost **outposts;     /* of each shard, once attached; guarded by `lock` */
     tp_loads loads;
     tp_reporter reporter;
+    tp_balancer balancer;
     uint64_t incarnation;
     uint64_t shards_looked;
     struct {
@@ -109,6 +111,24 @@ static void show(tp_cluster *self, tp_cluster_state state)
 tp_load_sheet *tp_cluster_loads(tp_cluster *self)
 {
     return tp_loads_take(&self->loads);
+}
+
+troupe_status tp_cluster_rebalance(tp_cluster *self, uint64_t timeout, tp_balancer_wish *wish)
+{
+    tp_env *env = self->env;
+    TROUPE_TRY(env->wait_begin(env, &wish->waiter));
+    troupe_status status = tp_balancer_ask(&self->balancer, wish);
+    if (status == TROUPE_OK) {
+        env->runner_wake(env, &self->runner);
+        if (!env->wait(env, &wish->waiter, tp_time_after(env->now(env), timeout))) {
+            if (tp_balancer_withdraw(&self->balancer, wish))
+                status = TROUPE_TIMEOUT;
+            else
+                (void)env->wait(env, &wish->waiter, TP_NEVER); /* its cycle is under way */
+        }
+    }
+    env->wait_end(env, &wish->waiter);
+    return status;
 }
 
 troupe_status tp_cluster_see(tp_cluster *self, tp_cluster_look *ret_look)
@@ -606,13 +626,22 @@ static uint64_t look_at_shards(tp_cluster *self, uint64_t now)
     return now + SHARDS_LOOK;
 }
 
+static uint64_t sooner(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
 static uint64_t report(tp_cluster *self, uint64_t now)
 {
     lock(self);
     tp_outpost **outposts = self->outposts;
     unlock(self);
-    return tp_reporter_pass(
+    uint64_t due = tp_reporter_pass(
         &self->reporter, now, self->incarnation, self->chart, self->channels, outposts);
+    if (outposts == NULL || self->chart == NULL)
+        return due;
+    return sooner(
+        due, tp_balancer_pass(&self->balancer, now, self->incarnation, self->chart, outposts));
 }
 
 static void begin(tp_cluster *self)
@@ -667,11 +696,6 @@ static uint64_t due_of(uint64_t moment, uint64_t boot_now, uint64_t now)
     return moment <= boot_now ? now : now + (moment - boot_now);
 }
 
-static uint64_t sooner(uint64_t left, uint64_t right)
-{
-    return left < right ? left : right;
-}
-
 static uint64_t step(tp_runner *runner)
 {
     tp_cluster *self = TP_CONTAINER(runner, tp_cluster, runner);
@@ -720,6 +744,7 @@ static bool has_arrivals(tp_runner *runner)
     tp_cluster *self = TP_CONTAINER(runner, tp_cluster, runner);
     return atomic_load(&self->stops) || atomic_load(&self->changed) ||
            !tp_mpsc_is_empty(&self->answers) || !tp_mpsc_is_empty(&self->events) ||
+           tp_balancer_has_arrivals(&self->balancer) ||
            (self->channels != NULL && tp_channels_has_arrivals(self->channels)) ||
            (self->door != NULL && tp_door_has_arrivals(self->door));
 }
@@ -832,6 +857,7 @@ troupe_status tp_cluster_open(
     tp_mpsc_init(&self->answers);
     tp_loads_init(&self->loads, allocator);
     tp_reporter_init(&self->reporter, self->shared, &self->loads);
+    tp_balancer_init(&self->balancer, self->shared, &self->runner, &self->loads);
     atomic_store(&self->shared->lease_until, 0);
     troupe_status status = start(self);
     if (status == TROUPE_OK) {
@@ -963,6 +989,7 @@ void tp_cluster_close(tp_cluster *self)
     tp_chart_release(self->chart);
     tp_view_release(self->to_install);
     tp_view_release(self->met);
+    tp_balancer_deinit(&self->balancer);
     tp_loads_deinit(&self->loads);
     tp_release_lines(self->allocator, self, sizeof *self);
 }

@@ -129,7 +129,8 @@ static char *reserve(tp_mover *self, copy *to, size_t size)
         char *grown = tp_allocate(allocator_of(self), room);
         if (grown == NULL)
             return NULL;
-        memcpy(grown, to->body, to->size);
+        if (to->size != 0)
+            memcpy(grown, to->body, to->size);
         tp_release(allocator_of(self), to->body, to->room);
         to->body = grown;
         to->room = room;

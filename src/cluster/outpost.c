@@ -185,7 +185,8 @@ static bool moves_on(tp_away *away, tp_activation *actor)
         .partition = tp_activation_partition(actor),
         .key = tp_activation_key(actor)};
     uint64_t to = 0;
-    if (tp_placing_choose(&self->placing, self->chart, actor->type, &id, 0, &to) != TROUPE_OK ||
+    if (tp_placing_choose(
+            &self->placing, self->chart, actor->type, &id, 0, self->shard->now, &to) != TROUPE_OK ||
         to == 0 || to == self->options.incarnation)
         return false;
     /* BUSY: it came by a move, and its source has still to hear that it runs. */
@@ -617,7 +618,7 @@ static troupe_status create_parts(tp_outpost *self)
         .replicas = options->replicas};
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
     TROUPE_TRY(tp_recall_init(&self->recall, shard));
-    tp_placing_init(&self->placing, shard, options->loads);
+    tp_placing_init(&self->placing, shared, options->loads);
     const tp_channels_options channels = {.env = shared->env,
         .runner = &shard->runner,
         .allocator = shared->allocator,

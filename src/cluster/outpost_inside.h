@@ -18,6 +18,7 @@
 #include "cluster/outpost.h"
 #include "cluster/placing.h"
 #include "cluster/recall.h"
+#include "cluster/sampler.h"
 
 /* A message on its way through the directory. */
 typedef struct tp_outpost_letter {
@@ -51,6 +52,7 @@ struct tp_outpost {
     tp_directory *directory;
     tp_recall recall;
     tp_placing placing;
+    tp_sampler sampler;
     tp_cell actors, queued, bytes; /* [any reads] as of some tick */
     uint64_t gauge_at;
     tp_channels *channels;

@@ -240,8 +240,8 @@ static void place(tp_outpost *self, const tp_directory_effect *effect)
     id.key.data = name;
     id.partition.data = name + id.key.size;
     uint64_t node = 0;
-    troupe_status status =
-        tp_placing_choose(&self->placing, self->chart, type, &id, effect->node, &node);
+    troupe_status status = tp_placing_choose(
+        &self->placing, self->chart, type, &id, effect->node, self->shard->now, &node);
     tp_directory_placed(self->directory, &id, node, status);
 }
 
@@ -331,6 +331,7 @@ void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
         install_copy(self, effect);
         return;
     case TP_DIRECTORY_RESUME:
+        tp_sampler_note(&self->sampler, effect->id.hash, self->shard->now);
         (void)tp_mover_resume(&self->mover, &effect->id);
         return;
     case TP_DIRECTORY_DROP:

@@ -101,7 +101,7 @@ static troupe_status read_policy(tp_placing *self, hosted *type, troupe_slice va
     tp_text out;
     tp_text_init(&out, text, sizeof text);
     troupe_status status =
-        tp_selector_parse(self->shard->shared->allocator, require, &type->selector, &out);
+        tp_selector_parse(self->shared->allocator, require, &type->selector, &out);
     if (status == TROUPE_OK)
         type->policy.selector = type->selector;
     return status == TROUPE_NO_MEMORY ? status : TROUPE_OK;
@@ -254,7 +254,7 @@ static troupe_status fill_type(
     tp_placing *self, tp_placing_table *table, const tp_view *view, uint32_t number)
 {
     hosted *type = &table->types[number];
-    const tp_types *types = &self->shard->shared->types;
+    const tp_types *types = &self->shared->types;
     type->name = table->names[number];
     type->own = tp_types_find(types, type->name);
     type->policy =
@@ -296,7 +296,7 @@ static troupe_status renew(tp_placing *self, const tp_chart *chart)
         names += view->members[i].type_count;
         labels += view->members[i].label_count;
     }
-    tp_placing_table *table = make_table(self->shard->shared->allocator, view, names, labels);
+    tp_placing_table *table = make_table(self->shared->allocator, view, names, labels);
     if (table == NULL)
         return TROUPE_NO_MEMORY;
     fill_names(table, view);
@@ -346,15 +346,15 @@ static void read_loads(tp_placing *self)
 
 /* ---- choosing -------------------------------------------------------------------------------- */
 
-void tp_placing_init(tp_placing *self, tp_shard *shard, tp_loads *loads)
+void tp_placing_init(tp_placing *self, tp_shared *shared, tp_loads *loads)
 {
-    const troupe_node_options *set = &shard->shared->options;
-    *self = (tp_placing){.shard = shard, .loads = loads, .standard = TP_PLACEMENT_PREFER_LOCAL};
+    const troupe_node_options *set = &shared->options;
+    *self = (tp_placing){.shared = shared, .loads = loads, .standard = TP_PLACEMENT_PREFER_LOCAL};
     (void)tp_placement_parse(troupe_str(set->placement), &self->standard);
     self->max_age = set->health_check_interval * 4;
     if (self->max_age < TP_PLACEMENT_MAX_AGE)
         self->max_age = TP_PLACEMENT_MAX_AGE;
-    shard->shared->env->entropy(shard->shared->env, &self->seed, sizeof self->seed);
+    shared->env->entropy(shared->env, &self->seed, sizeof self->seed);
 }
 
 void tp_placing_deinit(tp_placing *self)
@@ -363,13 +363,12 @@ void tp_placing_deinit(tp_placing *self)
     self->table = NULL;
 }
 
-static void complain(tp_placing *self, const tp_type *type, const char *why)
+static void complain(tp_placing *self, const tp_type *type, const char *why, uint64_t now)
 {
-    tp_shard *shard = self->shard;
-    if (self->complained != 0 && shard->now < self->complained + TROUPE_SECONDS(1))
+    if (self->complained != 0 && now < self->complained + TROUPE_SECONDS(1))
         return;
-    self->complained = shard->now;
-    TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "placement",
+    self->complained = now;
+    TP_LOG(self->shared->log, TROUPE_LOG_WARN, "placement",
         TP_FIELDS(tp_field_text("type", type->name)), "%s", why);
 }
 
@@ -382,14 +381,14 @@ static size_t ask_ring(tp_placing_table *table, const tp_chart *chart, uint64_t 
 }
 
 troupe_status tp_placing_choose(tp_placing *self, const tp_chart *chart, const tp_type *type,
-    const tp_directory_id *id, uint64_t origin, uint64_t *ret_node)
+    const tp_directory_id *id, uint64_t origin, uint64_t now, uint64_t *ret_node)
 {
     TROUPE_TRY(renew(self, chart));
     read_loads(self);
     tp_placing_table *table = self->table;
     uint32_t number = find_type(table, type->name);
     if (number == UINT32_MAX) {
-        complain(self, type, tp_placement_reason(TP_PLACEMENT_NO_HOST));
+        complain(self, type, tp_placement_reason(TP_PLACEMENT_NO_HOST), now);
         return TROUPE_NO_TYPE;
     }
     hosted *host = &table->types[number];
@@ -399,7 +398,7 @@ troupe_status tp_placing_choose(tp_placing *self, const tp_chart *chart, const t
         .type_name = type->name,
         .partition = id->partition,
         .key = id->key,
-        .now = self->shard->now,
+        .now = now,
         .ring = table->ring};
     if (tp_placement_uses_ring(&host->policy))
         ask.ring_count = ask_ring(table, chart, id->hash);
@@ -412,10 +411,29 @@ troupe_status tp_placing_choose(tp_placing *self, const tp_chart *chart, const t
     if (local != TP_DIRECTORY_NOBODY)
         table->members[local].is_self = false;
     if (result != TP_PLACEMENT_CHOSEN) {
-        complain(self, type, tp_placement_reason(result));
+        complain(self, type, tp_placement_reason(result), now);
         return result == TP_PLACEMENT_NO_HOST ? TROUPE_NO_TYPE : TROUPE_UNAVAILABLE;
     }
     table->members[position].load.placed++;
     *ret_node = table->members[position].incarnation;
     return TROUPE_OK;
+}
+
+bool tp_placing_may_receive(
+    tp_placing *self, const tp_chart *chart, const tp_type *type, uint64_t incarnation)
+{
+    if (renew(self, chart) != TROUPE_OK)
+        return false;
+    const tp_placing_table *table = self->table;
+    uint32_t number = find_type(table, type->name);
+    uint32_t position = tp_directory_find_member(&chart->view, incarnation);
+    if (number == UINT32_MAX || position == TP_DIRECTORY_NOBODY)
+        return false;
+    const hosted *host = &table->types[number];
+    const tp_placement_member *member = &table->members[position];
+    return host->policy.kind != TP_PLACEMENT_CUSTOM &&
+           host->policy.kind != TP_PLACEMENT_CONSISTENT_HASH && type->is.stateless_workers == 0 &&
+           member->status == TP_MEMBER_ACTIVE &&
+           tp_placement_hosts(member->types, member->type_words, number) &&
+           tp_selector_holds(host->policy.selector, member->labels, member->label_count);
 }

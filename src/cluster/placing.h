@@ -10,7 +10,7 @@
  * 1. Nothing of a table is used with another view than its own.
  * 2. What was placed at a member since its load came counts as its actor.
  *
- * Threads: the shard's; check and tell: pure.
+ * Threads: one owner, a shard or the control runner; tell: pure.
  */
 #ifndef TP_CLUSTER_PLACING_H
 #define TP_CLUSTER_PLACING_H
@@ -25,7 +25,7 @@
 typedef struct tp_placing_table tp_placing_table;
 
 typedef struct tp_placing {
-    tp_shard *shard;
+    tp_shared *shared;
     tp_loads *loads;
     tp_placement_kind standard;
     uint64_t max_age;        /* of loads */
@@ -34,14 +34,20 @@ typedef struct tp_placing {
     uint64_t complained; /* when it last did */
 } tp_placing;
 
-/* Options are as the shard's node has them. */
-void tp_placing_init(tp_placing *self, tp_shard *shard, tp_loads *loads);
+/* Options and types are as the node has them. */
+void tp_placing_init(tp_placing *self, tp_shared *shared, tp_loads *loads);
 void tp_placing_deinit(tp_placing *self);
 
 /* Which member is to have `id`; `origin`: where its letter began. NO_TYPE: no member hosts the
  * type; UNAVAILABLE: none of those may have it (the log says why); NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_placing_choose(tp_placing *self, const tp_chart *chart,
-    const tp_type *type, const tp_directory_id *id, uint64_t origin, uint64_t *ret_node);
+    const tp_type *type, const tp_directory_id *id, uint64_t origin, uint64_t now,
+    uint64_t *ret_node);
+
+/* May an actor of that type, a registered one, be moved to that member for the sake of loads? Not
+ * where its placement does not allow it, and not if its hash or a function say where it is. */
+bool tp_placing_may_receive(
+    tp_placing *self, const tp_chart *chart, const tp_type *type, uint64_t incarnation);
 
 #define TP_PLACING_LABEL_NAME  (6 + TP_NAME_MAX + 1)
 #define TP_PLACING_LABEL_VALUE TP_VIEW_NAME_MAX

@@ -64,6 +64,8 @@ static void no_options_give_the_documented_defaults(void **state)
     assert_string_equal(options.placement, "prefer-local");
     assert_string_equal(options.labels, "");
     assert_int_equal(options.health_check_interval, TROUPE_SECONDS(1));
+    assert_int_equal(options.rebalance_interval, TROUPE_NEVER);
+    assert_int_equal(options.migration_threshold, 15);
     assert_string_equal(options.log, "warn");
     assert_false(options.no_metrics);
 }
@@ -207,7 +209,7 @@ static void each_option_takes_its_default_and_its_limits(void **state)
     (void)state;
     unsigned count = 0;
     troupe_options_each(set_check, &count);
-    assert_int_equal(count, 49); /* the fields of the struct but four that have no text form */
+    assert_int_equal(count, 51); /* the fields of the struct but four that have no text form */
 }
 
 static void values_are_read_as_people_write_them(void **state)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rebalancing between three nodes: what is all on one node is spread, no call fails meanwhile, what
+ * placement forbids does not happen, and a dry run only says what it would do.
+ */
+#include "nodes.h"
+
+#include "cluster/cluster.h"
+#include "node/node.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { KEYS = 300 };
+
+static const troupe_type on_gpu = {TROUPE_TYPE("on_gpu"), TROUPE_METHODS(nodes_methods),
+    .placement = {.policy = "prefer-local", .require = "gpu=true"}};
+
+static void fill(nodes *self, const char *type, int at)
+{
+    char key[16];
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "key-%d", i);
+        assert_int_equal(nodes_where(self, at, type, key), at);
+    }
+}
+
+static uint64_t total(nodes *self)
+{
+    uint64_t active = 0;
+    for (int i = 0; i < NODES; i++)
+        active += nodes_stats(self, i).active;
+    return active;
+}
+
+/* Asks all of them from everywhere meanwhile. */
+static bool is_even(nodes *self, void *user)
+{
+    char key[16];
+    int counts[NODES] = {0};
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "key-%d", i);
+        counts[nodes_where(self, i % NODES, user, key)]++;
+    }
+    for (int i = 0; i < NODES; i++)
+        if (counts[i] < KEYS / 5)
+            return false;
+    return true;
+}
+
+static void an_uneven_load_is_spread_and_no_call_fails(void **state)
+{
+    (void)state;
+    nodes self;
+    troupe_node_options options[NODES];
+    for (int i = 0; i < NODES; i++)
+        options[i] = (troupe_node_options){TROUPE_NODE_OPTIONS,
+            .health_check_interval = TROUPE_MILLISECONDS(50),
+            .rebalance_interval = TROUPE_MILLISECONDS(100), .shards = 2};
+    nodes_open(&self, options, TROUPE_TYPES(&seat));
+    fill(&self, "seat", 0);
+    nodes_await(is_even, &self, (void *)"seat");
+    assert_int_equal(total(&self), KEYS);
+    assert_true(nodes_stats(&self, 0).rebalanced > 0);
+    nodes_close(&self);
+}
+
+static bool knows_load(nodes *self, void *user)
+{
+    (void)user;
+    tp_load_sheet *sheet = tp_cluster_loads(self->list[0]->cluster);
+    bool knows = sheet != NULL && sheet->count == NODES && sheet->rows[0].said.actors >= KEYS;
+    for (uint32_t i = 0; knows && i < NODES; i++)
+        knows = sheet->rows[i].at != 0;
+    tp_load_sheet_release(sheet);
+    return knows;
+}
+
+static void a_dry_run_says_what_would_move_and_moves_nothing(void **state)
+{
+    (void)state;
+    nodes self;
+    troupe_node_options options[NODES];
+    for (int i = 0; i < NODES; i++)
+        options[i] = (troupe_node_options){TROUPE_NODE_OPTIONS,
+            .health_check_interval = TROUPE_MILLISECONDS(50),
+            .labels = i == 1 ? "gpu=false" : "gpu=true"};
+    nodes_open(&self, options, TROUPE_TYPES(&on_gpu));
+    fill(&self, "on_gpu", 0);
+    nodes_await(knows_load, &self, NULL);
+    tp_balancer_wish *wish = calloc(1, sizeof *wish);
+    assert_non_null(wish);
+    wish->is_dry = true;
+    assert_int_equal(
+        tp_cluster_rebalance(self.list[0]->cluster, TROUPE_SECONDS(20), wish), TROUPE_OK);
+    assert_int_equal(wish->count, TP_BALANCER_MOVES); /* as many as a cycle may */
+    for (uint32_t i = 0; i < wish->count; i++) {
+        assert_int_equal(strncmp(wish->moves[i].id, "on_gpu/key-", 11), 0);
+        assert_int_equal(wish->moves[i].to, tp_cluster_incarnation(self.list[2]->cluster));
+    }
+    free(wish);
+    assert_int_equal(nodes_stats(&self, 0).active, KEYS);
+    assert_int_equal(nodes_stats(&self, 0).rebalanced, 0);
+    nodes_close(&self);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_uneven_load_is_spread_and_no_call_fails),
+        cmocka_unit_test(a_dry_run_says_what_would_move_and_moves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
