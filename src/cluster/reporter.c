@@ -4,6 +4,8 @@
 
 #include "cluster/say.h"
 
+#define NEWCOMER TROUPE_MILLISECONDS(200)
+
 void tp_reporter_init(tp_reporter *self, tp_shared *shared, tp_loads *loads)
 {
     *self = (tp_reporter){
@@ -70,7 +72,11 @@ uint64_t tp_reporter_pass(tp_reporter *self, uint64_t now, uint64_t incarnation,
     if (self->view != chart->view.number &&
         tp_loads_follow(self->loads, chart->members) == TROUPE_OK) {
         self->view = chart->view.number;
-        self->due = now; /* who is new hears of it now */
+        /* Who is new hears of it soon: when it, too, knows that it is a member. */
+        if (self->due > now + NEWCOMER)
+            self->due = now + NEWCOMER;
+        else if (self->due == 0)
+            self->due = now + (self->interval < NEWCOMER ? self->interval : NEWCOMER);
     }
     if (now < self->due)
         return self->due;
