@@ -91,7 +91,7 @@ int main(void)
     for (; opened < NODES; opened++) {
         (void)snprintf(name[opened], sizeof name[opened], "node-%d", opened + 1);
         const troupe_node_options options = {TROUPE_NODE_OPTIONS, .name = name[opened],
-            .cluster = url, .labels = labels[opened], .shards = 1};
+            .cluster = url, .labels = labels[opened], .shards = 1, .log = "error,text"};
         if (troupe_node_open(&options, TROUPE_TYPES(&model, &session, &job), &nodes[opened]) !=
             TROUPE_OK)
             break;
