@@ -456,6 +456,8 @@ typedef struct troupe_node_options {
     uint32_t blocking_limit; /* jobs waiting for a thread */
     const char *cluster;     /* "": alone; else where its nodes agree: "file:FOLDER" */
     const char *cluster_name, *cluster_token, *listen, *advertise;
+    const char *tls_certificate, *tls_key, *tls_authority; /* PEM files; "": clear text */
+    bool allow_clear_text;          /* beyond loopback; from nodes without certificates */
     uint64_t lease_ttl;             /* a node unheard of for so long is replaced */
     uint64_t join_timeout;          /* of becoming a member */
     uint32_t cache_size;            /* entries of the location cache; matters between nodes */

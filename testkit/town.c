@@ -212,6 +212,7 @@ static troupe_status open_node(tp_house *house, char *error, size_t error_size)
         .shards = town->shards, .memory_limit = UINT64_C(1) << 40,
         .allocator = tp_world_memory_of(house->env), .log = "info",
         .cluster = "town:", .cluster_name = "town", .listen = house->address,
+        .allow_clear_text = true,
         .lease_ttl = town->ttl, .join_timeout = TROUPE_SECONDS(30),
         .ask_timeout = TROUPE_SECONDS(10), .drain_timeout = TROUPE_SECONDS(10),
         .idle = TROUPE_SECONDS(3), .on_died = on_died, .on_died_user = house};

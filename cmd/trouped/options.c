@@ -470,5 +470,6 @@ void daemon_options_print_help(void)
     printf("\nThe file may also name modules: [a.so, b.so], socket: PATH, and settings of types:\n"
            "  types: { account: { idle: 5m, mailbox_limit: 1000 } }\n\n"
            "SIGTERM and SIGINT end what was accepted, then stop; a second one cancels it.\n"
+           "SIGHUP reads the files of tls_certificate, tls_key and tls_authority again.\n"
            "Exit codes: 0 stopped as asked, 1 failed, 2 the command line or the file is wrong.\n");
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <troupe/cluster.h>
 #include <unistd.h>
 
 static void take_lines(daemon_connection *connection);
@@ -368,12 +369,25 @@ void server_stop(daemon_server *server, bool is_hurried)
     finish_if_over(server);
 }
 
+/* Certificates are all that is read anew while the node runs. */
+static void reload(daemon_server *server)
+{
+    const daemon_server_options *options = &server->options;
+    char error[512], line[640];
+    if (troupe_node_reload_tls(options->node, error, sizeof(error)) == TROUPE_OK) {
+        options->say(options->user, false, "reload",
+                     "SIGHUP: connections from now on use the certificates that were read");
+        return;
+    }
+    snprintf(line, sizeof(line), "SIGHUP: certificates are not reloaded: %s", error);
+    options->say(options->user, true, "reload", line);
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
     daemon_server *server = signal->data;
     if (number == SIGHUP) {
-        server->options.say(server->options.user, true, "reload",
-                            "SIGHUP: nothing can be reloaded yet; restart to change options");
+        reload(server);
         return;
     }
     server_stop(server, server->stage != SERVER_SERVING);

@@ -54,6 +54,8 @@ typedef struct tp_cluster_options {
     uint64_t ttl; /* of a cluster that begins */
     uint32_t replicas;
     tp_session_options session;
+    tp_tls_context *tls;    /* NULL: clear text; retained */
+    bool allows_clear_text; /* lets in who speaks it, though there is a `tls` */
     /* A member is gone: close its writer before anything of the view without it is loaded. [control
      * thread] */
     void (*gone)(void *user, uint64_t incarnation);
@@ -84,6 +86,9 @@ void tp_cluster_close(tp_cluster *cluster);
 uint64_t tp_cluster_incarnation(const tp_cluster *cluster);
 void tp_cluster_secret(const tp_cluster *cluster, uint64_t ret_secret[2]);
 void tp_cluster_address(const tp_cluster *cluster, char *out, size_t size);
+
+/* [any thread, after attach] Certificates for the connections to come. Retained. */
+void tp_cluster_set_tls(tp_cluster *cluster, tp_tls_context *tls);
 
 const char *tp_cluster_name(const tp_cluster *cluster);
 

@@ -7,73 +7,13 @@
  *
  * Threads: all here the control runner's, but for the functions of cluster.h and `told`.
  */
-#include "cluster/cluster.h"
+#include "cluster/control_inside.h"
 
 #include "base/alloc.h"
-#include "cluster/balancer.h"
-#include "cluster/reporter.h"
-#include "cluster/say.h"
-#include "cluster/teller.h"
-#include "transport/door.h"
 
 #include <stdio.h>
 
 #define SHARDS_LOOK TROUPE_MILLISECONDS(250) /* between two looks whether the shards pass */
-
-enum { LEASE_TELLER, VIEW_TELLER, WATCH_TELLER, TELLERS };
-
-/* What other threads ask of the control runner. */
-typedef enum event_kind {
-    EVENT_NEWER, /* number: a view that somebody has */
-    EVENT_TARDY, /* number: an incarnation */
-    EVENT_LEAVE,
-    EVENT_EMPTIED,
-} event_kind;
-
-typedef struct event {
-    tp_mpsc_node node;
-    event_kind kind;
-    uint64_t number;
-} event;
-
-struct tp_cluster {
-    tp_runner runner;
-    tp_cluster_options options;
-    tp_env *env;
-    const troupe_allocator *allocator;
-    tp_shared *shared;
-    char name[TP_NAME_MAX + 1], token[TP_HELLO_TOKEN_MAX + 1], node[TP_NAME_MAX + 1];
-    char listen[TP_ADDRESS_MAX], address[TP_ADDRESS_MAX];
-    tp_member *member;
-    tp_channels *channels;
-    tp_door *door;
-    tp_teller tellers[TELLERS];
-    tp_mpsc events;  /* event */
-    tp_mpsc answers; /* tp_teller_call */
-    _Atomic bool changed, stops;
-    bool is_started, is_open, is_over;
-    _Atomic bool has_begun; /* publishes open_status, open_error, address */
-    troupe_status open_status;
-    char open_error[256];
-    const char *reason;
-    /* since the first view */
-    tp_chart *chart, *chart_before;
-    const tp_view *to_install; /* had no memory yet */
-    const tp_view *met;        /* a view of others, while it joins */
-    tp_outpost **outposts;     /* of each shard, once attached; guarded by `lock` */
-    tp_loads loads;
-    tp_reporter reporter;
-    tp_balancer balancer;
-    uint64_t incarnation;
-    uint64_t shards_looked;
-    struct {
-        uint64_t passes, since;
-    } seen[TP_SHARDS_MAX];
-    /* for other threads; guarded by `lock`, held for a few instructions */
-    atomic_flag lock;
-    tp_cluster_look look;
-    tp_waiter *waiter;
-};
 
 static void lock(tp_cluster *self)
 {
@@ -84,6 +24,14 @@ static void lock(tp_cluster *self)
 static void unlock(tp_cluster *self)
 {
     atomic_flag_clear_explicit(&self->lock, memory_order_release);
+}
+
+static tp_outpost **outposts_of(tp_cluster *self)
+{
+    lock(self);
+    tp_outpost **outposts = self->outposts;
+    unlock(self);
+    return outposts;
 }
 
 static uint64_t boot(const tp_cluster *self)
@@ -328,8 +276,29 @@ static troupe_status open_channels(tp_cluster *self)
             .address = troupe_str(self->address)},
         .cluster = troupe_str(self->name),
         .token = troupe_str(self->token),
+        .tls = self->tls,
+        .allows_clear_text = self->options.allows_clear_text,
         .log = on_log};
     return tp_channels_create(&options, &self->channels);
+}
+
+static void renew_tls(tp_cluster *self)
+{
+    tp_tls_context *tls = tp_tls_context_take(&self->next_tls);
+    if (tls == NULL)
+        return;
+    tp_tls_context_release(self->tls);
+    self->tls = tls;
+    if (self->channels != NULL)
+        tp_channels_set_tls(self->channels, self->tls);
+}
+
+void tp_cluster_set_tls(tp_cluster *self, tp_tls_context *tls)
+{
+    tp_tls_context_give(&self->next_tls, tls);
+    tp_outpost **outposts = outposts_of(self);
+    for (uint32_t i = 0; outposts != NULL && i < self->options.shards; i++)
+        tp_outpost_set_tls(outposts[i], tls);
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */
@@ -342,9 +311,7 @@ static void on_come(
         tp_channels_accept(self->channels, socket, preamble, rest, rest_size);
         return;
     }
-    lock(self);
-    tp_outpost **outposts = self->outposts;
-    unlock(self);
+    tp_outpost **outposts = outposts_of(self);
     if (outposts == NULL || preamble.shard >= self->options.shards) {
         self->env->net.drop(self->env, socket); /* not yet; it comes again */
         return;
@@ -371,9 +338,7 @@ static void call_store(tp_cluster *self, const tp_member_effect *effect)
 
 static void hand_out(tp_cluster *self)
 {
-    lock(self);
-    tp_outpost **outposts = self->outposts;
-    unlock(self);
+    tp_outpost **outposts = outposts_of(self);
     for (uint32_t i = 0; outposts != NULL && i < self->options.shards; i++) {
         tp_chart_retain(self->chart);
         if (tp_outpost_install(outposts[i], NULL, self->chart) != TROUPE_OK)
@@ -439,9 +404,7 @@ static void joined(tp_cluster *self, uint64_t incarnation)
 
 static void rouse(tp_cluster *self, bool is_lost)
 {
-    lock(self);
-    tp_outpost **outposts = self->outposts;
-    unlock(self);
+    tp_outpost **outposts = outposts_of(self);
     for (uint32_t i = 0; outposts != NULL && i < self->options.shards; i++)
         tp_outpost_rouse(outposts[i], is_lost);
 }
@@ -633,9 +596,7 @@ static uint64_t sooner(uint64_t left, uint64_t right)
 
 static uint64_t report(tp_cluster *self, uint64_t now)
 {
-    lock(self);
-    tp_outpost **outposts = self->outposts;
-    unlock(self);
+    tp_outpost **outposts = outposts_of(self);
     uint64_t due = tp_reporter_pass(
         &self->reporter, now, self->incarnation, self->chart, self->channels, outposts);
     if (outposts == NULL || self->chart == NULL)
@@ -706,6 +667,7 @@ static uint64_t step(tp_runner *runner)
         self->door = NULL;
         return TP_STEP_DONE;
     }
+    renew_tls(self);
     if (!self->is_open)
         begin(self);
     if (self->open_status != TROUPE_OK)
@@ -844,6 +806,9 @@ troupe_status tp_cluster_open(
         return TROUPE_NO_MEMORY;
     }
     self->options = *options;
+    self->tls = options->tls;
+    if (self->tls != NULL)
+        tp_tls_context_retain(self->tls);
     self->allocator = allocator;
     self->shared = options->shared;
     self->env = options->shared->env;
@@ -908,6 +873,8 @@ troupe_status tp_cluster_attach(tp_cluster *self)
             .address = troupe_str(self->address),
             .session = self->options.session,
             .replicas = self->options.replicas,
+            .tls = self->tls, /* nobody gives another before the node is open */
+            .allows_clear_text = self->options.allows_clear_text,
             .loads = &self->loads,
             .newer_view = on_newer_view,
             .tardy = on_tardy,
@@ -991,5 +958,7 @@ void tp_cluster_close(tp_cluster *self)
     tp_view_release(self->met);
     tp_balancer_deinit(&self->balancer);
     tp_loads_deinit(&self->loads);
+    tp_tls_context_release(self->tls);
+    tp_tls_context_release(atomic_load(&self->next_tls));
     tp_release_lines(self->allocator, self, sizeof *self);
 }

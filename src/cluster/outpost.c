@@ -290,6 +290,19 @@ static void give_up(tp_outpost *self)
     }
 }
 
+static void renew_tls(tp_outpost *self)
+{
+    tp_tls_context *tls = tp_tls_context_take(&self->next_tls);
+    if (tls != NULL)
+        tp_channels_set_tls(self->channels, tls);
+    tp_tls_context_release(tls);
+}
+
+void tp_outpost_set_tls(tp_outpost *self, tp_tls_context *tls)
+{
+    tp_tls_context_give(&self->next_tls, tls);
+}
+
 static bool pass(tp_away *away)
 {
     tp_outpost *self = of(away);
@@ -306,6 +319,7 @@ static bool pass(tp_away *away)
     for (int i = 0; i < 16 && tp_directory_work(self->directory); i++)
         tp_outpost_drain(self);
     tp_outpost_drain(self);
+    renew_tls(self);
     (void)tp_channels_pass(self->channels, shard->now);
     tp_outpost_drain(self);
     bool holds = tp_lease_holds(shard->shared);
@@ -393,6 +407,7 @@ static void end(tp_away *away)
     tp_outpost *self = of(away);
     if (self->channels != NULL)
         tp_channels_each(self->channels, tp_line_drop, self);
+    tp_tls_context_release(atomic_load(&self->next_tls));
     tp_channels_destroy(self->channels);
     self->channels = NULL;
 }
@@ -477,6 +492,7 @@ typedef struct guest_delivery {
 static void guest_came(tp_shard *shard, tp_inbound *inbound)
 {
     guest_delivery *guest = TP_CONTAINER(inbound, guest_delivery, inbound);
+    renew_tls(guest->outpost);
     tp_channels_accept(
         guest->outpost->channels, guest->socket, guest->preamble, guest->rest, guest->size);
     tp_release(shard->shared->allocator, guest, sizeof *guest + guest->size);
@@ -633,6 +649,8 @@ static troupe_status create_parts(tp_outpost *self)
         .cluster = options->cluster,
         .token = options->token,
         .session = options->session,
+        .tls = options->tls,
+        .allows_clear_text = options->allows_clear_text,
         .log = on_log};
     tp_mover_init(&self->mover, shard, &self->translator);
     return tp_channels_create(&channels, &self->channels);

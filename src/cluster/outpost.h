@@ -36,6 +36,8 @@ typedef struct tp_outpost_options {
     troupe_slice cluster, token, node, address;
     tp_session_options session;
     uint32_t replicas;
+    tp_tls_context *tls; /* as in tp_cluster_options */
+    bool allows_clear_text;
     tp_loads *loads; /* of members, for placement */
     /* The control runner should look for a newer view; a member should be put to the vote. [the
      * shard's thread] */
@@ -69,6 +71,8 @@ TROUPE_CHECK troupe_status tp_outpost_install(
 /* [any thread] Hands over a connection that wants to speak to this shard; takes the socket. */
 void tp_outpost_adopt(tp_outpost *outpost, tp_socket socket, tp_preamble preamble, const void *rest,
     size_t rest_size);
+/* [any thread] Certificates for the connections to come. Retained. */
+void tp_outpost_set_tls(tp_outpost *outpost, tp_tls_context *tls);
 /* [any thread] The lease holds again, or this incarnation is over (`is_lost`). */
 void tp_outpost_rouse(tp_outpost *outpost, bool is_lost);
 

@@ -56,7 +56,8 @@ struct tp_outpost {
     tp_cell actors, queued, bytes; /* [any reads] as of some tick */
     uint64_t gauge_at;
     tp_channels *channels;
-    tp_chart *chart, *chart_before; /* the directory uses the view before until the next */
+    _Atomic(tp_tls_context *) next_tls; /* [any] given, and not taken by the channels yet */
+    tp_chart *chart, *chart_before;     /* the directory uses the view before until the next */
     tp_mover mover;
     tp_word_room words;
     tp_fifo late;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "cluster/placing.h"
+#include "node/certificates.h"
 #include "node/membership.h"
 
 #include <stdio.h>
@@ -126,7 +127,7 @@ static troupe_status describe(troupe_node *node, described *self, const troupe_t
 }
 
 static troupe_status join(troupe_node *node, const troupe_slice *names, size_t type_count,
-    const described *said, char *error, size_t error_size)
+    const described *said, tp_tls_context *tls, char *error, size_t error_size)
 {
     tp_shared *shared = &node->shared;
     const troupe_node_options *options = &shared->options;
@@ -142,6 +143,8 @@ static troupe_status join(troupe_node *node, const troupe_slice *names, size_t t
         .labels = said->labels,
         .label_count = said->count,
         .ttl = options->lease_ttl,
+        .tls = tls,
+        .allows_clear_text = options->allow_clear_text,
         .gone = member_is_gone,
         .died = has_died,
         .user = node};
@@ -154,6 +157,7 @@ troupe_status tp_node_join(troupe_node *node, const troupe_type *const *types, s
     char *error, size_t error_size)
 {
     const troupe_allocator *allocator = node->shared.allocator;
+    tp_tls_context *tls = NULL; /* NULL: clear text */
     size_t bytes = (type_count + 1) * sizeof(troupe_slice);
     troupe_slice *names = tp_allocate(allocator, bytes);
     described *said = tp_allocate_zeroed(allocator, sizeof *said);
@@ -163,7 +167,10 @@ troupe_status tp_node_join(troupe_node *node, const troupe_type *const *types, s
     if (status == TROUPE_OK)
         status = describe(node, said, types, type_count, error, error_size);
     if (status == TROUPE_OK)
-        status = join(node, names, type_count, said, error, error_size);
+        status = tp_node_open_certificates(node, &tls, error, error_size);
+    if (status == TROUPE_OK)
+        status = join(node, names, type_count, said, tls, error, error_size);
+    tp_tls_context_release(tls);
     tp_release(allocator, names, names != NULL ? bytes : 0);
     tp_release(allocator, said, said != NULL ? sizeof *said : 0);
     return status;

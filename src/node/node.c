@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/id.h"
+#include "node/certificates.h"
 #include "node/joining.h"
 #include "node/options.h"
 #include "shard/away.h"
@@ -136,6 +137,7 @@ static void dispose(troupe_node *node)
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
     tp_cluster_close(node->cluster);
+    tp_node_close_certificates(node);
     tp_provider_release(node->membership_module);
     close_given(node->given_store, node->given_membership);
     tp_storage_close(node->storage); /* what waits in it ends before its shard goes */
@@ -214,6 +216,8 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     shared->options.cache_policy = shared->options.labels = NULL;
     shared->options.cluster = shared->options.cluster_name = shared->options.cluster_token = NULL;
     shared->options.listen = shared->options.advertise = NULL;
+    shared->options.tls_certificate = shared->options.tls_key = NULL;
+    shared->options.tls_authority = NULL;
     *ret_node = node;
     return TROUPE_OK;
 }

@@ -14,6 +14,8 @@
 
 #include <troupe/membership.h>
 
+enum { TP_TLS_FILES = 3 }; /* certificate, key, authority */
+
 struct troupe_node {
     tp_shared shared;
     tp_log log;
@@ -24,6 +26,7 @@ struct troupe_node {
     tp_storage *storage;
     struct tp_cluster *cluster; /* NULL: the node is alone */
     void *membership_module;
+    char *tls_paths[TP_TLS_FILES];          /* NULL: clear text */
     _Atomic bool died;                      /* [any] put out of its cluster */
     troupe_store *given_store;              /* until it is the storage's */
     troupe_membership *given_membership[3]; /* until they are the cluster's */

@@ -355,6 +355,44 @@ static troupe_status resolve_one(
     return check_number(option, number_of(options, option), error, error_size);
 }
 
+/* Of host:port: an address that no other machine reaches? A name but localhost is not looked up. */
+static bool is_loopback(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    size_t size = colon != NULL ? (size_t)(colon - address) : strlen(address);
+    if ((size == 9 && memcmp(address, "localhost", 9) == 0) ||
+        (size == 5 && memcmp(address, "[::1]", 5) == 0)) {
+        return true;
+    }
+    return size > 4 && memcmp(address, "127.", 4) == 0 && strspn(address, "0123456789.") == size;
+}
+
+/* Between nodes: certificates, or clear text that does not leave the machine, or that is wanted. */
+static troupe_status check_secrecy(
+    const troupe_node_options *options, char *error, size_t error_size)
+{
+    int given = (options->tls_certificate[0] != 0) + (options->tls_key[0] != 0) +
+                (options->tls_authority[0] != 0);
+    if (given != 0 && given != 3) {
+        (void)snprintf(error, error_size,
+            "tls_certificate, tls_key, tls_authority: some are missing: give all three, or none "
+            "for clear text");
+        return TROUPE_USAGE;
+    }
+    if (given == 3 || options->allow_clear_text || options->cluster[0] == 0) {
+        return TROUPE_OK;
+    }
+    bool is_heard = !is_loopback(options->listen);
+    if (!is_heard && (options->advertise[0] == 0 || is_loopback(options->advertise))) {
+        return TROUPE_OK;
+    }
+    (void)snprintf(error, error_size,
+        "%s: %.100s is reached from other machines, and would be without encryption: give "
+        "tls_certificate, tls_key and tls_authority, or set allow_clear_text=true",
+        is_heard ? "listen" : "advertise", is_heard ? options->listen : options->advertise);
+    return TROUPE_USAGE;
+}
+
 /* What options say about each other. */
 static troupe_status resolve_together(
     troupe_node_options *options, bool has_max_message, char *error, size_t error_size)
@@ -373,6 +411,7 @@ static troupe_status resolve_together(
             "lower it or raise cache_ttl");
         return TROUPE_USAGE;
     }
+    TROUPE_TRY(check_secrecy(options, error, error_size));
     if (options->max_message <= options->mailbox_bytes) {
         return TROUPE_OK;
     }

@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <xxhash.h>
 
 #define CONNECTIONS_MAX 4096
 #define HELLO_TIMEOUT   UINT64_C(5000000000)
@@ -17,6 +18,7 @@
 #define PATIENCE        UINT64_C(5000000000)
 #define IDLE            UINT64_C(60000000000)
 #define RETRY_FIRST     UINT64_C(10000000) /* then doubled */
+#define COMPLAINT_PAUSE UINT64_C(10000000000)
 #define RETRY_CAP       UINT64_C(1000000000)
 
 void tp_channels_say(
@@ -30,6 +32,19 @@ void tp_channels_say(
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     channels->options.log(channels->options.user, level, event, peer, text);
+}
+
+void tp_channels_complain(
+    tp_channels *channels, const char *event, const char *peer, const char *text)
+{
+    uint64_t hash = XXH3_64bits(text, strlen(text));
+    bool is_known = channels->complained_at != 0 && hash == channels->complaint &&
+                    channels->now < channels->complained_at + COMPLAINT_PAUSE;
+    if (!is_known) {
+        channels->complaint = hash;
+        channels->complained_at = channels->now != 0 ? channels->now : 1;
+    }
+    tp_channels_say(channels, is_known ? TP_SAY_DEBUG : TP_SAY_WARN, event, peer, "%s", text);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

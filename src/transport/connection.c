@@ -239,7 +239,7 @@ void tp_connection_accept(tp_channels *channels, tp_socket socket, tp_preamble p
     if (self == NULL) {
         channels->counts.refusals++;
         if (fault != NULL)
-            tp_channels_say(channels, TP_SAY_WARN, "stranger_refused", "?", "%s", fault);
+            tp_channels_complain(channels, "stranger_refused", "?", fault);
         options->env->net.drop(options->env, socket);
         return;
     }
@@ -300,7 +300,10 @@ void tp_connection_end(tp_connection *self, const char *why)
     self->state = TP_CONNECTION_CLOSED;
     if (why != NULL && spoke)
         channels->counts.breaks++;
-    if (why != NULL)
+    const char *tls = self->tls != NULL ? tp_tls_reason(self->tls) : NULL;
+    if (why != NULL && !spoke && why == tls)
+        tp_channels_complain(channels, "tls_failed", self->peer, why);
+    else if (why != NULL)
         tp_channels_say(channels, matters ? TP_SAY_WARN : TP_SAY_DEBUG,
             spoke ? "connection_broken" : "connection_failed", self->peer, "%s", why);
     channels->options.env->net.close(self->stream);

@@ -23,6 +23,8 @@ struct tp_channels {
     bool has_arrivals;
     uint64_t now;
     tp_channels_counts counts;
+    uint64_t complained_at; /* of the last refusal that was worth a warning; 0: none yet */
+    uint64_t complaint;     /* its hash */
 };
 
 typedef enum tp_connection_state {
@@ -65,6 +67,10 @@ void tp_connection_free(tp_connection *connection);
 
 void tp_channels_say(tp_channels *channels, int level, const char *event, const char *peer,
     const char *format, ...) TROUPE_PRINTF(5, 6);
+
+/* A warning about who is not let in; who tries again and again gets one line a while. */
+void tp_channels_complain(
+    tp_channels *channels, const char *event, const char *peer, const char *text);
 
 /* Whose channel it is. */
 static inline uint64_t tp_peer_of(const tp_hello_side *side)

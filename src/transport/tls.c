@@ -181,6 +181,19 @@ void tp_tls_context_release(tp_tls_context *context)
     tp_release(context->allocator, context, sizeof *context);
 }
 
+void tp_tls_context_give(_Atomic(tp_tls_context *) *slot, tp_tls_context *context)
+{
+    tp_tls_context_retain(context);
+    tp_tls_context_release(atomic_exchange(slot, context));
+}
+
+tp_tls_context *tp_tls_context_take(_Atomic(tp_tls_context *) *slot)
+{
+    if (atomic_load_explicit(slot, memory_order_relaxed) == NULL)
+        return NULL;
+    return atomic_exchange(slot, NULL);
+}
+
 /* ---- one connection ------------------------------------------------------------------------- */
 
 tp_tls *tp_tls_create(tp_tls_context *context, const troupe_allocator *allocator, bool is_client)

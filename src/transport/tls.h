@@ -34,6 +34,11 @@ TROUPE_CHECK troupe_status tp_tls_context_create(const troupe_allocator *allocat
 void tp_tls_context_retain(tp_tls_context *context);
 void tp_tls_context_release(tp_tls_context *context); /* NULL is a no-op */
 
+/* [any thread] From one thread to another, by a slot that holds the last one that was given and not
+ * taken yet. Give retains it; of take it is the caller's, NULL: none was given. */
+void tp_tls_context_give(_Atomic(tp_tls_context *) *slot, tp_tls_context *context);
+tp_tls_context *tp_tls_context_take(_Atomic(tp_tls_context *) *slot);
+
 /* NULL: no memory. Retains the context. */
 TROUPE_CHECK tp_tls *tp_tls_create(
     tp_tls_context *context, const troupe_allocator *allocator, bool is_client);

@@ -51,7 +51,7 @@ void nodes_open_each(
         given.name = self->names[i];
         given.cluster = url;
         given.shards = given.shards != 0 ? given.shards : 1;
-        given.log = "error,text";
+        given.log = given.log != NULL ? given.log : "error,text";
         if (troupe_node_open_explained(&given, types[i].list, types[i].count, &self->list[i], error,
                 sizeof error) != TROUPE_OK)
             fail_msg("%s: %s", self->names[i], error);

@@ -342,7 +342,7 @@ run 1 "$build/trouped" --load "$bank" --socket "$work/open/node.sock"
 has err 'written by others'
 
 kill -HUP "$daemon"
-until_true grep -q 'nothing can be reloaded' "$work/daemon.err"
+until_true grep -q 'this node has no certificates' "$work/daemon.err"
 run 0 troupe ping
 run 0 troupe shutdown
 has out 'stops'

@@ -139,6 +139,12 @@ static void wrong_options_are_refused_by_name_with_what_to_do(void **state)
         {{TROUPE_NODE_OPTIONS, .cache_policy = "fifo"}, {"cache_policy", "fifo", "tinylfu"}},
         {{TROUPE_NODE_OPTIONS, .cache_ttl = TROUPE_SECONDS(1), .cache_refresh = TROUPE_SECONDS(1)},
             {"cache_refresh", "cache_ttl", "lower"}},
+        {{TROUPE_NODE_OPTIONS, .tls_key = "k", .tls_authority = "a"},
+            {"tls_certificate", "tls_key", "all three"}},
+        {{TROUPE_NODE_OPTIONS, .cluster = "file:x", .listen = "0.0.0.0:7101"},
+            {"listen", "0.0.0.0:7101", "allow_clear_text"}},
+        {{TROUPE_NODE_OPTIONS, .cluster = "file:x", .advertise = "127.example.org:7101"},
+            {"advertise", "127.example.org", "tls_certificate"}},
         {{TROUPE_NODE_OPTIONS, .driven = true, .shards = 2}, {"shards", "2", "driven"}},
         {{TROUPE_NODE_OPTIONS, .max_message = 2048, .mailbox_bytes = 1024},
             {"max_message", "2KiB", "mailbox_bytes"}},
@@ -168,6 +174,41 @@ static void options_that_go_together_are_fitted(void **state)
     troupe_node_options driven = {TROUPE_NODE_OPTIONS, .driven = true};
     assert_int_equal(tp_options_resolve(&driven, &options, error, sizeof(error)), TROUPE_OK);
     assert_int_equal(options.shards, 1);
+}
+
+static void clear_text_stays_on_this_machine_unless_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *listen;
+        bool is_loopback;
+    } cases[] = {
+        {"127.0.0.1:0", true},
+        {"127.8.9.1:7101", true},
+        {"localhost:7101", true},
+        {"[::1]:7101", true},
+        {"0.0.0.0:7101", false},
+        {"[::]:7101", false},
+        {"10.0.0.11:7101", false},
+        {"127.a:7101", false},
+        {"localhost.org:7101", false},
+        {"[::2]:7101", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char error[512] = "";
+        troupe_node_options options;
+        troupe_node_options given = {
+            TROUPE_NODE_OPTIONS, .cluster = "file:x", .listen = cases[i].listen};
+        troupe_status status = tp_options_resolve(&given, &options, error, sizeof(error));
+        assert_int_equal(status, cases[i].is_loopback ? TROUPE_OK : TROUPE_USAGE);
+        given.allow_clear_text = true;
+        assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+        given.allow_clear_text = false;
+        given.tls_certificate = given.tls_key = given.tls_authority = "file.pem";
+        assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+        given = (troupe_node_options){TROUPE_NODE_OPTIONS, .listen = cases[i].listen}; /* alone */
+        assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+    }
 }
 
 static void set_check(void *user, const troupe_option_info *info)
@@ -209,7 +250,7 @@ static void each_option_takes_its_default_and_its_limits(void **state)
     (void)state;
     unsigned count = 0;
     troupe_options_each(set_check, &count);
-    assert_int_equal(count, 51); /* the fields of the struct but four that have no text form */
+    assert_int_equal(count, 55); /* the fields of the struct but four that have no text form */
 }
 
 static void values_are_read_as_people_write_them(void **state)
@@ -330,6 +371,7 @@ int main(void)
         cmocka_unit_test(options_of_a_newer_program_are_refused_when_they_set_what_is_unknown),
         cmocka_unit_test(wrong_options_are_refused_by_name_with_what_to_do),
         cmocka_unit_test(options_that_go_together_are_fitted),
+        cmocka_unit_test(clear_text_stays_on_this_machine_unless_asked_for),
         cmocka_unit_test(each_option_takes_its_default_and_its_limits),
         cmocka_unit_test(values_are_read_as_people_write_them),
         cmocka_unit_test(what_is_printed_reads_as_the_same),

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The certificates of a node: the files that its options name, read to a TLS context, at its start
+ * and again when it is told to. Called by joining.c; who asks for a reload calls
+ * troupe_node_reload_tls.
+ *
+ * Invariants
+ * 1. A context is made of all three files, or none is made.
+ * Threads: any; it blocks on files.
+ */
+#ifndef TP_NODE_CERTIFICATES_H
+#define TP_NODE_CERTIFICATES_H
+
+#include "node/node.h"
+#include "transport/tls.h"
+
+/* Remembers the names, while the options are there, and reads the files. `ret_context` NULL: there
+ * are none, clear text is spoken. USAGE: `error` names option and file; NO_MEMORY. */
+TROUPE_CHECK troupe_status tp_node_open_certificates(
+    troupe_node *node, tp_tls_context **ret_context, char *error, size_t error_size);
+void tp_node_close_certificates(troupe_node *node);
+
+#endif
