@@ -114,6 +114,19 @@ static const tp_bench_case cases[] = {
         .bar = TP_BENCH_RATIO_AT_LEAST,
         .bound = 0.7,
         .params = "size=65536"},
+    {.name = "migrate_pause",
+        .unit = "ms, p50",
+        .body = tp_cluster_migrate_pause,
+        .bar = TP_BENCH_SHOWN,
+        .params = "moves=200",
+        .runs = 5},
+    {.name = "detect_kill9",
+        .unit = "ms, p99",
+        .body = tp_cluster_detect_kill9,
+        .bar = TP_BENCH_VALUE_AT_MOST,
+        .bound = 200,
+        .params = "kills=10",
+        .runs = 5},
 };
 
 int main(int argc, char **argv)
