@@ -47,7 +47,8 @@ struct tp_away {
     bool (*has_arrivals)(const tp_away *away);
     /* Is nothing under way or waiting? */
     bool (*is_quiet)(const tp_away *away);
-    /* Do others know, as far as this shard does, that this node leaves, so that it gets no actors? */
+    /* Do others know, as far as this shard does, that this node leaves, so that it gets no actors?
+     */
     bool (*is_leaving)(const tp_away *away);
     /* This node leaves, and no actor is here any more: will nothing come any more, either? Asked
      * again until then. */
