@@ -336,7 +336,9 @@ static void listed(tp_shard *shard, tp_inbound *inbound)
     size_t size = 0;
     for (const troupe_store_item *item = op->items; item != NULL; item = item->next) {
         hand_on(shard, self, item);
-        size = item->key.size <= TP_ID_MAX ? item->key.size : 0;
+        if (item->key.size > TP_ID_MAX)
+            continue; /* no actor of ours; the page goes on behind the last one that may be */
+        size = item->key.size;
         memcpy(self->after, item->key.data, size);
         op->from = item->time;
     }

@@ -306,12 +306,77 @@ static void a_driven_node_fires_reminders_when_it_is_polled(void **state)
     troupe_node_close(node);
 }
 
+/* ---- a store that lists what no node can have -------------------------------------------------
+ */
+
+typedef struct strange {
+    troupe_store store; /* first */
+    troupe_store *inner;
+    _Atomic uint32_t first_pages, later_pages;
+} strange;
+
+static void strange_run(troupe_store *store, troupe_store_op *const *ops, size_t count)
+{
+    static char key[TP_ID_MAX + 2];
+    strange *self = (strange *)(void *)store;
+    self->inner->run(self->inner, ops, count);
+    for (size_t i = 0; i < count; i++) {
+        troupe_store_op *op = ops[i];
+        if (op->kind != TROUPE_STORE_LIST_DUE || op->status != TROUPE_OK)
+            continue;
+        if (op->after.size != 0)
+            atomic_fetch_add(&self->later_pages, 1);
+        if (op->after.size != 0 || op->items == NULL)
+            continue;
+        atomic_fetch_add(&self->first_pages, 1);
+        memset(key, 'x', sizeof key);
+        const troupe_store_item item = {.key = {key, sizeof key}, .time = op->items->time};
+        assert_ok(troupe_store_add(op, &item));
+        op->more = true;
+    }
+}
+
+static void strange_close(troupe_store *store)
+{
+    (void)store;
+}
+
+/* The last of the page is one: the page behind it is asked for none the less. */
+static void a_page_with_an_id_that_no_actor_has_does_not_end_the_scan(void **state)
+{
+    (void)state;
+    stand at;
+    stand_open(&at, 9, 0);
+    assert_ok(ask(at.node, "bell/a", "set", "every 1s").status);
+    assert_ok(ask(at.node, "bell/b", "set", "every 1s").status);
+    close_node(&at);
+    strange wrap = {.inner = tp_faulty_store_get(at.store)};
+    wrap.store = *wrap.inner;
+    wrap.store.run = strange_run;
+    wrap.store.close = strange_close;
+    char error[256] = "";
+    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .log = "off",
+        .wake_scan = TROUPE_NEVER, .allocator = tp_world_allocator(at.world)};
+    at.env = tp_world_env(at.world);
+    troupe_status status = tp_node_open_on(at.env, true, &wrap.store, &options,
+        TROUPE_TYPES(&bell_type, &seldom_type), &at.node, error, sizeof error);
+    check_status(status, TROUPE_OK, error, __FILE__, __LINE__);
+    run(&at, TROUPE_SECONDS(5));
+    assert_int_equal(atomic_load(&wrap.first_pages), 1);
+    assert_int_equal(stats_of(at.node).wakes, 2);
+    assert_int_equal(atomic_load(&wrap.later_pages), 1);
+    close_node(&at);
+    open_node(&at);
+    stand_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reminder_whose_commit_fails_is_not_set),
         cmocka_unit_test(each_due_time_fires_once_or_is_missed_whatever_goes_wrong),
         cmocka_unit_test(all_that_slept_through_a_stop_are_woken_in_pages),
+        cmocka_unit_test(a_page_with_an_id_that_no_actor_has_does_not_end_the_scan),
         cmocka_unit_test(a_wall_clock_that_is_set_is_noticed),
         cmocka_unit_test(an_actor_that_saves_seldom_keeps_its_state_and_its_reminder),
         cmocka_unit_test(a_driven_node_fires_reminders_when_it_is_polled),
