@@ -178,9 +178,9 @@ typedef struct troupe_call_options {
     troupe_cancel *cancel;    /* NULL: none. Must live until the call has ended */
     troupe_retry retry;
     /* The call happens once, whatever crashes: 1 to 64 bytes that name this call among all those to
-     * the same actor. Asked again with the same key it gives the first answer again, until the
-     * first call's deadline and `max_clock_skew` are over: then the key is forgotten, and names a
-     * new call. For types that persist every turn; others answer USAGE. Empty: none. */
+     * the same actor. Asked again with the same key it gives the first answer again, until the last
+     * deadline it was asked with and `max_clock_skew` are over: then the key is forgotten, and is
+     * that of a new call. For types that persist every turn; others answer USAGE. Empty: none. */
     troupe_slice once;
     /* Tells of a turn of a type that persists every turn (elsewhere USAGE; asks do not look at it):
      * committed with the turn, and then takes effect exactly once at a target that persists every

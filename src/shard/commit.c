@@ -441,6 +441,12 @@ static void go_alone(tp_shard *shard, tp_alarm *alarm)
     send_later(shard, self, commit);
 }
 
+void tp_commit_now(tp_shard *shard, tp_durable *self)
+{
+    tp_alarm_cancel(shard, &self->lazy);
+    go_alone(shard, &self->lazy);
+}
+
 void tp_commit_later(tp_shard *shard, tp_durable *self)
 {
     if (!tp_link_is_linked(&self->lazy.timer.link))

@@ -140,6 +140,8 @@ bool tp_commits_are_over(tp_shard *shard, tp_activation *actor);
 uint64_t tp_wake_of(const tp_durable *self, uint64_t wall);
 /* Soon what waits in `later` goes to the store. */
 void tp_commit_later(tp_shard *shard, tp_durable *self);
+/* The same, in the commit that goes out at the end of this pass. */
+void tp_commit_now(tp_shard *shard, tp_durable *self);
 /* A parked turn is about to go on. True: not before it is known what became of the commit that is
  * under way; it is made ready again then. */
 bool tp_durable_rests(tp_shard *shard, troupe_turn *turn);

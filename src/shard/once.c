@@ -10,8 +10,8 @@
  *   begun, and not running    INTERRUPTED: the turn was lost after something may have left
  * A turn that fails and is NOT_DONE leaves no key behind: asked again, it runs again.
  *
- * An entry stays until the call's deadline and `max_clock_skew` have passed. A window that is full
- * of entries that live answers BUSY.
+ * An entry stays until the latest deadline with which its call was asked and `max_clock_skew` have
+ * passed. A window that is full of entries that live answers BUSY.
  */
 #include "shard/durable.h"
 
@@ -86,6 +86,24 @@ static void sweep(tp_shard *shard, tp_durable *self, uint64_t wall)
     }
 }
 
+/* Asked again with a later deadline, it is known until that one is over: from then on for as long
+ * again, so that who asks often does not have each ask stored. The answer waits for that commit. */
+static const tp_entry *renew(
+    tp_shard *shard, tp_durable *self, tp_entry *entry, const tp_slip *slip)
+{
+    if (slip->expires <= entry->row.once.expires)
+        return entry;
+    uint64_t wall = shard->env->wall(shard->env);
+    tp_row row = {.kind = TROUPE_ROW_ONCE, .once = entry->row.once};
+    row.once.expires = slip->expires + (slip->expires > wall ? slip->expires - wall : 0);
+    if (!tp_rows_add(shard, self, &row, entry->key))
+        return entry;
+    TP_MARK(shard, "once is kept longer");
+    entry->retired = true; /* a removal behind it would hit the new one */
+    tp_commit_now(shard, self);
+    return tp_rows_find(self, TROUPE_ROW_ONCE, slip->once);
+}
+
 bool tp_once_begins(tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
 {
     tp_durable *self = tp_durable_of(actor);
@@ -95,9 +113,12 @@ bool tp_once_begins(tp_shard *shard, tp_activation *actor, tp_message *message, 
         tp_fifo_push_back(&running->twins, &message->node);
         return false;
     }
-    const tp_entry *entry = tp_rows_find(self, TROUPE_ROW_ONCE, slip->once);
+    tp_entry *known = tp_rows_find(self, TROUPE_ROW_ONCE, slip->once);
+    const tp_entry *entry = known;
     if (entry != NULL && TP_MUTANT(shard, TP_MUTANT_RUN_TWICE))
         return true;
+    if (known != NULL)
+        entry = renew(shard, self, known, slip);
     if (entry != NULL && entry->row.once.state == TP_ONCE_DONE) {
         TP_MARK(shard, "once answered again");
         tp_count(&shard->counters.once_repeated);
