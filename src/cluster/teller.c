@@ -6,8 +6,9 @@
 
 #include <troupe.h>
 
-#define WATCH TROUPE_SECONDS(1)
-#define PAUSE TROUPE_MILLISECONDS(100) /* of a watch on a store that cannot wait, or fails */
+#define WATCH   TROUPE_SECONDS(1)
+#define READING TROUPE_MILLISECONDS(1)
+#define PAUSE   TROUPE_MILLISECONDS(100) /* of a watch on a store that cannot wait, or fails */
 
 static bool has_arrivals(tp_runner *runner)
 {
@@ -22,7 +23,10 @@ static uint64_t watch(tp_teller *self)
     if (status == TROUPE_OK)
         self->told(self->user, NULL);
     bool waits = !self->handle->immediate && (status == TROUPE_OK || status == TROUPE_TIMEOUT);
-    return waits ? 0 : self->env->now(self->env) + PAUSE;
+    if (!waits)
+        return self->env->now(self->env) + PAUSE;
+    /* Until the one that was told has read it, every watch would end at once. */
+    return status == TROUPE_OK ? self->env->now(self->env) + READING : 0;
 }
 
 static uint64_t step(tp_runner *runner)
