@@ -8,6 +8,7 @@
 
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
 #define FULL_AT      512                     /* letters that wait until senders are held back */
+#define MOVES_FOR    TROUPE_SECONDS(5)       /* of a node that closes: tries to move its actors */
 #define TICK_AT_REST TROUPE_SECONDS(1)
 
 static tp_outpost *of(tp_away *away)
@@ -174,6 +175,10 @@ static bool moves_on(tp_away *away, tp_activation *actor)
     tp_outpost *self = of(away);
     if (actor->flags & TP_MOVES)
         return true;
+    if (self->moves_until == 0)
+        self->moves_until = tp_time_after(self->shard->now, MOVES_FOR);
+    if (self->shard->now >= self->moves_until)
+        return false; /* nobody takes it: a node that leaves does not wait for ever */
     const tp_extras *extras = actor->extras;
     bool has_timers = extras != NULL && extras->timer_count != 0;
     bool has_state =

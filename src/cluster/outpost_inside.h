@@ -65,6 +65,7 @@ struct tp_outpost {
     uint32_t waiting;        /* letters and words that wait for credit */
     uint64_t full[FULL_MAX]; /* hashes whose senders were told that it goes no further */
     uint32_t full_count;
+    uint64_t moves_until; /* of a node that closes; 0: it does not */
     bool drains, was_suspended;
     uint64_t tick_at;
     uint64_t round, round_received; /* of leaving: tp_directory_sound */
