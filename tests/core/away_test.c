@@ -80,6 +80,18 @@ static bool is_quiet(const tp_away *away)
     return true;
 }
 
+static bool is_leaving(const tp_away *away)
+{
+    (void)away;
+    return true;
+}
+
+static bool is_deserted(tp_away *away)
+{
+    (void)away;
+    return true;
+}
+
 /* ---- actors ---------------------------------------------------------------------------------- */
 
 static troupe_status add(troupe_turn *turn, void *state, troupe_slice payload)
@@ -109,7 +121,7 @@ static void play(scene *self, elsewhere *other)
 {
     scene_open(self, NULL, types, 2);
     *other = (elsewhere){.port = {absent, send_away, gone, moves_on, NULL, NULL, pass, flush,
-                             has_arrivals, is_quiet},
+                             has_arrivals, is_quiet, is_leaving, is_deserted, NULL},
         .shard = self->node->shared.shards[0],
         .has_lease = true};
     other->shard->away = &other->port;
