@@ -152,7 +152,7 @@ static const tp_scenario scenarios[] = {
     {.name = "disks", .about = "the same on sqlite: and disks that lose what was not synced",
         .share = 4, .effects = 2000, .vault = &disks},
     {.name = "bells", .about = "reminders, restores, deletes and retention in all of that",
-        .share = 6, .effects = 2000, .vault = &bells},
+        .share = 8, .effects = 2000, .vault = &bells},
     {.name = "cluster", .about = "several nodes that are killed, stopped, cut off, join and leave",
         .town = &towns},
 };

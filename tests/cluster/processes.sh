@@ -27,6 +27,12 @@ die() {
         echo "---- $file"
         tail -n 25 "$work/$file" 2>/dev/null | cut -c1-300
     done
+    echo '---- what the threads of the nodes wait for'
+    for process in $pid_1 $pid_2 $pid_3; do
+        for thread in /proc/"$process"/task/*; do
+            echo "$process $(cat "$thread/comm" "$thread/wchan" 2>/dev/null | tr '\n' ' ')"
+        done
+    done
     exit 1
 }
 
