@@ -769,6 +769,12 @@ static bool has_left(tp_cluster *self)
 
 static troupe_status start(tp_cluster *self)
 {
+    /* Before the tellers begin: they wake it. */
+    self->runner = (tp_runner){.step = step,
+        .has_arrivals = has_arrivals,
+        .name = "troupe-control",
+        .number = TP_SHARD_CONTROL,
+        .own_thread = true};
     for (int i = 0; i < TELLERS; i++) {
         self->tellers[i] = (tp_teller){.env = self->env,
             .allocator = self->allocator,
@@ -779,11 +785,6 @@ static troupe_status start(tp_cluster *self)
     }
     for (int i = 0; i < TELLERS; i++)
         TROUPE_TRY(tp_teller_start(&self->tellers[i]));
-    self->runner = (tp_runner){.step = step,
-        .has_arrivals = has_arrivals,
-        .name = "troupe-control",
-        .number = TP_SHARD_CONTROL,
-        .own_thread = true};
     TROUPE_TRY(self->env->runner_start(self->env, &self->runner));
     self->is_started = true;
     return TROUPE_OK;

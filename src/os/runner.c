@@ -314,7 +314,8 @@ void tp_runner_wake(tp_env *env, tp_runner *runner)
 {
     (void)env;
     tp_full_fence();
-    if (atomic_load_explicit(&runner->sleeping, memory_order_relaxed) == 0) {
+    /* Acquired: it was set by the runner's thread, which knows its seat; the waker may not yet. */
+    if (atomic_load_explicit(&runner->sleeping, memory_order_acquire) == 0) {
         return;
     }
     tp_seat *seat = runner->seat;
