@@ -223,6 +223,12 @@ static bool is_dead(const handle *self)
     return self->disk->is_down || self->life != self->disk->life;
 }
 
+/* Who is spared still sees what the machine saw last. */
+static bool is_unreadable(const handle *self)
+{
+    return self->disk->is_spared ? self->life != self->disk->life : is_dead(self);
+}
+
 /* ---- a file as SQLite sees it -------------------------------------------------------------- */
 
 static int file_unlock(sqlite3_file *file, int level)
@@ -242,7 +248,7 @@ static int file_lock(sqlite3_file *file, int level)
 {
     handle *self = (handle *)file;
     disk_file *of = self->of;
-    if (is_dead(self))
+    if (is_unreadable(self))
         return SQLITE_IOERR_LOCK;
     if (level <= self->level)
         return SQLITE_OK;
@@ -277,7 +283,7 @@ static int file_close(sqlite3_file *file)
 static int file_read(sqlite3_file *file, void *out, int size, sqlite3_int64 offset)
 {
     const handle *self = (const handle *)file;
-    if (is_dead(self))
+    if (is_unreadable(self))
         return SQLITE_IOERR_READ;
     const image *now = &self->of->now;
     size_t at = (size_t)offset, wanted = (size_t)size;

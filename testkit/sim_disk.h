@@ -49,8 +49,8 @@ bool tp_sim_disk_is_down(const tp_sim_disk *disk);
 void tp_sim_disk_crash(tp_sim_disk *disk);
 /* The process that has files open was killed: nothing of them is lost, they stay dead as above. */
 void tp_sim_disk_kill(tp_sim_disk *disk);
-/* Nothing goes wrong, nor is counted, until it is taken back: for those who look behind a node's
- * back. */
+/* Nothing goes wrong, nor is counted, until it is taken back, and a disk that is down can be read:
+ * for those who look behind a node's back. */
 void tp_sim_disk_spare(tp_sim_disk *disk, bool spared);
 uint64_t tp_sim_disk_bytes(const tp_sim_disk *disk);
 /* Changes so far, and nanoseconds of delay. */

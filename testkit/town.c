@@ -38,9 +38,9 @@ static void make_world(tp_town *town, tp_prng *prng)
         .stuck = stuck,
         .user = town,
         .record = town->options->record,
-        .hurry = (uint32_t)tp_prng_below(prng, 900),
-        .delay_most = draw_between(prng, TROUPE_MICROSECONDS(50), TROUPE_MILLISECONDS(20)),
         .step_limit = 3000000};
+    options.hurry = (uint32_t)tp_prng_below(prng, 900);
+    options.delay_most = draw_between(prng, TROUPE_MICROSECONDS(50), TROUPE_MILLISECONDS(20));
     if (tp_prng_chance(prng, 1, 2)) {
         options.pause_chance = 1 + (uint32_t)tp_prng_below(prng, 100);
         options.pause_max = draw_between(prng, 5000, TROUPE_MILLISECONDS(10));

@@ -88,9 +88,9 @@ void tp_town_plan(tp_town *town, uint32_t index, tp_town_op *ret_op)
     tp_prng prng;
     uint64_t seed = town->options->seed ^ ((uint64_t)index << 40) ^ 0x70A2;
     tp_prng_seed(&prng, tp_prng_split(&seed));
-    *ret_op = (tp_town_op){.kind = draw_kind(town, &prng, TOWN_ASKS),
-        .pick = (uint32_t)tp_prng_next(&prng) >> 4,
-        .other = (uint32_t)tp_prng_next(&prng) >> 4};
+    *ret_op = (tp_town_op){.kind = draw_kind(town, &prng, TOWN_ASKS)};
+    ret_op->pick = (uint32_t)tp_prng_next(&prng) >> 4;
+    ret_op->other = (uint32_t)tp_prng_next(&prng) >> 4;
     ret_op->wait = draw_time(&prng, TROUPE_MILLISECONDS(2),
         ret_op->kind == TOWN_WAIT ? TROUPE_SECONDS(2) : 3 * town->ttl);
     bool is_long = ret_op->kind == TOWN_START || ret_op->kind == TOWN_LEAVE;

@@ -75,9 +75,9 @@ void tp_vault_disk_make(tp_vault *vault, tp_prng *prng)
         abort();
     if (tp_prng_chance(prng, 1, 2))
         vault->disk_errors = (uint32_t)tp_prng_below(prng, vault->scenario->disk_errors + 1);
+    uint32_t page = 512U << tp_prng_below(prng, 4), log = 10 + (uint32_t)tp_prng_below(prng, 200);
     snprintf(vault->disk_url, sizeof vault->disk_url,
-        "sqlite:vault.db?log=%u&cache=1&page=%u&vfs=%s%s", 10 + (uint32_t)tp_prng_below(prng, 200),
-        512U << tp_prng_below(prng, 4), tp_sim_disk_name(vault->disk),
+        "sqlite:vault.db?log=%u&cache=1&page=%u&vfs=%s%s", log, page, tp_sim_disk_name(vault->disk),
         mutant(vault, TP_MUTANT_SYNC_LATE) ? "&accept=not-P5" : "");
     set(vault, (tp_sim_disk_plan){0});
     if (!open_store(vault))

@@ -199,6 +199,12 @@ static bool is_write(const troupe_store_op *op)
     }
 }
 
+/* What a failure of the disk means for it. What only reads has changed nothing. */
+static troupe_status failure_of(const sqlite_store *self, const troupe_store_op *op)
+{
+    return self->in_doubt && is_write(op) ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE;
+}
+
 static void clear(troupe_store_op *op)
 {
     troupe_store_release(op);
@@ -246,7 +252,7 @@ static bool isolate(
     self->code = SQLITE_OK;
     self->writer_known = false;
     complain(self, code, "an operation failed");
-    settle(self, ops, at, status == TROUPE_UNAVAILABLE && self->in_doubt ? TROUPE_UNKNOWN : status);
+    settle(self, ops, at, status == TROUPE_UNAVAILABLE ? failure_of(self, ops[at]) : status);
     if (!sqlite3_get_autocommit(self->db)) {
         if (!is_write(ops[at]))
             return true;
@@ -307,7 +313,7 @@ static bool attempt(sqlite_store *self, troupe_store_op *const *ops, size_t coun
         complain(self, code, "a transaction does not begin");
         for (size_t i = 0; i < count; i++)
             if (!self->settled[i])
-                settle(self, ops, i, self->in_doubt ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE);
+                settle(self, ops, i, failure_of(self, ops[i]));
         roll_back(self);
         return true;
     }

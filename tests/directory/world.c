@@ -507,19 +507,18 @@ world_plan world_draw(uint64_t seed, bool planned)
 {
     tp_prng prng;
     tp_prng_seed(&prng, seed * 2 + planned);
-    world_plan plan = {
-        .nodes = 2 + (uint32_t)tp_prng_below(&prng, 4),
-        .ids = 1 + (uint32_t)tp_prng_below(&prng, 3),
-        .steps = 100 + (uint32_t)tp_prng_below(&prng, 900),
-        .messages = 4 + (uint32_t)tp_prng_below(&prng, 40),
-        .views = 1 + (uint32_t)tp_prng_below(&prng, 8),
-        .releases = (uint32_t)tp_prng_below(&prng, 12),
-        .moves = (uint32_t)tp_prng_below(&prng, 12),
-        .shards = 1 + (uint32_t)tp_prng_below(&prng, SHARDS),
-        .slice = 1 + (uint32_t)tp_prng_below(&prng, 3),
-        .replicas = (uint32_t)tp_prng_below(&prng, 3),
-        .direct_pool = tp_prng_below(&prng, 8) == 0,
-    };
+    world_plan plan = {0};
+    plan.nodes = 2 + (uint32_t)tp_prng_below(&prng, 4);
+    plan.ids = 1 + (uint32_t)tp_prng_below(&prng, 3);
+    plan.steps = 100 + (uint32_t)tp_prng_below(&prng, 900);
+    plan.messages = 4 + (uint32_t)tp_prng_below(&prng, 40);
+    plan.views = 1 + (uint32_t)tp_prng_below(&prng, 8);
+    plan.releases = (uint32_t)tp_prng_below(&prng, 12);
+    plan.moves = (uint32_t)tp_prng_below(&prng, 12);
+    plan.shards = 1 + (uint32_t)tp_prng_below(&prng, SHARDS);
+    plan.slice = 1 + (uint32_t)tp_prng_below(&prng, 3);
+    plan.replicas = (uint32_t)tp_prng_below(&prng, 3);
+    plan.direct_pool = tp_prng_below(&prng, 8) == 0;
     if (!planned) {
         plan.crashes = (uint32_t)tp_prng_below(&prng, 3);
         plan.evictions = (uint32_t)tp_prng_below(&prng, 3);
@@ -531,20 +530,19 @@ world_plan world_draw_storm(uint64_t seed)
 {
     tp_prng prng;
     tp_prng_seed(&prng, seed);
-    world_plan plan = {
-        .nodes = 3 + (uint32_t)tp_prng_below(&prng, 2),
-        .ids = 1,
-        .steps = 100 + (uint32_t)tp_prng_below(&prng, 400),
-        .messages = 4 + (uint32_t)tp_prng_below(&prng, 30),
-        .views = 2 + (uint32_t)tp_prng_below(&prng, 8),
-        .releases = (uint32_t)tp_prng_below(&prng, 12),
-        .moves = (uint32_t)tp_prng_below(&prng, 12),
-        .shards = 1,
-        .slice = 1,
-        .storm = 2 + (uint32_t)tp_prng_below(&prng, 6),
-        .crashes = (uint32_t)tp_prng_below(&prng, 3),
-        .evictions = (uint32_t)tp_prng_below(&prng, 2),
-    };
+    world_plan plan = {0};
+    plan.nodes = 3 + (uint32_t)tp_prng_below(&prng, 2);
+    plan.ids = 1;
+    plan.steps = 100 + (uint32_t)tp_prng_below(&prng, 400);
+    plan.messages = 4 + (uint32_t)tp_prng_below(&prng, 30);
+    plan.views = 2 + (uint32_t)tp_prng_below(&prng, 8);
+    plan.releases = (uint32_t)tp_prng_below(&prng, 12);
+    plan.moves = (uint32_t)tp_prng_below(&prng, 12);
+    plan.shards = 1;
+    plan.slice = 1;
+    plan.storm = 2 + (uint32_t)tp_prng_below(&prng, 6);
+    plan.crashes = (uint32_t)tp_prng_below(&prng, 3);
+    plan.evictions = (uint32_t)tp_prng_below(&prng, 2);
     return plan;
 }
 

@@ -24,7 +24,13 @@ is_fresh() {
 plain=''
 if setarch "$(uname -m)" -R true 2>/dev/null; then plain="setarch $(uname -m) -R"; fi
 
-$plain "$mine" sim --start 1 --seeds 24 --once --trace >"$work/mine" || bad=1
+runs() {
+    $plain "$1" sim --start 1 --seeds 24 --once --trace &&
+        $plain "$1" sim --scenario disks --start 1 --seeds 6 --once --trace &&
+        $plain "$1" sim --scenario cluster --start 1 --seeds 6 --once --trace
+}
+
+runs "$mine" >"$work/mine" || bad=1
 if ! grep -q 'trace 0x' "$work/mine"; then
     echo 'FAILED: no trace was printed'
     cat "$work/mine"
@@ -32,7 +38,7 @@ if ! grep -q 'trace 0x' "$work/mine"; then
 fi
 for other in "$source"/build/*/troupe; do
     if [ "$other" -ef "$mine" ] || ! is_fresh "$other"; then continue; fi
-    $plain "$other" sim --start 1 --seeds 24 --once --trace >"$work/other"
+    runs "$other" >"$work/other"
     if ! diff "$work/mine" "$work/other"; then
         echo "FAILED: $other runs otherwise"
         bad=1
