@@ -4,6 +4,7 @@
  * outpost. The one place where the effects of the machines are performed: store, then send, then
  * notify. src/node opens it before its shards and closes it after them.
  *
+ *   cluster.c   the functions below
  *   control.c   the control runner: membership machine, door, channels to other control runners
  *   reporter.c  loads of members, told and heard
  *   balancer.c  which actors of the node are to move to less loaded members

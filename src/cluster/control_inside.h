@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the control runner of a node holds. For control.c, which says what it does with it.
+ * What the control runner of a node holds, and what its files share:
+ *
+ *   control.c          the runner: begin, passes
+ *   member_effects.c   what the machine of membership wants done
+ *   peers.c            the door, and the channels to other control runners
+ *   cluster.c          what other threads see and ask of it, open and close (cluster.h)
  *
  * Threads: the control runner's, but for what is marked.
  */
@@ -71,5 +76,51 @@ struct tp_cluster {
     tp_cluster_look look;
     tp_waiter *waiter;
 };
+
+/* [any] */
+static inline void tp_control_lock(tp_cluster *self)
+{
+    while (atomic_flag_test_and_set_explicit(&self->lock, memory_order_acquire))
+        ;
+}
+
+static inline void tp_control_unlock(tp_cluster *self)
+{
+    atomic_flag_clear_explicit(&self->lock, memory_order_release);
+}
+
+/* NULL: not attached yet. [any] */
+static inline tp_outpost **tp_control_outposts(tp_cluster *self)
+{
+    tp_control_lock(self);
+    tp_outpost **outposts = self->outposts;
+    tp_control_unlock(self);
+    return outposts;
+}
+
+/* The clock of leases: it goes on while the machine sleeps. [any] */
+static inline uint64_t tp_control_boot(const tp_cluster *self)
+{
+    return self->env->boot(self->env);
+}
+
+/* Tellers and runner. [opening thread] */
+TROUPE_CHECK troupe_status tp_control_start(tp_cluster *self);
+/* Who waits for another state of it looks again. */
+void tp_control_signal(tp_cluster *self);
+
+/* All that the machine wants until now. */
+void tp_control_perform(tp_cluster *self);
+/* Takes the reference if it is done. */
+bool tp_control_install(tp_cluster *self, const tp_view *view);
+
+/* Opens the door and the channels; `open_error` says what is wrong. */
+TROUPE_CHECK troupe_status tp_control_listen(tp_cluster *self);
+/* Where it fails, the next pass tries again. */
+troupe_status tp_control_open_channels(tp_cluster *self);
+/* Certificates that were given since. */
+void tp_control_renew_tls(tp_cluster *self);
+/* A MEMBER frame (say.h) to another control runner; nothing where there is no channel. */
+void tp_control_say(tp_cluster *self, uint64_t to, unsigned what, troupe_slice body);
 
 #endif
