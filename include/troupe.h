@@ -349,7 +349,9 @@ typedef struct troupe_type {
     size_t method_count;
     troupe_method_run *otherwise; /* catch-all for other names: troupe_turn_method tells which */
     troupe_status (*on_activate)(troupe_turn *turn, void *state);
-    /* Runs before the save; again, when the save failed and the actor stayed active. */
+    /* Runs before the save; again, when the save failed and the actor stayed active. In types that
+     * persist every turn an ask of it leaves when what it did so far is stored (if it cannot be,
+     * the ask ends with that status), and what it tells when the save is durable, never without. */
     void (*on_deactivate)(troupe_turn *turn, void *state, troupe_reason reason);
     /* Writes what is to be stored: at deactivation, after on_deactivate, and in types that commit
      * while they live at the end of each turn that may write and where it waits. NULL: the state's

@@ -104,7 +104,7 @@ typedef struct tp_vault_type {
     const char *name;
     troupe_persist persist;
     troupe_reentrancy reentrancy;
-    bool hooks;
+    bool hooks, parts; /* parts: on_deactivate writes, and tells others */
 } tp_vault_type;
 
 #define VAULT_TYPES 6

@@ -17,12 +17,12 @@
 #define WORD_SIZE 6
 
 const tp_vault_type tp_vault_types[VAULT_TYPES] = {
-    {"purse", TROUPE_PERSIST_EVERY_TURN, TROUPE_REENTRANCY_NONE, false},
-    {"book", TROUPE_PERSIST_EVERY_TURN, TROUPE_REENTRANCY_NONE, true},
-    {"counter", TROUPE_PERSIST_EVERY_TURN, TROUPE_REENTRANCY_ALWAYS, false},
-    {"lazy", TROUPE_PERSIST_EVERY_N, TROUPE_REENTRANCY_NONE, false},
-    {"late", TROUPE_PERSIST_ON_DEACTIVATE, TROUPE_REENTRANCY_NONE, false},
-    {"tin", TROUPE_PERSIST_NONE, TROUPE_REENTRANCY_NONE, false},
+    {"purse", TROUPE_PERSIST_EVERY_TURN, TROUPE_REENTRANCY_NONE, false, false},
+    {"book", TROUPE_PERSIST_EVERY_TURN, TROUPE_REENTRANCY_NONE, true, true},
+    {"counter", TROUPE_PERSIST_EVERY_TURN, TROUPE_REENTRANCY_ALWAYS, false, true},
+    {"lazy", TROUPE_PERSIST_EVERY_N, TROUPE_REENTRANCY_NONE, false, false},
+    {"late", TROUPE_PERSIST_ON_DEACTIVATE, TROUPE_REENTRANCY_NONE, false, false},
+    {"tin", TROUPE_PERSIST_NONE, TROUPE_REENTRANCY_NONE, false, false},
 };
 
 troupe_id tp_vault_id(const tp_vault *vault, uint16_t actor)
@@ -319,6 +319,58 @@ static troupe_status ring(troupe_turn *turn, void *bytes, troupe_slice payload)
     return TROUPE_OK;
 }
 
+/* ---- farewells ------------------------------------------------------------------------------- */
+
+/* What on_deactivate tells others: who leaves, and what it has written. */
+typedef struct farewell {
+    uint64_t actor, writes;
+} farewell;
+
+static troupe_status bid(troupe_turn *turn, const void *bytes, troupe_slice payload)
+{
+    (void)bytes;
+    tp_vault *vault = troupe_turn_user(turn);
+    farewell told;
+    if (payload.size != sizeof told)
+        tp_vault_violate(vault, "P4 payload", "a farewell brings %zu bytes", payload.size);
+    memcpy(&told, payload.data, sizeof told);
+    tp_vault_record record;
+    uint16_t actor = (uint16_t)told.actor;
+    tp_vault_stored(vault, actor, &record);
+    if (record.state.writes < told.writes && !vault->actors[actor].rewinds)
+        tp_vault_violate(vault, "P5 gate",
+            "actor %u leaves with %llu writes, as others are told, and %llu are stored", actor,
+            (unsigned long long)told.writes, (unsigned long long)record.state.writes);
+    tp_world_mark(vault->world, "farewell");
+    return troupe_reply_bytes(turn, payload);
+}
+
+/* Writes; of some others hear, by a tell, an ask, or both. */
+static void part(troupe_turn *turn, void *bytes, troupe_reason reason)
+{
+    (void)reason;
+    tp_vault *vault = troupe_turn_user(turn);
+    tp_vault_state *state = bytes;
+    uint16_t actor = (uint16_t)strtoul(troupe_turn_self(turn).key.data, NULL, 10);
+    for (uint32_t i = 0; i < 2; i++) {
+        touch(vault, state);
+        farewell told = {actor, state->writes};
+        troupe_slice payload = {&told, sizeof told};
+        troupe_id to = tp_vault_id(vault, (uint16_t)((actor + 1 + i) % vault->actor_count));
+        if (state->writes % 3 == 0)
+            (void)!troupe_tell(turn, to, "bid", payload, NULL);
+        if (state->writes % 4 != 0)
+            continue;
+        const troupe_call_options options = {
+            TROUPE_CALL_OPTIONS, .timeout = TROUPE_MILLISECONDS(20)};
+        troupe_answer answer = TROUPE_ANSWER_INIT;
+        (void)!troupe_ask(turn, to, "bid", payload, &options, &answer);
+        troupe_answer_release(&answer);
+    }
+    if (state->writes % 5 == 0)
+        (void)troupe_sleep(turn, TROUPE_MILLISECONDS(1));
+}
+
 /* ---- types ----------------------------------------------------------------------------------- */
 
 static troupe_status save(troupe_turn *turn, const void *bytes, troupe_writer *writer)
@@ -339,7 +391,7 @@ static troupe_status load(troupe_turn *turn, void *bytes, troupe_slice saved)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(serve), TROUPE_READ_METHOD(look),
-    TROUPE_METHOD(done), TROUPE_METHOD(failed), TROUPE_METHOD(ring)};
+    TROUPE_METHOD(done), TROUPE_METHOD(failed), TROUPE_METHOD(ring), TROUPE_READ_METHOD(bid)};
 
 void tp_vault_types_make(tp_vault *vault)
 {
@@ -352,6 +404,8 @@ void tp_vault_types_make(tp_vault *vault)
             vault->types[i].snapshot_interval = 3;
         if (tp_vault_restores(vault) && from->persist == TROUPE_PERSIST_EVERY_TURN)
             vault->types[i].retention.max_snapshots = VAULT_SNAPSHOTS;
+        if (from->parts)
+            vault->types[i].on_deactivate = part;
         if (from->hooks) {
             vault->types[i].save = save;
             vault->types[i].load = load;

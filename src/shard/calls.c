@@ -529,7 +529,7 @@ static troupe_status ask_once(troupe_turn *turn, const tp_target *to, tp_callee 
     troupe_slice payload, const troupe_call_options *options, troupe_answer *answer)
 {
     tp_shard *shard = turn->shard;
-    troupe_status status = tp_park_reserve(turn);
+    troupe_status status = tp_ask_reserve(turn);
     if (status != TROUPE_OK)
         return fail_target(turn, to, called, status, answer);
     turn->wait_answer = answer;

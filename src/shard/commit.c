@@ -478,8 +478,7 @@ void tp_commit_spoil(troupe_turn *turn)
     tp_durable *self = tp_durable_of(turn->actor);
     if (!turn->actor->type->gated)
         return; /* going back to what is stored would lose other turns as well */
-    bool may_write =
-        !turn->read_only && (turn->kind == TP_TURN_METHOD || turn->kind == TP_TURN_CALLBACK);
+    bool may_write = !turn->read_only && turn->kind != TP_TURN_ACTIVATE;
     if (may_write && is_spoilt(turn, self))
         self->reload = true;
 }

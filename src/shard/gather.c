@@ -103,7 +103,7 @@ troupe_status troupe_gather(troupe_turn *turn, const troupe_request *requests, s
         return refuse_all(turn, requests, count, TROUPE_USAGE, ret_answers);
     if (count == 0)
         return TROUPE_OK;
-    troupe_status status = tp_park_reserve(turn);
+    troupe_status status = tp_ask_reserve(turn);
     if (status != TROUPE_OK)
         return refuse_all(turn, requests, count, status, ret_answers);
     tp_gather self = {.turn = turn, .requests = requests, .answers = ret_answers, .count = count};

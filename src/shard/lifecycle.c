@@ -331,11 +331,14 @@ void tp_leave(tp_shard *shard, tp_activation *actor, troupe_reason reason)
 }
 
 /* Is there anything that the store does not have yet? */
-static bool is_saved(const tp_activation *actor)
+static bool is_saved(troupe_turn *turn)
 {
+    tp_activation *actor = turn->actor;
     const troupe_type *is = &actor->type->is;
     if (is->persist == TROUPE_PERSIST_NONE || !(actor->flags & TP_DIRTY))
         return true;
+    if (turn->before != NULL)
+        return memcmp(turn->before, tp_activation_state(actor), is->state_size) == 0;
     if (is->on_deactivate != NULL || !actor->type->commits)
         return false;
     return actor->extras->durable->turns == 0;
@@ -410,19 +413,46 @@ troupe_status tp_lifecycle_replace(troupe_turn *turn, bool erase, troupe_slice b
 static troupe_status save(troupe_turn *turn, storing *self)
 {
     tp_activation *actor = turn->actor;
-    if (is_saved(actor) || TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE))
+    if (is_saved(turn) || TP_MUTANT(turn->shard, TP_MUTANT_NO_SAVE))
         return TROUPE_OK;
     TROUPE_TRY(tp_commit_write(turn));
     troupe_slice bytes = {tp_activation_state(actor), actor->type->is.state_size};
     if (turn->written != NULL)
         bytes = tp_writer_bytes(turn->written);
-    return save_record(turn, self, bytes);
+    TROUPE_TRY(save_record(turn, self, bytes));
+    if (actor->type->commits)
+        tp_durable_of(actor)->digest = 0; /* it is of the commit before */
+    tp_turn_commit(turn);
+    return TROUPE_OK;
+}
+
+troupe_status tp_deactivation_asks(troupe_turn *turn)
+{
+    storing saving = {.op = {.kind = TROUPE_STORE_COMMIT}};
+    if (!turn->actor->type->gated || TP_MUTANT(turn->shard, TP_MUTANT_PARTS_EARLY))
+        return TROUPE_OK;
+    TP_MARK(turn->shard, "stored before on_deactivate asks");
+    return save(turn, &saving);
+}
+
+/* What it changes is stored, also after a life in which others only read. Should that fail, nobody
+ * sees what it has changed: the bytes go back, or are loaded again. */
+static troupe_status run_hook(troupe_turn *turn)
+{
+    tp_activation *actor = turn->actor;
+    if (actor->type->is.on_deactivate == NULL || !(actor->flags & TP_LIVE))
+        return TROUPE_OK;
+    if (actor->type->gated && !tp_turn_keep(turn))
+        return TROUPE_NO_MEMORY;
+    if (actor->type->is.persist != TROUPE_PERSIST_NONE)
+        actor->flags |= TP_DIRTY;
+    actor->type->is.on_deactivate(turn, tp_activation_state(actor), actor->extras->reason);
+    return TROUPE_OK;
 }
 
 void tp_deactivate_body(troupe_turn *turn)
 {
     tp_activation *actor = turn->actor;
-    tp_extras *extras = actor->extras;
     turn->written = NULL;
     if (TP_UNLIKELY(actor->flags & TP_MOVES)) {
         troupe_status status = tp_move_keep(turn);
@@ -432,10 +462,20 @@ void tp_deactivate_body(troupe_turn *turn)
             return;
         }
     }
-    if (actor->type->is.on_deactivate != NULL && (actor->flags & TP_LIVE))
-        actor->type->is.on_deactivate(turn, tp_activation_state(actor), extras->reason);
     storing saving = {.op = {.kind = TROUPE_STORE_COMMIT}};
-    tp_turn_end(turn, save(turn, &saving));
+    troupe_status status = run_hook(turn);
+    tp_turn_end(turn, status == TROUPE_OK ? save(turn, &saving) : status);
+}
+
+/* Nobody has used it since its save failed: it leaves as it was to. */
+static void save_again(tp_shard *shard, tp_alarm *alarm)
+{
+    tp_activation *actor = TP_CONTAINER(alarm, tp_activation, idle);
+    if (tp_activation_may_leave(actor) && shard->now - actor->last_used >= SAVE_AGAIN) {
+        tp_leave(shard, actor, actor->extras->reason);
+        return;
+    }
+    tp_idle_watch(shard, actor);
 }
 
 /* The turn of on_deactivate and the save has ended. */
@@ -472,7 +512,8 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
         if (actor->type->commits)
             tp_durable_check(shard, actor);
         actor->last_used = shard->now; /* it is not the next one to be tried */
-        tp_alarm_set(shard, &actor->idle, shard->now + SAVE_AGAIN, idle_due);
+        if (actor->phase == TP_ACTIVE)
+            tp_alarm_set(shard, &actor->idle, shard->now + SAVE_AGAIN, save_again);
         tp_settle(shard, actor);
         return;
     }

@@ -142,6 +142,8 @@ void tp_move_rested(tp_shard *shard, tp_activation *actor, bool is_saved)
     actor->flags &= (uint16_t)~TP_MOVES;
     if (actor->phase == TP_DEACTIVATING)
         actor->phase = TP_ACTIVE;
+    if (actor->type->commits)
+        tp_durable_check(shard, actor);
     shard->away->stays(shard->away, actor);
     tp_settle(shard, actor);
 }

@@ -107,10 +107,11 @@ troupe_status tp_park_reserve_slowly(troupe_turn *turn)
 }
 
 /* An ask is a commit point; any park is, where others may run meanwhile. Not a load, before which
- * there is no state, nor a save. */
+ * there is no state, nor a save. Nobody comes in during on_deactivate. */
 static inline bool is_point(const troupe_turn *turn, tp_wait wait)
 {
-    return wait <= TP_WAIT_GATHER || (turn->actor->type->interleaves && wait != TP_WAIT_STORAGE);
+    return wait <= TP_WAIT_GATHER || (turn->actor->type->interleaves && wait != TP_WAIT_STORAGE &&
+                                         turn->kind != TP_TURN_DEACTIVATE);
 }
 
 /* [parked] What the turn changed so far goes to the store, what it sent to the gate. Not inlined,
@@ -119,6 +120,8 @@ __attribute__((noinline)) static void commit(troupe_turn *turn)
 {
     const tp_durable *self = tp_durable_of(turn->actor);
     uint64_t begun = self != NULL ? self->begun : 0;
+    if (turn->kind == TP_TURN_DEACTIVATE)
+        turn->actor->flags |= TP_DIRTY; /* it is stored; the hook goes on */
     troupe_status status = tp_delivery_parks(turn);
     if (status == TROUPE_OK)
         status = tp_commit_point(turn, true);

@@ -96,6 +96,14 @@ TROUPE_CHECK static inline troupe_status tp_park_reserve(troupe_turn *turn)
     return tp_park_reserve_slowly(turn);
 }
 
+/* The same before an ask. One of on_deactivate leaves when what that did so far is stored. */
+TROUPE_CHECK static inline troupe_status tp_ask_reserve(troupe_turn *turn)
+{
+    if (TP_UNLIKELY(turn->commits) && turn->kind == TP_TURN_DEACTIVATE)
+        TROUPE_TRY(tp_deactivation_asks(turn));
+    return tp_park_reserve(turn);
+}
+
 static inline bool tp_arrivals_wait(const tp_shard *shard)
 {
     return shard->arrived != shard->taken_in;

@@ -688,6 +688,8 @@ void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);
+/* On_deactivate is about to ask: what it did so far is stored, in types that persist every turn. */
+TROUPE_CHECK troupe_status tp_deactivation_asks(troupe_turn *turn);
 void tp_leave_all(tp_shard *shard); /* closing */
 void tp_activation_over(tp_shard *shard, tp_activation *actor,
     troupe_status status); /* the turn of on_activate ended */

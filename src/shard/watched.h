@@ -66,6 +66,7 @@ enum tp_mutant {
     TP_MUTANT_NO_RELOAD,      /* an actor goes on with the state that was deleted or replaced */
     TP_MUTANT_NO_PRUNE,       /* old snapshots stay */
     TP_MUTANT_RUN_UNKNOWN,    /* parked turns go on while it is unknown what became of a commit */
+    TP_MUTANT_PARTS_EARLY,    /* on_deactivate asks before what it did is stored */
     TP_MUTANT_COUNT
 };
 

@@ -451,6 +451,70 @@ static int leave_race(void)
     printf("%s %s\n", troupe_status_name(h.status), h.text);
     return verdict(strncmp(h.text, "n1", 2) == 0, "an ack during the save of a deactivation");
 }
+/* on_deactivate changes the state, tells and asks others */
+static _Atomic int parting_asks[2]; /* of the first time, of the last */
+static void parting(troupe_turn *t, void *s, troupe_reason r)
+{
+    (void)r;
+    ((st *)s)->n++;
+    (void)!troupe_tell(t, id_of("v/sink"), "add", troupe_str(""), NULL);
+    troupe_answer a = TROUPE_ANSWER_INIT;
+    int status = (int)troupe_ask(t, id_of("v/sink"), "add", troupe_str(""), NULL, &a);
+    troupe_answer_release(&a);
+    if (atomic_load(&parting_asks[0]) < 0)
+        atomic_store(&parting_asks[0], status);
+    (void)troupe_sleep(t, MS(5));
+    atomic_store(&parting_asks[1], status);
+}
+static const troupe_type parting_type = {TROUPE_TYPE("parting"), .state_size = sizeof(st),
+    TROUPE_METHODS(wmethods), .persist = TROUPE_PERSIST_EVERY_TURN, .on_deactivate = parting,
+    .reentrancy = TROUPE_REENTRANCY_ALWAYS};
+static int parting_words(void)
+{
+    bad_open();
+    troupe_node *n = node_on(NULL, TROUPE_TYPES(&parting_type, &v_type));
+    atomic_store(&parting_asks[0], -1);
+    assert_ok(ask(n, "parting/x", "add", "").status);
+    uint32_t before = atomic_load(&store.commits);
+    atomic_store(&store.fail_next, UINT32_MAX);
+    assert_ok(troupe_node_deactivate(n, id_of("parting/x")));
+    while (atomic_load(&store.commits) < before + 2)
+        usleep(1000);
+    heard early = ask(n, "v/sink", "show", "");
+    int first = atomic_load(&parting_asks[0]);
+    printf("not saved: %s, its ask: %s\n", early.text, troupe_status_name((troupe_status)first));
+    atomic_store(&store.fail_next, 0);
+    heard late = early; /* it leaves again by itself */
+    while (atol(late.text + 1) < 2) {
+        usleep(1000);
+        late = ask(n, "v/sink", "show", "");
+    }
+    heard own = ask(n, "parting/x", "show", "");
+    int last = atomic_load(&parting_asks[1]);
+    printf("saved: %s, its ask: %s, itself: %s\n", late.text,
+        troupe_status_name((troupe_status)last), own.text);
+    troupe_node_close(n);
+    return verdict(strncmp(early.text, "n0 ", 3) == 0 && first == TROUPE_UNAVAILABLE &&
+                       last == TROUPE_OK && strncmp(own.text, "n2 ", 3) == 0,
+        "what on_deactivate sends waits for the save, and what it changed without is not seen");
+}
+/* it changes a state that its life has only read */
+static int parting_reader(void)
+{
+    bad_open();
+    troupe_node *n = node_on(NULL, TROUPE_TYPES(&parting_type, &v_type));
+    heard own = ask(n, "parting/y", "show", "");
+    assert_ok(troupe_node_deactivate(n, id_of("parting/y")));
+    heard told = own;
+    while (atol(told.text + 1) < 2) {
+        usleep(1000);
+        told = ask(n, "v/sink", "show", "");
+    }
+    own = ask(n, "parting/y", "show", "");
+    printf("itself: %s\n", own.text);
+    troupe_node_close(n);
+    return verdict(strncmp(own.text, "n1 ", 3) == 0, "on_deactivate after a life that only read");
+}
 /* messages of a commit that failed leave with the next */
 static int phantom(void)
 {
@@ -626,6 +690,8 @@ SCENE(ask_then_that_is_given_up_runs_its_failed_method, expired_then)
 SCENE(an_ask_once_that_rests_on_a_failed_commit_ends_with_it, once_held)
 SCENE(a_call_that_waited_for_its_twin_is_answered_when_that_was_poisoned, twins_lost)
 SCENE(an_acknowledgement_may_come_during_the_save_of_a_deactivation, leave_race)
+SCENE(what_on_deactivate_sends_rests_on_its_save, parting_words)
+SCENE(what_on_deactivate_changes_is_stored, parting_reader)
 SCENE(a_turn_whose_commit_failed_has_sent_nothing, phantom)
 SCENE(a_save_hook_that_fails_at_a_park_fails_the_turn, save_at_park)
 SCENE(what_one_turn_may_hold_is_limited, held_grows)
@@ -645,6 +711,8 @@ int main(void)
         cmocka_unit_test(an_ask_once_that_rests_on_a_failed_commit_ends_with_it),
         cmocka_unit_test(a_call_that_waited_for_its_twin_is_answered_when_that_was_poisoned),
         cmocka_unit_test(an_acknowledgement_may_come_during_the_save_of_a_deactivation),
+        cmocka_unit_test(what_on_deactivate_sends_rests_on_its_save),
+        cmocka_unit_test(what_on_deactivate_changes_is_stored),
         cmocka_unit_test(a_turn_whose_commit_failed_has_sent_nothing),
         cmocka_unit_test(a_save_hook_that_fails_at_a_park_fails_the_turn),
         cmocka_unit_test(what_one_turn_may_hold_is_limited),
