@@ -33,12 +33,13 @@ static const char *take_request(
     }
     if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0 &&
         !tp_directory_is_starving(self->directory)) {
-        (void)tp_outpost_into_mailbox(self, message);
+        (void)tp_outpost_into(self, actor, message);
         if (mark.hops > 1) {
             tp_directory_detoured(self->directory, parcel.hash, mark.origin, mark.hops);
             tp_outpost_drain(self);
         }
-        tp_outpost_settle(self, channel->peer, channel->shard, frame->parcel, false);
+        if (tp_session_settle(&channel->session, frame->parcel) != TROUPE_OK)
+            tp_count(&shard->counters.no_memory);
         return NULL;
     }
     tp_outpost_letter *made = tp_letter_make(self, message);

@@ -99,6 +99,8 @@ void tp_outpost_settle(tp_outpost *self, uint64_t node, uint32_t shard, uint64_t
 /* Into the mailbox of the actor, which is made if it has no record: the directory says that it is
  * here. NULL: there is no record, and the message was answered. */
 tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message);
+/* The same when its record has been looked for; its type is one of this node's. */
+tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
 void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect);
 
 /* frames.c. NULL, or what is wrong with it. */

@@ -99,17 +99,10 @@ static bool has_method(const tp_message *message)
            message->type->is.otherwise != NULL || tp_message_slip(message) != NULL;
 }
 
-tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message)
+tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message)
 {
     tp_shard *shard = self->shard;
-    if (tp_translator_is_foreign(message->type)) {
-        tp_message_answer(
-            shard, message, TROUPE_NO_TYPE, TROUPE_NOT_DONE, "this node does not host the type");
-        return NULL;
-    }
-    tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
-        tp_message_partition(message), tp_message_key(message));
-    if (!has_method(message)) {
+    if (TP_UNLIKELY(!has_method(message))) {
         char words[TP_NAME_MAX + 64];
         (void)snprintf(words, sizeof words, "the type has no method '%.*s' on the node it is at",
             TROUPE_ARG(tp_message_method_name(message)));
@@ -123,6 +116,19 @@ tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message)
     else
         tp_accept_at(shard, actor, message);
     return actor;
+}
+
+tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message)
+{
+    tp_shard *shard = self->shard;
+    if (tp_translator_is_foreign(message->type)) {
+        tp_message_answer(
+            shard, message, TROUPE_NO_TYPE, TROUPE_NOT_DONE, "this node does not host the type");
+        return NULL;
+    }
+    tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
+        tp_message_partition(message), tp_message_key(message));
+    return tp_outpost_into(self, actor, message);
 }
 
 tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_directory_id *id)

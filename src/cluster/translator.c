@@ -336,6 +336,15 @@ static uint32_t method_of(const tp_type *type, troupe_slice name)
     return number < 0 ? TP_METHOD_OTHER : (uint32_t)number;
 }
 
+/* What a taught name means here, looked up once. No memory: it is tried again. */
+static void bind(tp_translator *self, tp_learned_name *learned)
+{
+    const tp_type *type = tp_translator_type(self, learned->type);
+    if (type != NULL)
+        learned->bound_number = method_of(type, learned->method);
+    learned->bound = (void *)(uintptr_t)type;
+}
+
 static const char *find_names(
     tp_translator *self, tp_session *session, const tp_parcel *parcel, named *ret_named)
 {
@@ -349,12 +358,8 @@ static const char *find_names(
     tp_learned_name *learned = session != NULL ? tp_session_find_name(session, parcel->name) : NULL;
     if (learned == NULL)
         return "it has a name that was not taught";
-    if (learned->bound == NULL) {
-        const tp_type *type = tp_translator_type(self, learned->type);
-        if (type != NULL)
-            learned->bound_number = method_of(type, learned->method);
-        learned->bound = (void *)(uintptr_t)type;
-    }
+    if (learned->bound == NULL)
+        bind(self, learned);
     ret_named->type = learned->bound;
     ret_named->method = (uint32_t)learned->bound_number;
     ret_named->name = learned->method;
@@ -364,19 +369,17 @@ static const char *find_names(
 static const char *find_caller(
     tp_translator *self, tp_session *session, const tp_parcel *parcel, const tp_type **ret_type)
 {
-    troupe_slice name = parcel->caller_type;
-    if (parcel->caller_name != 0) {
-        tp_learned_name *learned =
-            session != NULL ? tp_session_find_name(session, parcel->caller_name) : NULL;
-        if (learned == NULL)
-            return "its caller has a name that was not taught";
-        if (learned->bound != NULL) {
-            *ret_type = learned->bound;
-            return NULL;
-        }
-        name = learned->type;
+    if (parcel->caller_name == 0) {
+        *ret_type = tp_translator_type(self, parcel->caller_type);
+        return NULL;
     }
-    *ret_type = tp_translator_type(self, name);
+    tp_learned_name *learned =
+        session != NULL ? tp_session_find_name(session, parcel->caller_name) : NULL;
+    if (learned == NULL)
+        return "its caller has a name that was not taught";
+    if (learned->bound == NULL)
+        bind(self, learned);
+    *ret_type = learned->bound;
     return NULL;
 }
 
@@ -432,6 +435,12 @@ static const void *lay_caller(const tp_parcel *parcel, caller_room *room)
 {
     if (!(parcel->bits & TP_PARCEL_CALLER))
         return NULL;
+    /* Where it lies, if what is read beyond it is the parcel's still. */
+    const char *key = parcel->caller_key.data;
+    const char *end = (const char *)parcel->payload.data + parcel->payload.size;
+    size_t laid = tp_message_step(parcel->caller_key.size);
+    if (parcel->caller_partition.size == 0 && key < end && laid <= (size_t)(end - key))
+        return key;
     char *at = tp_put_bytes(room->bytes, parcel->caller_key);
     tp_put_bytes(at, parcel->caller_partition);
     return room->bytes;

@@ -240,10 +240,16 @@ static void write_rest(tp_stream *stream)
 static void read_some(tp_stream *stream)
 {
     tp_seat *seat = stream->seat;
-    ssize_t got = recv(stream->descriptor, seat->arriving, TP_ARRIVING, 0);
+    size_t room = 0;
+    char *to = stream->calls->space != NULL ? stream->calls->space(stream->user, &room) : NULL;
+    if (to == NULL) {
+        to = seat->arriving;
+        room = TP_ARRIVING;
+    }
+    ssize_t got = recv(stream->descriptor, to, room, 0);
     if (got > 0) {
         stir(seat);
-        stream->calls->arrived(stream->user, seat->arriving, (size_t)got);
+        stream->calls->arrived(stream->user, to, (size_t)got);
     } else if (got == 0) {
         break_off(stream, "the other side has closed the connection");
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {

@@ -40,13 +40,16 @@ typedef struct tp_socket {
 typedef struct tp_stream_calls {
     /* A connect has succeeded: bytes may be written. */
     void (*opened)(void *user);
-    /* The bytes are the env's, until the call returns. */
+    /* The bytes are the env's, until the call returns; or they lie where `space` said. */
     void (*arrived)(void *user, const void *bytes, size_t size);
     /* The write that was under way is with the system. */
     void (*written)(void *user);
     /* The other side has ended it, or it could not be opened, or it broke: `why`, in words. The
      * last call of the stream; its user is to close it, now or later. */
     void (*broken)(void *user, const char *why);
+    /* Where the next bytes are to be read to: `arrived` follows with them, or nothing does. NULL,
+     * or when it is not there: wherever the env likes. */
+    void *(*space)(void *user, size_t *ret_room);
 } tp_stream_calls;
 
 typedef struct tp_net {

@@ -19,6 +19,7 @@
 #define EARLY_MAX    ((size_t)4096)
 #define EARLY_MOST   ((size_t)1 << 20)
 #define EARLY_ENOUGH ((size_t)1 << 16)
+#define ROOM_IN      ((size_t)1 << 16) /* at least, for one read */
 #define ENOUGH_IN    ((size_t)1 << 20) /* bytes that wait in the session: no more is read */
 
 /* ---- calls of the stream --------------------------------------------------------------------- */
@@ -93,6 +94,12 @@ static void keep_early(tp_connection *self, const void *bytes, size_t size)
         pause_reading(self);
 }
 
+static void pause_if_enough(tp_connection *self)
+{
+    if (tp_session_waiting(&self->channel->session) > ENOUGH_IN)
+        pause_reading(self);
+}
+
 static void take_in(tp_connection *self, const void *bytes, size_t size)
 {
     tp_session *session = &self->channel->session;
@@ -101,8 +108,7 @@ static void take_in(tp_connection *self, const void *bytes, size_t size)
         self->broken = status == TROUPE_BUSY ? "more came than it may send" : "no memory";
         return;
     }
-    if (tp_session_waiting(session) > ENOUGH_IN)
-        pause_reading(self);
+    pause_if_enough(self);
 }
 
 /* What TLS has in clear goes on. */
@@ -120,14 +126,29 @@ static void take_decrypted(tp_connection *self)
         self->broken = tp_tls_reason(self->tls);
 }
 
+/* Right into the session, when that is where the bytes go. */
+static void *on_space(void *user, size_t *ret_room)
+{
+    tp_connection *self = user;
+    self->space = NULL;
+    if (self->state == TP_CONNECTION_SPEAKS && self->tls == NULL && self->broken == NULL)
+        self->space = tp_session_space(&self->channel->session, ROOM_IN, ret_room);
+    return self->space;
+}
+
 static void on_arrived(void *user, const void *bytes, size_t size)
 {
     tp_connection *self = user;
     note_arrival(self);
     self->heard_at = TP_NEVER; /* at the next pass */
+    bool is_in_place = bytes == self->space;
+    self->space = NULL;
     if (self->broken != NULL)
         return;
-    if (self->tls != NULL) {
+    if (is_in_place) {
+        tp_session_fed(&self->channel->session, size);
+        pause_if_enough(self);
+    } else if (self->tls != NULL) {
         (void)!tp_tls_feed(self->tls, troupe_slice_of(bytes, size));
         take_decrypted(self);
     } else if (self->state == TP_CONNECTION_SPEAKS) {
@@ -137,7 +158,8 @@ static void on_arrived(void *user, const void *bytes, size_t size)
     }
 }
 
-static const tp_stream_calls stream_calls = {on_opened, on_arrived, on_written, on_broken};
+static const tp_stream_calls stream_calls = {
+    on_opened, on_arrived, on_written, on_broken, on_space};
 
 #define NO_TLS \
     "it wants TLS, and this node has none: set tls_certificate, tls_key and tls_authority"

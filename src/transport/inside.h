@@ -47,6 +47,7 @@ struct tp_connection {
     tp_hello *hello;
     char *early; /* bytes that came before the hello has ended, and that pass has not seen */
     size_t early_size, early_room;
+    void *space; /* of the session: where the bytes that are read next go, or NULL */
     char preamble[TP_PREAMBLE_BYTES];
     unsigned char nonce[TP_HELLO_NONCE_BYTES];
     const char *broken; /* why, once it is */

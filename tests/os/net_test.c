@@ -51,6 +51,9 @@ typedef struct party {
     uint64_t sum;
     uint64_t expected; /* signals when so many bytes have come */
     _Atomic uint32_t opened, broken;
+    char room[4096]; /* where every other read goes */
+    bool asks_room;
+    uint32_t in_place;
     char why[128];
 } party;
 
@@ -120,9 +123,21 @@ static void on_opened(void *user)
     tell(self);
 }
 
+static void *on_space(void *user, size_t *ret_room)
+{
+    party *self = user;
+    self->asks_room = !self->asks_room;
+    *ret_room = sizeof self->room;
+    return self->asks_room ? self->room : NULL;
+}
+
 static void on_arrived(void *user, const void *bytes, size_t size)
 {
     party *self = user;
+    if (bytes == self->room) {
+        assert_true(size <= sizeof self->room);
+        self->in_place++;
+    }
     const unsigned char *at = bytes;
     for (size_t i = 0; i < size; i++)
         self->sum = self->sum * 31 + at[i];
@@ -149,7 +164,7 @@ static void on_broken(void *user, const char *why)
     tell(self);
 }
 
-static const tp_stream_calls calls = {on_opened, on_arrived, on_written, on_broken};
+static const tp_stream_calls calls = {on_opened, on_arrived, on_written, on_broken, on_space};
 
 /* ---- a scene --------------------------------------------------------------------------------- */
 
@@ -337,6 +352,7 @@ static void bytes_arrive_in_order_and_once_both_ways(void **state)
     party_close(&client);
     assert_true(client.sum == sum);
     assert_int_equal(atomic_load(&client.got), client.expected);
+    assert_true(client.in_place > 0 && server.in_place > 0);
     party_close(&server);
     env->destroy(env);
 }

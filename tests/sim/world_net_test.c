@@ -76,7 +76,7 @@ static void on_broken(void *user, const char *why)
     self->why = why;
 }
 
-static const tp_stream_calls calls = {on_opened, on_arrived, on_written, on_broken};
+static const tp_stream_calls calls = {on_opened, on_arrived, on_written, on_broken, NULL};
 
 static void on_accepted(void *user, tp_socket socket)
 {

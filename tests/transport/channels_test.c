@@ -440,7 +440,7 @@ static void stranger_broken(void *user, const char *why)
 }
 
 static const tp_stream_calls stranger_calls = {
-    stranger_opened, stranger_heard, NULL, stranger_broken};
+    stranger_opened, stranger_heard, NULL, stranger_broken, NULL};
 
 static uint64_t stranger_step(tp_runner *runner)
 {
