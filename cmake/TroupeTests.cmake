@@ -3,7 +3,8 @@
 # Tests and fuzz targets. A test's ctest name is area/name, its label is the area.
 #
 # tests/store/<provider>[_…]_test.c and tests/crash/<provider>[_…]_test.c link src/providers/<provider>,
-# and are left out, with a line at each configure, where the provider's client library is not installed.
+# and need the provider's client library: without it configuring fails if TROUPE_TESTS is ON, and with
+# AUTO they are left out, with a line at each configure.
 # tests/crash and tests/member also use what the tests of tests/store share; tests/member links the
 # providers of membership likewise.
 #
@@ -81,7 +82,12 @@ foreach(file IN LISTS test_sources test_scripts)
         if(NOT (area MATCHES "^(store|crash|member)$" AND provider IN_LIST provider_names))
             set(provider "")
         elseif(NOT TARGET provider_${provider})
-            message(STATUS "${area}/${name} is NOT built: provider ${provider} is not")
+            if(TROUPE_TESTS STREQUAL "AUTO")
+                message(STATUS "${area}/${name} is NOT built: provider ${provider} is not")
+            else()
+                message(SEND_ERROR "${area}/${name}: provider ${provider} is not built; make deps-test "
+                    "installs what it needs, TROUPE_TESTS=AUTO leaves its tests out")
+            endif()
             continue()
         endif()
         set(target test_${area}_${name})

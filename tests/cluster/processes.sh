@@ -3,7 +3,7 @@
 #
 # Three processes of trouped that are one cluster on the file provider, for the tests of this folder,
 # over what the tests of the daemon share (tests/e2e/daemon.sh). Persistent actors lie in a Redis of
-# the test's own; without redis-server they are left out, and the test says so.
+# the test's own.
 #
 # nodes have the numbers 1 to 3; $work/nI.sock, $work/nI.err, pid_I.
 . "$(dirname "$0")/../e2e/daemon.sh"
@@ -81,12 +81,9 @@ kill_node() {
     eval "pid_$1=''"
 }
 
-# Sets `storage`; false: there is no redis-server.
+# Sets `storage`.
 start_redis() {
-    program=$(command -v redis-server) || {
-        echo 'SKIPPED: redis-server is not installed (make deps-test): nothing persistent was tested'
-        return 1
-    }
+    program=$(command -v redis-server) || die 'redis-server is not installed (make deps-test)'
     mkdir "$work/redis"
     "$program" --port 0 --unixsocket "$work/redis/socket" --dir "$work/redis" --save '' \
         --appendonly yes --appendfsync always --maxmemory-policy noeviction >"$work/redis/log" 2>&1 &

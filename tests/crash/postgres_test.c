@@ -58,21 +58,10 @@ static void crash(void *user)
     }
 }
 
-/* The first process, then those that it has made. */
 static bool halt(void *user, bool halts)
 {
     (void)user;
-    char path[64];
-    int pid = 0;
-    if (halts && !server_pause(&server.server))
-        return false;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", server.server.pid, server.server.pid);
-    FILE *list = fopen(path, "r");
-    while (list != NULL && fscanf(list, "%d", &pid) == 1)
-        kill(pid, halts ? SIGSTOP : SIGCONT);
-    if (list != NULL)
-        fclose(list);
-    return list != NULL && (halts || server_continue(&server.server));
+    return halts ? postgres_server_pause(&server) : postgres_server_continue(&server);
 }
 
 static int begin(void **state)
@@ -104,8 +93,6 @@ static int end(void **state)
 
 int main(int count, char **words)
 {
-    if (!postgres_server_is_installed(&server))
-        return 77;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     return served_main(count, words, begin, end);
 }

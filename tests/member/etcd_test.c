@@ -57,6 +57,10 @@ static bool start(void *user)
     etcd_server *self = user;
     char data[SERVER_PATH + 16], clients[64], peers[64], cluster[80];
     if (self->server.folder[0] == '\0') {
+        if (!server_find("etcd", "/usr/bin", self->program, sizeof self->program)) {
+            fprintf(stderr, "FAILED: etcd is not installed (make deps-test)\n");
+            return false;
+        }
         if (!server_make_folder(&self->server, "etcd"))
             return false;
         self->port = server_free_port();
@@ -89,6 +93,13 @@ static bool kill_server(void *user)
 {
     server_end(&((etcd_server *)user)->server, SIGKILL);
     return true;
+}
+
+static void remove_server(void *user)
+{
+    etcd_server *self = user;
+    server_end(&self->server, SIGKILL);
+    server_remove_folder(&self->server);
 }
 
 static void an_endpoint_that_is_away_is_passed_over(void **state)
@@ -124,17 +135,24 @@ static void a_wrong_url_is_refused_with_reason(void **state)
     expect_refused("etcd://host/p?colour=red", "parameters");
 }
 
+static int begin(void **state)
+{
+    static etcd_server server;
+    *state = &server;
+    return start(&server) ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    etcd_server *server = *state;
+    relay_stop(&server->way);
+    remove_server(server);
+    return 0;
+}
+
 int main(void)
 {
     etcd_server server = {0};
-    if (!server_find("etcd", "/usr/bin", server.program, sizeof server.program)) {
-        printf("SKIPPED: etcd is not installed (make deps-test): NOTHING was tested\n");
-        return 77;
-    }
-    if (!start(&server)) {
-        fprintf(stderr, "FAILED: etcd does not start\n");
-        return 1;
-    }
     const suite place = {.name = "etcd",
         .open = open_on,
         .user = &server,
@@ -142,15 +160,12 @@ int main(void)
         .stop = stop,
         .go = go,
         .kill = kill_server,
-        .start = start};
+        .start = start,
+        .remove = remove_server};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(an_endpoint_that_is_away_is_passed_over, &server),
-        cmocka_unit_test_prestate(a_wrong_url_is_refused_with_reason, &server),
+        cmocka_unit_test(an_endpoint_that_is_away_is_passed_over),
+        cmocka_unit_test(a_wrong_url_is_refused_with_reason),
     };
     int failed = suite_run(&place);
-    failed += cmocka_run_group_tests_name("etcd alone", tests, NULL, NULL);
-    relay_stop(&server.way);
-    server_end(&server.server, SIGKILL);
-    server_remove_folder(&server.server);
-    return failed;
+    return failed + cmocka_run_group_tests_name("etcd alone", tests, begin, end);
 }

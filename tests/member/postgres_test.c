@@ -32,32 +32,14 @@ static troupe_status open_on(void *user, const char *cluster, troupe_membership 
     return status;
 }
 
-/* To the server's sessions, each a process of its own. */
-static void signal_sessions(const postgres_server *self, int signal)
-{
-    char path[64];
-    int pid;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", self->server.pid, self->server.pid);
-    FILE *children = fopen(path, "r");
-    while (children != NULL && fscanf(children, "%d", &pid) == 1)
-        kill(pid, signal);
-    if (children != NULL)
-        fclose(children);
-}
-
 static bool stop(void *user)
 {
-    postgres_server *self = user;
-    bool paused = server_pause(&self->server);
-    signal_sessions(self, SIGSTOP);
-    return paused;
+    return postgres_server_pause(user);
 }
 
 static bool go(void *user)
 {
-    postgres_server *self = user;
-    signal_sessions(self, SIGCONT);
-    return server_continue(&self->server);
+    return postgres_server_continue(user);
 }
 
 /* "Immediate": the sessions die, nothing is written any more; it recovers when it starts again. */
@@ -69,22 +51,22 @@ static bool kill_server(void *user)
 
 static bool start(void *user)
 {
-    return postgres_server_start(user, "");
+    postgres_place *self = user;
+    char path[SERVER_PATH + 32];
+    if (!postgres_server_start(&self->server, ""))
+        return false;
+    snprintf(path, sizeof path, "%s/.s.PGSQL.%d", self->server.server.folder, self->server.port);
+    return self->way.port != 0 || relay_start(&self->way, path, 0);
+}
+
+static void remove_server(void *user)
+{
+    postgres_server_remove(user);
 }
 
 int main(void)
 {
     postgres_place self = {0};
-    postgres_server *server = &self.server;
-    char path[SERVER_PATH + 32];
-    if (!postgres_server_is_installed(server))
-        return 77;
-    if (!postgres_server_start(server, "") ||
-        snprintf(path, sizeof path, "%s/.s.PGSQL.%d", server->server.folder, server->port) < 0 ||
-        !relay_start(&self.way, path, 0)) {
-        fprintf(stderr, "FAILED: PostgreSQL does not start\n");
-        return 1;
-    }
     const suite place = {.name = "postgres",
         .open = open_on,
         .user = &self,
@@ -92,9 +74,7 @@ int main(void)
         .stop = stop,
         .go = go,
         .kill = kill_server,
-        .start = start};
-    int failed = suite_run(&place);
-    relay_stop(&self.way);
-    postgres_server_remove(server);
-    return failed;
+        .start = start,
+        .remove = remove_server};
+    return suite_run(&place);
 }

@@ -48,19 +48,19 @@ static bool kill_server(void *user)
 
 static bool start(void *user)
 {
-    return redis_server_start(user, NULL);
+    redis_place *self = user;
+    return redis_server_start(&self->server, NULL) &&
+           (self->way.port != 0 || relay_start(&self->way, self->server.socket, 0));
+}
+
+static void remove_server(void *user)
+{
+    redis_server_remove(user);
 }
 
 int main(void)
 {
     redis_place self = {0};
-    redis_server *server = &self.server;
-    if (!redis_server_is_installed())
-        return 77;
-    if (!redis_server_start(server, NULL) || !relay_start(&self.way, server->socket, 0)) {
-        fprintf(stderr, "FAILED: redis-server does not start\n");
-        return 1;
-    }
     const suite place = {.name = "redis",
         .open = open_on,
         .user = &self,
@@ -68,9 +68,7 @@ int main(void)
         .stop = stop,
         .go = go,
         .kill = kill_server,
-        .start = start};
-    int failed = suite_run(&place);
-    relay_stop(&self.way);
-    redis_server_remove(server);
-    return failed;
+        .start = start,
+        .remove = remove_server};
+    return suite_run(&place);
 }

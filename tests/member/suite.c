@@ -430,8 +430,6 @@ static void expect_sound(troupe_membership *handle)
 static void a_store_that_stands_still_is_told_in_time(void **state)
 {
     const suite *place = *state;
-    if (place->stop == NULL)
-        return;
     troupe_membership *handle = prepare(place, "still");
     assert_true(place->stop(place->user));
     expect_no_answers(handle);
@@ -443,8 +441,6 @@ static void a_store_that_stands_still_is_told_in_time(void **state)
 static void a_store_that_is_cut_off_is_told_in_time(void **state)
 {
     const suite *place = *state;
-    if (place->way == NULL)
-        return;
     troupe_membership *handle = prepare(place, "cut");
     relay_cut(place->way);
     expect_no_answers(handle);
@@ -456,8 +452,6 @@ static void a_store_that_is_cut_off_is_told_in_time(void **state)
 static void a_store_that_dies_keeps_what_it_called_done(void **state)
 {
     const suite *place = *state;
-    if (place->kill == NULL)
-        return;
     troupe_membership *handle = prepare(place, "dies");
     seen before = {0}, after = {0};
     assert_int_equal(
@@ -470,6 +464,19 @@ static void a_store_that_dies_keeps_what_it_called_done(void **state)
         handle->read_registers(handle, LONG, on_register, &after, &after.run), TROUPE_OK);
     assert_true(before.run == 0 ? after.run == 0 : after.run != before.run);
     handle->close(handle);
+}
+
+static int run_on_server(const suite *place)
+{
+    void *state = (void *)(uintptr_t)place;
+    char name[64];
+    snprintf(name, sizeof name, "%s, a server", place->name);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(a_store_that_stands_still_is_told_in_time, state),
+        cmocka_unit_test_prestate(a_store_that_is_cut_off_is_told_in_time, state),
+        cmocka_unit_test_prestate(a_store_that_dies_keeps_what_it_called_done, state),
+    };
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
 int suite_run(const suite *place)
@@ -487,9 +494,16 @@ int suite_run(const suite *place)
         cmocka_unit_test_prestate(of_those_who_race_one_wins, state),
         cmocka_unit_test_prestate(a_watch_ends_with_the_next_view, state),
         cmocka_unit_test_prestate(a_node_that_closes_does_not_wait, state),
-        cmocka_unit_test_prestate(a_store_that_stands_still_is_told_in_time, state),
-        cmocka_unit_test_prestate(a_store_that_is_cut_off_is_told_in_time, state),
-        cmocka_unit_test_prestate(a_store_that_dies_keeps_what_it_called_done, state),
     };
-    return cmocka_run_group_tests_name(place->name, tests, NULL, NULL);
+    if (place->start != NULL && !place->start(place->user)) {
+        fprintf(stderr, "FAILED: the server of %s does not start\n", place->name);
+        return 1;
+    }
+    int failed = cmocka_run_group_tests_name(place->name, tests, NULL, NULL);
+    if (place->start != NULL) {
+        failed += run_on_server(place);
+        relay_stop(place->way);
+        place->remove(place->user);
+    }
+    return failed;
 }

@@ -19,15 +19,16 @@ typedef struct suite {
     void *user;
     bool is_immediate; /* watch does not wait */
     bool tells_ends;   /* a closed handle shows as `ended` */
-    /* What can be done to the store; NULL: it is part of this process, or a folder. */
-    bool (*stop)(void *user);  /* it stands still */
-    bool (*go)(void *user);    /* and goes on */
-    bool (*kill)(void *user);  /* it dies, */
-    bool (*start)(void *user); /* and is started again */
-    relay *way;                /* over which `open` reaches it; NULL: none that can be cut */
+    /* For a store that is a server, all of these; for one that is not, none. */
+    bool (*start)(void *user);  /* with the way to it, and again after it died */
+    bool (*stop)(void *user);   /* it stands still */
+    bool (*go)(void *user);     /* and goes on */
+    bool (*kill)(void *user);   /* it dies */
+    void (*remove)(void *user); /* with all that it kept */
+    relay *way;                 /* over which `open` reaches it */
 } suite;
 
-/* 0: all scenes passed. */
+/* Starts the server, if it is one, and removes it. 0: all scenes passed. */
 int suite_run(const suite *place);
 
 /* A host for providers: the machine's monotonic clock, the system's memory. */

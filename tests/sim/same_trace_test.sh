@@ -7,8 +7,8 @@ set -u
 mine=${TROUPE_BUILD:?is set by ctest}/troupe
 source=${TROUPE_SOURCE:?is set by ctest}
 if [ ! -x "$mine" ]; then
-    echo "skipped: $mine was not built"
-    exit 0
+    echo "FAILED: $mine was not built"
+    exit 1
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -45,5 +45,9 @@ for other in "$source"/build/*/troupe; do
     fi
     compared=$((compared + 1))
 done
+if [ $bad -eq 0 ] && [ $compared -eq 0 ]; then
+    echo 'SKIPPED: no other build is as new as the sources: the trace was compared with none'
+    exit 77
+fi
 echo "compared with $compared other builds"
 [ $bad -eq 0 ]

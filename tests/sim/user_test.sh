@@ -7,8 +7,8 @@ set -u
 tool=${TROUPE_BUILD:?is set by ctest}/troupe
 source=${TROUPE_SOURCE:?is set by ctest}
 if [ ! -x "$tool" ]; then
-    echo "skipped: $tool was not built"
-    exit 0
+    echo "FAILED: $tool was not built"
+    exit 1
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

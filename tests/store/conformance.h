@@ -19,8 +19,8 @@
  *     }
  *
  * A provider that is a module is opened by `conformance_module("…/libtroupe_redis.so")`. A server
- * is started before conformance_run and stopped after it, by the test itself. Where the server is
- * not installed the test prints a loud line and returns 77 (ctest then shows "skipped").
+ * is started before conformance_run and stopped after it, by the test itself; where it is not
+ * installed, the test fails.
  *
  * A store that is made in another way than by a provider (a wrapper) gives `open` instead of
  * `provider`. Environment: CONFORMANCE_SEED=n runs the random scene with that seed,

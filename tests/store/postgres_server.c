@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-bool postgres_server_is_installed(postgres_server *self)
+static bool find_programs(postgres_server *self)
 {
     glob_t found;
     if (glob("/usr/lib/postgresql/*/bin/postgres", 0, NULL, &found) != 0) {
-        fprintf(stderr, "SKIPPED: PostgreSQL is not installed (make deps-test)\n");
+        fprintf(stderr, "FAILED: PostgreSQL is not installed (make deps-test)\n");
         return false;
     }
     const char *newest = found.gl_pathv[found.gl_pathc - 1];
@@ -28,7 +28,7 @@ bool postgres_server_is_installed(postgres_server *self)
         return true;
     const struct passwd *user = getpwnam("postgres");
     if (user == NULL) {
-        fprintf(stderr, "SKIPPED: PostgreSQL refuses root, and there is no user postgres\n");
+        fprintf(stderr, "FAILED: PostgreSQL refuses root, and there is no user postgres\n");
         return false;
     }
     self->server.user = user->pw_uid;
@@ -51,6 +51,8 @@ static bool put_file(
 static bool make(postgres_server *self)
 {
     char program[SERVER_PATH + 16];
+    if (!find_programs(self))
+        return false;
     snprintf(program, sizeof program, "%s/initdb", self->programs);
     const char *const argv[] = {program, "-D", "data", "-U", "postgres", "-A", "trust", "-E",
         "UTF8", "--locale=C", "--no-sync", "--no-instructions", NULL};
@@ -106,6 +108,31 @@ bool postgres_server_start(postgres_server *self, const char *settings)
         return true;
     show_log(self);
     return false;
+}
+
+/* To its sessions, each a process of its own; false: they are not known. */
+static bool signal_sessions(const postgres_server *self, int signal)
+{
+    char path[64];
+    int pid;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", self->server.pid, self->server.pid);
+    FILE *children = fopen(path, "r");
+    if (children == NULL)
+        return false;
+    while (fscanf(children, "%d", &pid) == 1)
+        kill(pid, signal);
+    fclose(children);
+    return true;
+}
+
+bool postgres_server_pause(postgres_server *self)
+{
+    return server_pause(&self->server) && signal_sessions(self, SIGSTOP);
+}
+
+bool postgres_server_continue(postgres_server *self)
+{
+    return signal_sessions(self, SIGCONT) && server_continue(&self->server);
 }
 
 void postgres_server_stop(postgres_server *self)

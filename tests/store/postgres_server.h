@@ -17,11 +17,13 @@ typedef struct postgres_server {
     int port;
 } postgres_server;
 
-/* False after a loud line. */
-bool postgres_server_is_installed(postgres_server *self);
 /* Starts it, the first time in a new folder; returns when it answers. `settings`: more lines of
- * postgresql.conf, "" for none; the last of a name counts. */
+ * postgresql.conf, "" for none; the last of a name counts. False: after its log, or a line that it
+ * is not installed. */
 bool postgres_server_start(postgres_server *self, const char *settings);
+/* With all its processes; returns when the first one stands still. */
+bool postgres_server_pause(postgres_server *self);
+bool postgres_server_continue(postgres_server *self);
 /* Throws its clients out and ends. */
 void postgres_server_stop(postgres_server *self);
 /* Ends it, and removes the folder. */

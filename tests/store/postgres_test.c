@@ -40,8 +40,6 @@ int main(void)
     static const troupe_provider provider = {
         sizeof provider, TROUPE_API_NUMBER, "postgres", tp_postgres_open};
     place self = {0};
-    if (!postgres_server_is_installed(&self.server))
-        return 77;
     if (!postgres_server_start(&self.server, "")) {
         fprintf(stderr, "FAILED: PostgreSQL does not start\n");
         postgres_server_remove(&self.server);

@@ -17,15 +17,6 @@
 
 enum { MOST_OPTIONS = 16 };
 
-bool redis_server_is_installed(void)
-{
-    char path[SERVER_PATH];
-    if (server_find("redis-server", "/usr/sbin", path, sizeof path))
-        return true;
-    printf("SKIPPED: redis-server is not installed (make deps-test): NOTHING was tested\n");
-    return false;
-}
-
 /* An answer is a line, or what a first line `$size` announces. */
 static bool is_whole(const char *answer, size_t got)
 {
@@ -88,8 +79,10 @@ bool redis_server_start(redis_server *self, const char *const *options)
     char port[16];
     const char *argv[MOST_OPTIONS + 24];
     size_t count = 0;
-    if (!server_find("redis-server", "/usr/sbin", self->program, sizeof self->program))
+    if (!server_find("redis-server", "/usr/sbin", self->program, sizeof self->program)) {
+        fprintf(stderr, "FAILED: redis-server is not installed (make deps-test)\n");
         return false;
+    }
     if (self->server.folder[0] == '\0' && !server_make_folder(&self->server, "redis"))
         return false;
     snprintf(self->socket, sizeof self->socket, "%s/socket", self->server.folder);

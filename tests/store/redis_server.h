@@ -17,10 +17,8 @@ typedef struct redis_server {
     int port; /* 0: none */
 } redis_server;
 
-/* False after a loud line. */
-bool redis_server_is_installed(void);
 /* Starts it, the first time in a new folder; returns when it answers. `options`: more arguments of
- * redis-server, ends with NULL; NULL: none. */
+ * redis-server, ends with NULL; NULL: none. False: after a line if it is not installed. */
 bool redis_server_start(redis_server *self, const char *const *options);
 /* Forgets all data. */
 bool redis_server_clean(redis_server *self);
