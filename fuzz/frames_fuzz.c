@@ -25,7 +25,6 @@ static size_t again(unsigned kind, troupe_slice body, char *out, const char **re
     size_t size = 0;
     switch (kind) {
     case TP_FRAME_REPLY:
-    case TP_FRAME_VICTIM:
         if ((*ret_fault = tp_wire_reply_get(body, &reply)) != NULL)
             return 0;
         tp_wire_reply_put(out, &reply);

@@ -26,11 +26,6 @@ static const char *take_request(
                                ? NULL
                                : tp_activation_find(shard, message->type, message->hash,
                                      tp_message_partition(message), tp_message_key(message));
-    if (frame->kind == TP_FRAME_CANCEL) {
-        tp_cancel_arrived(shard, message);
-        tp_outpost_settle(self, channel->peer, channel->shard, frame->parcel, false);
-        return NULL;
-    }
     if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0 &&
         !tp_directory_is_starving(self->directory)) {
         (void)tp_outpost_into(self, actor, message);
@@ -68,7 +63,7 @@ static const char *take_reply(tp_outpost *self, const tp_session_frame *frame)
     if (reply.shard >= self->shard->shared->shard_count)
         return "it is for a shard that there is not";
     uint32_t to;
-    tp_message *message = tp_translator_read_reply(&self->translator, frame->kind, &reply, &to);
+    tp_message *message = tp_translator_read_reply(&self->translator, &reply, &to);
     if (message == NULL)
         return "no memory for it now";
     tp_reply_leave(self->shard, to, message);
@@ -122,6 +117,8 @@ static const char *take_word(tp_outpost *self, tp_channel *channel, const tp_ses
         return fault;
     if (in.what == TP_WORD_INQUIRY || in.what == TP_WORD_INFORMED)
         return tp_inquiry_came(self, channel, in.what, in.body);
+    if (in.what == TP_WORD_CANCEL || in.what == TP_WORD_PROBE)
+        return tp_follow_came(self, in.what, in.body);
     if (in.what == TP_WORD_LOST) {
         fault = tp_word_get(&self->translator, &self->words, 0, in.body, &word, &is_short);
         if (fault != NULL || is_short)
@@ -170,7 +167,6 @@ const char *tp_outpost_frame(void *user, tp_channel *channel, const tp_session_f
     switch (frame->kind) {
     case TP_FRAME_REQUEST:
     case TP_FRAME_ACKED:
-    case TP_FRAME_CANCEL:
         return take_request(self, channel, frame);
     case TP_FRAME_REPLY:
         return take_reply(self, frame);

@@ -86,13 +86,6 @@ void tp_outpost_drain(tp_outpost *self)
     self->drains = false;
 }
 
-static void absent_cancel(tp_outpost *self, tp_message *cancel)
-{
-    /* It goes where its ask went: the host, as far as it is known. The deadline goes with the ask,
-     * so that nothing hangs where it is not. */
-    tp_pool_give(&self->shard->pool, cancel);
-}
-
 static uint64_t burden(const tp_outpost *self)
 {
     tp_directory_figures figures;
@@ -132,10 +125,6 @@ static void absent(tp_away *away, tp_message *message)
     }
     if (message->kind == TP_TELL)
         hold_back(self, message->hash);
-    if (message->kind == TP_CANCEL) {
-        absent_cancel(self, message);
-        return;
-    }
     if (!self->drains && tp_fifo_is_empty(&self->late)) {
         feed_request(self, message);
         tp_outpost_drain(self);
@@ -150,6 +139,22 @@ static void absent(tp_away *away, tp_message *message)
     event->message = message;
     tp_fifo_push_back(&self->late, &event->next);
     tp_outpost_drain(self);
+}
+
+static void follow(tp_away *away, uint64_t node, tp_message *message)
+{
+    tp_outpost *self = of(away);
+    if (!is_over(self) && !tp_follow_send(self, node, message))
+        TP_MARK(self->shard, "what follows an ask is lost");
+    tp_pool_give(&self->shard->pool, message);
+}
+
+static uint64_t whose(const tp_away *away, uint32_t number, uint32_t *ret_shard)
+{
+    const tp_outpost *self = (const tp_outpost *)(const void *)away;
+    const tp_correspondent *it = tp_correspondents_at(&self->translator.correspondents, number);
+    *ret_shard = it->shard;
+    return it->peer;
 }
 
 static void note_record(tp_outpost *self, tp_late_kind kind, const tp_activation *actor)
@@ -394,6 +399,9 @@ static bool is_deserted(tp_away *away)
     if (!is_leaving(away))
         return false; /* others do not know yet */
     bool is_still = self->shard->active == 0 && is_quiet(away);
+    if (self->is_deserted && is_still && self->received == self->round_received)
+        return true; /* it stays so, while other shards come to it */
+    self->is_deserted = false;
     if (!self->in_round && !is_still)
         return false;
     if (!self->in_round) {
@@ -404,7 +412,8 @@ static bool is_deserted(tp_away *away)
     bool is_over = tp_directory_sound(self->directory, self->round);
     tp_outpost_drain(self);
     self->in_round = !is_over;
-    return is_over && is_still && self->received == self->round_received;
+    self->is_deserted = is_over && is_still && self->received == self->round_received;
+    return self->is_deserted;
 }
 
 static void end(tp_away *away)
@@ -667,7 +676,10 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     tp_outpost *self = tp_allocate_zeroed(allocator, sizeof *self);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
-    self->port = (tp_away){.absent = absent,
+    self->port = (tp_away){.incarnation = options->incarnation,
+        .whose = whose,
+        .absent = absent,
+        .follow = follow,
         .send = send_away,
         .gone = gone,
         .moves_on = moves_on,
@@ -691,8 +703,8 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
         return status;
     }
     self->shard->away = &self->port;
-    /* Chains of calls are told apart across nodes. */
-    self->shard->chains = (options->incarnation & 0xFFFF) << 32;
+    /* Call chains and searches are told apart across nodes: they begin at places far apart. */
+    self->shard->unique = tp_index_mix(options->incarnation ^ self->shard->unique);
     *ret_outpost = self;
     return TROUPE_OK;
 }

@@ -6,6 +6,7 @@
  *   performer.c  what the directory wants done
  *   frames.c     what other nodes send
  *   inquiry.c    questions from outside of the shards (inquiry.h)
+ *   follow.c     cancels and probes that go after asks
  *   line.c       parcels of a channel that are not settled yet, and what waits for credit
  *
  * Threads: the shard's.
@@ -69,7 +70,7 @@ struct tp_outpost {
     bool drains, was_suspended;
     uint64_t tick_at;
     uint64_t round, round_received; /* of leaving: tp_directory_sound */
-    bool in_round;
+    bool in_round, is_deserted;
     uint64_t forwarded, received, refused, lost;
 };
 
@@ -102,6 +103,12 @@ tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message);
 /* The same when its record has been looked for; its type is one of this node's. */
 tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
 void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect);
+
+/* follow.c. A cancel or probe, to `node`, or (0) to where the id of its hash is, as far as it is
+ * known; the message stays the caller's. False: it went nowhere. */
+bool tp_follow_send(tp_outpost *self, uint64_t node, const tp_message *message);
+/* NULL, or what is wrong with it. */
+const char *tp_follow_came(tp_outpost *self, unsigned what, troupe_slice body);
 
 /* frames.c. NULL, or what is wrong with it. */
 const char *tp_outpost_frame(void *self, tp_channel *channel, const tp_session_frame *frame);

@@ -222,14 +222,7 @@ static void put_postmark(const tp_postmark *mark, tp_parcel *parcel)
 
 static tp_frame_kind kind_of(const tp_message *message)
 {
-    switch (message->kind) {
-    case TP_CANCEL:
-        return TP_FRAME_CANCEL;
-    case TP_ACKED:
-        return TP_FRAME_ACKED;
-    default:
-        return TP_FRAME_REQUEST;
-    }
+    return message->kind == TP_ACKED ? TP_FRAME_ACKED : TP_FRAME_REQUEST;
 }
 
 /* False: no memory. What it points to is the message's and the translator's. */
@@ -247,7 +240,7 @@ static bool fill(tp_translator *self, tp_session *session, const tp_message *mes
         parcel->bits |= TP_PARCEL_PARTITION;
     if (message->kind == TP_ASK)
         parcel->bits |= TP_PARCEL_ASK;
-    if (message->kind == TP_ASK || message->kind == TP_CANCEL)
+    if (message->kind == TP_ASK)
         put_from(self, message, parcel);
     if (message->chain != 0) {
         parcel->bits |= TP_PARCEL_CHAIN;
@@ -317,7 +310,7 @@ troupe_status tp_translator_put_reply(
         if (!put_slip(self, slip, &out.slip))
             return TROUPE_NO_MEMORY;
     }
-    return tp_session_put_reply(&channel->session, TP_FRAME_REPLY, &out);
+    return tp_session_put_reply(&channel->session, &out);
 }
 
 /* ---- in -------------------------------------------------------------------------------------- */
@@ -391,7 +384,18 @@ static uint16_t agent_of(const tp_translator *self, uint64_t peer, uint64_t hash
                : (uint16_t)tp_hash_shard(hash, self->view->members[at].shards);
 }
 
-/* Where its answer goes. False: no memory, or no number is left. */
+bool tp_translator_find_asker(
+    tp_translator *self, uint64_t node, uint16_t shard, uint64_t hash, uint16_t *ret_from)
+{
+    *ret_from = shard; /* of this node, if it came back */
+    if (node == self->incarnation)
+        return shard < self->shard->shared->shard_count;
+    *ret_from = (uint16_t)tp_correspondents_get(
+        &self->correspondents, node, shard, agent_of(self, node, hash));
+    return *ret_from != 0;
+}
+
+/* Where its answer goes. As above. */
 static bool find_from(
     tp_translator *self, uint64_t sender, const tp_parcel *parcel, uint16_t *ret_from)
 {
@@ -399,12 +403,7 @@ static bool find_from(
     if (!(parcel->bits & TP_PARCEL_FROM))
         return true;
     uint64_t asker = parcel->bits & TP_PARCEL_ELSEWHERE ? parcel->from.incarnation : sender;
-    *ret_from = parcel->from.shard; /* of this node, if it came back */
-    if (asker == self->incarnation)
-        return parcel->from.shard < self->shard->shared->shard_count;
-    *ret_from = (uint16_t)tp_correspondents_get(
-        &self->correspondents, asker, parcel->from.shard, agent_of(self, asker, parcel->hash));
-    return *ret_from != 0;
+    return tp_translator_find_asker(self, asker, parcel->from.shard, parcel->hash, ret_from);
 }
 
 static void read_postmark(uint64_t sender, const tp_parcel *parcel, tp_postmark *ret_mark)
@@ -419,8 +418,6 @@ static void read_postmark(uint64_t sender, const tp_parcel *parcel, tp_postmark 
 
 static uint8_t message_kind(unsigned kind, const tp_parcel *parcel)
 {
-    if (kind == TP_FRAME_CANCEL)
-        return TP_CANCEL;
     if (kind == TP_FRAME_ACKED)
         return TP_ACKED;
     return parcel->bits & TP_PARCEL_ASK ? TP_ASK : TP_TELL;
@@ -496,7 +493,7 @@ tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_
 }
 
 tp_message *tp_translator_read_reply(
-    tp_translator *self, unsigned kind, const tp_wire_reply *reply, uint32_t *ret_shard)
+    tp_translator *self, const tp_wire_reply *reply, uint32_t *ret_shard)
 {
     tp_slip slip;
     char content[UINT8_MAX + 1] = "";
@@ -510,7 +507,7 @@ tp_message *tp_translator_read_reply(
     const tp_message_head head = {.deadline = TP_NEVER,
         .from = {reply->slot, reply->generation},
         .status = reply->status,
-        .kind = kind == TP_FRAME_VICTIM ? TP_VICTIM : TP_REPLY};
+        .kind = TP_REPLY};
     tp_message *message = tp_message_make_here(&self->shard->pool, &parts, &head);
     if (message == NULL)
         return NULL;

@@ -55,7 +55,11 @@ static inline bool tp_translator_is_foreign(const tp_type *type)
     return type->number >= TP_FOREIGN_FIRST;
 }
 
-/* Puts a request, cancel or acknowledgement; the message stays the caller's. As
+/* What a message says (from_shard) of the asker of an ask for that hash. False: no memory, no
+ * number is left, or no such shard of this node. */
+TROUPE_CHECK bool tp_translator_find_asker(
+    tp_translator *self, uint64_t node, uint16_t shard, uint64_t hash, uint16_t *ret_from);
+/* Puts a request or acknowledgement; the message stays the caller's. As
  * tp_session_put_parcel. */
 TROUPE_CHECK troupe_status tp_translator_put(tp_translator *self, tp_channel *channel,
     const tp_message *message, const tp_postmark *mark, uint64_t *ret_number);
@@ -74,6 +78,6 @@ tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_
     unsigned kind, const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault);
 /* A reply; for the shard *ret_shard of this node. NULL: no memory. */
 tp_message *tp_translator_read_reply(
-    tp_translator *self, unsigned kind, const tp_wire_reply *reply, uint32_t *ret_shard);
+    tp_translator *self, const tp_wire_reply *reply, uint32_t *ret_shard);
 
 #endif

@@ -13,6 +13,8 @@
 #include "cluster/translator.h"
 
 /* What WORD frames are besides those of the machines; each with its own body. */
+#define TP_WORD_CANCEL   250 /* the asker gave up: follow.c */
+#define TP_WORD_PROBE    251 /* looks for a circle of asks: the same */
 #define TP_WORD_INQUIRY  252 /* inquiry.h */
 #define TP_WORD_INFORMED 253 /* the same */
 #define TP_WORD_INSTALL  254 /* a copy of an actor that moves: mover.h */

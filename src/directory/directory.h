@@ -397,6 +397,9 @@ typedef struct tp_directory_place {
 
 /* What is known here. Not for calls to rest on. */
 tp_directory_place tp_directory_look(tp_directory *directory, const tp_directory_id *id);
+/* Where what goes after a message for that hash is to go next: the host, if this node is that or
+ * the home; else the home. 0: nobody knows. A hint. */
+uint64_t tp_directory_seek(const tp_directory *directory, uint64_t hash);
 /* Asks the home; FOUND with `token` comes now or later, or never if the home goes: ask again. */
 TROUPE_CHECK troupe_status tp_directory_lookup(
     tp_directory *directory, const tp_directory_id *id, uint64_t token);

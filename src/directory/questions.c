@@ -36,6 +36,19 @@ tp_directory_place tp_directory_look(tp_directory *self, const tp_directory_id *
     return place;
 }
 
+uint64_t tp_directory_seek(const tp_directory *self, uint64_t hash)
+{
+    if (self->view == NULL || !self->member) {
+        return 0;
+    }
+    uint64_t home = tp_directory_home_node(self, hash);
+    if (home != self->options.self) {
+        return home;
+    }
+    const tp_record *record = tp_index_peek(&self->records, tp_record_key(hash));
+    return record != NULL && tp_directory_is_member(self, record->host) ? record->host : 0;
+}
+
 static troupe_status ask_the_home(
     tp_directory *self, const tp_directory_id *id, uint64_t home, uint64_t token)
 {

@@ -378,7 +378,7 @@ void tp_cancel_arrived(tp_shard *shard, tp_message *cancel)
             cancel_turn(shard, actor, cancel);
         tp_settle(shard, actor); /* what waited behind it may be one that may come in */
     } else if (TP_UNLIKELY(shard->away != NULL)) {
-        shard->away->absent(shard->away, cancel); /* it follows its ask */
+        shard->away->follow(shard->away, 0, cancel);
         return;
     }
     tp_pool_give(&shard->pool, cancel);

@@ -27,8 +27,14 @@
 #define TP_AWAY_FIRST 0x8000u
 
 struct tp_away {
-    /* A request, cancel or wake for an id without a record here; takes the message. */
+    uint64_t incarnation; /* this node's */
+    /* The node of a correspondent, and *ret_shard of it. */
+    uint64_t (*whose)(const tp_away *away, uint32_t number, uint32_t *ret_shard);
+    /* A request or wake for an id without a record here; takes the message. */
     void (*absent)(tp_away *away, tp_message *message);
+    /* A cancel or probe that goes after an ask: to `node`, or (0) to where the id of its hash is,
+     * as far as it is known. Takes the message. It may be lost: deadlines end what it is about. */
+    void (*follow)(tp_away *away, uint64_t node, tp_message *message);
     /* To a correspondent: a reply, an acknowledgement, a mark; takes the message. Never refused. */
     void (*send)(tp_away *away, uint32_t to, tp_message *message);
     /* The record of an actor is about to go. */

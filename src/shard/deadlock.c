@@ -9,7 +9,8 @@
  * found. An edge seen in both rounds, with the same generation of its slot, was there all the time
  * between; so after the second round all edges stood together at one moment, and the cycle is real.
  * The youngest ask in it that still waits in a mailbox fails, and only that: every probe of the
- * same cycle chooses the same. It is taken out of the mailbox, so it is NOT_DONE.
+ * same cycle chooses the same. It is taken out of the mailbox, so it is NOT_DONE. Between nodes a
+ * probe goes where the asks went (away.h), and "young" is by the clock of each asker's node.
  *
  * Invariants
  * 1. A hop whose wait is over, or that waits for something else than asks, ends the probe. A gather
@@ -20,67 +21,73 @@
  * starts it again: there may be another one.
  * 4. Waits through foreign threads are not seen.
  */
+#include "shard/away.h"
 #include "shard/gather.h"
+#include "shard/probe.h"
 
 #include "base/text.h"
 
-#define HOPS_MAX       64
-#define PATH_MAX_BYTES 2048
-
-typedef struct edge {
-    tp_call call;   /* the ask: a slot of `shard` */
-    uint64_t asked; /* when, for youth */
-    uint64_t hash;  /* of its target */
-    uint32_t shard;
-    uint32_t queued; /* it waits in the mailbox; else a turn serves it */
-} edge;
-
-/* The payload of a TP_PROBE. */
-typedef struct probe {
-    uint32_t round; /* 1: searches, 2: confirms, 3: goes home, for another search */
-    uint32_t hops;  /* edges found; edges[0] is what the turn that it began with waits for */
-    uint32_t at;    /* the edge whose target is visited */
-    uint32_t path_size;
-    tp_call search; /* its number, in two halves, among those of the shard `origin` */
-    uint32_t origin;
-    edge edges[HOPS_MAX];
-    char path[PATH_MAX_BYTES];
-} probe;
-
-static bool same_call(const edge *left, uint32_t shard, tp_call call)
+static uint64_t own_node(const tp_shard *shard)
 {
-    return left->shard == shard && left->call.slot == call.slot &&
-           left->call.generation == call.generation;
+    return shard->away != NULL ? shard->away->incarnation : 0;
 }
 
-static bool is_asked_by(const tp_message *message, const edge *ask)
+static bool is_own_call(const tp_shard *shard, const tp_probe_edge *ask, tp_call call)
 {
-    return message != NULL && message->kind == TP_ASK &&
-           same_call(ask, message->from_shard, message->from);
+    return ask->call.slot == call.slot && ask->call.generation == call.generation &&
+           ask->shard == shard->number && ask->node == own_node(shard);
 }
 
-static void send_probe(tp_shard *shard, const probe *from)
+static bool is_asked_by(const tp_shard *shard, const tp_message *message, const tp_probe_edge *ask)
 {
-    size_t size = offsetof(probe, path) + PATH_MAX_BYTES;
-    tp_message_parts parts = {.payload = {from, size}};
-    tp_message *message = tp_message_make(&shard->pool, &parts);
+    if (message == NULL || message->kind != TP_ASK || message->from.slot != ask->call.slot ||
+        message->from.generation != ask->call.generation)
+        return false;
+    if (!tp_is_away(message->from_shard))
+        return ask->shard == message->from_shard && ask->node == own_node(shard);
+    uint32_t there;
+    return ask->node == shard->away->whose(shard->away, message->from_shard, &there) &&
+           ask->shard == there;
+}
+
+tp_message *tp_probe_make(tp_pool *pool, const tp_probe *probe)
+{
+    const tp_message_parts parts = {
+        .payload = {probe, offsetof(tp_probe, path) + probe->path_size}};
+    tp_message *message = tp_message_make(pool, &parts);
+    if (message != NULL)
+        message->kind = TP_PROBE;
+    return message;
+}
+
+/* To the shard of this node that it is to visit next, or that knows where it goes on to. Takes it.
+ */
+static void pass_probe(tp_shard *shard, const tp_probe *probe, tp_message *message)
+{
+    uint32_t count = shard->shared->shard_count;
+    bool is_home = probe->round == TP_PROBE_GOES_HOME && probe->edges[0].node == own_node(shard);
+    uint32_t next = is_home ? probe->edges[0].shard : tp_hash_shard(message->hash, count);
+    if (next == shard->number)
+        tp_fifo_push_back(&shard->probes, &message->node);
+    else if (next < count)
+        tp_send_control(shard, next, message);
+    else
+        tp_pool_give(&shard->pool, message); /* another node made it up */
+}
+
+static void send_probe(tp_shard *shard, const tp_probe *probe)
+{
+    tp_message *message = tp_probe_make(&shard->pool, probe);
     if (message == NULL)
         return; /* deadlines end the cycle */
-    message->kind = TP_PROBE;
+    message->hash = probe->edges[probe->round == TP_PROBE_GOES_HOME ? 0 : probe->at].hash;
     tp_count(&shard->counters.probes);
-    uint32_t to = from->round == 3
-                      ? from->origin
-                      : tp_hash_shard(from->edges[from->at].hash, shard->shared->shard_count);
-    if (to == shard->number) {
-        tp_fifo_push_back(&shard->probes, &message->node);
-    } else {
-        tp_send_control(shard, to, message);
-    }
+    pass_probe(shard, probe, message);
 }
 
-static void add_path(probe *self, const tp_activation *actor, const troupe_turn *turn)
+static void add_path(tp_probe *self, const tp_activation *actor, const troupe_turn *turn)
 {
-    tp_text text = {self->path, self->path_size, sizeof self->path, false}; /* goes on */
+    tp_text text = {self->path, self->path_size, TP_PROBE_PATH, false}; /* goes on */
     char id[TP_ID_MAX + 1];
     troupe_id_print(tp_activation_id(actor), id, sizeof id);
     tp_text_printf(&text, "%s%s %.*s", self->path_size ? " -> " : "", id,
@@ -88,42 +95,39 @@ static void add_path(probe *self, const tp_activation *actor, const troupe_turn 
     self->path_size = (uint32_t)text.size;
 }
 
-static bool is_younger(const edge *left, const edge *right)
+static bool is_younger(const tp_probe_edge *left, const tp_probe_edge *right)
 {
     if (left->asked != right->asked)
         return left->asked > right->asked;
+    if (left->node != right->node)
+        return left->node > right->node;
     if (left->shard != right->shard)
         return left->shard > right->shard;
     return left->call.slot > right->call.slot;
 }
 
-static void fail_victim(tp_shard *shard, const probe *self)
+static void fail_victim(tp_shard *shard, const tp_probe *from)
 {
-    const edge *youngest = NULL;
-    for (uint32_t i = 0; i < self->hops; i++)
-        if (self->edges[i].queued && (youngest == NULL || is_younger(&self->edges[i], youngest)))
-            youngest = &self->edges[i];
+    const tp_probe_edge *youngest = NULL;
+    for (uint32_t i = 0; i < from->hops; i++)
+        if (from->edges[i].queued && (youngest == NULL || is_younger(&from->edges[i], youngest)))
+            youngest = &from->edges[i];
     if (youngest == NULL)
         return;
-    tp_message_parts parts = {.payload = {self->path, self->path_size}};
-    tp_message *message = tp_message_make(&shard->pool, &parts);
-    if (message == NULL)
-        return;
-    message->kind = TP_VICTIM;
-    message->from = youngest->call;
-    message->from_shard = (uint16_t)youngest->shard;
-    message->hash = youngest->hash;
-    tp_send_control(shard, tp_hash_shard(youngest->hash, shard->shared->shard_count), message);
+    tp_probe self = *from;
+    self.round = TP_PROBE_ENDS;
+    self.at = (uint32_t)(youngest - from->edges);
+    send_probe(shard, &self);
 }
 
 /* The circle is no more, or will not be: the search may begin anew where it began. */
-static void look_again(tp_shard *shard, probe *self)
+static void look_again(tp_shard *shard, tp_probe *self)
 {
-    self->round = 3;
+    self->round = TP_PROBE_GOES_HOME;
     send_probe(shard, self);
 }
 
-static void come_home(tp_shard *shard, const probe *self)
+static void come_home(tp_shard *shard, const tp_probe *self)
 {
     const tp_ask *ask = tp_ask_find(shard, self->edges[0].call);
     const troupe_turn *turn = ask != NULL ? tp_ask_turn(ask) : NULL;
@@ -136,17 +140,17 @@ static void come_home(tp_shard *shard, const probe *self)
         tp_deadlock_watch(shard, actor);
 }
 
-static bool waits_for(const tp_shard *shard, const troupe_turn *turn, const edge *ask)
+static bool waits_for(const tp_shard *shard, const troupe_turn *turn, const tp_probe_edge *ask)
 {
     const tp_call *call;
     for (size_t i = 0; (call = tp_turn_waits(turn, i)) != NULL; i++)
-        if (same_call(ask, shard->number, *call))
+        if (is_own_call(shard, ask, *call))
             return tp_ask_find(shard, *call) != NULL;
     return false;
 }
 
 /* The second round: does the turn wait for the ask that the first round found here? */
-static bool confirm(tp_shard *shard, probe *self, const troupe_turn *turn)
+static bool confirm(tp_shard *shard, tp_probe *self, const troupe_turn *turn)
 {
     uint32_t next = (self->at + 1) % self->hops;
     if (!waits_for(shard, turn, &self->edges[next]))
@@ -162,59 +166,67 @@ static bool confirm(tp_shard *shard, probe *self, const troupe_turn *turn)
     return true;
 }
 
+static tp_probe_edge edge_of(const tp_shard *shard, tp_call call, const tp_ask *ask)
+{
+    return (tp_probe_edge){.call = call,
+        .asked = ask->asked,
+        .hash = ask->hash,
+        .node = own_node(shard),
+        .shard = (uint16_t)shard->number};
+}
+
 /* The first round: the turn of `actor` that holds up the ask at self->at waits for this one, the
  * next edge. */
-static void follow_ask(
-    tp_shard *shard, const probe *from, tp_activation *actor, const troupe_turn *turn, tp_call call)
+static void follow_ask(tp_shard *shard, const tp_probe *from, tp_activation *actor,
+    const troupe_turn *turn, tp_call call)
 {
     const tp_ask *ask = tp_ask_find(shard, call);
     if (ask == NULL)
         return;
-    probe self = *from;
-    if (same_call(&self.edges[0], shard->number, call)) {
+    tp_probe self = *from;
+    if (is_own_call(shard, &self.edges[0], call)) {
         TP_MARK(shard, "cycle closed");
         if (TP_MUTANT(shard, TP_MUTANT_ONE_ROUND)) {
             fail_victim(shard, &self);
             look_again(shard, &self);
             return;
         }
-        self.round = 2;
+        self.round = TP_PROBE_CONFIRMS;
         self.at = 0;
         send_probe(shard, &self);
-    } else if (self.hops < HOPS_MAX) {
+    } else if (self.hops < TP_PROBE_HOPS) {
         add_path(&self, actor, turn);
-        self.edges[self.hops] = (edge){call, ask->asked, ask->hash, shard->number, 0};
+        self.edges[self.hops] = edge_of(shard, call, ask);
         self.at = self.hops++;
         send_probe(shard, &self);
     }
 }
 
-static void follow(tp_shard *shard, const probe *from, tp_activation *actor, troupe_turn *turn)
+static void follow(tp_shard *shard, const tp_probe *from, tp_activation *actor, troupe_turn *turn)
 {
     const tp_call *call = tp_turn_waits(turn, 0);
     if (call == NULL)
         return;
-    if (turn->prober_shard == from->origin + 1 && turn->prober.slot == from->search.slot &&
-        turn->prober.generation == from->search.generation)
+    if (turn->prober == from->search)
         return; /* this search was here by another way: each turn once, or ways multiply */
     turn->prober = from->search;
-    turn->prober_shard = from->origin + 1;
     for (size_t i = 0; (call = tp_turn_waits(turn, i)) != NULL; i++)
         follow_ask(shard, from, actor, turn, *call);
 }
 
-static tp_message *find_waiting(const tp_activation *actor, const edge *ask)
+static tp_message *find_waiting(
+    const tp_shard *shard, const tp_activation *actor, const tp_probe_edge *ask)
 {
     for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next)
-        if (is_asked_by(tp_message_of(node), ask))
+        if (is_asked_by(shard, tp_message_of(node), ask))
             return tp_message_of(node);
     return NULL;
 }
 
 /* Looks at one turn, in the way of the round. True: the circle stands here. */
-static bool visit_turn(tp_shard *shard, probe *self, tp_activation *actor, troupe_turn *turn)
+static bool visit_turn(tp_shard *shard, tp_probe *self, tp_activation *actor, troupe_turn *turn)
 {
-    if (self->round == 2)
+    if (self->round == TP_PROBE_CONFIRMS)
         return confirm(shard, self, turn);
     follow(shard, self, actor, turn);
     return true;
@@ -222,61 +234,42 @@ static bool visit_turn(tp_shard *shard, probe *self, tp_activation *actor, troup
 
 /* Is the ask still held up here? By the turn that serves it, or, waiting in the mailbox, by every
  * parked turn. False: a circle that was found does not stand. */
-static bool visit(tp_shard *shard, probe *self)
+static bool visit(tp_shard *shard, tp_probe *self)
 {
-    edge *ask = &self->edges[self->at];
+    tp_probe_edge *ask = &self->edges[self->at];
     tp_activation *actor = tp_index_peek(&shard->table, ask->hash);
     if (actor == NULL || actor->turns == NULL)
         return false;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
-        if (!is_asked_by(turn->message, ask))
+        if (!is_asked_by(shard, turn->message, ask))
             continue;
         ask->queued = 0;
         return visit_turn(shard, self, actor, turn);
     }
-    tp_message *message = find_waiting(actor, ask);
+    tp_message *message = find_waiting(shard, actor, ask);
     if (message == NULL || tp_mailbox_may_run(shard, actor))
         return false; /* something runs first: its own search comes after that */
     ask->queued = 1;
     for (troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next)
-        if (visit_turn(shard, self, actor, turn) && self->round == 2)
+        if (visit_turn(shard, self, actor, turn) && self->round == TP_PROBE_CONFIRMS)
             return true;
     return false;
 }
 
-static void drain_probes(tp_shard *shard)
+static void end_victim(tp_shard *shard, const tp_probe *self)
 {
-    for (tp_fifo_node *node; (node = tp_fifo_pop_front(&shard->probes)) != NULL;) {
-        tp_message *message = tp_message_of(node);
-        probe self;
-        memcpy(&self, (const char *)message + message->payload_at, sizeof self);
-        tp_pool_give(&shard->pool, message);
-        if (self.round == 3)
-            come_home(shard, &self);
-        else if (!visit(shard, &self) && self.round == 2)
-            look_again(shard, &self);
-    }
-}
-
-void tp_probe_arrived(tp_shard *shard, tp_message *message)
-{
-    tp_fifo_push_back(&shard->probes, &message->node);
-    drain_probes(shard);
-}
-
-static void end_victim(tp_shard *shard, tp_activation *actor, const tp_message *victim)
-{
-    const edge ask = {.call = victim->from, .shard = victim->from_shard};
+    const tp_probe_edge *ask = &self->edges[self->at];
+    tp_activation *actor = tp_index_peek(&shard->table, ask->hash);
     tp_message *before = NULL;
-    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
+    for (tp_fifo_node *node = actor != NULL ? actor->mailbox.head : NULL; node != NULL;
+         node = node->next) {
         tp_message *message = tp_message_of(node);
-        if (is_asked_by(message, &ask)) {
+        if (is_asked_by(shard, message, ask)) {
             tp_count(&shard->counters.deadlocks);
             TP_MARK(shard, "victim of a cycle");
             tp_mailbox_remove(shard, actor, before, message);
             tp_message_answer(shard, message, TROUPE_DEADLOCK, TROUPE_NOT_DONE,
-                "deadlock: %.*s; this ask closes the cycle",
-                TROUPE_ARG(tp_message_payload(victim)));
+                "deadlock: %.*s; this ask closes the cycle", (int)self->path_size, self->path);
             tp_settle(shard, actor); /* what waited behind it may be one that may come in */
             return;
         }
@@ -284,12 +277,51 @@ static void end_victim(tp_shard *shard, tp_activation *actor, const tp_message *
     }
 }
 
-void tp_victim_arrived(tp_shard *shard, tp_message *message)
+/* It is for another node, or for who knows which? Takes the message then. */
+static bool goes_on(tp_shard *shard, const tp_probe *self, tp_message *message)
 {
-    tp_activation *actor = tp_index_peek(&shard->table, message->hash);
-    if (actor != NULL)
-        end_victim(shard, actor, message);
-    tp_pool_give(&shard->pool, message);
+    bool goes_home = self->round == TP_PROBE_GOES_HOME;
+    uint64_t node = goes_home ? self->edges[0].node : 0;
+    if (shard->away == NULL)
+        return false;
+    if (goes_home ? node == own_node(shard) : tp_index_peek(&shard->table, message->hash) != NULL)
+        return false;
+    shard->away->follow(shard->away, node, message);
+    return true;
+}
+
+static void perform(tp_shard *shard, tp_probe *self)
+{
+    switch ((tp_probe_round)self->round) {
+    case TP_PROBE_GOES_HOME:
+        come_home(shard, self);
+        return;
+    case TP_PROBE_ENDS:
+        end_victim(shard, self);
+        return;
+    default:
+        if (!visit(shard, self) && self->round == TP_PROBE_CONFIRMS)
+            look_again(shard, self);
+    }
+}
+
+static void drain_probes(tp_shard *shard)
+{
+    for (tp_fifo_node *node; (node = tp_fifo_pop_front(&shard->probes)) != NULL;) {
+        tp_message *message = tp_message_of(node);
+        tp_probe self;
+        memcpy(&self, (const char *)message + message->payload_at, message->payload_size);
+        if (goes_on(shard, &self, message))
+            continue;
+        tp_pool_give(&shard->pool, message);
+        perform(shard, &self);
+    }
+}
+
+void tp_probe_arrived(tp_shard *shard, tp_message *message)
+{
+    pass_probe(shard, (const void *)((const char *)message + message->payload_at), message);
+    drain_probes(shard);
 }
 
 static void begin_probe(
@@ -298,15 +330,13 @@ static void begin_probe(
     const tp_ask *ask = tp_ask_find(shard, call);
     if (ask == NULL)
         return;
-    probe self;
-    self.round = 1;
+    tp_probe self;
+    self.round = TP_PROBE_SEARCHES;
     self.hops = 1;
     self.at = 0;
     self.path_size = 0;
-    uint64_t search = ++shard->searches;
-    self.search = (tp_call){(uint32_t)search, (uint32_t)(search >> 32)};
-    self.origin = shard->number;
-    self.edges[0] = (edge){call, ask->asked, ask->hash, shard->number, 0};
+    self.search = tp_shard_unique(shard);
+    self.edges[0] = edge_of(shard, call, ask);
     add_path(&self, actor, turn);
     send_probe(shard, &self);
 }

@@ -315,6 +315,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     shard->max_message = options->max_message;
     shard->ask_timeout = options->ask_timeout;
     shard->number = number;
+    shard->unique = (uint64_t)number << 48;
     shard->runner = (tp_runner){.step = step,
         .has_arrivals = has_arrivals,
         .name = "troupe-shard",

@@ -33,8 +33,7 @@ typedef enum tp_message_kind {
     TP_ANSWER, /* the answer of an ask with callback, as a turn of the asker */
     TP_REPLY,  /* to an ask's slot */
     TP_CANCEL, /* the asker gave up: `from` */
-    TP_PROBE,  /* looks for a cycle (deadlock.c) */
-    TP_VICTIM, /* fails an ask as part of a cycle */
+    TP_PROBE,  /* looks for a cycle (probe.h) */
     TP_FULL,   /* the mailbox of `hash` is full */
     TP_CLEAR,  /* it is no more */
     TP_ACKED,  /* an outbox message was handled: its slip tells which, and how it ended */
@@ -87,7 +86,7 @@ typedef struct tp_message {
     uint8_t content;
     troupe_status status; /* of a reply */
     uint8_t outcome;      /* of a reply */
-    uint8_t deliveries;   /* turns that it has killed */
+    uint8_t deliveries;   /* turns that it has killed; of a cancel or probe: nodes it passed */
     uint8_t content_size;
     uint8_t method_size;
     uint8_t partition_size;

@@ -144,7 +144,7 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     turn->wait = wait;
     turn->wait_status = TROUPE_OK;
     if (!turn->parked_once)
-        turn->prober_shard = 0;
+        turn->prober = 0;
     turn->parked_once = true;
     turn->parked_at = shard->now;
     turn->fiber = shard->loop;

@@ -34,12 +34,18 @@ static inline uint64_t tp_clock(tp_shard *shard)
     return shard->now;
 }
 
+/* A number that no shard of any node gives again: never 0. */
+static inline uint64_t tp_shard_unique(tp_shard *shard)
+{
+    return ++shard->unique;
+}
+
 /* The call chain of a turn. Those of messages that begin one are numbered when they are first asked
  * for: most never are. */
 static inline uint64_t tp_turn_chain(troupe_turn *turn)
 {
     if (turn->chain == 0)
-        turn->chain = ((uint64_t)turn->shard->number << 48) | ++turn->shard->chains;
+        turn->chain = tp_shard_unique(turn->shard);
     return turn->chain;
 }
 

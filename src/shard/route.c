@@ -203,9 +203,6 @@ void tp_dispatch(tp_shard *shard, tp_message *message)
         tp_arrivals_flush(shard);
         tp_probe_arrived(shard, message);
         return;
-    case TP_VICTIM:
-        tp_victim_arrived(shard, message);
-        return;
     case TP_ACKED:
         tp_outbox_acked(shard, message);
         return;

@@ -287,8 +287,7 @@ struct troupe_turn {
     /* set when it parks */
     tp_alarm alarm;     /* of a sleep */
     size_t arena_bytes; /* while arena is not NULL */
-    tp_call prober;     /* whose search for a cycle came by last, of shard `prober_shard - 1` */
-    uint32_t prober_shard;
+    uint64_t prober;    /* the search for a cycle that came by last; 0: none */
     tp_fiber *fiber;   /* that it runs on; its own one if `own_fiber` */
     const char *floor; /* of the frames above it that the resume comes back to */
     troupe_status wait_status;
@@ -487,8 +486,7 @@ struct tp_shard {
     uint32_t parked_count;
     int32_t turns_left; /* of this pass; a batch may run past it */
     uint32_t sample;
-    uint64_t chains;
-    uint64_t searches; /* for circles, that began here */
+    uint64_t unique; /* the last number that was given by tp_shard_unique */
     tp_fifo commits;   /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
     uint32_t loading_count;
@@ -749,7 +747,6 @@ void tp_tick_begins(tp_shard *shard, tp_message *tick);
 /* deadlock.c */
 void tp_deadlock_watch(tp_shard *shard, tp_activation *actor); /* asks wait behind a parked turn */
 void tp_probe_arrived(tp_shard *shard, tp_message *probe);
-void tp_victim_arrived(tp_shard *shard, tp_message *victim);
 
 /* outside.c */
 void tp_inbox_push(tp_shard *shard, tp_inbound *inbound); /* [any thread] and wakes it */

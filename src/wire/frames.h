@@ -33,22 +33,19 @@
  */
 #define TP_FRAME_MAP(X)                                                                     \
     X(REQUEST, 1, NUMBERED) /* an ask or a tell: tp_parcel */                               \
-    X(CANCEL, 2, NUMBERED)  /* the asker gave up: tp_parcel, its `from` */                  \
-    X(PROBE, 3, NUMBERED)   /* looks for a circle of asks: tp_parcel */                     \
-    X(ACKED, 4, NUMBERED)   /* an outbox message was handled: tp_parcel, its slip */        \
-    X(REPLY, 5, NUMBERED)   /* tp_wire_reply */                                             \
-    X(VICTIM, 6, NUMBERED)  /* fails an ask as part of a circle: tp_wire_reply */           \
-    X(FULL, 7, NUMBERED)    /* the mailbox of a hash is full: tp_wire_mark */               \
-    X(CLEAR, 8, NUMBERED)   /* it is no more: tp_wire_mark */                               \
-    X(SETTLED, 9, NUMBERED) /* the session's own; its user sees it, too: tp_wire_settled */ \
-    X(NAME, 10, NUMBERED)   /* the session's own: tp_wire_name */                           \
-    X(WORD, 11, NUMBERED)   /* of the directory: tp_wire_word */                            \
-    X(MEMBER, 12, LOOSE)    /* of the members' control runners: tp_wire_word */             \
-    X(VIEW, 13, LOOSE)      /* tp_wire_view */                                              \
-    X(LOAD, 14, LOOSE)      /* tp_wire_load */                                              \
-    X(PING, 15, LOOSE)      /* the session answers it: tp_wire_stamp */                     \
-    X(PONG, 16, LOOSE)      /* tp_wire_stamp */                                             \
-    X(BYE, 17, LOOSE)       /* closing, and why: tp_wire_bye */
+    X(ACKED, 2, NUMBERED)   /* an outbox message was handled: tp_parcel, its slip */        \
+    X(REPLY, 3, NUMBERED)   /* tp_wire_reply */                                             \
+    X(FULL, 4, NUMBERED)    /* the mailbox of a hash is full: tp_wire_mark */               \
+    X(CLEAR, 5, NUMBERED)   /* it is no more: tp_wire_mark */                               \
+    X(SETTLED, 6, NUMBERED) /* the session's own; its user sees it, too: tp_wire_settled */ \
+    X(NAME, 7, NUMBERED)    /* the session's own: tp_wire_name */                           \
+    X(WORD, 8, NUMBERED)    /* of the directory, and what goes with it: tp_wire_word */     \
+    X(MEMBER, 9, LOOSE)     /* of the members' control runners: tp_wire_word */             \
+    X(VIEW, 10, LOOSE)      /* tp_wire_view */                                              \
+    X(LOAD, 11, LOOSE)      /* tp_wire_load */                                              \
+    X(PING, 12, LOOSE)      /* the session answers it: tp_wire_stamp */                     \
+    X(PONG, 13, LOOSE)      /* tp_wire_stamp */                                             \
+    X(BYE, 14, LOOSE)       /* closing, and why: tp_wire_bye */
 
 typedef enum tp_frame_kind {
 #define TP_FRAME_CONSTANT(name, number, way) TP_FRAME_##name = (number),

@@ -14,7 +14,7 @@
  * Invariants
  * 1. Numbered frames arrive in order, each exactly once, whatever is lost, as long as both sessions
  * live. A frame counts as received when tp_session_next has returned it: handle it before the next
- * take. 2. Parcels (REQUEST, CANCEL, PROBE, ACKED) are counted for themselves: the number that
+ * take. 2. Parcels (REQUEST, ACKED) are counted for themselves: the number that
  * tp_session_put_parcel gives is the one that the receiver sees in tp_session_frame.parcel and
  * settles, once, and that comes back in a SETTLED frame. 3. Only a REQUEST is ever refused with
  * BUSY: when the peer has given no credit, or too much is kept. A receiver gives credit for
@@ -208,7 +208,7 @@ TROUPE_CHECK static inline troupe_status tp_session_reserve(
 /* Counts and says BUSY. */
 TROUPE_CHECK troupe_status tp_session_refuse(tp_session *session);
 
-/* `kind`: REQUEST, CANCEL, PROBE, ACKED. BUSY (REQUEST only), NO_MEMORY, TOO_LARGE: nothing was
+/* `kind`: REQUEST, ACKED. BUSY (REQUEST only), NO_MEMORY, TOO_LARGE: nothing was
  * done. */
 TROUPE_CHECK static inline troupe_status tp_session_put_parcel(
     tp_session *session, tp_frame_kind kind, const tp_parcel *parcel, uint64_t *ret_number)
@@ -225,9 +225,7 @@ TROUPE_CHECK static inline troupe_status tp_session_put_parcel(
     return TROUPE_OK;
 }
 
-/* `kind`: REPLY, VICTIM. */
-TROUPE_CHECK troupe_status tp_session_put_reply(
-    tp_session *session, tp_frame_kind kind, const tp_wire_reply *reply);
+TROUPE_CHECK troupe_status tp_session_put_reply(tp_session *session, const tp_wire_reply *reply);
 /* Any other numbered kind; the number is that of the frame: the peer has it once
  * `session->received_to` has come up to it. */
 TROUPE_CHECK troupe_status tp_session_put(tp_session *session, tp_frame_kind kind, unsigned flags,

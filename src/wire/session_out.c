@@ -119,15 +119,13 @@ troupe_status tp_session_refuse(tp_session *session)
     return TROUPE_BUSY;
 }
 
-troupe_status tp_session_put_reply(
-    tp_session *session, tp_frame_kind kind, const tp_wire_reply *reply)
+troupe_status tp_session_put_reply(tp_session *session, const tp_wire_reply *reply)
 {
-    TP_DEBUG_ASSERT(kind == TP_FRAME_REPLY || kind == TP_FRAME_VICTIM);
     size_t size = tp_wire_reply_size(reply);
     char *at;
     troupe_status status = tp_session_reserve(session, size, &at);
     if (TP_LIKELY(status == TROUPE_OK))
-        tp_wire_reply_put(tp_frame_put_head(at, kind, 0, size), reply);
+        tp_wire_reply_put(tp_frame_put_head(at, TP_FRAME_REPLY, 0, size), reply);
     return status;
 }
 

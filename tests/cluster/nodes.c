@@ -22,6 +22,13 @@ static troupe_status where(troupe_turn *turn, void *state, troupe_slice payload)
 const troupe_method nodes_methods[1] = {TROUPE_METHOD(where)};
 const troupe_type seat = {TROUPE_TYPE("seat"), TROUPE_METHODS(nodes_methods)};
 
+static double seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
 static void breathe(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
@@ -67,8 +74,12 @@ void nodes_open(nodes *self, const troupe_node_options options[NODES],
 
 void nodes_close(nodes *self)
 {
-    for (int i = 0; i < NODES; i++)
+    for (int i = 0; i < NODES; i++) {
+        double begin = seconds();
         troupe_node_close(self->list[i]);
+        if (seconds() - begin > 15) /* half of drain_timeout: it left, and did not give up */
+            fail_msg("%s took %.1f s to leave", self->names[i], seconds() - begin);
+    }
     char command[200];
     (void)snprintf(command, sizeof command, "rm -rf '%s'", self->folder);
     assert_int_equal(system(command), 0);
@@ -95,11 +106,9 @@ int nodes_where(nodes *self, int asked, const char *type, const char *key)
 
 void nodes_await(bool (*holds)(nodes *self, void *user), nodes *self, void *user)
 {
-    struct timespec begin, now;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    double begin = seconds();
     while (!holds(self, user)) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec - begin.tv_sec > 20)
+        if (seconds() - begin > 20)
             fail_msg("it did not come to hold in 20 seconds");
         breathe();
     }

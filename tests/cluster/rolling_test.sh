@@ -38,5 +38,5 @@ wait $load || die 'histories of a rolling restart'
 cat "$work/out"
 has out ' 0 unknown'
 for node in 1 2 3; do end $node; done
-grep -l 'closing_hurries\|closing_incomplete\|leaving_incomplete' "$work"/n?.err && die 'a node did not leave in order'
+grep -l 'closing_hurries\|closing_incomplete\|leaving_hurries\|leaving_incomplete' "$work"/n?.err && die 'a node did not leave in order'
 echo "$checks checks passed"

@@ -161,7 +161,7 @@ static void a_request_and_its_reply_are_as_the_document_says(void **state)
 
     tp_wire_reply reply = {
         .slot = 5, .generation = 6, .shard = 1, .content = 1, .payload = troupe_str("20")};
-    assert_int_equal(tp_session_put_reply(&host, TP_FRAME_REPLY, &reply), TROUPE_OK);
+    assert_int_equal(tp_session_put_reply(&host, &reply), TROUPE_OK);
     assert_true(tp_session_take(&host, 0, &bytes));
     assert_box("reply", bytes);
     assert_int_equal(feed_box(&asker, "reply", &frame), TP_SESSION_FRAME);

@@ -104,7 +104,7 @@ static bool put_one(pair *self, side *from)
     troupe_status status;
     if (number % 3 == 0) {
         tp_wire_reply reply = {.slot = (uint32_t)number, .payload = {filler, filled}};
-        status = tp_session_put_reply(session, TP_FRAME_REPLY, &reply);
+        status = tp_session_put_reply(session, &reply);
     } else if (number % 7 == 0) {
         char *body;
         uint64_t frame = 0;
@@ -434,7 +434,7 @@ static void requests_beyond_the_credit_are_busy_and_nothing_else_is(void **state
     settle_down(&self, false);
     assert_int_equal(put_request(out, 10), TROUPE_BUSY);
     tp_wire_reply reply = {.payload = troupe_str("r")};
-    assert_int_equal(tp_session_put_reply(&out->session, TP_FRAME_REPLY, &reply), TROUPE_OK);
+    assert_int_equal(tp_session_put_reply(&out->session, &reply), TROUPE_OK);
     tp_parcel acked = {.name = 1, .key = troupe_str("k")};
     uint64_t number;
     assert_int_equal(
@@ -494,7 +494,7 @@ static void a_peer_that_reads_nothing_gets_no_credit(void **state)
         while (tp_session_next(&in->session, &frame) == TP_SESSION_FRAME) {
             tp_wire_reply reply = {.payload = {big, sizeof big}};
             assert_int_equal(tp_session_settle(&in->session, frame.parcel), TROUPE_OK);
-            assert_int_equal(tp_session_put_reply(&in->session, TP_FRAME_REPLY, &reply), TROUPE_OK);
+            assert_int_equal(tp_session_put_reply(&in->session, &reply), TROUPE_OK);
             parcels++;
         }
         /* It is told of credits, but what else was written never arrives. */
