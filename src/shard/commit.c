@@ -51,7 +51,6 @@ tp_durable *tp_durable_get(tp_shard *shard, tp_activation *actor)
         return NULL;
     *self = (tp_durable){.actor = actor, .seed = tp_record_seed(tp_activation_id(actor))};
     tp_fifo_init(&self->gate);
-    tp_fifo_init(&self->later);
     tp_fifo_init(&self->resting);
     extras->durable = self;
     return self;
@@ -62,7 +61,7 @@ bool tp_durable_is_quiet(const tp_durable *self)
     if (self->under_way != NULL || self->pending != NULL || self->held != 0 || self->is_listed)
         return false;
     if (!self->reload)
-        return tp_fifo_is_empty(&self->later) && !self->is_listed;
+        return !tp_rows_wait(self);
     return self->actor->phase == TP_NEW || self->actor->phase == TP_WAITING; /* it was reset */
 }
 
@@ -99,7 +98,7 @@ void tp_durable_abandon(tp_shard *shard, tp_activation *actor)
     free_commit(shard, self->under_way);
     free_commit(shard, self->pending);
     tp_gate_abandon(shard, self);
-    tp_rows_clear(shard, self);
+    tp_rows_free(shard, self);
 }
 
 void tp_durable_free(tp_shard *shard, tp_activation *actor)
@@ -109,7 +108,7 @@ void tp_durable_free(tp_shard *shard, tp_activation *actor)
         return;
     TP_ASSERT(self->under_way == NULL && self->held == 0 && !self->is_listed);
     free_commit(shard, self->pending);
-    tp_rows_clear(shard, self);
+    tp_rows_free(shard, self);
     actor->extras->durable = NULL;
     tp_pool_give(&shard->pool, self);
 }
@@ -316,7 +315,7 @@ static void put_changes(tp_shard *shard, tp_durable *self, tp_commit *commit, tp
 {
     tp_fifo_node *node;
     /* Removals that were due before must not hit what the turn puts in their place. */
-    while ((node = tp_fifo_pop_front(&self->later)) != NULL)
+    while (self->beside != NULL && (node = tp_fifo_pop_front(&self->beside->later)) != NULL)
         put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
     while ((node = tp_fifo_pop_front(changes)) != NULL)
         put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
@@ -325,9 +324,9 @@ static void put_changes(tp_shard *shard, tp_durable *self, tp_commit *commit, tp
 /* Outbox messages of this commit join the gate, behind what the turn sent before. */
 static void send_out(tp_shard *shard, tp_durable *self, tp_row_number first)
 {
-    if (self->counts[TROUPE_ROW_OUTBOX] == 0)
+    if (tp_rows_count(self, TROUPE_ROW_OUTBOX) == 0)
         return;
-    tp_link *head = &self->by_kind[TROUPE_ROW_OUTBOX].head;
+    tp_link *head = &self->beside->by_kind[TROUPE_ROW_OUTBOX].head;
     tp_link *link = head->previous;
     tp_row_number number;
     while (link != head &&
@@ -414,7 +413,7 @@ static void send_later(tp_shard *shard, tp_durable *self, tp_commit *commit)
  * theirs was refused. False: there is nothing, or no memory. */
 static bool keep_later(tp_shard *shard, tp_durable *self)
 {
-    if (tp_fifo_is_empty(&self->later) || self->fenced || self->broken)
+    if (!tp_rows_wait(self) || self->fenced || self->broken)
         return false;
     tp_commit *commit = pending_of(shard, self);
     if (commit == NULL)
@@ -426,10 +425,11 @@ static bool keep_later(tp_shard *shard, tp_durable *self)
 
 static void go_alone(tp_shard *shard, tp_alarm *alarm)
 {
-    tp_durable *self = TP_CONTAINER(alarm, tp_durable, lazy);
+    tp_beside *beside = TP_CONTAINER(alarm, tp_beside, lazy);
+    tp_durable *self = beside->owner;
     if (self->fenced)
-        drop_entries(shard, &self->later);
-    if (tp_fifo_is_empty(&self->later) || self->reload)
+        drop_entries(shard, &beside->later);
+    if (!tp_rows_wait(self) || self->reload)
         return;
     /* A save that is under way rests on the same version. */
     bool leaves = self->actor->phase == TP_DEACTIVATING;
@@ -443,14 +443,15 @@ static void go_alone(tp_shard *shard, tp_alarm *alarm)
 
 void tp_commit_now(tp_shard *shard, tp_durable *self)
 {
-    tp_alarm_cancel(shard, &self->lazy);
-    go_alone(shard, &self->lazy);
+    tp_alarm_cancel(shard, &self->beside->lazy);
+    go_alone(shard, &self->beside->lazy);
 }
 
 void tp_commit_later(tp_shard *shard, tp_durable *self)
 {
-    if (!tp_link_is_linked(&self->lazy.timer.link))
-        tp_alarm_set(shard, &self->lazy, tp_time_after(shard->now, LATER), go_alone);
+    tp_alarm *lazy = &self->beside->lazy;
+    if (!tp_link_is_linked(&lazy->timer.link))
+        tp_alarm_set(shard, lazy, tp_time_after(shard->now, LATER), go_alone);
 }
 
 /* Does a failed turn leave something that has no bytes to go back to but the store's? */

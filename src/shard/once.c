@@ -82,7 +82,7 @@ static void sweep(tp_shard *shard, tp_durable *self, uint64_t wall)
         if (entry->row.once.expires < wall)
             tp_rows_retire(shard, self, entry);
         tp_list_remove(&entry->link); /* the next sweep begins with others */
-        tp_list_push_back(&self->by_kind[TROUPE_ROW_ONCE], &entry->link);
+        tp_list_push_back(&self->beside->by_kind[TROUPE_ROW_ONCE], &entry->link);
     }
 }
 
@@ -133,12 +133,12 @@ bool tp_once_begins(tp_shard *shard, tp_activation *actor, tp_message *message, 
     }
     uint64_t wall = shard->env->wall(shard->env);
     sweep(shard, self, wall);
-    if (self->counts[TROUPE_ROW_ONCE] < shard->shared->options.once_window)
+    if (tp_rows_count(self, TROUPE_ROW_ONCE) < shard->shared->options.once_window)
         return true;
     tp_count(&shard->counters.busy_once);
     tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
         "its window of %u calls once is full; try again later, or raise once_window",
-        self->counts[TROUPE_ROW_ONCE]);
+        tp_rows_count(self, TROUPE_ROW_ONCE));
     return false;
 }
 

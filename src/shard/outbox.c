@@ -58,8 +58,8 @@ static troupe_status stage(troupe_turn *turn, tp_row *row, bool is_answer)
     static const char no_number[TP_ROW_NUMBER_BYTES] = {0};
     tp_shard *shard = turn->shard;
     const tp_durable *self = tp_durable_of(turn->actor);
-    if (!is_answer &&
-        self->counts[TROUPE_ROW_OUTBOX] + staged_of(turn) >= shard->shared->options.outbox_limit) {
+    uint32_t count = tp_rows_count(self, TROUPE_ROW_OUTBOX) + staged_of(turn);
+    if (!is_answer && count >= shard->shared->options.outbox_limit) {
         tp_count(&shard->counters.busy_outbox);
         return TROUPE_BUSY;
     }
@@ -120,7 +120,7 @@ troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead)
 static tp_row_number before_of(const tp_durable *self, const tp_entry *entry)
 {
     tp_row_number none = {0, 0}, number;
-    const tp_link *head = &self->by_kind[TROUPE_ROW_OUTBOX].head;
+    const tp_link *head = &self->beside->by_kind[TROUPE_ROW_OUTBOX].head;
     for (const tp_link *link = entry->link.previous; link != head; link = link->previous) {
         const tp_entry *other = TP_CONTAINER(link, const tp_entry, link);
         if (!other->retired && troupe_id_equal(other->row.outbox.target, entry->row.outbox.target))
@@ -233,7 +233,7 @@ static bool send_one(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_
 static tp_entry *first_again(const tp_durable *self)
 {
     char key[TP_ROW_NUMBER_BYTES];
-    tp_row_number_key(self->again_last, key);
+    tp_row_number_key(self->beside->again_last, key);
     const tp_entry *last = tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
     tp_entry *next = last != NULL ? tp_rows_next(self, last) : NULL;
     return next != NULL ? next : tp_rows_first(self, TROUPE_ROW_OUTBOX);
@@ -241,16 +241,16 @@ static tp_entry *first_again(const tp_durable *self)
 
 static void send_again(tp_shard *shard, tp_alarm *alarm)
 {
-    tp_durable *self = TP_CONTAINER(alarm, tp_durable, again);
+    tp_beside *beside = TP_CONTAINER(alarm, tp_beside, again);
+    tp_durable *self = beside->owner;
     if (self->actor->phase != TP_ACTIVE || self->reload) {
         tp_alarm_set(shard, alarm, shard->now + AGAIN_FIRST, send_again);
         return;
     }
     /* A target that has taken a later message takes the one that it refused for handled, should a
      * crash bring that back: those behind a dead letter wait until it is durable. */
-    self->buries =
-        self->buries && !(tp_fifo_is_empty(&self->later) && self->durable == self->begun);
-    if (self->buries) {
+    beside->buries = beside->buries && (tp_rows_wait(self) || self->durable != self->begun);
+    if (beside->buries) {
         tp_alarm_set(shard, alarm, shard->now + BURIAL, send_again);
         return;
     }
@@ -262,21 +262,22 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
         tp_row_number number;
         if (!is_open(self, entry, &number))
             continue;
-        self->again_last = number;
-        if (!send_one(shard, self, entry, wall) && self->buries)
+        beside->again_last = number;
+        if (!send_one(shard, self, entry, wall) && beside->buries)
             return; /* those behind a dead letter wait */
     }
-    self->again_wait = self->again_wait < AGAIN_CAP / 2 ? self->again_wait * 2 : AGAIN_CAP;
+    beside->again_wait = beside->again_wait < AGAIN_CAP / 2 ? beside->again_wait * 2 : AGAIN_CAP;
     if (tp_rows_first(self, TROUPE_ROW_OUTBOX) != NULL)
-        tp_alarm_set(shard, alarm, tp_time_after(shard->now, self->again_wait), send_again);
+        tp_alarm_set(shard, alarm, tp_time_after(shard->now, beside->again_wait), send_again);
 }
 
 void tp_outbox_watch(tp_shard *shard, tp_durable *self)
 {
-    if (self->again_wait != 0 && tp_link_is_linked(&self->again.timer.link))
+    tp_beside *beside = self->beside;
+    if (beside->again_wait != 0 && tp_link_is_linked(&beside->again.timer.link))
         return;
-    self->again_wait = AGAIN_FIRST;
-    tp_alarm_set(shard, &self->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
+    beside->again_wait = AGAIN_FIRST;
+    tp_alarm_set(shard, &beside->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
 }
 
 void tp_outbox_loaded(tp_shard *shard, tp_durable *self)
@@ -284,8 +285,8 @@ void tp_outbox_loaded(tp_shard *shard, tp_durable *self)
     if (tp_rows_first(self, TROUPE_ROW_OUTBOX) == NULL)
         return;
     TP_MARK(shard, "outbox found at a load");
-    self->again_wait = AGAIN_FIRST / 2;
-    tp_alarm_set(shard, &self->again, shard->now, send_again);
+    self->beside->again_wait = AGAIN_FIRST / 2;
+    tp_alarm_set(shard, &self->beside->again, shard->now, send_again);
 }
 
 /* ---- the sender's side: acknowledgements ---------------------------------------------------- */
@@ -351,11 +352,12 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
     if (!tp_rows_add(shard, self, &row, entry->key))
         return; /* it is sent again, and given up again */
     tp_rows_retire(shard, self, entry);
-    self->buries = true;
-    self->again_wait = AGAIN_FIRST / 2; /* those behind it were not taken before it */
-    tp_alarm_cancel(shard, &self->again);
-    tp_alarm_set(shard, &self->again, tp_time_after(shard->now, BURIAL), send_again);
-    tp_entry *oldest = self->counts[TROUPE_ROW_DEAD] >= DEAD_MAX ? oldest_dead(self) : NULL;
+    tp_beside *beside = self->beside;
+    beside->buries = true;
+    beside->again_wait = AGAIN_FIRST / 2; /* those behind it were not taken before it */
+    tp_alarm_cancel(shard, &beside->again);
+    tp_alarm_set(shard, &beside->again, tp_time_after(shard->now, BURIAL), send_again);
+    tp_entry *oldest = beside->counts[TROUPE_ROW_DEAD] >= DEAD_MAX ? oldest_dead(self) : NULL;
     if (oldest != NULL) {
         tp_count(&shard->counters.dead_dropped);
         tp_rows_retire(shard, self, oldest);

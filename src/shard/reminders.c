@@ -115,7 +115,7 @@ static bool fire(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_t wa
 
 static void come(tp_shard *shard, tp_moment *moment)
 {
-    tp_durable *self = TP_CONTAINER(moment, tp_durable, remind);
+    tp_durable *self = TP_CONTAINER(moment, tp_beside, remind)->owner;
     if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) != TP_OPEN)
         return; /* the next run of the node finds it */
     uint64_t wall = shard->env->wall(shard->env);
@@ -134,14 +134,16 @@ static void come(tp_shard *shard, tp_moment *moment)
 void tp_reminders_arm(tp_shard *shard, tp_durable *self)
 {
     uint64_t due = 0;
+    if (self->beside == NULL)
+        return;
     for (const tp_entry *entry = tp_rows_first(self, TROUPE_ROW_REMINDER); entry != NULL;
          entry = tp_rows_next(self, entry))
         if (!entry->fired && !entry->retired && (due == 0 || entry->row.reminder.due < due))
             due = entry->row.reminder.due;
     if (due != 0)
-        tp_moment_set(shard, &self->remind, due, come);
+        tp_moment_set(shard, &self->beside->remind, due, come);
     else
-        tp_moment_cancel(shard, &self->remind);
+        tp_moment_cancel(shard, &self->beside->remind);
 }
 
 /* ---- its turn -------------------------------------------------------------------------------- */
@@ -220,7 +222,7 @@ void tp_reminder_over(troupe_turn *turn, const tp_slip *slip)
     if (entry == NULL)
         return;
     entry->fired = false; /* there was no memory for saying that it has been: it comes again */
-    tp_moment_set(shard, &self->remind, shard->env->wall(shard->env) + AGAIN, come);
+    tp_moment_set(shard, &self->beside->remind, shard->env->wall(shard->env) + AGAIN, come);
 }
 
 /* ---- in a turn ------------------------------------------------------------------------------- */

@@ -58,64 +58,84 @@ void tp_entry_release(tp_shard *shard, tp_entry *entry)
 
 static troupe_status init(tp_shard *shard, tp_durable *self)
 {
-    if (self->has_rows)
+    tp_beside *beside = self->beside;
+    if (beside == NULL) {
+        beside = tp_pool_take(&shard->pool, sizeof *beside);
+        if (beside == NULL)
+            return TROUPE_NO_MEMORY;
+        *beside = (tp_beside){.owner = self};
+        tp_fifo_init(&beside->later);
+        self->beside = beside;
+    }
+    if (beside->has_rows)
         return TROUPE_OK;
-    TROUPE_TRY(tp_index_init(&self->rows, shard->shared->allocator, 8));
+    TROUPE_TRY(tp_index_init(&beside->rows, shard->shared->allocator, 8));
     for (int i = 0; i < TP_ROW_KINDS; i++)
-        tp_list_init(&self->by_kind[i]);
-    self->has_rows = true;
+        tp_list_init(&beside->by_kind[i]);
+    beside->has_rows = true;
     return TROUPE_OK;
 }
 
 void tp_rows_clear(tp_shard *shard, tp_durable *self)
 {
+    tp_beside *beside = self->beside;
     tp_fifo_node *node;
-    while ((node = tp_fifo_pop_front(&self->later)) != NULL)
+    if (beside == NULL)
+        return;
+    while ((node = tp_fifo_pop_front(&beside->later)) != NULL)
         tp_entry_release(shard, TP_CONTAINER(node, tp_entry, node));
-    tp_alarm_cancel(shard, &self->lazy);
-    tp_alarm_cancel(shard, &self->again);
-    self->buries = false;
-    tp_moment_cancel(shard, &self->remind);
-    if (!self->has_rows)
+    tp_alarm_cancel(shard, &beside->lazy);
+    tp_alarm_cancel(shard, &beside->again);
+    beside->buries = false;
+    tp_moment_cancel(shard, &beside->remind);
+    if (!beside->has_rows)
         return;
     for (int i = 0; i < TP_ROW_KINDS; i++) {
         tp_link *link;
-        while ((link = tp_list_pop_front(&self->by_kind[i])) != NULL)
+        while ((link = tp_list_pop_front(&beside->by_kind[i])) != NULL)
             tp_entry_release(shard, TP_CONTAINER(link, tp_entry, link));
-        self->counts[i] = 0;
+        beside->counts[i] = 0;
     }
-    tp_index_deinit(&self->rows);
-    self->has_rows = false;
+    tp_index_deinit(&beside->rows);
+    beside->has_rows = false;
+}
+
+void tp_rows_free(tp_shard *shard, tp_durable *self)
+{
+    tp_rows_clear(shard, self);
+    if (self->beside != NULL)
+        tp_pool_give(&shard->pool, self->beside);
+    self->beside = NULL;
 }
 
 tp_entry *tp_rows_find(const tp_durable *self, uint32_t kind, troupe_slice key)
 {
-    if (!self->has_rows || self->counts[kind] == 0)
+    if (tp_rows_count(self, kind) == 0)
         return NULL;
     name wanted = {kind, key};
-    return tp_index_find(&self->rows, hash_of(kind, key), same, &wanted);
+    return tp_index_find(&self->beside->rows, hash_of(kind, key), same, &wanted);
 }
 
 tp_entry *tp_rows_first(const tp_durable *self, uint32_t kind)
 {
-    if (!self->has_rows || self->counts[kind] == 0)
+    if (tp_rows_count(self, kind) == 0)
         return NULL;
-    return TP_CONTAINER(tp_list_front(&self->by_kind[kind]), tp_entry, link);
+    return TP_CONTAINER(tp_list_front(&self->beside->by_kind[kind]), tp_entry, link);
 }
 
 tp_entry *tp_rows_next(const tp_durable *self, const tp_entry *entry)
 {
     tp_link *next = entry->link.next;
-    if (next == &self->by_kind[entry->kind].head)
+    if (next == &self->beside->by_kind[entry->kind].head)
         return NULL;
     return TP_CONTAINER(next, tp_entry, link);
 }
 
 static void forget(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
-    tp_index_remove(&self->rows, entry->hash, entry);
+    tp_index_remove(&self->beside->rows, entry->hash, entry);
     tp_list_remove(&entry->link);
-    self->counts[entry->kind]--;
+    self->beside->counts[entry->kind]--;
     tp_entry_release(shard, entry);
 }
 
@@ -123,7 +143,7 @@ static void forget(tp_shard *shard, tp_durable *self, tp_entry *entry)
  * hands its rows out in. */
 static void insert(tp_durable *self, tp_entry *entry)
 {
-    tp_list *list = &self->by_kind[entry->kind];
+    tp_list *list = &self->beside->by_kind[entry->kind];
     tp_link *before = list->head.previous;
     while (entry->kind == TROUPE_ROW_OUTBOX && before != &list->head &&
            memcmp(TP_CONTAINER(before, tp_entry, link)->key.data, entry->key.data,
@@ -137,11 +157,11 @@ static troupe_status keep(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
     TROUPE_TRY(init(shard, self));
     tp_entry *before = tp_rows_find(self, entry->kind, entry->key);
-    TROUPE_TRY(tp_index_insert(&self->rows, entry->hash, entry));
+    TROUPE_TRY(tp_index_insert(&self->beside->rows, entry->hash, entry));
     if (before != NULL)
         forget(shard, self, before);
     insert(self, entry);
-    self->counts[entry->kind]++;
+    self->beside->counts[entry->kind]++;
     entry->holders++;
     return TROUPE_OK;
 }
@@ -204,20 +224,21 @@ void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry)
         return; /* it is found again, and retired then */
     removal->remove = true;
     entry->retired = true;
-    tp_fifo_push_back(&self->later, &removal->node);
+    tp_fifo_push_back(&self->beside->later, &removal->node);
     tp_commit_later(shard, self);
 }
 
 bool tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key)
 {
     size_t size = tp_row_size(row, key);
-    tp_entry *entry = size != 0 ? make(shard, row->kind, key, size) : NULL;
+    bool has_room = size != 0 && init(shard, self) == TROUPE_OK;
+    tp_entry *entry = has_room ? make(shard, row->kind, key, size) : NULL;
     if (entry == NULL) {
         tp_count(&shard->counters.no_memory);
         return false;
     }
     tp_row_encode(row, self->seed, entry->key, (void *)(uintptr_t)entry->value.data);
-    tp_fifo_push_back(&self->later, &entry->node);
+    tp_fifo_push_back(&self->beside->later, &entry->node);
     tp_commit_later(shard, self);
     return true;
 }

@@ -193,13 +193,13 @@ static uint64_t scattered(tp_shard *shard, uint64_t wait)
 void tp_wake_leaves(tp_shard *shard, tp_activation *actor)
 {
     tp_durable *self = tp_durable_of(actor);
-    if (self == NULL || !self->has_rows)
+    if (self == NULL || self->beside == NULL || !self->beside->has_rows)
         return;
-    tp_moment_cancel(shard, &self->remind);
+    tp_moment_cancel(shard, &self->beside->remind);
     if (self->fenced || !is_open(shard))
         return; /* another run of the node finds it */
     uint64_t wall = shard->env->wall(shard->env);
-    uint64_t wait = self->again_wait > AGAIN_FIRST ? self->again_wait : AGAIN_FIRST;
+    uint64_t wait = self->beside->again_wait > AGAIN_FIRST ? self->beside->again_wait : AGAIN_FIRST;
     uint64_t due = tp_wake_of(self, wall + scattered(shard, wait));
     if (self->reload)
         due = wall + AGAIN_FIRST; /* what is stored may be due before what was known here */
