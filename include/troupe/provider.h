@@ -158,6 +158,8 @@ struct troupe_store_op {
     void (*done)(troupe_store_op *op);
     troupe_store_op *next;
     void *owner;
+    void *room; /* the first item that is found goes here if it fits; NULL: there is none */
+    size_t room_size;
 };
 
 /* [run] Adds a copy of `item` to the op's items. NO_MEMORY. */

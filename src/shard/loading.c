@@ -125,7 +125,20 @@ typedef struct loading {
     tp_shard *shard;
     tp_activation *actor;
     tp_alarm delay;
+    _Alignas(troupe_store_item) unsigned char room[]; /* of the op */
 } loading;
+
+#define ROOM_MAX 2048
+
+/* For a state whose size is known. */
+static size_t room_of(const tp_activation *actor)
+{
+    const troupe_type *is = &actor->type->is;
+    if (is->schema != NULL || is->load != NULL)
+        return 0;
+    size_t size = sizeof(troupe_store_item) + tp_record_size(is->state_size);
+    return size <= ROOM_MAX ? size : 0;
+}
 
 static void end(tp_shard *shard, tp_activation *actor, troupe_status status)
 {
@@ -197,13 +210,14 @@ static void done(troupe_store_op *op)
 void tp_load_begin(tp_shard *shard, tp_activation *actor)
 {
     loading *self = NULL;
+    size_t room = room_of(actor);
     /* As a turn that would have to park. */
     if (atomic_load_explicit(&shard->shared->closing, memory_order_relaxed) == TP_HURRYING) {
         end(shard, actor, TROUPE_INTERRUPTED);
         return;
     }
     if (tp_load_prepare(shard, actor) == TROUPE_OK)
-        self = tp_pool_take(&shard->pool, sizeof *self);
+        self = tp_pool_take(&shard->pool, sizeof *self + room);
     if (self == NULL) {
         tp_count(&shard->counters.no_memory);
         end(shard, actor, TROUPE_NO_MEMORY);
@@ -214,7 +228,9 @@ void tp_load_begin(tp_shard *shard, tp_activation *actor)
     *self = (loading){.op = {.kind = TROUPE_STORE_LOAD,
                           .id = tp_activation_id(actor),
                           .allocator = shard->shared->allocator,
-                          .done = done},
+                          .done = done,
+                          .room = self->room,
+                          .room_size = room},
         .inbound = {.arrive = arrived},
         .shard = shard,
         .actor = actor};

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a store found: a list of items, each one block of the operation's allocator with its bytes
- * behind it. Providers add, who submitted the operation releases.
+ * behind it, but for a first one that fits into the room of the operation: a state that is loaded
+ * needs no block then that one thread takes and another gives back. Providers add, who submitted
+ * the operation releases.
  *
  * Threads: an operation belongs to the provider until `done`, then to who submitted it.
  */
@@ -17,7 +19,8 @@ static size_t block_size(const troupe_store_item *item)
 
 troupe_status troupe_store_add(troupe_store_op *op, const troupe_store_item *item)
 {
-    troupe_store_item *made = tp_allocate(op->allocator, block_size(item));
+    bool has_room = op->items == NULL && block_size(item) <= op->room_size;
+    troupe_store_item *made = has_room ? op->room : tp_allocate(op->allocator, block_size(item));
     if (made == NULL)
         return TROUPE_NO_MEMORY;
     char *key = (char *)(made + 1);
@@ -41,7 +44,8 @@ void troupe_store_release(troupe_store_op *op)
     while (op->items != NULL) {
         troupe_store_item *item = op->items;
         op->items = item->next;
-        tp_release(op->allocator, item, block_size(item));
+        if (item != op->room)
+            tp_release(op->allocator, item, block_size(item));
     }
     op->last = NULL;
 }
