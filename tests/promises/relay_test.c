@@ -5,12 +5,9 @@
  *
  * Threads: one, the test's.
  */
-#include "tests/promises/scene.h"
+#include "tests/promises/stand.h"
 
-#include "base/alloc.h"
-#include "providers/table.h"
 #include "shard/shard.h"
-#include "testkit/faulty_store.h"
 
 typedef struct till {
     uint64_t sent, came;
@@ -89,58 +86,11 @@ static const troupe_type till_type = {TROUPE_TYPE("till"), .state_size = sizeof(
 static const troupe_type hook_type = {TROUPE_TYPE("hook"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN, .save = save, .load = load};
 
-/* ---- a world with a store that outlives its nodes -------------------------------------------- */
-
-typedef struct stand {
-    tp_world *world;
-    troupe_store *inner;
-    tp_faulty_store *store;
-    troupe_node *node;
-} stand;
-
-static uint64_t no_time(void *context)
+static void open_stand(stand *self)
 {
-    (void)context;
-    return 1;
-}
-
-static void open_node(stand *self)
-{
-    char error[256] = "";
-    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .log = "off",
-        .idle = TROUPE_NEVER, .allocator = tp_world_allocator(self->world)};
-    troupe_status status =
-        tp_node_open_on(tp_world_env(self->world), true, tp_faulty_store_get(self->store), &options,
-            TROUPE_TYPES(&till_type, &hook_type), &self->node, error, sizeof error);
-    check_status(status, TROUPE_OK, error, __FILE__, __LINE__);
-}
-
-static void stand_open(stand *self)
-{
-    const tp_world_options options = {.seed = 1, .hurry = 1024, .stuck = scene_is_stuck};
-    const troupe_store_host host = {
-        .size = sizeof host, .allocator = tp_allocator_system(), .now = no_time, .wall = no_time};
-    char error[256] = "";
-    *self = (stand){.world = tp_world_create(&options)};
-    assert_ok(tp_memory_provider.open(&host, "memory:", &self->inner, error, sizeof error));
-    self->store = tp_faulty_store_create(tp_allocator_system(), self->inner, 1);
-    open_node(self);
-}
-
-static void stand_close(stand *self)
-{
-    troupe_node_close(self->node);
-    assert_int_equal(tp_world_live_blocks(self->world), 0);
-    tp_faulty_store_destroy(self->store);
-    self->inner->close(self->inner);
-    tp_world_destroy(self->world);
-}
-
-static void run(stand *self, uint64_t duration)
-{
-    uint64_t until = tp_world_now(self->world) + duration;
-    while (tp_world_step_until(self->world, until)) {
-    }
+    static const troupe_type *const types[] = {&till_type, &hook_type};
+    stand_open(self, 1,
+        &(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER}, types, 2);
 }
 
 static uint32_t stored_rows(stand *self, const char *id, uint32_t kind)
@@ -156,31 +106,22 @@ static uint32_t stored_rows(stand *self, const char *id, uint32_t kind)
     return count;
 }
 
-static void crash(stand *self)
-{
-    tp_shared *shared = &self->node->shared;
-    for (uint32_t i = 0; i < shared->shard_count; i++)
-        tp_fiber_pool_deinit(&shared->shards[i]->fibers);
-    tp_world_crash(self->world);
-    open_node(self);
-}
-
 /* ---- promises -------------------------------------------------------------------------------- */
 
 static void two_that_refuse_each_other_remember_it(void **state)
 {
     (void)state;
     stand at;
-    stand_open(&at);
+    open_stand(&at);
     call calls[2] = {{0}};
     troupe_client *client = NULL;
     assert_ok(troupe_client_open(at.node, &client));
     assert_ok(troupe_client_ask_callback(
         client, id_of("hook/a"), "send", troupe_str("hook/b refuse"), NULL, call_over, &calls[0]));
-    run(&at, MS(5)); /* that it was refused is known to the first, and not stored yet */
+    stand_run(&at, MS(5)); /* that it was refused is known to the first, and not stored yet */
     assert_ok(troupe_client_ask_callback(
         client, id_of("hook/b"), "send", troupe_str("hook/a refuse"), NULL, call_over, &calls[1]));
-    run(&at, TROUPE_SECONDS(5));
+    stand_run(&at, TROUPE_SECONDS(5));
     assert_heard(calls[0].got, TROUPE_OK);
     assert_heard(calls[1].got, TROUPE_OK);
     const char *const ids[] = {"hook/a", "hook/b"};
@@ -200,19 +141,19 @@ static void what_was_refused_in_part_is_a_dead_letter_also_after_a_crash(void **
 {
     (void)state;
     stand at;
-    stand_open(&at);
+    open_stand(&at);
     assert_heard(ask(at.node, "till/a", "send", "till/b half"), TROUPE_OK);
     while (stored_rows(&at, "till/b", TROUPE_ROW_SENDER) == 0)
         assert_true(tp_world_step(at.world));
     assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 0);
-    crash(&at);
-    run(&at, TROUPE_SECONDS(5));
+    stand_crash(&at);
+    stand_run(&at, TROUPE_SECONDS(5));
     assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
     assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 1);
     heard got = ask(at.node, "till/b", "show", "");
     assert_string_equal(got.text, "0 sent, 1 came"); /* and it is not done again */
     assert_heard(ask(at.node, "till/a", "send", "till/b take"), TROUPE_OK);
-    run(&at, TROUPE_SECONDS(5));
+    stand_run(&at, TROUPE_SECONDS(5));
     got = ask(at.node, "till/b", "show", "");
     assert_string_equal(got.text, "0 sent, 2 came");
     stand_close(&at);

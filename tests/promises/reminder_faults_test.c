@@ -4,11 +4,7 @@
  * on one store, a wall clock that is set, an actor that saves seldom; and a driven node. All but
  * the last in a world with virtual time.
  */
-#include "tests/promises/scene.h"
-
-#include "base/alloc.h"
-#include "providers/table.h"
-#include "testkit/faulty_store.h"
+#include "tests/promises/stand.h"
 
 typedef struct bell {
     uint64_t rings, missed, due;
@@ -78,66 +74,11 @@ static const troupe_type bell_type = {TROUPE_TYPE("bell"), .state_size = sizeof(
 static const troupe_type seldom_type = {TROUPE_TYPE("seldom"), .state_size = sizeof(bell),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_N, .snapshot_interval = 2};
 
-/* ---- a world with a store that outlives its nodes -----------------------------------------------
- */
-
-typedef struct stand {
-    tp_world *world;
-    troupe_store *inner;
-    tp_faulty_store *store;
-    tp_env *env; /* of the node */
-    troupe_node *node;
-    uint64_t idle;
-} stand;
-
-static uint64_t no_time(void *context)
+static void open_stand(stand *self, uint64_t seed, uint64_t idle)
 {
-    (void)context;
-    return 1;
-}
-
-static void open_node(stand *self)
-{
-    char error[256] = "";
-    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .log = "off",
-        .idle = self->idle, .allocator = tp_world_allocator(self->world)};
-    self->env = tp_world_env(self->world);
-    troupe_status status = tp_node_open_on(self->env, true, tp_faulty_store_get(self->store),
-        &options, TROUPE_TYPES(&bell_type, &seldom_type), &self->node, error, sizeof error);
-    check_status(status, TROUPE_OK, error, __FILE__, __LINE__);
-}
-
-static void close_node(stand *self)
-{
-    troupe_node_close(self->node);
-    assert_int_equal(tp_world_live_blocks(self->world), 0);
-}
-
-static void stand_open(stand *self, uint64_t seed, uint64_t idle)
-{
-    const tp_world_options options = {.seed = seed, .hurry = 1024, .stuck = scene_is_stuck};
-    const troupe_store_host host = {
-        .size = sizeof host, .allocator = tp_allocator_system(), .now = no_time, .wall = no_time};
-    char error[256] = "";
-    *self = (stand){.world = tp_world_create(&options), .idle = idle};
-    assert_ok(tp_memory_provider.open(&host, "memory:", &self->inner, error, sizeof error));
-    self->store = tp_faulty_store_create(tp_allocator_system(), self->inner, seed);
-    open_node(self);
-}
-
-static void stand_close(stand *self)
-{
-    close_node(self);
-    tp_faulty_store_destroy(self->store);
-    self->inner->close(self->inner);
-    tp_world_destroy(self->world);
-}
-
-static void run(stand *self, uint64_t duration)
-{
-    uint64_t until = tp_world_now(self->world) + duration;
-    while (tp_world_step_until(self->world, until)) {
-    }
+    static const troupe_type *const types[] = {&bell_type, &seldom_type};
+    stand_open(self, seed, &(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2, .idle = idle},
+        types, 2);
 }
 
 static void plan(stand *self, uint32_t chance)
@@ -161,14 +102,14 @@ static void a_reminder_whose_commit_fails_is_not_set(void **state)
 {
     (void)state;
     stand at;
-    stand_open(&at, 1, 0);
+    open_stand(&at, 1, 0);
     const tp_fault_plan next = {
         .kinds = 1u << TROUPE_STORE_COMMIT, .at = 1, .fault = TP_FAULT_REFUSED};
     tp_faulty_store_plan(at.store, &next);
     heard got = ask(at.node, "bell/a", "set", "every 1s");
     assert_status(got.status, TROUPE_UNAVAILABLE);
     assert_int_equal(got.outcome, TROUPE_NOT_DONE);
-    run(&at, TROUPE_SECONDS(10));
+    stand_run(&at, TROUPE_SECONDS(10));
     assert_shows(&at, "bell/a", "0 rings, 0 missed, next #0");
     stand_close(&at);
 }
@@ -178,20 +119,20 @@ static void a_reminder_whose_commit_fails_is_not_set(void **state)
 static void weather(uint64_t seed)
 {
     stand at;
-    stand_open(&at, seed, TROUPE_MILLISECONDS(700));
+    open_stand(&at, seed, TROUPE_MILLISECONDS(700));
     assert_ok(ask(at.node, "bell/a", "set", "every 1s").status);
     for (int i = 0; i < 4; i++) {
         plan(&at, 60);
         tp_world_fail_memory(at.world, seed % 2 == 0 ? 30 : 0, 0, 0);
-        run(&at, TROUPE_SECONDS(20));
+        stand_run(&at, TROUPE_SECONDS(20));
         plan(&at, 0);
         tp_world_fail_memory(at.world, 0, 0, 0);
         tp_faulty_store_land(at.store);
-        close_node(&at);
-        run(&at, TROUPE_SECONDS(3));
-        open_node(&at);
+        stand_close_node(&at);
+        stand_run(&at, TROUPE_SECONDS(3));
+        stand_open_node(&at);
     }
-    run(&at, TROUPE_SECONDS(90));
+    stand_run(&at, TROUPE_SECONDS(90));
     heard got = ask(at.node, "bell/a", "show", "");
     assert_heard(got, TROUPE_OK);
     unsigned long long rings = 0, missed = 0, next = 0;
@@ -217,18 +158,18 @@ static void all_that_slept_through_a_stop_are_woken_in_pages(void **state)
     (void)state;
     enum { ACTORS = 600 };
     stand at;
-    stand_open(&at, 1, 0);
+    open_stand(&at, 1, 0);
     for (int i = 0; i < ACTORS; i++) {
         char id[32];
         snprintf(id, sizeof id, "bell/%d", i);
         assert_ok(ask(at.node, id, "set", i % 2 == 0 ? "in 1h" : "in 10h").status);
     }
-    close_node(&at);
-    run(&at, TROUPE_HOURS(2));
-    open_node(&at);
-    run(&at, TROUPE_SECONDS(2));
+    stand_close_node(&at);
+    stand_run(&at, TROUPE_HOURS(2));
+    stand_open_node(&at);
+    stand_run(&at, TROUPE_SECONDS(2));
     assert_int_equal(stats_of(at.node).reminders, ACTORS / 2);
-    run(&at, TROUPE_HOURS(9));
+    stand_run(&at, TROUPE_HOURS(9));
     assert_int_equal(stats_of(at.node).reminders, ACTORS);
     assert_shows(&at, "bell/599", "1 rings, 0 missed, next #0");
     stand_close(&at);
@@ -246,18 +187,18 @@ static void a_wall_clock_that_is_set_is_noticed(void **state)
     (void)state;
     stand at;
     ahead = 0;
-    stand_open(&at, 1, 0);
+    open_stand(&at, 1, 0);
     at.env->wall = stepped_wall;
     assert_ok(ask(at.node, "bell/forth", "set", "in 1h").status);
-    run(&at, TROUPE_SECONDS(5));
+    stand_run(&at, TROUPE_SECONDS(5));
     ahead = TROUPE_HOURS(1);
-    run(&at, TROUPE_SECONDS(61));
+    stand_run(&at, TROUPE_SECONDS(61));
     assert_shows(&at, "bell/forth", "1 rings, 0 missed, next #0");
     assert_ok(ask(at.node, "bell/back", "set", "in 30m").status);
     ahead = 0;
-    run(&at, TROUPE_MINUTES(60));
+    stand_run(&at, TROUPE_MINUTES(60));
     assert_shows(&at, "bell/back", "0 rings, 0 missed, next #1"); /* never early */
-    run(&at, TROUPE_MINUTES(31));
+    stand_run(&at, TROUPE_MINUTES(31));
     assert_shows(&at, "bell/back", "1 rings, 0 missed, next #0");
     stand_close(&at);
 }
@@ -266,19 +207,19 @@ static void an_actor_that_saves_seldom_keeps_its_state_and_its_reminder(void **s
 {
     (void)state;
     stand at;
-    stand_open(&at, 1, 0);
+    open_stand(&at, 1, 0);
     for (int i = 0; i < 3; i++) {
         assert_ok(ask(at.node, "seldom/a", "bump", "").status);
         assert_ok(ask(at.node, "seldom/a", "quit", "").status);
-        run(&at, TROUPE_SECONDS(1));
+        stand_run(&at, TROUPE_SECONDS(1));
         assert_int_equal(stats_of(at.node).active, 0);
     }
     assert_ok(ask(at.node, "seldom/a", "set", "in 1m").status);
     assert_ok(ask(at.node, "seldom/a", "bump", "").status);
     assert_ok(ask(at.node, "seldom/a", "quit", "").status);
-    close_node(&at);
-    open_node(&at);
-    run(&at, TROUPE_SECONDS(70));
+    stand_close_node(&at);
+    stand_open_node(&at);
+    stand_run(&at, TROUPE_SECONDS(70));
     assert_int_equal(stats_of(at.node).wakes, 1);
     assert_shows(&at, "seldom/a", "5 rings, 0 missed, next #0");
     stand_close(&at);
@@ -346,10 +287,10 @@ static void a_page_with_an_id_that_no_actor_has_does_not_end_the_scan(void **sta
 {
     (void)state;
     stand at;
-    stand_open(&at, 9, 0);
+    open_stand(&at, 9, 0);
     assert_ok(ask(at.node, "bell/a", "set", "every 1s").status);
     assert_ok(ask(at.node, "bell/b", "set", "every 1s").status);
-    close_node(&at);
+    stand_close_node(&at);
     strange wrap = {.inner = tp_faulty_store_get(at.store)};
     wrap.store = *wrap.inner;
     wrap.store.run = strange_run;
@@ -361,12 +302,12 @@ static void a_page_with_an_id_that_no_actor_has_does_not_end_the_scan(void **sta
     troupe_status status = tp_node_open_on(at.env, true, &wrap.store, &options,
         TROUPE_TYPES(&bell_type, &seldom_type), &at.node, error, sizeof error);
     check_status(status, TROUPE_OK, error, __FILE__, __LINE__);
-    run(&at, TROUPE_SECONDS(5));
+    stand_run(&at, TROUPE_SECONDS(5));
     assert_int_equal(atomic_load(&wrap.first_pages), 1);
     assert_int_equal(stats_of(at.node).wakes, 2);
     assert_int_equal(atomic_load(&wrap.later_pages), 1);
-    close_node(&at);
-    open_node(&at);
+    stand_close_node(&at);
+    stand_open_node(&at);
     stand_close(&at);
 }
 

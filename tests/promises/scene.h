@@ -348,11 +348,16 @@ static inline void scene_close(scene *self)
 }
 
 /* Lets the world run for `duration`. */
+static inline void run_world(tp_world *world, uint64_t duration)
+{
+    uint64_t until = tp_world_now(world) + duration;
+    while (tp_world_step_until(world, until)) {
+    }
+}
+
 static inline void scene_run(scene *self, uint64_t duration)
 {
-    uint64_t until = tp_world_now(self->world) + duration;
-    while (tp_world_step_until(self->world, until)) {
-    }
+    run_world(self->world, duration);
 }
 
 static inline troupe_status scene_try(scene *self, call *to, const char *id, const char *method,
