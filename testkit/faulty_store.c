@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/prng.h"
+#include "store/kind.h"
 
 #define GROUP_MOST 1024
 #define LATE_MOST  16
@@ -117,20 +118,6 @@ static bool land(tp_faulty_store *self, late *landing)
 
 /* ---- the group ------------------------------------------------------------------------------- */
 
-static bool is_read(const troupe_store_op *op)
-{
-    switch (op->kind) {
-    case TROUPE_STORE_OPEN_WRITER:
-    case TROUPE_STORE_CLOSE_WRITER:
-    case TROUPE_STORE_CLOSE_OLDER:
-    case TROUPE_STORE_COMMIT:
-    case TROUPE_STORE_PRUNE:
-        return false;
-    default:
-        return true;
-    }
-}
-
 /* The answer without the store's words. */
 static void answer(troupe_store_op *op, troupe_status status)
 {
@@ -147,7 +134,7 @@ static void flush(tp_faulty_store *self)
     for (size_t i = 0; i < self->batch_size; i++) {
         troupe_store_op *op = self->batch[i];
         if (self->silent[i])
-            answer(op, is_read(op) ? TROUPE_UNAVAILABLE : TROUPE_UNKNOWN);
+            answer(op, !tp_store_changes(op) ? TROUPE_UNAVAILABLE : TROUPE_UNKNOWN);
     }
     self->batch_size = 0;
 }
@@ -209,7 +196,7 @@ static void run_one(tp_faulty_store *self, troupe_store_op *op)
         self->writer = op->writer;
     if (fault == TP_FAULT_LATE && op->kind != TROUPE_STORE_COMMIT)
         fault = TP_FAULT_LOST;
-    if (fault == TP_FAULT_TWICE && is_read(op))
+    if (fault == TP_FAULT_TWICE && !tp_store_changes(op))
         fault = TP_FAULT_NONE;
     self->counts[fault]++;
     switch (fault) {
@@ -217,7 +204,7 @@ static void run_one(tp_faulty_store *self, troupe_store_op *op)
         answer(op, TROUPE_UNAVAILABLE);
         break;
     case TP_FAULT_LOST:
-        answer(op, is_read(op) ? TROUPE_UNAVAILABLE : TROUPE_UNKNOWN);
+        answer(op, !tp_store_changes(op) ? TROUPE_UNAVAILABLE : TROUPE_UNKNOWN);
         break;
     case TP_FAULT_LATE:
         delay_landing(self, op);

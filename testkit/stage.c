@@ -12,15 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static uint64_t draw_between(tp_prng *prng, uint64_t least, uint64_t most)
-{
-    uint64_t scale = least;
-    while (scale < most && tp_prng_chance(prng, 2, 3))
-        scale *= 2;
-    uint64_t drawn = scale + tp_prng_below(prng, scale);
-    return drawn < most ? drawn : most;
-}
-
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
 static void draw_limits(tp_stage *stage, tp_prng *prng, troupe_node_options *options)
@@ -37,7 +28,7 @@ static void draw_limits(tp_stage *stage, tp_prng *prng, troupe_node_options *opt
     if (scenario->tight_actors)
         options->max_actors = 1 + tp_prng_below(prng, stage->player_count / 2 + 1);
     if (scenario->tight_memory)
-        options->memory_limit = options->shards * draw_between(prng, 8192, 65536);
+        options->memory_limit = options->shards * tp_draw_between(prng, 8192, 65536);
     if (scenario->tight_inbox)
         options->inbox_limit = 1 + (uint32_t)tp_prng_below(prng, 6);
 }
@@ -59,15 +50,15 @@ static void draw_options(tp_stage *stage, tp_prng *prng)
         options.ask_timeout = TROUPE_NEVER;
     options.deadlock_wait = TROUPE_MILLISECONDS(5);
     if (tp_prng_chance(prng, 1, 2))
-        options.deadlock_wait = draw_between(prng, 50000, TROUPE_MILLISECONDS(10));
+        options.deadlock_wait = tp_draw_between(prng, 50000, TROUPE_MILLISECONDS(10));
     options.idle = TROUPE_SECONDS(30);
     if (tp_prng_chance(prng, 1, 4))
         options.idle = TROUPE_NEVER;
     if (scenario->short_idle)
-        options.idle = draw_between(prng, TROUPE_MILLISECONDS(1), TROUPE_MILLISECONDS(500));
+        options.idle = tp_draw_between(prng, TROUPE_MILLISECONDS(1), TROUPE_MILLISECONDS(500));
     options.drain_timeout = TROUPE_SECONDS(30);
     if (scenario->closes && tp_prng_chance(prng, 1, 2))
-        options.drain_timeout = draw_between(prng, 1000, TROUPE_MILLISECONDS(100));
+        options.drain_timeout = tp_draw_between(prng, 1000, TROUPE_MILLISECONDS(100));
     draw_limits(stage, prng, &options);
     stage->node_options = options;
 }
@@ -125,7 +116,7 @@ static void make_world(tp_stage *stage, tp_prng *prng)
     bool stormy = stage->scenario->stormy;
     if (stormy || tp_prng_chance(prng, 3, 4)) {
         options.pause_chance = (stormy ? 200 : 1) + (uint32_t)tp_prng_below(prng, 200);
-        options.pause_max = draw_between(prng, stormy ? 1000000 : 5000, TROUPE_MILLISECONDS(20));
+        options.pause_max = tp_draw_between(prng, stormy ? 1000000 : 5000, TROUPE_MILLISECONDS(20));
     }
     options.hurry = (uint32_t)tp_prng_below(prng, 900);
     stage->world = tp_world_create(&options);

@@ -15,15 +15,6 @@
 
 #define RATE_MOST 9000000 /* of 1e9, either way: within what leases bear */
 
-static uint64_t draw_between(tp_prng *prng, uint64_t least, uint64_t most)
-{
-    uint64_t scale = least;
-    while (scale < most && tp_prng_chance(prng, 2, 3))
-        scale *= 2;
-    uint64_t drawn = scale + tp_prng_below(prng, scale);
-    return drawn < most ? drawn : most;
-}
-
 /* ---- world and stores ------------------------------------------------------------------------ */
 
 static void stuck(void *user, const char *what)
@@ -40,10 +31,10 @@ static void make_world(tp_town *town, tp_prng *prng)
         .record = town->options->record,
         .step_limit = 3000000};
     options.hurry = (uint32_t)tp_prng_below(prng, 900);
-    options.delay_most = draw_between(prng, TROUPE_MICROSECONDS(50), TROUPE_MILLISECONDS(20));
+    options.delay_most = tp_draw_between(prng, TROUPE_MICROSECONDS(50), TROUPE_MILLISECONDS(20));
     if (tp_prng_chance(prng, 1, 2)) {
         options.pause_chance = 1 + (uint32_t)tp_prng_below(prng, 100);
-        options.pause_max = draw_between(prng, 5000, TROUPE_MILLISECONDS(10));
+        options.pause_max = tp_draw_between(prng, 5000, TROUPE_MILLISECONDS(10));
     }
     if (!town->calm && tp_prng_chance(prng, 1, 2))
         options.break_chance = 1 + (uint32_t)tp_prng_below(prng, 1500);
@@ -71,19 +62,6 @@ static void make_houses(tp_town *town, tp_prng *prng)
     }
 }
 
-static uint64_t world_now(void *context)
-{
-    return tp_world_now(((tp_town *)context)->world);
-}
-
-static void no_log(void *context, int level, const char *event, const char *text)
-{
-    (void)context;
-    (void)level;
-    (void)event;
-    (void)text;
-}
-
 static void landed(void *user, const troupe_store_op *op, uint64_t writer)
 {
     tp_town *town = user;
@@ -94,12 +72,7 @@ static void landed(void *user, const troupe_store_op *op, uint64_t writer)
 
 static void make_stores(tp_town *town, tp_prng *prng)
 {
-    const troupe_store_host host = {.size = sizeof host,
-        .allocator = tp_allocator_system(),
-        .context = town,
-        .now = world_now,
-        .wall = world_now,
-        .log = no_log};
+    const troupe_store_host host = tp_world_store_host(town->world);
     char error[256] = "";
     if (tp_memory_provider.open(&host, "memory:", &town->inner, error, sizeof error) != TROUPE_OK ||
         tp_member_memory_create(tp_allocator_system(), &town->membership) != TROUPE_OK)

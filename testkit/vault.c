@@ -25,15 +25,6 @@ typedef struct tp_vault_attempt {
     tp_vault_deed *deed;
 } attempt;
 
-static uint64_t draw_between(tp_prng *prng, uint64_t least, uint64_t most)
-{
-    uint64_t scale = least;
-    while (scale < most && tp_prng_chance(prng, 2, 3))
-        scale *= 2;
-    uint64_t drawn = scale + tp_prng_below(prng, scale);
-    return drawn < most ? drawn : most;
-}
-
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
 static void stuck(void *user, const char *what)
@@ -51,7 +42,7 @@ static void make_world(tp_vault *vault, tp_prng *prng)
         .step_limit = 600000};
     if (tp_prng_chance(prng, 3, 4)) {
         options.pause_chance = 1 + (uint32_t)tp_prng_below(prng, 200);
-        options.pause_max = draw_between(prng, 5000, TROUPE_MILLISECONDS(20));
+        options.pause_max = tp_draw_between(prng, 5000, TROUPE_MILLISECONDS(20));
     }
     options.hurry = (uint32_t)tp_prng_below(prng, 900);
     vault->world = tp_world_create(&options);
@@ -59,20 +50,7 @@ static void make_world(tp_vault *vault, tp_prng *prng)
         abort();
 }
 
-static uint64_t world_now(void *context)
-{
-    return tp_world_now(((tp_vault *)context)->world);
-}
-
-static void no_log(void *context, int level, const char *event, const char *text)
-{
-    (void)context;
-    (void)level;
-    (void)event;
-    (void)text;
-}
-
-static void pass_time(void *user, uint64_t duration)
+void tp_vault_pass_time(void *user, uint64_t duration)
 {
     tp_world_advance(((tp_vault *)user)->world, duration);
 }
@@ -100,12 +78,7 @@ static void wrap(tp_vault *vault)
 
 static void make_store(tp_vault *vault, tp_prng *prng)
 {
-    const troupe_store_host host = {.size = sizeof host,
-        .allocator = tp_allocator_system(),
-        .context = vault,
-        .now = world_now,
-        .wall = world_now,
-        .log = no_log};
+    const troupe_store_host host = tp_world_store_host(vault->world);
     char error[256] = "";
     if (vault->scenario->disk)
         tp_vault_disk_make(vault, prng);
@@ -113,7 +86,7 @@ static void make_store(tp_vault *vault, tp_prng *prng)
              TROUPE_OK)
         tp_vault_violate(vault, "open", "the store: %s", error);
     vault->plan = (tp_fault_plan){.late_most = 1 + tp_prng_below(prng, 40),
-        .pause = pass_time,
+        .pause = tp_vault_pass_time,
         .landed = landed,
         .any_writer = (vault->options->mutants >> TP_MUTANT_ANY_WRITER) & 1,
         .user = vault};
@@ -121,7 +94,7 @@ static void make_store(tp_vault *vault, tp_prng *prng)
         if (tp_prng_chance(prng, 1, 2))
             vault->plan.chances[i] = (uint32_t)tp_prng_below(prng, vault->scenario->faults[i] + 1);
     if (vault->scenario->delay_most != 0 && tp_prng_chance(prng, 1, 2))
-        vault->plan.delay_most = draw_between(prng, 10000, vault->scenario->delay_most);
+        vault->plan.delay_most = tp_draw_between(prng, 10000, vault->scenario->delay_most);
     wrap(vault);
 }
 
@@ -157,7 +130,7 @@ static void draw_options(tp_vault *vault, tp_prng *prng)
     vault->node_options.ask_timeout = TROUPE_SECONDS(2) + tp_prng_below(prng, TROUPE_SECONDS(10));
     if (tp_prng_chance(prng, 1, 2))
         vault->node_options.idle =
-            draw_between(prng, TROUPE_MILLISECONDS(1), TROUPE_MILLISECONDS(500));
+            tp_draw_between(prng, TROUPE_MILLISECONDS(1), TROUPE_MILLISECONDS(500));
     if (vault->scenario->tight_actors)
         vault->node_options.max_actors = 1 + tp_prng_below(prng, vault->actor_count);
     if (tp_vault_restores(vault)) {

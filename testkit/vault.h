@@ -190,6 +190,9 @@ struct tp_vault {
 /* vault.c: a tp_stage_run. */
 void tp_vault_run(const tp_stage_options *options, tp_stage_result *ret_result);
 
+/* Of a store: the time that its work takes. `user`: the vault. */
+void tp_vault_pass_time(void *user, uint64_t duration);
+
 /* vault_disk.c */
 void tp_vault_disk_make(tp_vault *vault, tp_prng *prng); /* and opens `inner` on it */
 void tp_vault_disk_dispose(tp_vault *vault);

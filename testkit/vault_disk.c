@@ -18,24 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t now(void *context)
-{
-    return tp_world_now(((tp_vault *)context)->world);
-}
-
-static void no_log(void *context, int level, const char *event, const char *text)
-{
-    (void)context;
-    (void)level;
-    (void)event;
-    (void)text;
-}
-
-static void pass_time(void *user, uint64_t duration)
-{
-    tp_world_advance(((tp_vault *)user)->world, duration);
-}
-
 static bool mutant(const tp_vault *vault, uint32_t number)
 {
     return (vault->options->mutants >> number) & 1;
@@ -50,12 +32,7 @@ static void set(tp_vault *vault, tp_sim_disk_plan plan)
 /* False: the power failed before it was open. */
 static bool open_store(tp_vault *vault)
 {
-    const troupe_store_host host = {.size = sizeof host,
-        .allocator = tp_allocator_system(),
-        .context = vault,
-        .now = now,
-        .wall = now,
-        .log = no_log};
+    const troupe_store_host host = tp_world_store_host(vault->world);
     char error[400] = "";
     troupe_status status =
         tp_sqlite_provider.open(&host, vault->disk_url, &vault->inner, error, sizeof error);
@@ -99,7 +76,7 @@ void tp_vault_disk_live(tp_vault *vault, bool calm)
             vault->disk_plan.crash_at = 1 + tp_prng_below(prng, 800);
         if (tp_prng_chance(prng, 1, 2))
             vault->disk_plan.delay = 1 + tp_prng_below(prng, TROUPE_MILLISECONDS(3));
-        vault->disk_plan.wait = pass_time;
+        vault->disk_plan.wait = tp_vault_pass_time;
         vault->disk_plan.user = vault;
     }
     set(vault, vault->disk_plan);

@@ -8,6 +8,7 @@
  */
 #include "testkit/world_inside.h"
 
+#include "base/alloc.h"
 #include "base/list.h"
 
 #include <stdlib.h>
@@ -72,6 +73,38 @@ uint64_t tp_world_now(const tp_world *world)
 uint64_t tp_world_step_began(const tp_world *world)
 {
     return world->running != NULL ? world->step_began : world->now;
+}
+
+uint64_t tp_draw_between(tp_prng *prng, uint64_t least, uint64_t most)
+{
+    uint64_t scale = least;
+    while (scale < most && tp_prng_chance(prng, 2, 3))
+        scale *= 2;
+    uint64_t drawn = scale + tp_prng_below(prng, scale);
+    return drawn < most ? drawn : most;
+}
+
+static uint64_t read_clock(void *context)
+{
+    return tp_world_now(context);
+}
+
+static void no_log(void *context, int level, const char *event, const char *text)
+{
+    (void)context;
+    (void)level;
+    (void)event;
+    (void)text;
+}
+
+troupe_store_host tp_world_store_host(tp_world *world)
+{
+    return (troupe_store_host){.size = sizeof(troupe_store_host),
+        .allocator = tp_allocator_system(),
+        .context = world,
+        .now = read_clock,
+        .wall = read_clock,
+        .log = no_log};
 }
 
 void tp_world_advance(tp_world *world, uint64_t duration)

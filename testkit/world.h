@@ -18,6 +18,8 @@
 #include "base/prng.h"
 #include "os/env.h"
 
+#include <troupe/provider.h>
+
 typedef struct tp_world tp_world;
 
 /* What a step did, for naming the first one that differs. */
@@ -92,8 +94,12 @@ void tp_world_fail_memory(tp_world *world, uint32_t chance, uint64_t first, uint
 uint64_t tp_world_failed_allocations(const tp_world *world);
 
 uint64_t tp_world_now(const tp_world *world);
+/* Scale by scale, each up to twice the one below: small ones are as likely as large ones. */
+uint64_t tp_draw_between(tp_prng *prng, uint64_t least, uint64_t most);
 /* Chance of the world's schedule; whoever draws changes what comes. */
 tp_prng *tp_world_prng(tp_world *world);
+/* For stores: its time, the system's memory; nothing is logged. */
+troupe_store_host tp_world_store_host(tp_world *world);
 /* Inside a step: the time that the work of a turn takes. */
 void tp_world_advance(tp_world *world, uint64_t duration);
 /* Did this step begin at or after `moment`? Outside: now. */

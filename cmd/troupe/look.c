@@ -104,7 +104,7 @@ cli_exit cli_run_actors(const cli_context *context)
     cli_table_init(&table, 10, 0x3f8);
     static const char *const heads[] = {"ACTOR", "SHARD", "PHASE", "AGE", "IDLE", "RECEIVED",
                                         "ERRORS", "QUEUED", "PARKED", "BYTES"};
-    for (i = 0; i < 10 && json_array_size(actors) > 0; i++) cli_table_add(&table, "%s", heads[i]);
+    cli_table_add_heads(&table, heads, actors);
     json_array_foreach (actors, i, actor) {
         const char *node = json_string_value(json_object_get(actor, "node"));
         add_id(&table, actor, "actor");
@@ -159,7 +159,7 @@ cli_exit cli_run_ps(const cli_context *context)
     cli_table table;
     cli_table_init(&table, 5, 1u << 2 | 1u << 3);
     static const char *const heads[] = {"ACTOR", "METHOD", "AGE", "WAITS", "FOR"};
-    for (i = 0; i < 5 && json_array_size(turns) > 0; i++) cli_table_add(&table, "%s", heads[i]);
+    cli_table_add_heads(&table, heads, turns);
     json_array_foreach (turns, i, turn) {
         char *waits_for = what_for(turn);
         add_id(&table, turn, "actor");

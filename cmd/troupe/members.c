@@ -91,9 +91,10 @@ cli_exit cli_run_nodes(const cli_context *context)
     cli_request_begin(&request, "nodes");
     cli_exit code = cli_ask(context, &request, "nodes", &answer);
     if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
+    json_t *nodes = json_object_get(answer.root, "nodes");
     cli_table_init(&table, 10, 1u << 1 | 0x1f0);
-    for (i = 0; i < 10; i++) cli_table_add(&table, "%s", heads[i]);
-    json_array_foreach (json_object_get(answer.root, "nodes"), i, node) {
+    cli_table_add_heads(&table, heads, nodes);
+    json_array_foreach (nodes, i, node) {
         cli_table_add(&table, "%s", text_of(node, "node"));
         cli_table_add_json(&table, json_object_get(node, "incarnation"));
         cli_table_add_json(&table, json_object_get(node, "status"));
@@ -194,6 +195,7 @@ static void tell_rest(const json_t *root, size_t count)
 
 cli_exit cli_run_discover(const cli_context *context)
 {
+    static const char *const heads[] = {"ACTOR", "NODE"};
     cmd_bytes request;
     cli_answer answer;
     cli_table table;
@@ -209,10 +211,7 @@ cli_exit cli_run_discover(const cli_context *context)
     if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
     json_t *actors = json_object_get(answer.root, "actors");
     cli_table_init(&table, 2, 0);
-    if (json_array_size(actors) > 0) {
-        cli_table_add(&table, "ACTOR");
-        cli_table_add(&table, "NODE");
-    }
+    cli_table_add_heads(&table, heads, actors);
     json_array_foreach (actors, i, actor) {
         char *id = cli_id_text(actor, "actor");
         cli_table_add(&table, "%s", id != NULL ? id : "?");

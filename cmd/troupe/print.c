@@ -51,6 +51,13 @@ static char *visible(const void *data, size_t size)
     return bytes.data;
 }
 
+void cli_table_add_heads(cli_table *table, const char *const *heads, const json_t *rows)
+{
+    for (int i = 0; i < table->columns && json_array_size(rows) > 0; i++) {
+        cli_table_add(table, "%s", heads[i]);
+    }
+}
+
 void cli_table_add_json(cli_table *table, const json_t *value)
 {
     if (json_is_string(value)) {

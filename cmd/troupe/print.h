@@ -26,6 +26,8 @@ typedef struct cli_table {
 
 void cli_table_init(cli_table *table, int columns, unsigned right);
 void cli_table_add(cli_table *table, const char *format, ...) TROUPE_PRINTF(2, 3);
+/* The first row; none where there are no `rows`. */
+void cli_table_add_heads(cli_table *table, const char *const *heads, const json_t *rows);
 /* A JSON string, an id in base64 or an integer becomes a cell; NULL an empty one. */
 void cli_table_add_json(cli_table *table, const json_t *value);
 /* A duration in nanoseconds; null is "never". */

@@ -266,7 +266,7 @@ static cli_exit print_letters(cli_answer *answer)
     json_t *all = json_object_get(answer->root, "letters");
     cli_table table;
     cli_table_init(&table, 6, 0);
-    for (i = 0; i < 6 && json_array_size(all) > 0; i++) cli_table_add(&table, "%s", heads[i]);
+    cli_table_add_heads(&table, heads, all);
     json_array_foreach (all, i, one) {
         char *target = cli_id_text(one, "target");
         cli_table_add_json(&table, json_object_get(one, "number"));
@@ -316,7 +316,7 @@ static cli_exit print_reminders(cli_answer *answer)
     json_t *all = json_object_get(answer->root, "reminders");
     cli_table table;
     cli_table_init(&table, 5, 0);
-    for (i = 0; i < 5 && json_array_size(all) > 0; i++) cli_table_add(&table, "%s", heads[i]);
+    cli_table_add_heads(&table, heads, all);
     json_array_foreach (all, i, one) {
         const json_t *name = json_object_get(one, "name");
         cli_table_add_json(&table, name != NULL ? name : json_object_get(one, "name_base64"));

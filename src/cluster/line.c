@@ -147,23 +147,27 @@ static troupe_status put_word(tp_channel *channel, const void *bytes, size_t siz
     return TROUPE_OK;
 }
 
+/* Room for a word's bytes: in the channel's frames, or behind what waits for credit. */
+static troupe_status begin_word(tp_outpost *self, tp_channel *channel, size_t size, char **ret_at)
+{
+    line *noted = channel->user;
+    uint64_t number;
+    if (noted == NULL || tp_fifo_is_empty(&noted->waits))
+        return tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, ret_at, &number);
+    waiting *made = wait_at_end(self, noted, size);
+    if (made == NULL)
+        return TROUPE_NO_MEMORY;
+    *ret_at = made->word;
+    return TROUPE_OK;
+}
+
 troupe_status tp_line_say(
     tp_outpost *self, tp_channel *channel, unsigned what, const tp_directory_word *word)
 {
     const tp_wire_word out = {.what = (uint8_t)what, .body = {NULL, 0}};
     size_t head = tp_wire_word_size(&out);
-    size_t size = head + tp_word_size(&self->translator, word);
-    line *noted = channel->user;
     char *at;
-    if (noted == NULL || tp_fifo_is_empty(&noted->waits)) {
-        uint64_t number;
-        TROUPE_TRY(tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &number));
-    } else {
-        waiting *made = wait_at_end(self, noted, size);
-        if (made == NULL)
-            return TROUPE_NO_MEMORY;
-        at = made->word;
-    }
+    TROUPE_TRY(begin_word(self, channel, head + tp_word_size(&self->translator, word), &at));
     tp_wire_word_put(at, &out);
     tp_word_put(&self->translator, at + head, word);
     return TROUPE_OK;
@@ -173,18 +177,8 @@ troupe_status tp_line_give(
     tp_outpost *self, tp_channel *channel, unsigned what, const void *body, size_t body_size)
 {
     const tp_wire_word out = {.what = (uint8_t)what, .body = {body, body_size}};
-    size_t size = tp_wire_word_size(&out);
-    line *noted = channel->user;
     char *at;
-    if (noted == NULL || tp_fifo_is_empty(&noted->waits)) {
-        uint64_t number;
-        TROUPE_TRY(tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, &at, &number));
-    } else {
-        waiting *made = wait_at_end(self, noted, size);
-        if (made == NULL)
-            return TROUPE_NO_MEMORY;
-        at = made->word;
-    }
+    TROUPE_TRY(begin_word(self, channel, tp_wire_word_size(&out), &at));
     tp_wire_word_put(at, &out);
     return TROUPE_OK;
 }

@@ -13,8 +13,10 @@
 #include "providers/table.h"
 
 #include <dlfcn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SCHEME_MAX 32
 #define PATH_SIZE  4096
@@ -25,6 +27,22 @@ static const troupe_provider *const built_in[] = {&tp_memory_provider, &tp_sqlit
 static const struct {
     const char *name, *scheme;
 } aliases[] = {{"postgresql", "postgres"}, {"rediss", "redis"}};
+
+/* How the providers of both kinds begin. */
+typedef struct head {
+    size_t size;
+    uint32_t api_number;
+    const char *scheme;
+    void (*open)(void);
+} head;
+
+#define BEGINS_ALIKE(type)                                                     \
+    _Static_assert(offsetof(type, api_number) == offsetof(head, api_number) && \
+                       offsetof(type, scheme) == offsetof(head, scheme) &&     \
+                       offsetof(type, open) == offsetof(head, open),           \
+        #type " begins as the other kind does")
+BEGINS_ALIKE(troupe_provider);
+BEGINS_ALIKE(troupe_membership_provider);
 
 typedef struct search {
     const char *what;  /* is looked for: "storage" */
@@ -107,29 +125,36 @@ static troupe_status refuse(const search *self, const char *url, char *error, si
     return TROUPE_USAGE;
 }
 
-static troupe_status check(const search *self, bool is_there, bool is_current, const char *scheme,
-    char *error, size_t error_size)
+/* NULL: it is a provider of the scheme, `size` large. */
+static const char *fault_of(const search *self, const void *entry, size_t size)
 {
-    const char *wrong = NULL;
-    if (!is_there)
-        wrong = "has no entry for it: it is no such provider";
-    else if (!is_current)
-        wrong = "was built for another version of Troupe: build it anew";
-    else if (scheme == NULL || strcmp(scheme, self->scheme) != 0)
-        wrong = "is a provider of another scheme";
-    if (wrong == NULL)
-        return TROUPE_OK;
-    snprintf(error, error_size, "%s: libtroupe_%s.so %s", self->what, self->scheme, wrong);
-    return TROUPE_USAGE;
+    head got;
+    if (entry == NULL)
+        return "has no entry for it: it is no such provider";
+    memcpy(&got.size, entry, sizeof got.size);
+    if (got.size >= size)
+        memcpy(&got, entry, sizeof got);
+    if (got.size < size || got.api_number != TROUPE_API_NUMBER || got.open == NULL)
+        return "was built for another version of Troupe: build it anew";
+    if (got.scheme == NULL || strcmp(got.scheme, self->scheme) != 0)
+        return "is a provider of another scheme";
+    return NULL;
 }
 
-/* Loads the module of the scheme; `*ret_entry` is its symbol, or NULL. */
-static troupe_status load_entry(search *self, const char *url, const char *symbol,
+/* Loads the module of the scheme; `*ret_entry` is its provider, of at least `size` bytes. */
+static troupe_status load_entry(search *self, const char *url, const char *symbol, size_t size,
     const void **ret_entry, char *error, size_t error_size)
 {
     if (!load_from_path(self) && !load_beside(self) && !load(self, "", 0))
         return refuse(self, url, error, error_size);
-    *ret_entry = dlsym(self->module, symbol);
+    const void *entry = dlsym(self->module, symbol);
+    const char *fault = fault_of(self, entry, size);
+    if (fault != NULL) {
+        snprintf(error, error_size, "%s: libtroupe_%s.so %s", self->what, self->scheme, fault);
+        tp_provider_release(self->module);
+        return TROUPE_USAGE;
+    }
+    *ret_entry = entry;
     return TROUPE_OK;
 }
 
@@ -148,17 +173,9 @@ troupe_status tp_provider_find(const char *url, const troupe_provider **ret_prov
             return TROUPE_OK;
         }
     }
-    TROUPE_TRY(load_entry(&self, url, TROUPE_PROVIDER_SYMBOL, &entry, error, error_size));
-    const troupe_provider *found = entry;
-    bool is_current = found != NULL && found->size >= sizeof *found &&
-                      found->api_number == TROUPE_API_NUMBER && found->open != NULL;
-    troupe_status status = check(
-        &self, found != NULL, is_current, found != NULL ? found->scheme : NULL, error, error_size);
-    if (status != TROUPE_OK) {
-        tp_provider_release(self.module);
-        return status;
-    }
-    *ret_provider = found;
+    TROUPE_TRY(load_entry(
+        &self, url, TROUPE_PROVIDER_SYMBOL, sizeof **ret_provider, &entry, error, error_size));
+    *ret_provider = entry;
     *ret_module = self.module;
     return TROUPE_OK;
 }
@@ -176,17 +193,9 @@ troupe_status tp_membership_find(const char *url, const troupe_membership_provid
         *ret_provider = &tp_member_file_provider;
         return TROUPE_OK;
     }
-    TROUPE_TRY(load_entry(&self, url, TROUPE_MEMBERSHIP_SYMBOL, &entry, error, error_size));
-    const troupe_membership_provider *found = entry;
-    bool is_current = found != NULL && found->size >= sizeof *found &&
-                      found->api_number == TROUPE_API_NUMBER && found->open != NULL;
-    troupe_status status = check(
-        &self, found != NULL, is_current, found != NULL ? found->scheme : NULL, error, error_size);
-    if (status != TROUPE_OK) {
-        tp_provider_release(self.module);
-        return status;
-    }
-    *ret_provider = found;
+    TROUPE_TRY(load_entry(
+        &self, url, TROUPE_MEMBERSHIP_SYMBOL, sizeof **ret_provider, &entry, error, error_size));
+    *ret_provider = entry;
     *ret_module = self.module;
     return TROUPE_OK;
 }

@@ -30,6 +30,7 @@
 #include "providers/sqlite_inside.h"
 
 #include "base/bytes.h"
+#include "store/kind.h"
 
 #include <troupe/log.h>
 
@@ -185,24 +186,10 @@ static void be_well(sqlite_store *self)
 
 /* ---- groups -------------------------------------------------------------------------------- */
 
-static bool is_write(const troupe_store_op *op)
-{
-    switch (op->kind) {
-    case TROUPE_STORE_OPEN_WRITER:
-    case TROUPE_STORE_CLOSE_WRITER:
-    case TROUPE_STORE_CLOSE_OLDER:
-    case TROUPE_STORE_COMMIT:
-    case TROUPE_STORE_PRUNE:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* What a failure of the disk means for it. What only reads has changed nothing. */
 static troupe_status failure_of(const sqlite_store *self, const troupe_store_op *op)
 {
-    return self->in_doubt && is_write(op) ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE;
+    return self->in_doubt && tp_store_changes(op) ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE;
 }
 
 static void clear(troupe_store_op *op)
@@ -224,7 +211,7 @@ static void settle_writes(
     sqlite_store *self, troupe_store_op *const *ops, size_t count, troupe_status status)
 {
     for (size_t i = 0; i < count; i++)
-        if (!self->settled[i] && is_write(ops[i]))
+        if (!self->settled[i] && tp_store_changes(ops[i]))
             settle(self, ops, i, status);
 }
 
@@ -254,7 +241,7 @@ static bool isolate(
     complain(self, code, "an operation failed");
     settle(self, ops, at, status == TROUPE_UNAVAILABLE ? failure_of(self, ops[at]) : status);
     if (!sqlite3_get_autocommit(self->db)) {
-        if (!is_write(ops[at]))
+        if (!tp_store_changes(ops[at]))
             return true;
         if (has_savepoint && bare(self, SQL_UNDO) == SQLITE_OK &&
             bare(self, SQL_RELEASE) == SQLITE_OK)
@@ -269,9 +256,9 @@ static bool perform(sqlite_store *self, troupe_store_op *const *ops, size_t at, 
 {
     troupe_store_op *op = ops[at];
     clear(op);
-    bool has_savepoint =
-        is_write(op) && self->redos >= REDOS_CAREFUL && bare(self, SQL_SAVEPOINT) == SQLITE_OK;
-    op->status = is_write(op) ? tp_sqlite_write(self, op) : tp_sqlite_read(self, op);
+    bool has_savepoint = tp_store_changes(op) && self->redos >= REDOS_CAREFUL &&
+                         bare(self, SQL_SAVEPOINT) == SQLITE_OK;
+    op->status = tp_store_changes(op) ? tp_sqlite_write(self, op) : tp_sqlite_read(self, op);
     if (self->code != SQLITE_OK)
         return isolate(self, ops, at, count, has_savepoint);
     if (op->status != TROUPE_OK && op->items != NULL && op->kind != TROUPE_STORE_HEALTH)
@@ -302,7 +289,7 @@ static bool attempt(sqlite_store *self, troupe_store_op *const *ops, size_t coun
     bool writes = false, reads = false;
     for (size_t i = 0; i < count; i++) {
         if (!self->settled[i])
-            *(is_write(ops[i]) ? &writes : &reads) = true;
+            *(tp_store_changes(ops[i]) ? &writes : &reads) = true;
     }
     if (!writes && !reads)
         return true;

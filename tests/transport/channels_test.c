@@ -277,6 +277,22 @@ static void assert_all_heard(net *self)
             assert_int_equal(self->nodes[k].heard[i + 1], self->nodes[i].wanted[k + 1]);
 }
 
+/* Three nodes speak in rounds, up to `most` frames each; all is heard. How often lines broke. */
+static uint64_t chat(net *self, uint64_t seed, uint32_t rounds, uint32_t most)
+{
+    uint64_t breaks = 0;
+    for (uint32_t round = 0; round < rounds; round++) {
+        for (uint32_t i = 0; i < 3; i++)
+            want(&self->nodes[i], 1 + (i + 1 + round % 2) % 3, 1 + (seed * round + i) % most);
+        run(self, TROUPE_MILLISECONDS(seed % 7 * 10));
+    }
+    run(self, TROUPE_SECONDS(60));
+    assert_all_heard(self);
+    for (uint32_t i = 0; i < 3; i++)
+        breaks += tp_channels_count(self->nodes[i].channels).breaks;
+    return breaks;
+}
+
 /* ---- scenes ---------------------------------------------------------------------------------- */
 
 static void frames_arrive_once_and_in_order_whatever_breaks(void **state)
@@ -287,15 +303,7 @@ static void frames_arrive_once_and_in_order_whatever_breaks(void **state)
         net self;
         net_open(&self, seed, 3, 1500);
         net_start(&self);
-        for (uint32_t round = 0; round < 20; round++) {
-            for (uint32_t i = 0; i < 3; i++)
-                want(&self.nodes[i], 1 + (i + 1 + round % 2) % 3, 1 + (seed * round + i) % 50);
-            run(&self, TROUPE_MILLISECONDS(seed % 7 * 10));
-        }
-        run(&self, TROUPE_SECONDS(60));
-        assert_all_heard(&self);
-        for (uint32_t i = 0; i < 3; i++)
-            breaks += tp_channels_count(self.nodes[i].channels).breaks;
+        breaks += chat(&self, seed, 20, 50);
         net_close(&self);
     }
     assert_true(breaks > 20);
@@ -552,15 +560,7 @@ static void frames_arrive_over_tls_whatever_breaks(void **state)
         for (uint32_t i = 0; i < 3; i++)
             self.nodes[i].tls = papers_of.context;
         net_start(&self);
-        for (uint32_t round = 0; round < 10; round++) {
-            for (uint32_t i = 0; i < 3; i++)
-                want(&self.nodes[i], 1 + (i + 1 + round % 2) % 3, 1 + (seed * round + i) % 900);
-            run(&self, TROUPE_MILLISECONDS(seed % 7 * 10));
-        }
-        run(&self, TROUPE_SECONDS(60));
-        assert_all_heard(&self);
-        for (uint32_t i = 0; i < 3; i++)
-            breaks += tp_channels_count(self.nodes[i].channels).breaks;
+        breaks += chat(&self, seed, 10, 900);
         net_close(&self);
     }
     assert_true(breaks > 5);

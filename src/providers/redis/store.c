@@ -21,6 +21,8 @@
  */
 #include "providers/redis/redis.h"
 
+#include "store/kind.h"
+
 #include <troupe/log.h>
 
 #include <stdio.h>
@@ -173,20 +175,6 @@ static bool make_ready(redis_store *self)
 
 /* ---- a group ------------------------------------------------------------------------------- */
 
-static bool changes(const troupe_store_op *op)
-{
-    switch (op->kind) {
-    case TROUPE_STORE_OPEN_WRITER:
-    case TROUPE_STORE_CLOSE_WRITER:
-    case TROUPE_STORE_CLOSE_OLDER:
-    case TROUPE_STORE_COMMIT:
-    case TROUPE_STORE_PRUNE:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void end_all(troupe_store_op *const *ops, size_t count, troupe_status status)
 {
     for (size_t i = 0; i < count; i++)
@@ -216,7 +204,7 @@ static void end_refused(
         return;
     }
     complain(self, REFUSED, error);
-    bool unknown = changes(ops[0]) && !did_nothing(error);
+    bool unknown = tp_store_changes(ops[0]) && !did_nothing(error);
     end_all(ops, count, unknown ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE);
 }
 
@@ -277,7 +265,7 @@ static void take_reply(redis_store *self, troupe_store_op *const *ops, const tp_
     }
     bool refused = reply->type == REDIS_REPLY_ERROR;
     bool no_script = refused && strncmp(reply->str, "NOSCRIPT", 8) == 0;
-    if (no_script || (self->again_count > 0 && !changes(ops[one->first])))
+    if (no_script || (self->again_count > 0 && !tp_store_changes(ops[one->first])))
         keep_for_again(self, ops, one);
     else if (refused)
         end_refused(self, ops + one->first, one->count, reply->str);
@@ -290,7 +278,7 @@ static void end_lost(redis_store *self, troupe_store_op *const *ops, size_t from
 {
     for (size_t i = from; i < self->part_count; i++) {
         const tp_redis_part *one = &self->parts[i];
-        bool unknown = one->end <= sent && changes(ops[one->first]);
+        bool unknown = one->end <= sent && tp_store_changes(ops[one->first]);
         end_all(ops + one->first, one->count, unknown ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE);
     }
 }
