@@ -84,7 +84,8 @@ static const char *take_settled(
             if (ticket == 0)
                 continue;
             tp_directory_settled(self->directory, ticket, false);
-            tp_outpost_drain(self);
+            if (tp_directory_has_effects(self->directory))
+                tp_outpost_drain(self);
         }
     return NULL;
 }

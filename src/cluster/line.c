@@ -84,6 +84,18 @@ uint64_t tp_line_take(tp_channel *channel, uint64_t number)
 /* ---- letters and words ------------------------------------------------------------------------
  */
 
+static troupe_status put_message(tp_outpost *self, tp_channel *channel, line *noted,
+    const tp_message *message, const tp_postmark *mark, uint64_t ticket)
+{
+    uint64_t number = 0;
+    if (!make_room(self, noted, channel->session.parcels + 1))
+        return TROUPE_NO_MEMORY;
+    TROUPE_TRY(tp_translator_put(&self->translator, channel, message, mark, &number));
+    noted->list[number & (noted->size - 1)] = ticket;
+    self->forwarded++;
+    return TROUPE_OK;
+}
+
 static troupe_status put_letter(
     tp_outpost *self, tp_channel *channel, line *noted, tp_outpost_letter *own, uint64_t ticket)
 {
@@ -94,15 +106,7 @@ static troupe_status put_letter(
         .home = letter->grant.home,
         .hops = letter->hops,
         .only_active = (letter->flags & TP_LETTER_ACTIVE) != 0};
-    uint64_t number = 0;
-    if (!make_room(self, noted, channel->session.parcels + 1))
-        return TROUPE_NO_MEMORY;
-    troupe_status status =
-        tp_translator_put(&self->translator, channel, own->message, &mark, &number);
-    if (status != TROUPE_OK)
-        return status;
-    noted->list[number & (noted->size - 1)] = ticket;
-    self->forwarded++;
+    TROUPE_TRY(put_message(self, channel, noted, own->message, &mark, ticket));
     tp_pool_give(&self->shard->pool, tp_letter_open(self, &own->letter));
     return TROUPE_OK;
 }
@@ -118,6 +122,19 @@ static waiting *wait_at_end(tp_outpost *self, line *noted, size_t size)
     noted->wait_count++;
     self->waiting++;
     return made;
+}
+
+troupe_status tp_line_pass(tp_outpost *self, tp_channel *channel, tp_message *message,
+    const tp_postmark *mark, uint64_t ticket)
+{
+    line *noted = line_of(self, channel);
+    if (noted == NULL)
+        return TROUPE_NO_MEMORY;
+    if (!tp_fifo_is_empty(&noted->waits) || !tp_session_has_room(&channel->session))
+        return TROUPE_BUSY;
+    TROUPE_TRY(put_message(self, channel, noted, message, mark, ticket));
+    tp_pool_give(&self->shard->pool, message);
+    return TROUPE_OK;
 }
 
 troupe_status tp_line_send(

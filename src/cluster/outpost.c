@@ -8,6 +8,7 @@
 
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
 #define FULL_AT      512                     /* letters that wait until senders are held back */
+#define FULL_AGAIN   TROUPE_MILLISECONDS(50) /* marks are forgotten after 100 */
 #define MOVES_FOR    TROUPE_SECONDS(5)       /* of a node that closes: tries to move its actors */
 #define TICK_AT_REST TROUPE_SECONDS(1)
 
@@ -88,22 +89,29 @@ void tp_outpost_drain(tp_outpost *self)
 
 static uint64_t burden(const tp_outpost *self)
 {
-    tp_directory_figures figures;
-    tp_directory_figures_get(self->directory, &figures);
-    return self->waiting + figures.held;
+    return self->waiting + tp_directory_held(self->directory);
 }
 
 /* Letters pile up: who sends more is told BUSY at once, by what its shard knows (as with a full
  * mailbox). What was accepted goes on waiting. */
 static void hold_back(tp_outpost *self, uint64_t hash)
 {
-    for (uint32_t i = 0; i < self->full_count; i++)
-        if (self->full[i] == hash)
-            return;
-    if (self->full_count == FULL_MAX || burden(self) < FULL_AT)
+    if (TP_LIKELY(self->full_count == 0 && burden(self) < FULL_AT))
         return;
-    TP_MARK(self->shard, "senders to another node are held back");
-    self->full[self->full_count++] = hash;
+    uint64_t now = tp_clock(self->shard);
+    uint32_t at = 0;
+    while (at < self->full_count && self->full[at].hash != hash)
+        at++;
+    if (at == self->full_count) {
+        if (at == FULL_MAX || burden(self) < FULL_AT)
+            return;
+        TP_MARK(self->shard, "senders to another node are held back");
+        self->full_count++;
+    } else if (now - self->full[at].told_at < FULL_AGAIN) {
+        return;
+    }
+    self->full[at].hash = hash;
+    self->full[at].told_at = now;
     tp_mailbox_mark(self->shard, hash, true);
 }
 
@@ -112,7 +120,7 @@ static void let_on(tp_outpost *self)
     if (self->full_count == 0 || burden(self) > FULL_AT / 4)
         return;
     while (self->full_count != 0)
-        tp_mailbox_mark(self->shard, self->full[--self->full_count], false);
+        tp_mailbox_mark(self->shard, self->full[--self->full_count].hash, false);
 }
 
 static void absent(tp_away *away, tp_message *message)
@@ -126,6 +134,11 @@ static void absent(tp_away *away, tp_message *message)
     if (message->kind == TP_TELL)
         hold_back(self, message->hash);
     if (!self->drains && tp_fifo_is_empty(&self->late)) {
+        if (tp_outpost_follow(self, message)) {
+            if (tp_directory_has_effects(self->directory))
+                tp_outpost_drain(self);
+            return;
+        }
         feed_request(self, message);
         tp_outpost_drain(self);
         return;

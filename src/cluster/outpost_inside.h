@@ -64,7 +64,9 @@ struct tp_outpost {
     tp_fifo late;
     tp_inquiries inquiries;
     uint32_t waiting;        /* letters and words that wait for credit */
-    uint64_t full[FULL_MAX]; /* hashes whose senders were told that it goes no further */
+    struct {
+        uint64_t hash, told_at;
+    } full[FULL_MAX]; /* whose senders were told that it goes no further */
     uint32_t full_count;
     uint64_t moves_until; /* of a node that closes; 0: it does not */
     bool drains, was_suspended;
@@ -78,6 +80,9 @@ struct tp_outpost {
  * NO_MEMORY, TOO_LARGE: it is the caller's still. */
 TROUPE_CHECK troupe_status tp_line_send(
     tp_outpost *self, tp_channel *channel, tp_letter *letter, uint64_t ticket);
+/* The same of a message that needs no letter. BUSY: it has to wait, as a letter. */
+TROUPE_CHECK troupe_status tp_line_pass(tp_outpost *self, tp_channel *channel, tp_message *message,
+    const tp_postmark *mark, uint64_t ticket);
 TROUPE_CHECK troupe_status tp_line_say(
     tp_outpost *self, tp_channel *channel, unsigned what, const tp_directory_word *word);
 TROUPE_CHECK troupe_status tp_line_give(
@@ -102,6 +107,8 @@ void tp_outpost_settle(tp_outpost *self, uint64_t node, uint32_t shard, uint64_t
 tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message);
 /* The same when its record has been looked for; its type is one of this node's. */
 tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
+/* A request of this node that goes the way of those before it. False: it needs a letter. */
+bool tp_outpost_follow(tp_outpost *self, tp_message *message);
 void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect);
 
 /* follow.c. A cancel or probe, to `node`, or (0) to where the id of its hash is, as far as it is

@@ -178,18 +178,60 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
         tp_outpost_settle(self, from, shard, number, false);
 }
 
-static void forward(tp_outpost *self, const tp_directory_effect *effect)
+static void has_no_way(
+    tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status)
 {
-    uint64_t ticket = effect->number;
-    tp_channel *channel = tp_outpost_channel(self, effect->node, effect->shard);
-    troupe_status status =
-        channel == NULL ? TROUPE_UNAVAILABLE : tp_line_send(self, channel, effect->letter, ticket);
-    if (status == TROUPE_OK)
-        return;
     self->refused++;
-    tp_message_answer(self->shard, tp_letter_open(self, effect->letter), status, TROUPE_NOT_DONE,
+    tp_message_answer(self->shard, message, status, TROUPE_NOT_DONE,
         "there is no way to its node at the moment: %s", troupe_status_text(status));
     tp_directory_settled(self->directory, ticket, false);
+}
+
+static void forward(tp_outpost *self, const tp_directory_effect *effect)
+{
+    tp_channel *channel = tp_outpost_channel(self, effect->node, effect->shard);
+    troupe_status status = channel == NULL
+                               ? TROUPE_UNAVAILABLE
+                               : tp_line_send(self, channel, effect->letter, effect->number);
+    if (status != TROUPE_OK)
+        has_no_way(self, tp_letter_open(self, effect->letter), effect->number, status);
+}
+
+/* Behind others that wait for credit. */
+static troupe_status wait_as_letter(tp_outpost *self, tp_channel *channel, tp_message *message,
+    const tp_directory_course *course)
+{
+    tp_outpost_letter *made = tp_letter_make(self, message);
+    if (made == NULL)
+        return TROUPE_NO_MEMORY;
+    made->letter.origin = self->options.incarnation;
+    made->letter.order = course->order;
+    made->letter.hops = 1;
+    troupe_status status = tp_line_send(self, channel, &made->letter, course->ticket);
+    if (status != TROUPE_OK)
+        (void)tp_letter_open(self, &made->letter);
+    return status;
+}
+
+bool tp_outpost_follow(tp_outpost *self, tp_message *message)
+{
+    const tp_directory_id id = {.hash = message->hash,
+        .type = message->type->number,
+        .partition = tp_message_partition(message),
+        .key = tp_message_key(message)};
+    tp_directory_course course;
+    if (!tp_directory_follow(self->directory, &id, token_of(message), &course))
+        return false;
+    const tp_postmark mark = {.order = course.order, .hops = 1};
+    tp_channel *channel = tp_outpost_channel(self, course.node, course.shard);
+    troupe_status status =
+        channel == NULL ? TROUPE_UNAVAILABLE
+                        : tp_line_pass(self, channel, message, &mark, course.ticket);
+    if (status == TROUPE_BUSY)
+        status = wait_as_letter(self, channel, message, &course);
+    if (status != TROUPE_OK)
+        has_no_way(self, message, course.ticket, status);
+    return true;
 }
 
 static void refuse(tp_outpost *self, const tp_directory_effect *effect)

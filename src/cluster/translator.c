@@ -229,7 +229,8 @@ static tp_frame_kind kind_of(const tp_message *message)
 static bool fill(tp_translator *self, tp_session *session, const tp_message *message,
     const tp_activation *actor, const tp_postmark *mark, tp_parcel *parcel)
 {
-    memset(parcel, 0, sizeof *parcel);
+    parcel->bits = 0;
+    parcel->name = 0;
     parcel->hash = message->hash;
     parcel->content = message->content;
     parcel->payload = tp_message_payload(message);
@@ -280,6 +281,7 @@ bool tp_translator_pack(tp_translator *self, const tp_message *message, const tp
     tp_parcel *ret_parcel)
 {
     const tp_postmark none = {0};
+    memset(ret_parcel, 0, sizeof *ret_parcel);
     if (!fill(self, NULL, message, actor, &none, ret_parcel))
         return false;
     /* Who asks is said in full: it is read on another node, or on this one again. */

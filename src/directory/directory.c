@@ -54,9 +54,9 @@ troupe_status tp_directory_create(const tp_directory_options *options, tp_pool *
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         tp_list_init(lists[i]);
     }
+    tp_tickets_init(&self->tickets, allocator);
     self->scratch = tp_allocate(allocator, self->options.slice * sizeof(void *));
-    if (self->scratch == NULL || tp_index_init(&self->records, allocator, 0) != TROUPE_OK ||
-        tp_index_init(&self->tickets, allocator, 0) != TROUPE_OK) {
+    if (self->scratch == NULL || tp_index_init(&self->records, allocator, 0) != TROUPE_OK) {
         tp_directory_destroy(self, NULL, NULL);
         return TROUPE_NO_MEMORY;
     }
@@ -157,7 +157,7 @@ void tp_directory_destroy(
     destroy_notes(self, &self->loop);
     destroy_notes(self, &self->spare);
     tp_index_deinit(&self->records);
-    tp_index_deinit(&self->tickets);
+    tp_tickets_deinit(&self->tickets);
     tp_release(self->allocator, self->scratch, self->options.slice * sizeof(void *));
     tp_release(self->allocator, self, sizeof(*self));
 }

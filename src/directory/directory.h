@@ -342,6 +342,15 @@ const tp_directory_effect *tp_directory_effect_take(tp_directory *directory);
 
 /* Takes it. A sender here wants it delivered; its activation is not here, or guarded. */
 void tp_directory_request(tp_directory *directory, tp_letter *letter);
+/* What FORWARD says, for a request that needs no letter: it is to be sent at once, with one hop. */
+typedef struct tp_directory_course {
+    uint64_t ticket, order, node;
+    uint32_t shard;
+} tp_directory_course;
+/* True: the request goes the way of those before it, of which some are not settled. False: make a
+ * letter, as nothing was done. Now and then it is false so that the way is chosen anew. */
+TROUPE_CHECK bool tp_directory_follow(tp_directory *directory, const tp_directory_id *id,
+    uint64_t token, tp_directory_course *ret_course);
 /* Takes it. It came by a link. */
 void tp_directory_arrived(tp_directory *directory, tp_letter *letter);
 /* A letter went to the mailbox without the machine (contract c) after more than one hop: its sender
@@ -423,6 +432,9 @@ bool tp_directory_sound(tp_directory *directory, uint64_t round);
 /* Notes an access of an id at home here. */
 void tp_directory_touch(tp_directory *directory, const tp_directory_id *id, uint32_t seconds);
 
+/* Letters held, and whether there are effects to take. */
+uint64_t tp_directory_held(const tp_directory *directory);
+bool tp_directory_has_effects(const tp_directory *directory);
 void tp_directory_figures_get(const tp_directory *directory, tp_directory_figures *ret_figures);
 /* Of the tables; records and letters are in the pool. */
 size_t tp_directory_index_bytes(const tp_directory *directory);

@@ -15,6 +15,8 @@
 
 #define PAUSE UINT64_C(20000000) /* ns before each try of a letter past the hop bound */
 
+#define FOLLOWERS 64 /* requests that go the way of one before, until it is chosen anew */
+
 typedef struct step {
     uint64_t node; /* own: into the mailbox */
     bool refuse, grant;
@@ -125,7 +127,7 @@ static void insert_way(tp_lane *lane, tp_way *way)
 /* The way leads nowhere any more. Its memory stays. */
 static void unlink_way(tp_directory *self, tp_way *way)
 {
-    tp_index_remove(&self->tickets, way->ticket, way);
+    tp_ticket_give(&self->tickets, way->ticket);
     tp_list_remove(&way->link);
     tp_list_remove(&way->peer);
     self->figures.ways--;
@@ -170,10 +172,23 @@ void tp_flow_way_ends(tp_directory *self, tp_way *way, bool lost)
     tp_flow(self, record);
 }
 
+/* Nobody waits for its end: not who sent the letter here, nor a letter behind it. */
+static bool ends_alone(const tp_way *way)
+{
+    return way->from == 0 && way->upstream == NULL && way->granted == 0 &&
+           way->record->aside->held == 0 && way->record->aside->pleas == NULL &&
+           way->lane->passed.head.next != way->lane->passed.head.previous &&
+           tp_link_is_linked(&way->open.link);
+}
+
 void tp_directory_settled(tp_directory *self, uint64_t ticket, bool lost)
 {
-    tp_way *way = tp_index_peek(&self->tickets, ticket);
-    if (way != NULL && tp_directory_reserve(self)) {
+    tp_way *way = tp_ticket_find(&self->tickets, ticket);
+    if (TP_LIKELY(way != NULL && !lost && ends_alone(way))) {
+        unlink_way(self, way);
+        tp_list_remove(&way->open.link);
+        tp_pool_give(self->pool, way);
+    } else if (way != NULL && tp_directory_reserve(self)) {
         tp_flow_way_ends(self, way, lost);
         tp_directory_finish(self);
     } else if (way != NULL) { /* no memory: work does it */
@@ -267,38 +282,61 @@ static void replace_open(tp_directory_open *by, tp_directory_open *open)
     }
 }
 
+/* NULL: no memory. */
+static tp_way *make_way(
+    tp_directory *self, tp_record *record, tp_lane *lane, uint64_t order, uint64_t node)
+{
+    tp_way *way = tp_pool_take(self->pool, sizeof(*way));
+    if (way == NULL) {
+        return NULL;
+    }
+    memset(way, 0, sizeof(*way));
+    way->ticket = tp_ticket_take(&self->tickets, way);
+    if (way->ticket == 0) {
+        tp_pool_give(self->pool, way);
+        return NULL;
+    }
+    way->record = record;
+    way->lane = lane;
+    way->order = order;
+    way->node = node;
+    way->hash = record->hash;
+    insert_way(lane, way);
+    self->figures.ways++;
+    self->figures.forwards++;
+    return way;
+}
+
+/* May those that come after that request go the same way unseen? */
+static void note_course(
+    const tp_directory *self, tp_record *record, const tp_lane *lane, const tp_letter *letter,
+    const step *next)
+{
+    tp_aside *aside = record->aside;
+    bool is_fresh = letter->from == 0 && letter->hops == 0 && letter->upstream == NULL;
+    aside->follow = is_fresh && !next->grant && lane == &aside->first ? FOLLOWERS : 0;
+    aside->follow_view = self->view->number;
+    aside->follow_host = record->host;
+}
+
 /* False: no memory; the letter stays. */
 static bool pass_on(
     tp_directory *self, tp_record *record, tp_lane *lane, tp_letter *letter, const step *next)
 {
     tp_peer *peer = tp_directory_peer(self, next->node);
-    tp_way *way = tp_pool_take(self->pool, sizeof(*way));
+    tp_way *way = make_way(self, record, lane, letter->order, next->node);
     if (way == NULL) {
         return false;
     }
-    memset(way, 0, sizeof(*way));
-    way->ticket = self->ticket + 1;
-    if (tp_index_insert(&self->tickets, way->ticket, way) != TROUPE_OK) {
-        tp_pool_give(self->pool, way);
-        return false;
-    }
-    self->ticket++;
-    way->record = record;
-    way->lane = lane;
-    way->order = letter->order;
-    way->node = next->node;
+    note_course(self, record, lane, letter, next);
     way->from = letter->from;
     way->number = letter->number;
     way->token = letter->token;
-    way->hash = record->hash;
     way->upstream = letter->upstream;
     letter->upstream = NULL;
     leave_lane(self, record, letter);
     replace_open(&way->open, &letter->open);
-    insert_way(lane, way);
     tp_list_push_back(&peer->ways, &way->peer);
-    self->figures.ways++;
-    self->figures.forwards++;
     letter->hops++;
     letter->node = next->node;
     letter->shard = tp_directory_shard_of(record->hash, peer->shards);
@@ -532,6 +570,50 @@ void tp_directory_request(tp_directory *self, tp_letter *letter)
     hold(self, record->aside, lane, letter);
     tp_flow(self, record);
     tp_directory_finish(self);
+}
+
+/* The aside of an id whose requests go on as the last one did. NULL: they are to be looked at. */
+static tp_aside *find_course(tp_directory *self, const tp_directory_id *id)
+{
+    tp_record *record = tp_directory_find(self, id);
+    tp_aside *aside = record != NULL ? record->aside : NULL;
+    if (aside == NULL || aside->follow == 0 || aside->held != 0) {
+        return NULL;
+    }
+    const tp_lane *lane = &aside->first;
+    bool is_same = self->member && aside->follow_view == self->view->number &&
+                   aside->follow_host == record->host && record->state == TP_DIRECTORY_ABSENT &&
+                   lane->origin == self->options.self && !lane->mixed &&
+                   !tp_list_is_empty(&lane->passed);
+    bool is_clear = tp_list_is_empty(&self->starved) && tp_fifo_is_empty(&self->out) &&
+                    tp_fifo_is_empty(&self->loop);
+    return is_same && is_clear ? aside : NULL;
+}
+
+bool tp_directory_follow(tp_directory *self, const tp_directory_id *id, uint64_t token,
+    tp_directory_course *ret_course)
+{
+    tp_aside *aside = find_course(self, id);
+    if (aside == NULL) {
+        return false;
+    }
+    tp_lane *lane = &aside->first;
+    tp_peer *peer = tp_directory_peer(self, lane->uniform);
+    tp_way *way = make_way(self, aside->record, lane, self->order + 1, lane->uniform);
+    if (way == NULL) {
+        return false;
+    }
+    aside->follow--;
+    self->order++;
+    way->token = token;
+    way->open.order = way->order;
+    tp_list_push_back(&self->own, &way->open.link);
+    tp_list_push_back(&peer->ways, &way->peer);
+    *ret_course = (tp_directory_course){.ticket = way->ticket,
+        .order = way->order,
+        .node = way->node,
+        .shard = tp_directory_shard_of(way->hash, peer->shards)};
+    return true;
 }
 
 /* A grant came with a letter: may it create, or replace what the home knows is over? */

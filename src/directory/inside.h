@@ -5,6 +5,7 @@
  *
  *   directory.c  create, destroy, records, effects, questions
  *   flow.c       letters: lanes, ways, grants, settling
+ *   tickets.c    numbers of ways
  *   words.c      words between host and home: release, switch, take-back
  *   moves.c      migration as seen by the host
  *   views.c      views: what is gained, lost, unsettled; sweeps; work
@@ -22,6 +23,7 @@
 #include "base/index.h"
 #include "directory/directory.h"
 #include "directory/spans.h"
+#include "directory/tickets.h"
 
 enum {
     RECORD_WORD = 1,   /* as home: the host is not known to have had the last word */
@@ -97,6 +99,10 @@ typedef struct tp_aside {
     bool asked; /* the source has asked for its copy back */
     tp_lane *lanes;
     tp_lane first;
+    /* The way of the last request of this node (in `first`), which those after it may take: so many
+     * more, in that view, as long as the entry says the same. 0: none. */
+    uint32_t follow;
+    uint64_t follow_view, follow_host;
 } tp_aside;
 
 typedef struct tp_end {
@@ -167,8 +173,8 @@ struct tp_directory {
     uint64_t now;
 
     tp_index records;
-    tp_index tickets;
-    uint64_t order, ticket, count, surveys;
+    tp_tickets tickets; /* of ways */
+    uint64_t order, count, surveys;
     tp_list own; /* letters and ways of this node's own, by order */
 
     const tp_directory_view *view;

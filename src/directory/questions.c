@@ -132,6 +132,17 @@ void tp_directory_touch(tp_directory *self, const tp_directory_id *id, uint32_t 
     }
 }
 
+uint64_t tp_directory_held(const tp_directory *self)
+{
+    return self->figures.held;
+}
+
+bool tp_directory_has_effects(const tp_directory *self)
+{
+    return !tp_fifo_is_empty(&self->out) || self->current_note != NULL ||
+           self->current_way != NULL;
+}
+
 void tp_directory_figures_get(const tp_directory *self, tp_directory_figures *ret_figures)
 {
     *ret_figures = self->figures;
@@ -155,5 +166,5 @@ static size_t bytes_of(const tp_index *index)
 
 size_t tp_directory_index_bytes(const tp_directory *self)
 {
-    return bytes_of(&self->records) + bytes_of(&self->tickets);
+    return bytes_of(&self->records) + tp_tickets_bytes(&self->tickets);
 }

@@ -100,9 +100,14 @@ static tp_channel *channel_create(tp_channels *channels, uint64_t peer, uint16_t
 
 tp_channel *tp_channels_get(tp_channels *channels, uint64_t peer, uint16_t shard)
 {
-    tp_channel *channel = tp_channels_find(channels, peer, shard);
-    if (channel != NULL)
+    tp_channel *channel = channels->latest;
+    if (TP_LIKELY(channel != NULL && channel->peer == peer && channel->shard == shard))
         return channel;
+    channel = tp_channels_find(channels, peer, shard);
+    if (channel != NULL) {
+        channels->latest = channel;
+        return channel;
+    }
     char address[TP_ADDRESS_MAX];
     if (!(peer & TP_CANDIDATE) &&
         !channels->options.calls->find(channels->options.user, peer, address, sizeof address))
@@ -117,6 +122,8 @@ static void channel_free(tp_channel *channel)
         tp_connection_end(channel->connection, NULL);
     if (channel->dialling != NULL)
         tp_connection_end(channel->dialling, NULL);
+    if (channels->latest == channel)
+        channels->latest = NULL;
     tp_list_remove(&channel->link);
     tp_index_remove(&channels->table, hash_of(channel->peer, channel->shard), channel);
     tp_session_deinit(&channel->session);

@@ -16,6 +16,7 @@ enum { TP_SAY_DEBUG, TP_SAY_INFO, TP_SAY_WARN };
 struct tp_channels {
     tp_channels_options options;
     tp_index table;    /* channels, by incarnation and shard */
+    tp_channel *latest; /* that was asked for, or NULL */
     tp_list channels;  /* in the order of their making */
     tp_list strangers; /* connections that were accepted and have not proven themselves */
     tp_list closed;    /* connections to be freed at the end of a pass */

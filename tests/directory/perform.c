@@ -263,6 +263,23 @@ static void perform_forward(world *w, node *n, uint32_t shard, const tp_director
     free(p);
 }
 
+bool world_follow(world *w, node *n, uint32_t shard, const tp_directory_id *id, message *m)
+{
+    tp_directory_course course;
+    if (!tp_directory_follow(n->machines[shard].directory, id, m->number, &course)) {
+        return false;
+    }
+    frame *f = put(w, n, shard, course.node, course.shard);
+    f->kind = LETTER;
+    f->message = m;
+    f->origin = n->incarnation;
+    f->order = course.order;
+    f->number = course.ticket;
+    f->hops = 1;
+    w->result.followed++;
+    return true;
+}
+
 static void perform_refusal(world *w, node *n, uint32_t shard, const tp_directory_effect *e)
 {
     parcel *p = (parcel *)e->letter;

@@ -178,6 +178,69 @@ static void word(scene *s, uint64_t from, uint64_t view, tp_directory_word w)
 
 static const tp_grant no_grant = {0, 0};
 
+/* ---- the sender ---- */
+
+static uint64_t follow(scene *s, tp_directory_id id)
+{
+    tp_directory_course course = {0};
+    if (!tp_directory_follow(s->directory, &id, 0, &course)) {
+        return 0;
+    }
+    assert_int_equal(course.node, 2);
+    return course.ticket;
+}
+
+static void requests_follow_one_another_until_their_way_is_clear(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 2, 0);
+    assert_int_equal(follow(s, id), 0);
+    request(s, id);
+    uint64_t first = said_effect(s, TP_DIRECTORY_FORWARD)->number;
+    uint64_t second = follow(s, id);
+    assert_true(first != 0 && second != 0 && second != first);
+    tp_directory_settled(s->directory, first, false);
+    tp_directory_settled(s->directory, first, false); /* it is over: nothing */
+    uint64_t third = follow(s, id);
+    assert_true(third != 0 && third != first && third != second);
+    tp_directory_settled(s->directory, third, false);
+    tp_directory_settled(s->directory, second, false);
+    assert_true(tp_directory_reached(s->directory, tp_directory_mark(s->directory)));
+    assert_int_equal(follow(s, id), 0); /* nothing to follow */
+    close_scene(s);
+}
+
+static void who_follows_is_looked_at_now_and_then(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 2, 0);
+    request(s, id);
+    uint32_t count = 0;
+    while (follow(s, id) != 0) {
+        assert_true(count++ < 1000);
+    }
+    assert_true(count > 0);
+    request(s, id);
+    assert_true(follow(s, id) != 0);
+    close_scene(s);
+}
+
+static void nobody_follows_past_a_letter_that_is_held(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 2, 0);
+    request(s, id);
+    tp_letter *other = letter_for(s, id);
+    other->hint = 3; /* another way: it waits for the first to settle */
+    tp_directory_request(s->directory, other);
+    listen(s);
+    assert_int_equal(follow(s, id), 0);
+    close_scene(s);
+}
+
 /* ---- the home ---- */
 
 static void a_home_grants_an_activation_to_the_node_that_is_chosen(void **state)
@@ -508,6 +571,9 @@ static void active_ids_are_paged_each_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(requests_follow_one_another_until_their_way_is_clear),
+        cmocka_unit_test(who_follows_is_looked_at_now_and_then),
+        cmocka_unit_test(nobody_follows_past_a_letter_that_is_held),
         cmocka_unit_test(a_home_grants_an_activation_to_the_node_that_is_chosen),
         cmocka_unit_test(nobody_to_place_at_is_said_to_who_asked),
         cmocka_unit_test(only_if_active_never_activates),

@@ -36,9 +36,14 @@ static void send_message(world *w, node *n, uint32_t id, bool probe)
         world_run_message(w, n, id, m);
         return;
     }
+    tp_directory_id name = world_id_at(w, id);
+    if (!probe && world_follow(w, n, (uint32_t)(at - n->machines), &name, m)) {
+        world_drain(w, n, (uint32_t)(at - n->machines));
+        return;
+    }
     parcel *p = calloc(1, sizeof(*p));
     p->message = m;
-    p->letter.id = world_id_at(w, id);
+    p->letter.id = name;
     p->letter.deadline = UINT64_MAX;
     p->letter.bytes = 10;
     p->letter.token = m->number;

@@ -32,7 +32,8 @@ typedef struct world_plan {
 typedef struct world_result {
     const char *wrong; /* NULL: every promise was kept */
     uint64_t trace;    /* a hash of all that happened: the same seed gives the same */
-    uint64_t steps, done, lost, refused, surveys, claims, grants, returns, moved, replaced;
+    uint64_t steps, done, lost, refused, surveys, claims, grants, returns, moved, replaced,
+        followed;
 } world_result;
 
 world_result world_run(uint64_t seed, const world_plan *plan);

@@ -121,6 +121,8 @@ machine *world_machine_of(world *w, node *n, uint32_t id);
 tp_directory_id world_id_at(world *w, uint32_t id);
 void world_run_message(world *w, node *n, uint32_t id, message *m);
 void world_drain(world *w, node *n, uint32_t shard);
+/* A request that goes the way of those before it. */
+bool world_follow(world *w, node *n, uint32_t shard, const tp_directory_id *id, message *m);
 void world_die(world *w, node *n);
 void world_install_next(world *w, node *n);
 node *world_start_node(world *w, uint64_t incarnation);

@@ -51,6 +51,7 @@ static void run_all(sort_of kind)
         sum.claims += result.claims;
         sum.grants += result.grants;
         sum.returns += result.returns;
+        sum.followed += result.followed;
         sum.moved += result.moved;
     }
     print_message("%llu worlds: %llu steps, %llu done, %llu lost, %llu refused, %llu surveys, "
@@ -60,7 +61,8 @@ static void run_all(sort_of kind)
         (unsigned long long)sum.surveys, (unsigned long long)sum.claims,
         (unsigned long long)sum.grants, (unsigned long long)sum.returns,
         (unsigned long long)sum.moved);
-    assert_true(sum.done > 0 && sum.claims > 0 && sum.returns > 0 && sum.moved > 0);
+    assert_true(sum.done > 0 && sum.claims > 0 && sum.returns > 0 && sum.moved > 0 &&
+                sum.followed > 0);
     assert_true(kind == PLANNED || kind == HUNGER || sum.surveys > 0);
     assert_true(kind != HUNGER || sum.refused > 0);
 }
