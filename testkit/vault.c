@@ -23,6 +23,7 @@
 typedef struct tp_vault_attempt {
     struct tp_vault_attempt *next, **link;
     tp_vault_deed *deed;
+    uint32_t number; /* of those of its deed, from 1 */
 } attempt;
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -174,12 +175,18 @@ static tp_vault_deed *attempt_over(attempt *self)
 
 static void answered(void *user, const troupe_answer *answer)
 {
-    tp_vault_answered(attempt_over(user), answer);
+    const attempt *self = user;
+    bool is_newest = self->number == self->deed->attempts;
+    tp_vault_deed *deed = attempt_over(user);
+    if (is_newest && deed->once && answer->outcome == TROUPE_NOT_DONE)
+        tp_vault_told_none(deed, answer->status);
+    tp_vault_answered(deed, answer);
 }
 
 static void refused(tp_vault_deed *deed, troupe_status status)
 {
-    const troupe_answer answer = {.status = status, .outcome = TROUPE_NOT_DONE};
+    const troupe_answer answer = {.status = status,
+        .outcome = deed->once ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE};
     tp_vault_answered(deed, &answer);
 }
 
@@ -194,6 +201,7 @@ static void call(tp_vault *vault, tp_vault_deed *deed)
     vault->attempts = self;
     if (deed->attempts++ == 0)
         deed->first_issued = tp_world_now(vault->world);
+    self->number = deed->attempts;
     char key[16];
     snprintf(key, sizeof key, "deed %u", deed->number);
     troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = deed->timeout};

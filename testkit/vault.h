@@ -251,6 +251,8 @@ void tp_vault_state_read(
 /* A part has come to its target: what it rests on is durable. */
 void tp_vault_came(tp_vault_deed *deed);
 void tp_vault_answered(tp_vault_deed *deed, const troupe_answer *answer);
+/* The newest attempt of a call once has ended NOT_DONE: that speaks of those before it, too. */
+void tp_vault_told_none(tp_vault_deed *deed, troupe_status status);
 void tp_vault_check_rest(tp_vault *vault);
 
 #endif

@@ -258,6 +258,14 @@ void tp_vault_answered(tp_vault_deed *deed, const troupe_answer *answer)
             deed->number, deed->target, troupe_status_name(answer->status));
 }
 
+void tp_vault_told_none(tp_vault_deed *deed, troupe_status status)
+{
+    if (!rewinds(deed->vault, deed->target) && stored_mark(deed, TP_MARK_FIRST) != 0)
+        tp_vault_violate(deed->vault, "P7 NOT_DONE",
+            "#%u at actor %u, a call once, is stored, and asked again ends with %s: NOT_DONE",
+            deed->number, deed->target, troupe_status_name(status));
+}
+
 /* ---- at rest --------------------------------------------------------------------------------- */
 
 static uint32_t mark_at(const tp_vault_record *records, const tp_vault_deed *deed, uint32_t which)

@@ -160,11 +160,11 @@ static troupe_status enter(troupe_node *node, tp_outside *outside)
 }
 
 static troupe_status fail(troupe_node *node, troupe_id id, const char *method,
-    troupe_answer *answer, troupe_status status)
+    troupe_answer *answer, troupe_status status, bool once)
 {
     char words[TP_REFUSAL_MAX];
     const troupe_answer refusal = {.status = status,
-        .outcome = troupe_status_outcome(status),
+        .outcome = tp_once_unsent(once, status, troupe_status_outcome(status)),
         .message = tp_refusal_words(words, id, troupe_str(method), status)};
     tp_outside_copy(node->shared.allocator, &refusal, answer);
     if (answer->message.size == 0)
@@ -178,17 +178,18 @@ static troupe_status wait_for(troupe_node *node, tp_outside *outside, troupe_id 
 {
     tp_env *env = node->env;
     tp_waiter waiter;
+    bool once = outside->once_size != 0;
     troupe_status status = env->wait_begin(env, &waiter);
     if (status != TROUPE_OK) {
         tp_outside_release(outside);
-        return fail(node, id, method, ret_answer, status);
+        return fail(node, id, method, ret_answer, status, once);
     }
     outside->waiter = &waiter;
     uint64_t patience = tp_time_after(outside->timeout, STUCK_GRACE);
     status = enter(node, outside);
     if (status != TROUPE_OK) {
         env->wait_end(env, &waiter);
-        return fail(node, id, method, ret_answer, status);
+        return fail(node, id, method, ret_answer, status, once);
     }
     uint64_t leave_at = tp_time_after(env->now(env), patience);
     bool left = false;
@@ -201,7 +202,7 @@ static troupe_status wait_for(troupe_node *node, tp_outside *outside, troupe_id 
     __builtin_prefetch(outside->tail); /* while what leads there is on its way, too */
     env->wait_end(env, &waiter);
     if (left)
-        return fail(node, id, method, ret_answer, TROUPE_TIMEOUT);
+        return fail(node, id, method, ret_answer, TROUPE_TIMEOUT, once);
     *ret_answer = outside->answer;
     if (ret_answer->owner == &outside->block) {
         troupe_cancel_destroy(outside->cancel);
@@ -217,7 +218,8 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     tp_outside *outside;
     troupe_status status = prepare(node, id, method, payload, options, true, true, &outside);
     if (status != TROUPE_OK)
-        return fail(node, id, method, ret_answer, status);
+        return fail(node, id, method, ret_answer, status,
+            options != NULL && options->once.size != 0);
     return wait_for(node, outside, id, method, ret_answer);
 }
 
@@ -259,7 +261,7 @@ troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
     tp_outside *outside;
     troupe_status status = prepare_errand(node, id, errand, payload, timeout, &outside);
     if (status != TROUPE_OK)
-        return fail(node, id, errand_names[errand], ret_answer, status);
+        return fail(node, id, errand_names[errand], ret_answer, status, false);
     return wait_for(node, outside, id, errand_names[errand], ret_answer);
 }
 
@@ -288,14 +290,15 @@ troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char 
     troupe_node *node = client->node;
     tp_env *env = node->env;
     if (env->is_runner(env))
-        return fail(node, id, method, ret_answer, TROUPE_USAGE); /* it would wait for itself */
+        return fail(
+            node, id, method, ret_answer, TROUPE_USAGE, false); /* it would wait for itself */
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = ask_once(node, id, method, payload, options, ret_answer);
         if (status == TROUPE_OK || options == NULL || attempt >= options->retry.attempts)
             return status;
         troupe_kind kind = troupe_status_kind(status);
-        bool again = ret_answer->outcome == TROUPE_NOT_DONE &&
-                     (kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE);
+        bool may = ret_answer->outcome == TROUPE_NOT_DONE || options->once.size != 0;
+        bool again = may && (kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE);
         if (!again)
             return status;
         troupe_answer_release(ret_answer);

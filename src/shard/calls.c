@@ -306,7 +306,7 @@ static bool may_retry(const troupe_call_options *options, troupe_status status,
     troupe_outcome outcome, uint32_t attempt)
 {
     if (options == NULL || status == TROUPE_OK || attempt >= options->retry.attempts ||
-        outcome != TROUPE_NOT_DONE)
+        (outcome != TROUPE_NOT_DONE && options->once.size == 0))
         return false;
     troupe_kind kind = troupe_status_kind(status);
     return kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE;
@@ -525,19 +525,28 @@ static troupe_status fail_target(troupe_turn *turn, const tp_target *to, tp_call
     return fail_answer(turn, id, tp_callee_name(to, called), status, answer);
 }
 
+static troupe_status fail_ask(troupe_turn *turn, const tp_target *to, tp_callee called,
+    troupe_status status, const troupe_call_options *options, troupe_answer *answer)
+{
+    (void)!fail_target(turn, to, called, status, answer);
+    bool once = options != NULL && options->once.size != 0;
+    answer->outcome = tp_once_unsent(once, status, answer->outcome);
+    return status;
+}
+
 static troupe_status ask_once(troupe_turn *turn, const tp_target *to, tp_callee called,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *answer)
 {
     tp_shard *shard = turn->shard;
     troupe_status status = tp_ask_reserve(turn);
     if (status != TROUPE_OK)
-        return fail_target(turn, to, called, status, answer);
+        return fail_ask(turn, to, called, status, options, answer);
     turn->wait_answer = answer;
     turn->wait_target = to;
     turn->wait_callee = called;
     status = begin_ask(turn, to, called, payload, options, TP_ASK_TURN, turn, &turn->wait_call);
     if (status != TROUPE_OK)
-        return fail_target(turn, to, called, status, answer);
+        return fail_ask(turn, to, called, status, options, answer);
     if (tp_ask_find(shard, turn->wait_call) == NULL)
         return answer->status; /* refused on the way, at once */
     status = tp_park(turn, TP_WAIT_ASK);
@@ -558,7 +567,7 @@ __attribute__((always_inline)) static inline troupe_status ask(troupe_turn *turn
         status = troupe_sleep(
             turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&turn->shard->prng)));
         if (status != TROUPE_OK)
-            return fail_target(turn, to, called, status, answer);
+            return fail_ask(turn, to, called, status, options, answer);
     }
 }
 

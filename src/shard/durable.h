@@ -246,6 +246,16 @@ TROUPE_CHECK troupe_status tp_once_slip(const tp_shared *shared, const tp_type *
 /* May it run? Else it was answered, or waits. */
 bool tp_once_begins(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
+/* Of one that has not run, here: may an earlier one with its key have taken effect, or do so yet?
+ * False also of calls without a key. */
+bool tp_once_may_be_done(tp_shard *shard, const tp_message *message);
+/* [any thread] The outcome of a call that was not sent: nobody knows of others with its key. */
+static inline troupe_outcome tp_once_unsent(
+    bool once, troupe_status status, troupe_outcome outcome)
+{
+    return once && troupe_status_kind(status) != TROUPE_KIND_USAGE ? TROUPE_UNKNOWN_OUTCOME
+                                                                   : outcome;
+}
 /* Before something leaves in its middle: that it has begun. */
 TROUPE_CHECK troupe_status tp_once_parks(troupe_turn *turn, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_once_ends(

@@ -174,8 +174,11 @@ static void fail_request(tp_shard *shard, tp_message *message, troupe_status sta
     }
     /* It was never sent: its own slot ends here. */
     tp_call call = message->from;
+    const tp_slip *slip = tp_message_slip(message);
+    bool once = slip != NULL && (slip->flags & TP_SLIP_ONCE);
     tp_pool_give(&shard->pool, message);
-    tp_ask_end(shard, call, status, TROUPE_NOT_DONE, troupe_str(words));
+    tp_ask_end(
+        shard, call, status, tp_once_unsent(once, status, TROUPE_NOT_DONE), troupe_str(words));
 }
 
 void tp_gate_fail(tp_shard *shard, tp_durable *self, uint64_t above, troupe_status status,

@@ -9,6 +9,9 @@
  *   of a turn that is parked  it waits until that turn has ended
  *   begun, and not running    INTERRUPTED: the turn was lost after something may have left
  * A turn that fails and is NOT_DONE leaves no key behind: asked again, it runs again.
+ * What is refused before it runs is NOT_DONE only if the actor is here, and nobody with its key has
+ * run or runs: of a call once NOT_DONE speaks of all that were made with its key. Who cannot look,
+ * or has not sent it, says UNKNOWN, and whether it is asked again does not depend on that.
  *
  * An entry stays until the latest deadline with which its call was asked and `max_clock_skew` have
  * passed. A window that is full of entries that live answers BUSY.
@@ -140,6 +143,27 @@ bool tp_once_begins(tp_shard *shard, tp_activation *actor, tp_message *message, 
         "its window of %u calls once is full; try again later, or raise once_window",
         tp_rows_count(self, TROUPE_ROW_ONCE));
     return false;
+}
+
+/* Is it known here that no call with its key has taken effect, and that none is about to? */
+static bool is_new(tp_shard *shard, const tp_message *message, const tp_slip *slip)
+{
+    const tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
+        tp_message_partition(message), tp_message_key(message));
+    bool is_loaded =
+        actor != NULL && (actor->phase == TP_ACTIVE || actor->phase == TP_HALTED ||
+                             actor->phase == TP_DEACTIVATING);
+    const tp_durable *self = is_loaded ? tp_durable_of(actor) : NULL;
+    return self != NULL && !self->reload && !self->fenced &&
+           running_of(actor, slip->once) == NULL &&
+           tp_rows_find(self, TROUPE_ROW_ONCE, slip->once) == NULL;
+}
+
+bool tp_once_may_be_done(tp_shard *shard, const tp_message *message)
+{
+    const tp_slip *slip = tp_message_slip(message);
+    return slip != NULL && (slip->flags & TP_SLIP_ONCE) &&
+           !TP_MUTANT(shard, TP_MUTANT_FORGET_KEY) && !is_new(shard, message, slip);
 }
 
 troupe_status tp_once_parks(troupe_turn *turn, const tp_slip *slip)

@@ -301,8 +301,9 @@ static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, c
         give_back(shard, outside);
         return;
     }
-    troupe_answer answer = {
-        .status = status, .outcome = TROUPE_NOT_DONE, .message = troupe_str(words)};
+    troupe_answer answer = {.status = status,
+        .outcome = tp_once_unsent(outside->once_size != 0, status, TROUPE_NOT_DONE),
+        .message = troupe_str(words)};
     tp_outside_complete(shard, outside, &answer);
 }
 

@@ -183,6 +183,9 @@ troupe_outcome tp_turn_outcome(const troupe_turn *turn)
     return parted || turn->has_sent || wrote ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE;
 }
 
+static void answer_run(tp_shard *shard, tp_message *message, troupe_status status,
+    troupe_outcome outcome, const char *format, ...) TROUPE_PRINTF(5, 6);
+
 /* The answer of an ask that ends with this status. The staged reply is used if it says so. */
 static void answer(troupe_turn *turn, troupe_status status)
 {
@@ -213,7 +216,7 @@ static void answer(troupe_turn *turn, troupe_status status)
         tp_reply_send(shard, to, reply);
         return;
     }
-    tp_message_answer(shard, message, status, tp_turn_outcome(turn), "%s",
+    answer_run(shard, message, status, tp_turn_outcome(turn), "%s",
         status == TROUPE_USAGE
             ? "the method returned OK without a reply, replied twice, or replied after failing"
             : troupe_status_text(status));
@@ -579,18 +582,15 @@ static void print_target(tp_shard *shard, const tp_message *message, tp_text *te
     tp_text_printf(text, "%s %.*s: ", name, TROUPE_ARG(tp_message_method_name(message)));
 }
 
-void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
-    troupe_outcome outcome, const char *format, ...)
+static void answer_in_words(tp_shard *shard, tp_message *message, troupe_status status,
+    troupe_outcome outcome, const char *format, va_list arguments)
 {
     char words[TP_ID_MAX + 2560]; /* the path of a cycle is the longest text */
     tp_text text;
     tp_text_init(&text, words, sizeof words);
     if (message->type != NULL)
         print_target(shard, message, &text);
-    va_list arguments;
-    va_start(arguments, format);
     tp_text_vprintf(&text, format, arguments);
-    va_end(arguments);
     if (message->flags & TP_MESSAGE_TOUCHED)
         outcome = TROUPE_UNKNOWN_OUTCOME;
     if (message->kind == TP_ANSWER) { /* its actor is gone */
@@ -626,6 +626,28 @@ void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status statu
     if (reply != message)
         tp_pool_give(&shard->pool, message);
     tp_reply_send(shard, to, reply);
+}
+
+void tp_message_answer(tp_shard *shard, tp_message *message, troupe_status status,
+    troupe_outcome outcome, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    bool maybe = TP_UNLIKELY(message->flags & TP_MESSAGE_SLIP) && outcome == TROUPE_NOT_DONE &&
+                 tp_once_may_be_done(shard, message);
+    answer_in_words(
+        shard, message, status, maybe ? TROUPE_UNKNOWN_OUTCOME : outcome, format, arguments);
+    va_end(arguments);
+}
+
+/* The same of one that has run, of which the turn knows all. */
+static void answer_run(tp_shard *shard, tp_message *message, troupe_status status,
+    troupe_outcome outcome, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    answer_in_words(shard, message, status, outcome, format, arguments);
+    va_end(arguments);
 }
 
 /* ---- arenas -------------------------------------------------------------------------------- */

@@ -417,6 +417,38 @@ static int once_held(void)
     return verdict(
         t < TROUPE_SECONDS(1), "an ask (once) that rests on a failed commit ends with it");
 }
+/* a call once that was done is asked again, and withdrawn before it runs: NOT_DONE would be said of
+ * what is stored */
+static int once_withdrawn(void)
+{
+    bad_open();
+    troupe_node *n = node_on(NULL, ALL);
+    troupe_client *c = NULL;
+    assert_ok(troupe_client_open(n, &c));
+    troupe_call_options o = {TROUPE_CALL_OPTIONS, .once = troupe_str("known")};
+    assert_ok(ask_with(n, "p/x", "add", "", &o).status);
+    static call calls[3];
+    assert_ok(troupe_client_ask_callback(
+        c, id_of("p/x"), "nap", troupe_str(""), NULL, call_over, &calls[0]));
+    assert_ok(troupe_cancel_create(n, &o.cancel));
+    for (int i = 1; i < 3; i++) {
+        assert_ok(troupe_client_ask_callback(
+            c, id_of("p/x"), "add", troupe_str(""), &o, call_over, &calls[i]));
+        o.once = troupe_str("fresh");
+    }
+    troupe_cancel_fire(o.cancel);
+    for (int i = 0; i < 3; i++)
+        while (atomic_load(&calls[i].ends) == 0)
+            usleep(1000);
+    const heard *again = &calls[1].got, *first = &calls[2].got;
+    printf("again: %s %d; first: %s %d\n", troupe_status_name(again->status), again->outcome,
+        troupe_status_name(first->status), first->outcome);
+    troupe_cancel_destroy(o.cancel);
+    troupe_node_close(n);
+    return verdict(again->status == TROUPE_WITHDRAWN && again->outcome == TROUPE_UNKNOWN_OUTCOME &&
+                       first->status == TROUPE_WITHDRAWN && first->outcome == TROUPE_NOT_DONE,
+        "NOT_DONE is said of a call once only if nobody with its key has run");
+}
 /* a refusal whose acknowledgement is lost is told as success when it comes again */
 static int twins_lost(void)
 {
@@ -690,6 +722,7 @@ SCENE(ask_then_that_is_given_up_runs_its_failed_method, expired_then)
 SCENE(an_ask_once_that_rests_on_a_failed_commit_ends_with_it, once_held)
 SCENE(a_call_that_waited_for_its_twin_is_answered_when_that_was_poisoned, twins_lost)
 SCENE(an_acknowledgement_may_come_during_the_save_of_a_deactivation, leave_race)
+SCENE(a_call_once_that_was_done_is_not_told_that_it_was_not, once_withdrawn)
 SCENE(what_on_deactivate_sends_rests_on_its_save, parting_words)
 SCENE(what_on_deactivate_changes_is_stored, parting_reader)
 SCENE(a_turn_whose_commit_failed_has_sent_nothing, phantom)
@@ -711,6 +744,7 @@ int main(void)
         cmocka_unit_test(an_ask_once_that_rests_on_a_failed_commit_ends_with_it),
         cmocka_unit_test(a_call_that_waited_for_its_twin_is_answered_when_that_was_poisoned),
         cmocka_unit_test(an_acknowledgement_may_come_during_the_save_of_a_deactivation),
+        cmocka_unit_test(a_call_once_that_was_done_is_not_told_that_it_was_not),
         cmocka_unit_test(what_on_deactivate_sends_rests_on_its_save),
         cmocka_unit_test(what_on_deactivate_changes_is_stored),
         cmocka_unit_test(a_turn_whose_commit_failed_has_sent_nothing),
