@@ -9,9 +9,9 @@
  *   durable_postgres URL --one            one commit after the other
  *   durable_postgres URL --handed         nanoseconds for a commit that another thread is handed
  *                                         behind a condition variable, one at a time
- *   durable_postgres URL --hot            turns per second of one actor, 1,000 for each commit:
- * what such commits alone would let through durable_postgres URL [GROUP] --get    states read per
- * second, GROUP in one statement
+ *   durable_postgres URL --hot            turns per second of one actor, 1,000 for each commit,
+ *                                         which is what such commits alone would let through
+ *   durable_postgres URL [GROUP] --get    states read per second, GROUP in one statement
  *
  * Without URL: TROUPE_POSTGRES; without that it is skipped. Its table lies in schema troupe_limit.
  *

@@ -81,8 +81,7 @@ uint64_t tp_line_take(tp_channel *channel, uint64_t number)
     return ticket;
 }
 
-/* ---- letters and words ------------------------------------------------------------------------
- */
+/* ---- letters and words ----------------------------------------------------------------------- */
 
 static troupe_status put_message(tp_outpost *self, tp_channel *channel, line *noted,
     const tp_message *message, const tp_postmark *mark, uint64_t ticket)

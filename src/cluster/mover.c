@@ -114,8 +114,7 @@ void tp_mover_stays(tp_mover *self, const tp_activation *actor)
         capture_free(self, found);
 }
 
-/* ---- from an activation to bytes --------------------------------------------------------------
- */
+/* ---- from an activation to bytes ------------------------------------------------------------- */
 
 /* NULL: no memory, or too large. */
 static char *reserve(tp_mover *self, copy *to, size_t size)
@@ -356,8 +355,7 @@ void tp_mover_drop(tp_mover *self, const tp_directory_id *id, uint64_t number)
         copy_free(self, found);
 }
 
-/* ---- from bytes to an activation --------------------------------------------------------------
- */
+/* ---- from bytes to an activation ------------------------------------------------------------- */
 
 static void add_timers(tp_mover *self, tp_activation *actor, tp_in *in)
 {

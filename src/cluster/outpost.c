@@ -504,8 +504,7 @@ troupe_status tp_outpost_install(tp_outpost *self, tp_chart *before, tp_chart *c
     return TROUPE_OK;
 }
 
-/* ---- connections and the lease, from the control runner ---------------------------------------
- */
+/* ---- connections and the lease, from the control runner -------------------------------------- */
 
 typedef struct guest_delivery {
     tp_inbound inbound;

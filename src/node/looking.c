@@ -339,8 +339,7 @@ troupe_status troupe_cluster_lookup(troupe_node *node, troupe_id id, troupe_cons
     return status;
 }
 
-/* ---- moving one -------------------------------------------------------------------------------
- */
+/* ---- moving one ------------------------------------------------------------------------------ */
 
 static bool hosts(const tp_view_member *member, troupe_slice type)
 {

@@ -34,6 +34,12 @@ static inline uint64_t tp_clock(tp_shard *shard)
     return shard->now;
 }
 
+static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
+{
+    actor->last_used = shard->now;
+    actor->flags |= TP_USED;
+}
+
 /* A number that no shard of any node gives again: never 0. */
 static inline uint64_t tp_shard_unique(tp_shard *shard)
 {

@@ -2,15 +2,7 @@
 /*
  * The heart: one shard, with its activations, turns, pending asks and links. This header is for the
  * files of src/shard and for src/node, which opens and closes shards; nothing else includes it.
- *
- *   loop.c        passes: what arrived, what is due, turns, what leaves      turn.c       begin and
- * end of a turn park.c        fibers: parking, resuming, panic                          ask.c
- * pending asks, cancellation route.c       to which shard, links, BUSY mailbox.c    arrival at an
- * actor, admission activation.c  records, table, recency lifecycle.c  activate, deactivate, evict,
- * save supervise.c   what follows a failure                                    deadlock.c   probes
- *   timers.c      alarms, sleeps, timers of actors                          inspect.c    looks in
- * from outside outside.c     what comes in from other threads                          calls.c the
- * public calls of a turn
+ * What each file of src/shard does is a table of ARCHITECTURE.md; each names what it gives below.
  *
  * Invariants
  * 1. A shard's fields are touched by its own thread only, except those marked [any].
@@ -33,6 +25,7 @@
 #include "observe/log.h"
 #include "os/env.h"
 #include "os/fiber.h"
+#include "shard/activation.h"
 #include "shard/message.h"
 #include "shard/moment.h"
 #include "shard/type.h"
@@ -50,9 +43,7 @@
 #define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
 #define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
-typedef struct tp_activation tp_activation;
-typedef struct tp_away tp_away;       /* away.h */
-typedef struct tp_durable tp_durable; /* durable.h */
+typedef struct tp_away tp_away; /* away.h */
 typedef struct tp_prune tp_prune;
 typedef struct tp_sleepers tp_sleepers; /* wake.c */
 
@@ -83,109 +74,6 @@ enum tp_closing {
     TP_ENDING,   /* no activation is created any more; those that exist end */
     TP_ENDED,    /* steps return TP_STEP_DONE */
 };
-
-/* ---- activations --------------------------------------------------------------------------- */
-typedef enum tp_phase {
-    TP_NEW,
-    TP_ACTIVATING,
-    TP_ACTIVE,
-    TP_DEACTIVATING,
-    TP_WAITING,
-    TP_MOVING, /* at rest, to go on elsewhere (move.h) */
-    TP_HALTED, /* active, but begins no turn: its commits are behind, or it is to be loaded again */
-} tp_phase;
-
-enum {
-    TP_QUEUED = 1,     /* in the run queue */
-    TP_USED = 2,       /* since the eviction hand passed */
-    TP_LEAVE = 4,      /* deactivate when nothing waits */
-    TP_DIRTY = 8,      /* a turn that may write has run since the last save */
-    TP_FULL_TOLD = 16, /* other shards were told that the mailbox is full */
-    TP_STOPPING = 32,  /* supervision stops it */
-    TP_LIVE = 64,      /* counted as active; on_activate has succeeded, so on_deactivate is due */
-    TP_HOLDS = 128,    /* its state may own something: discard is due */
-    TP_MOVES = 1024,   /* it is to move (move.h) */
-    TP_CAME = 2048,    /* it came by a move, and does not run yet: kept without messages, too */
-    TP_GUARDED = 512,  /* requests for it are the cluster's to order (away.h) */
-    TP_TORN = 256, /* a failed turn asks for a new activation as soon as no other turn is parked */
-};
-
-/* What few activations have. */
-typedef struct tp_extras {
-    tp_list timers; /* tp_actor_timer */
-    uint32_t timer_count;
-    uint32_t callbacks; /* asks with callback that are pending */
-    uint64_t timer_numbers;
-    uint64_t version;    /* of the stored state */
-    tp_durable *durable; /* of types that commit while they live */
-    uint32_t failures;   /* in a row */
-    uint32_t generation; /* raised by each restart: callbacks of before are dropped */
-    tp_alarm back_off;
-    tp_activation *actor; /* of back_off and probe */
-    tp_alarm probe;
-    void *arena; /* blocks, see arena.h */
-    size_t arena_bytes;
-    void *moved; /* a state that goes along, or came; sealed, of the pool */
-    size_t moved_size;
-    troupe_reason reason; /* of the deactivation under way or to come */
-} tp_extras;
-
-struct tp_activation {
-    /* seldom touched; first, so that all that a message touches lies together with the key */
-    tp_link recency;
-    uint64_t activated_at;
-    tp_alarm idle;
-    uint64_t hash;
-    tp_fifo_node run_node;
-    /* touched by each message */
-    const tp_type *type;
-    tp_fifo mailbox;
-    troupe_turn *turns; /* running or parked, latest first */
-    uint32_t queued;
-    uint32_t queued_bytes;
-    uint8_t phase;
-    uint8_t partition_size;
-    uint16_t flags;
-    uint16_t key_size;
-    uint16_t head_size; /* of record, key and partition: the state begins there */
-    /* touched by each turn */
-    uint64_t last_used;
-    uint64_t received;
-    uint64_t processed;
-    uint32_t errors;
-    uint32_t turn_count;
-    tp_extras *extras;
-    /* key, partition, padding to 16, state */
-};
-
-/* Begins to fetch what a message will touch. */
-static inline void tp_activation_prefetch(const tp_activation *actor)
-{
-    const char *hot = (const char *)&actor->type;
-    __builtin_prefetch(hot, 1);
-    __builtin_prefetch(hot + TP_CACHE_LINE, 1);
-    __builtin_prefetch((const char *)(actor + 1) + 47, 1); /* with a short key, a small state */
-}
-
-static inline troupe_slice tp_activation_key(const tp_activation *actor)
-{
-    return (troupe_slice){actor + 1, actor->key_size};
-}
-
-static inline troupe_slice tp_activation_partition(const tp_activation *actor)
-{
-    return (troupe_slice){(const char *)(actor + 1) + actor->key_size, actor->partition_size};
-}
-
-static inline troupe_id tp_activation_id(const tp_activation *actor)
-{
-    return (troupe_id){actor->type->name, tp_activation_partition(actor), tp_activation_key(actor)};
-}
-
-static inline void *tp_activation_state(tp_activation *actor)
-{
-    return (char *)actor + actor->head_size;
-}
 
 /* ---- turns --------------------------------------------------------------------------------- */
 typedef enum tp_turn_kind {
@@ -288,8 +176,8 @@ struct troupe_turn {
     tp_alarm alarm;     /* of a sleep */
     size_t arena_bytes; /* while arena is not NULL */
     uint64_t prober;    /* the search for a cycle that came by last; 0: none */
-    tp_fiber *fiber;   /* that it runs on; its own one if `own_fiber` */
-    const char *floor; /* of the frames above it that the resume comes back to */
+    tp_fiber *fiber;    /* that it runs on; its own one if `own_fiber` */
+    const char *floor;  /* of the frames above it that the resume comes back to */
     troupe_status wait_status;
     tp_link parked; /* in the shard's list */
     tp_fifo_node ready;
@@ -487,7 +375,7 @@ struct tp_shard {
     int32_t turns_left; /* of this pass; a batch may run past it */
     uint32_t sample;
     uint64_t unique; /* the last number that was given by tp_shard_unique */
-    tp_fifo commits;   /* tp_durable: with something to send to the store */
+    tp_fifo commits; /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
     uint32_t loading_count;
     tp_list loadings;                      /* activations that load without a turn (loading.c) */
@@ -621,28 +509,6 @@ bool tp_mailbox_is_held(
 void tp_mailbox_refuse(tp_shard *shard, tp_activation *actor, const char *text);
 void tp_mailbox_fail_all(
     tp_shard *shard, tp_activation *actor, troupe_status status, const char *text);
-
-/* activation.c */
-tp_activation *tp_activation_find(
-    tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);
-/* NULL: out of memory. */
-tp_activation *tp_activation_create(
-    tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);
-void tp_activation_free(tp_shard *shard, tp_activation *actor);
-void tp_activation_discard(tp_activation *actor); /* what its state owns, once per activation */
-TROUPE_CHECK tp_extras *tp_activation_extras(
-    tp_shard *shard, tp_activation *actor); /* NULL: no memory */
-bool tp_activation_is_idle(const tp_activation *actor);
-/* Idle, and active, or only the record of one that was reset: nothing is under way. */
-static inline bool tp_activation_may_leave(const tp_activation *actor)
-{
-    return (actor->phase == TP_ACTIVE || actor->phase == TP_NEW) && tp_activation_is_idle(actor);
-}
-static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
-{
-    actor->last_used = shard->now;
-    actor->flags |= TP_USED;
-}
 
 /* turn.c */
 /* Runs the message, and what waits behind it as long as the turns are plain, at most `left` more,

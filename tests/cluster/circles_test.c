@@ -78,8 +78,7 @@ static int close_cluster(void **state)
     return 0;
 }
 
-/* ---- calls at once ------------------------------------------------------------------------------
- */
+/* ---- calls at once --------------------------------------------------------------------------- */
 
 typedef struct call {
     nodes *cluster;

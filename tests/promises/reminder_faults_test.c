@@ -225,8 +225,7 @@ static void an_actor_that_saves_seldom_keeps_its_state_and_its_reminder(void **s
     stand_close(&at);
 }
 
-/* ---- driven -------------------------------------------------------------------------------------
- */
+/* ---- driven ---------------------------------------------------------------------------------- */
 
 static bool has_rung(void *user)
 {
@@ -247,8 +246,7 @@ static void a_driven_node_fires_reminders_when_it_is_polled(void **state)
     troupe_node_close(node);
 }
 
-/* ---- a store that lists what no node can have -------------------------------------------------
- */
+/* ---- a store that lists what no node can have ------------------------------------------------ */
 
 typedef struct strange {
     troupe_store store; /* first */

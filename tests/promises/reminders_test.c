@@ -223,8 +223,7 @@ static const troupe_type door_type = {TROUPE_TYPE("door"), .state_size = sizeof(
 
 #define ALL TROUPE_TYPES(&bell_type, &restarting_type, &seldom_type, &late_type, &door_type)
 
-/* ---- in virtual time --------------------------------------------------------------------------
- */
+/* ---- in virtual time ------------------------------------------------------------------------- */
 
 static void world_open(scene *self, uint64_t idle, uint32_t limit)
 {
@@ -457,8 +456,7 @@ static void a_node_where_nobody_has_anything_to_do_sleeps(void **state)
     scene_close(&at);
 }
 
-/* ---- with threads, a file, and a node that goes ------------------------------------------------
- */
+/* ---- with threads, a file, and a node that goes ---------------------------------------------- */
 
 typedef struct place {
     char folder[64];

@@ -32,8 +32,7 @@ static tp_world *make(uint64_t seed, jmp_buf *escape)
     return world;
 }
 
-/* ---- a runner that does some work, then sleeps, then ends ---------------------------------------
- */
+/* ---- a runner that does some work, then sleeps, then ends ------------------------------------ */
 
 typedef struct worker {
     tp_runner runner;
