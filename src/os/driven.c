@@ -162,7 +162,7 @@ bool tp_driven_wait(tp_env *base, tp_waiter *waiter, uint64_t deadline)
         bool is_early = due < atomic_load(&env->promised);
         if (fall_asleep(env->driven) || is_early) {
             set_sleeping(env->driven, 0);
-            (void)uv_async_send(&env->driven->async);
+            tp_bell_ring(&env->driven->bell);
         }
         drive_give(env);
     }
@@ -175,7 +175,7 @@ void tp_driven_signal(tp_env *base, tp_waiter *waiter)
     atomic_store_explicit(&waiter->done, 1, memory_order_release);
     tp_event_signal(&seat->event);
     if (!tp_seat_is_stepped_here(tp_real(base)->driven)) {
-        (void)uv_async_send(&tp_real(base)->driven->async); /* the waiter may sleep in the loop */
+        tp_bell_ring(&tp_real(base)->driven->bell); /* the waiter may sleep in the loop */
     }
 }
 

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/list.h"
+#include "os/bell.h"
 #include "os/env.h"
 #include "os/jobs.h"
 #include "os/wait.h"
@@ -38,7 +39,7 @@ typedef struct tp_seat {
     /* Set before the first step. */
     tp_runner *runner; /* driven: NULL until runner_start */
     uv_loop_t loop;
-    uv_async_t async; /* [any thread] uv_async_send, by who took `sleeping` from 1 to 0 */
+    tp_bell bell; /* [any thread] rung by who took `sleeping` from 1 to 0 */
     uv_timer_t timer;
     pthread_t thread;
 

@@ -9,7 +9,7 @@
  * Invariants
  * 1. `sleeping` is set before the last look for arrivals, and a waker looks at it after its work is
  *    published, with a full fence on either side: one of the two sees the other.
- * 2. Who takes `sleeping` from 1 to 0 owes the async; all others have nothing to do. An async may
+ * 2. Who takes `sleeping` from 1 to 0 owes the bell; all others have nothing to do. A ring may
  *    come late, even into the next sleep, so it ends no sleep by itself: `sleeping` that is 0 does,
  *    or the moment that was slept for.
  * 3. A busy runner enters libuv about once a millisecond, with sockets each 20 us, and the system
@@ -73,11 +73,6 @@ uint64_t tp_seat_step(tp_seat *seat)
 
 /* ---- seats ----------------------------------------------------------------------------------- */
 
-static void on_async(uv_async_t *async)
-{
-    (void)async; /* to have been woken is all */
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     (void)timer;
@@ -86,9 +81,10 @@ static void on_timer(uv_timer_t *timer)
 static void seat_close(tp_seat *seat)
 {
     tp_seat_net_close(seat);
-    uv_close((uv_handle_t *)&seat->async, NULL);
+    tp_bell_close(&seat->bell);
     uv_close((uv_handle_t *)&seat->timer, NULL);
     (void)uv_run(&seat->loop, UV_RUN_DEFAULT);
+    tp_bell_free(&seat->bell);
     int rc = uv_loop_close(&seat->loop);
     TP_ASSERT(rc == 0);
     tp_release(seat->env->allocator, seat->arriving, seat->arriving != NULL ? TP_ARRIVING : 0);
@@ -105,7 +101,7 @@ static troupe_status seat_open(tp_seat *seat)
     if (rc != 0) {
         return status_of(rc);
     }
-    rc = uv_async_init(&seat->loop, &seat->async, on_async);
+    rc = tp_bell_open(&seat->bell, &seat->loop);
     if (rc != 0) {
         (void)uv_loop_close(&seat->loop);
         return status_of(rc);
@@ -320,6 +316,6 @@ void tp_runner_wake(tp_env *env, tp_runner *runner)
     }
     tp_seat *seat = runner->seat;
     if (atomic_exchange(&runner->sleeping, 0) != 0) {
-        (void)uv_async_send(&seat->async);
+        tp_bell_ring(&seat->bell);
     }
 }

@@ -249,7 +249,7 @@ typedef struct punctual {
 static bool punctual_has_arrivals(tp_runner *runner)
 {
     punctual *self = (punctual *)(void *)runner;
-    /* As if another thread had published, taken `sleeping`, and had yet to send its async. */
+    /* As if another thread had published, taken `sleeping`, and had yet to ring its bell. */
     if (atomic_load(&runner->sleeping) != 0 && atomic_exchange(&self->lies, false)) {
         self->due = 0;
         self->env->runner_wake(self->env, runner);
