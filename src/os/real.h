@@ -46,6 +46,7 @@ typedef struct tp_seat {
     /* Written by the thread that steps. */
     uint64_t looked; /* when the loop was last entered */
     uint64_t spin;   /* how long it polls the next time: the runner's spin, or a part of it */
+    uint32_t vain;   /* waits in a row that polling did not bridge */
     bool is_done;
     uint32_t sockets; /* that its loop watches: it is entered more often, also while polling */
     bool is_stirred;  /* a stream's or listener's call was made since the last step */

@@ -28,6 +28,8 @@
 #define LOOK_NS         UINT64_C(1000000)
 #define LOOK_SOCKETS_NS UINT64_C(20000)
 #define SPIN_PART       16u /* of the spin, after a wait that was too long for it */
+#define VAIN_MOST       2u  /* polls in vain in a row, after which it polls a part */
+#define VAIN_TRY        32u
 #define MILLISECOND_NS  UINT64_C(1000000)
 
 /* The steps under way on this thread, innermost first: an env may be polled from another's turn. */
@@ -193,11 +195,21 @@ void tp_seat_sleep(tp_seat *seat, uint64_t until)
 
 /* A wait is taken to last as long as the one before did. Where that was longer than polling could
  * have bridged (a disk's sync, say), it polls a little only: the core is worth more to others, and
- * a wake comes as soon as polling sees it. (Linux's cpuidle governor haltpoll goes by the same.) */
+ * a wake comes as soon as polling sees it. (Linux's cpuidle governor haltpoll goes by the same.)
+ * Where polling was in vain again and again although the waits are short, who is waited for may
+ * need this very core: it polls a little, and tries all of it now and then. */
 static void learn(tp_seat *seat, uint64_t waited)
 {
     uint64_t all = seat->runner->spin;
-    seat->spin = waited / 2 <= all ? all : all / SPIN_PART;
+    seat->vain++;
+    bool tries = seat->vain < VAIN_MOST || seat->vain % VAIN_TRY == 0;
+    seat->spin = waited / 2 <= all && tries ? all : all / SPIN_PART;
+}
+
+static void poll_all(tp_seat *seat)
+{
+    seat->spin = seat->runner->spin;
+    seat->vain = 0;
 }
 
 /* True: something arrived, or the moment has come. Else the spinning, from *ret_begun, was in vain.
@@ -216,7 +228,7 @@ static bool spin(tp_seat *seat, uint64_t due, uint64_t *ret_begun)
         /* The clock costs as much as a few pauses: look at it now and then only. */
         for (uint32_t i = 0; i < 16; i++) {
             if (runner->has_arrivals(runner)) {
-                seat->spin = runner->spin;
+                poll_all(seat);
                 return true;
             }
             tp_cpu_pause();
@@ -224,7 +236,7 @@ static bool spin(tp_seat *seat, uint64_t due, uint64_t *ret_begun)
         if (seat->sockets != 0) {
             (void)uv_run(&seat->loop, UV_RUN_NOWAIT);
             if (seat->is_stirred) {
-                seat->spin = runner->spin;
+                poll_all(seat);
                 return true;
             }
         }

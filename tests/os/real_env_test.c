@@ -290,6 +290,20 @@ static void step_is_not_called_before_it_is_due(void **state)
     run_punctual(&self);
 }
 
+/* Each wait is a little longer than the polling, so that all of it is in vain. */
+static void who_polls_in_vain_again_and_again_polls_less(void **state)
+{
+    (void)state;
+    enum { WAITS = 12 };
+    uint64_t after[WAITS];
+    for (size_t i = 0; i < WAITS; i++)
+        after[i] = 24 * MILLISECOND;
+    punctual self = {.runner = {.spin = 20 * MILLISECOND}, .after = after, .count = WAITS};
+    uint64_t used = processor_time();
+    run_punctual(&self);
+    assert_true(processor_time() - used < 3 * self.runner.spin);
+}
+
 static void wake_that_comes_while_it_falls_asleep_ends_no_later_sleep(void **state)
 {
     (void)state;
@@ -661,6 +675,7 @@ int main(void)
         cmocka_unit_test(arrival_behind_the_last_look_before_sleep_is_seen),
         cmocka_unit_test(node_with_nothing_to_do_wakes_nobody),
         cmocka_unit_test(step_is_not_called_before_it_is_due),
+        cmocka_unit_test(who_polls_in_vain_again_and_again_polls_less),
         cmocka_unit_test(wake_that_comes_while_it_falls_asleep_ends_no_later_sleep),
         cmocka_unit_test(turn_that_does_not_end_is_reported_once),
         cmocka_unit_test(pulse_beats_again_after_a_rest),
