@@ -7,9 +7,65 @@
  */
 #include "directory/cache_inside.h"
 
+#define AHEAD 8 /* uses that lie between fetching the neighbours of an entry and moving it */
+
+static void learn(tp_cache *cache, uint64_t hash, bool is_hit)
+{
+    tp_cache_climb *climb = &cache->climb;
+    tp_sketch_add(&cache->sketch, hash);
+    climb->hits += is_hit;
+    if (TP_UNLIKELY(++climb->lookups >= (uint64_t)cache->options.size * TP_CACHE_SAMPLE)) {
+        tp_cache_climb_on(cache);
+    }
+}
+
+/* Notes the look-ups that are not noted yet, one after the other. */
+static void catch_up(tp_cache *cache)
+{
+    bool learns = cache->options.policy == TP_CACHE_TINYLFU;
+    for (uint32_t i = 0; i < cache->use_count; i++) {
+        const tp_cache_use *use = &cache->uses[i];
+        if (learns) {
+            learn(cache, use->hash, use->is_hit);
+        }
+        if (use->number != TP_CACHE_NONE) {
+            tp_cache_touch(cache, tp_cache_record_at(cache, use->number), use->number);
+        }
+    }
+    cache->use_count = 0;
+}
+
+static void prefetch_neighbours(const tp_cache *cache, uint32_t number)
+{
+    if (number == TP_CACHE_NONE) {
+        return;
+    }
+    const tp_cache_link *link = tp_cache_link_at(cache, number);
+    if (link->previous != TP_CACHE_NONE) {
+        __builtin_prefetch(tp_cache_link_at(cache, link->previous), 1);
+    }
+    if (link->next != TP_CACHE_NONE) {
+        __builtin_prefetch(tp_cache_link_at(cache, link->next), 1);
+    }
+}
+
+static inline void note_use(tp_cache *cache, uint64_t hash, uint32_t number, bool is_hit)
+{
+    uint32_t count = cache->use_count;
+    cache->uses[count] = (tp_cache_use){hash, number, is_hit};
+    cache->use_count = ++count;
+    if (count > AHEAD) {
+        prefetch_neighbours(cache, cache->uses[count - AHEAD - 1].number);
+    }
+    if (count == TP_CACHE_USES) {
+        catch_up(cache);
+    }
+}
+
 /* An entry that is not pinned goes. */
 static void let_go(tp_cache *cache, uint32_t number, uint64_t *counter)
 {
+    catch_up(cache);
     tp_cache_list_drop(cache, number);
     if (cache->options.ttl != 0) {
         tp_cache_age_drop(cache, number);
@@ -34,16 +90,6 @@ static uint32_t missed(tp_cache *cache)
 {
     cache->stats.misses++;
     return TP_CACHE_NONE;
-}
-
-static void learn(tp_cache *cache, uint64_t hash, bool is_hit)
-{
-    tp_cache_climb *climb = &cache->climb;
-    tp_sketch_add(&cache->sketch, hash);
-    climb->hits += is_hit;
-    if (TP_UNLIKELY(++climb->lookups >= (uint64_t)cache->options.size * TP_CACHE_SAMPLE)) {
-        tp_cache_climb_on(cache);
-    }
 }
 
 /* May a look-up name it? If not, and nobody pins it, it goes. */
@@ -71,18 +117,16 @@ uint32_t tp_cache_find(
     uint32_t number = tp_cache_look_up(cache, id);
     bool is_hit =
         number != TP_CACHE_NONE && is_good(cache, tp_cache_record_at(cache, number), number, now);
-    if (cache->options.policy == TP_CACHE_TINYLFU) {
-        learn(cache, id->hash, is_hit);
-    }
     if (!is_hit) {
+        if (cache->options.policy == TP_CACHE_TINYLFU) {
+            note_use(cache, id->hash, TP_CACHE_NONE, false);
+        }
         return missed(cache);
     }
     tp_cache_record *record = tp_cache_record_at(cache, number);
     record->flags |= TP_CACHE_USED;
     place_of(cache, record, ret_place);
-    if (record->pins == 0) {
-        tp_cache_touch(cache, record, number);
-    }
+    note_use(cache, id->hash, record->pins == 0 ? number : TP_CACHE_NONE, true);
     cache->stats.hits++;
     return number;
 }
@@ -155,6 +199,7 @@ static troupe_status put_new(tp_cache *cache, const tp_cache_id *id, const tp_ca
     size_t size = id->partition.size + id->key.size;
     char *rest = NULL;
     uint32_t host;
+    catch_up(cache);
     troupe_status status = make_room(cache);
     if (status == TROUPE_OK && size > TP_CACHE_INLINE) {
         rest = tp_pool_take(cache->pool, size - TP_CACHE_BEGIN);
@@ -220,6 +265,7 @@ void tp_cache_pin(tp_cache *cache, uint32_t number)
     tp_cache_record *record = tp_cache_record_at(cache, number);
     TP_ASSERT((record->flags & TP_CACHE_LIVE) != 0 && record->pins < UINT32_MAX);
     if (record->pins++ == 0) {
+        catch_up(cache);
         tp_cache_list_drop(cache, number);
         cache->pinned++;
     }
@@ -233,6 +279,7 @@ void tp_cache_unpin(tp_cache *cache, uint32_t number)
         return;
     }
     cache->pinned--;
+    catch_up(cache);
     tp_cache_list_push(cache, (tp_cache_segment)record->segment, number);
     if (!tp_cache_is_believed(cache, record)) {
         let_go(cache, number, why_not_believed(cache, record));

@@ -33,6 +33,8 @@
  * 4. No answer names a host that was forgotten: that holds at once; the entries go by and by.
  * 5. A failed put changes nothing.
  * 6. An entry keeps its number while it is pinned.
+ * 7. Look-ups are noted in the order some at a time, when their neighbours there have come to the
+ *    processor's cache; and always before anything looks at the order or changes it.
  * Threads: one owner.
  */
 #ifndef TP_DIRECTORY_CACHE_H
@@ -111,6 +113,15 @@ typedef struct tp_cache_climb {
     bool up;                /* where the next test goes */
 } tp_cache_climb;
 
+/* A look-up whose place in the order is still to be noted. */
+typedef struct tp_cache_use {
+    uint64_t hash;
+    uint32_t number; /* NONE: no entry moves */
+    bool is_hit;
+} tp_cache_use;
+
+#define TP_CACHE_USES 32
+
 typedef struct tp_cache {
     tp_cache_options options;
     const troupe_allocator *allocator;
@@ -124,6 +135,8 @@ typedef struct tp_cache {
     uint32_t fresh;                         /* numbers below were in use */
     uint32_t free;                          /* the first free number, linked */
     tp_cache_list lists[TP_CACHE_SEGMENTS]; /* without the pinned */
+    uint32_t use_count; /* of uses that the lists and the sketch lack */
+    tp_cache_use uses[TP_CACHE_USES];
     tp_cache_list ages;                     /* by put, with a ttl only; the last is the oldest */
     uint32_t next_due;    /* the oldest that tick has not looked at yet; NONE: none */
     uint32_t pinned;      /* entries that are */
