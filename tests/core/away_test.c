@@ -37,6 +37,13 @@ static void absent(tp_away *away, tp_message *message)
         self->absent[self->absent_count++] = message;
 }
 
+/* To where the id is, as it seems. */
+static void follow(tp_away *away, uint64_t node, tp_message *message)
+{
+    assert_int_equal(node, 0);
+    absent(away, message);
+}
+
 static void send_away(tp_away *away, uint32_t to, tp_message *message)
 {
     elsewhere *self = of(away);
@@ -120,8 +127,17 @@ static const troupe_type *const types[] = {&note, &worker};
 static void play(scene *self, elsewhere *other)
 {
     scene_open(self, NULL, types, 2);
-    *other = (elsewhere){.port = {absent, send_away, gone, moves_on, NULL, NULL, pass, flush,
-                             has_arrivals, is_quiet, is_leaving, is_deserted, NULL},
+    *other = (elsewhere){.port = {.absent = absent,
+                             .follow = follow,
+                             .send = send_away,
+                             .gone = gone,
+                             .moves_on = moves_on,
+                             .pass = pass,
+                             .flush = flush,
+                             .has_arrivals = has_arrivals,
+                             .is_quiet = is_quiet,
+                             .is_leaving = is_leaving,
+                             .is_deserted = is_deserted},
         .shard = self->node->shared.shards[0],
         .has_lease = true};
     other->shard->away = &other->port;
