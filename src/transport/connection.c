@@ -458,7 +458,8 @@ static void refused(tp_connection *self)
     tp_channels *channels = self->channels;
     const tp_hello *hello = self->hello;
     channels->counts.refusals++;
-    bool is_usual = hello->status == TROUPE_UNAVAILABLE;
+    /* Views differ for a moment whenever a node comes, leaves or starts anew. */
+    bool is_usual = hello->status == TROUPE_UNAVAILABLE || hello->status == TROUPE_NOT_FOUND;
     tp_channels_say(channels, is_usual ? TP_SAY_DEBUG : TP_SAY_WARN, "hello_refused", self->peer,
         "%s", hello->reason);
     if (self->is_client && hello->refused_by_peer && hello->status == TROUPE_DENIED &&
