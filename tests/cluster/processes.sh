@@ -14,6 +14,9 @@ module tally
 pid_1='' pid_2='' pid_3='' redis=''
 storage=''
 lease=3s
+membership="file:$work/members"
+# What a test sets so that node I runs elsewhere: a command that runs it, arguments of its own.
+inside_1='' inside_2='' inside_3='' place_1='' place_2='' place_3=''
 sockets="$work/n1.sock $work/n2.sock $work/n3.sock"
 
 clean() {
@@ -49,9 +52,12 @@ begin() {
     number=$1
     shift
     : >"$work/n$number.out"
-    "$build/trouped" --name "node-$number" --socket "$work/n$number.sock" --shards 2 --log info \
-        --cluster "file:$work/members" --lease_ttl $lease --load "$work/tally.so" \
-        ${storage:+--storage "$storage"} "$@" >"$work/n$number.out" 2>>"$work/n$number.err" &
+    eval "inside=\$inside_$number place=\$place_$number"
+    # shellcheck disable=SC2086
+    $inside "$build/trouped" --name "node-$number" --socket "$work/n$number.sock" --shards 2 \
+        --log info --cluster "$membership" --lease_ttl $lease --load "$work/tally.so" \
+        ${storage:+--storage "$storage"} $place "$@" >"$work/n$number.out" \
+        2>>"$work/n$number.err" &
     eval "pid_$number=$!"
 }
 await_members() {

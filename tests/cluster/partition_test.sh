@@ -1,0 +1,161 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Cut, one-way, slow and stalled links between three processes in network namespaces of their own, with
+# the stores in a fourth one: whatever breaks, no history of a persistent actor shows it; who was cut
+# off is replaced and comes back as a new incarnation; what is only slow is not replaced.
+set -u
+. "$(dirname "$0")/processes.sh"
+command -v nft >/dev/null && command -v ip >/dev/null || die 'nft or ip is not installed (make deps-test)'
+command -v redis-server >/dev/null || die 'redis-server is not installed (make deps-test)'
+ns=trp$$
+if ! ip netns add "$ns-0" 2>"$work/err"; then
+    echo "skipped: network namespaces are not allowed here: $(cat "$work/err")"
+    exit 77
+fi
+servers=''
+leave() {
+    for process in $servers; do kill -9 "$process" 2>/dev/null; done
+    clean
+    for node in 0 1 2 3; do ip netns del "$ns-$node" 2>/dev/null; done
+}
+trap leave EXIT
+
+# ---- the network: 10.99.0.9 has the stores and proxies, 10.99.0.I is node I ----------------------------
+
+in_ns() {
+    place=$1
+    shift
+    ip netns exec "$ns-$place" "$@"
+}
+in_ns 0 ip link add hub type bridge || die 'no bridge'
+in_ns 0 ip addr add 10.99.0.9/24 dev hub
+in_ns 0 ip link set hub up
+in_ns 0 ip link set lo up
+for node in 1 2 3; do
+    ip netns add "$ns-$node" || die 'no namespace'
+    in_ns 0 ip link add "to$node" type veth peer name eth0 netns "$ns-$node" || die 'no link'
+    in_ns 0 ip link set "to$node" master hub up
+    in_ns $node ip addr add "10.99.0.$node/24" dev eth0
+    in_ns $node ip link set eth0 up
+    in_ns $node ip link set lo up
+    in_ns $node nft add table inet cut || die 'no nftables'
+    in_ns $node nft add chain inet cut in '{ type filter hook input priority 0; }'
+    eval "inside_$node='ip netns exec $ns-$node'"
+    eval "place_$node='--listen 10.99.0.$node:7000 --allow_clear_text'"
+done
+# deaf I WHAT...: node I hears nothing of what nft calls WHAT. heal: all hear all.
+deaf() {
+    node=$1
+    shift
+    in_ns "$node" nft add rule inet cut in "$@" drop || die "nft refuses $*"
+}
+heal() {
+    for node in 1 2 3; do in_ns $node nft flush chain inet cut in; done
+}
+
+# redis NAME PORT: in the namespace of the stores. (Not by in_ns: $! is to be the server itself.)
+redis() {
+    mkdir "$work/$1"
+    ip netns exec "$ns-0" redis-server --bind 10.99.0.9 --protected-mode no --port "$2" --dir "$work/$1" --save '' \
+        --appendonly yes --appendfsync always --maxmemory-policy noeviction >"$work/$1/log" 2>&1 &
+    servers="$servers $!"
+}
+redis members 6001
+redis state 6002
+answers() { in_ns 0 redis-cli -h 10.99.0.9 -p "$1" ping | grep -q PONG; }
+until_true answers 6001
+until_true answers 6002
+membership=redis://10.99.0.9:6001
+storage=redis://10.99.0.9:6002
+lease=1s
+start_three
+
+# under_load SECONDS: histories in the background; judge: what became of them.
+under_load() {
+    "$work/load" run ledger 20 8 "$1" $sockets >"$work/load.out" 2>"$work/err" &
+    load=$!
+    sleep 1
+}
+judge() {
+    wait $load || {
+        cp "$work/load.out" "$work/out"
+        die "histories: $1"
+    }
+    echo "$1:"
+    cat "$work/load.out"
+    checks=$((checks + 1))
+    grep -q '^calls: 0 good' "$work/load.out" && die "$1: no call went well"
+    until_true await_members
+    for node in 1 2 3; do run 0 at $node ask ledger/after add 1; done
+}
+deaths() { grep -c '"event":"died"' "$work/n$1.err"; }
+view() { at 1 view --json | sed -n 's/.*"view":\([0-9]*\),.*/\1/p'; }
+two_members() { at 1 view --json | grep -q '"members":2'; }
+
+# ---- cut links -----------------------------------------------------------------------------------
+
+under_load 7
+deaf 3 ip saddr 10.99.0.0/24
+until_true two_members
+sleep 1
+heal
+judge 'node 3 is cut off from all'
+[ "$(deaths 3)" -ge 1 ] || die 'node 3 did not notice that it was replaced'
+
+before=$(deaths 3)
+under_load 7
+deaf 3 ip saddr '{ 10.99.0.1, 10.99.0.2 }' tcp dport 7000
+deaf 3 ip saddr '{ 10.99.0.1, 10.99.0.2 }' tcp sport 7000
+sleep 4
+heal
+judge 'node 3 hears no member, and reaches the store'
+[ "$(deaths 3)" -gt "$before" ] || die 'node 3 was not voted out'
+
+# One member's word against another's: no two votes, so nobody is replaced, and what was on its way
+# arrives when the link is back.
+before="$(view) $(deaths 1)$(deaths 2)$(deaths 3)"
+under_load 8
+deaf 2 ip saddr 10.99.0.3
+deaf 3 ip saddr 10.99.0.2
+sleep 3
+heal
+judge 'nodes 2 and 3 do not reach each other'
+[ "$(view) $(deaths 1)$(deaths 2)$(deaths 3)" = "$before" ] || die 'a node was replaced by one vote'
+
+# ---- the store of the membership is gone for all, for longer than a lease ----------------------------
+
+before="$(deaths 1)$(deaths 2)$(deaths 3)"
+under_load 7
+for node in 1 2 3; do deaf $node tcp sport 6001; done
+sleep 3
+heal
+judge 'nobody reaches the store of the membership'
+[ "$(deaths 1)$(deaths 2)$(deaths 3)" = "$before" ] || die 'a node died for want of the store'
+
+for node in 1 2 3; do end $node; done
+
+# ---- slow and stalled links, by proxies ------------------------------------------------------------
+
+"$compiler" -std=gnu11 -D_GNU_SOURCE -O1 "$source/tests/e2e/slowlink.c" -o "$work/slowlink" ||
+    die 'the slow link does not compile'
+for node in 1 2 3; do
+    echo 20 >"$work/delay$node"
+    ip netns exec "$ns-0" "$work/slowlink" 10.99.0.9 "710$node" "10.99.0.$node" 7000 "$work/delay$node" &
+    servers="$servers $!"
+    eval "place_$node=\"\$place_$node --advertise 10.99.0.9:710$node\""
+done
+start_three
+under_load 8
+before="$(view) $(deaths 1)$(deaths 2)$(deaths 3)"
+for round in 1 2 3; do
+    echo -1 >"$work/delay$round"
+    sleep 0.5
+    echo 20 >"$work/delay$round"
+    sleep 1
+done
+judge 'links of 20 ms that stall for half a lease'
+[ "$(view) $(deaths 1)$(deaths 2)$(deaths 3)" = "$before" ] || die 'a node was replaced for a slow link'
+grep -q ' 0 unknown' "$work/load.out" || die 'a slow link made calls unknown'
+for node in 1 2 3; do end $node; done
+echo "$checks checks passed"
