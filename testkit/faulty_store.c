@@ -39,13 +39,6 @@ struct tp_faulty_store {
     bool silent[GROUP_MOST];
 };
 
-static const char *const names[TP_FAULTS] = {"none", "refused", "lost", "silent", "late", "twice"};
-
-const char *tp_fault_name(tp_fault fault)
-{
-    return (unsigned)fault < TP_FAULTS ? names[fault] : "?";
-}
-
 /* ---- what is late ---------------------------------------------------------------------------- */
 
 static size_t commit_room(const troupe_store_op *op)

@@ -61,6 +61,5 @@ void tp_faulty_store_plan(tp_faulty_store *faulty, const tp_fault_plan *plan);
 uint64_t tp_faulty_store_land(tp_faulty_store *faulty);
 /* How often it went wrong in that way. */
 uint64_t tp_faulty_store_count(const tp_faulty_store *faulty, tp_fault fault);
-const char *tp_fault_name(tp_fault fault);
 
 #endif

@@ -55,7 +55,6 @@ struct tp_sim_disk {
     tp_sim_disk_plan plan;
     uint64_t changes;
     uint64_t planned; /* of them since the plan was set */
-    uint64_t waited;
     unsigned life; /* grows with each crash */
     bool is_down;
     bool is_spared;
@@ -346,7 +345,6 @@ static int file_sync(sqlite3_file *file, int flags)
         return SQLITE_IOERR_FSYNC;
     if (disk->plan.delay != 0 && !disk->is_spared) {
         uint64_t delay = tp_prng_below(&disk->prng, disk->plan.delay);
-        disk->waited += delay;
         if (disk->plan.wait != NULL)
             disk->plan.wait(disk->plan.user, delay);
     }
@@ -487,8 +485,7 @@ static int disk_randomness(sqlite3_vfs *vfs, int size, char *out)
 
 static int disk_sleep(sqlite3_vfs *vfs, int microseconds)
 {
-    tp_sim_disk *disk = vfs->pAppData;
-    disk->waited += (uint64_t)microseconds * 1000;
+    (void)vfs;
     return microseconds;
 }
 
@@ -613,16 +610,6 @@ uint64_t tp_sim_disk_bytes(const tp_sim_disk *disk)
     for (size_t i = 0; i < FILES; i++)
         bytes += disk->files[i].now.size;
     return bytes;
-}
-
-uint64_t tp_sim_disk_changes(const tp_sim_disk *disk)
-{
-    return disk->changes;
-}
-
-uint64_t tp_sim_disk_waited(const tp_sim_disk *disk)
-{
-    return disk->waited;
 }
 
 bool tp_sim_disk_damage(tp_sim_disk *disk, const char *path, uint64_t offset, size_t size)

@@ -53,9 +53,6 @@ void tp_sim_disk_kill(tp_sim_disk *disk);
  * for those who look behind a node's back. */
 void tp_sim_disk_spare(tp_sim_disk *disk, bool spared);
 uint64_t tp_sim_disk_bytes(const tp_sim_disk *disk);
-/* Changes so far, and nanoseconds of delay. */
-uint64_t tp_sim_disk_changes(const tp_sim_disk *disk);
-uint64_t tp_sim_disk_waited(const tp_sim_disk *disk);
 /* Turns `size` bytes at `offset` of a file over, as rot does. False: there is no such place. */
 bool tp_sim_disk_damage(tp_sim_disk *disk, const char *path, uint64_t offset, size_t size);
 

@@ -134,14 +134,6 @@ static const struct {
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 
-const char *admin_verb_name(admin_verb verb)
-{
-    for (size_t i = 0; i < VERB_COUNT; i++) {
-        if (verbs[i].verb == verb) return verbs[i].name;
-    }
-    return "?";
-}
-
 static troupe_status refuse(admin_request *request, const char *format, ...)
     TROUPE_PRINTF(2, 3);
 

@@ -161,7 +161,6 @@ typedef struct admin_request {
  * readable. USAGE; NO_MEMORY. The request is to be deinited in either case. */
 TROUPE_CHECK troupe_status admin_request_parse(admin_request *request, troupe_slice line);
 void admin_request_deinit(admin_request *request);
-const char *admin_verb_name(admin_verb verb);
 
 /* ---- answers; admin_answer.c ---- */
 

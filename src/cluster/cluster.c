@@ -45,11 +45,6 @@ void tp_cluster_secret(const tp_cluster *self, uint64_t ret_secret[2])
     memcpy(ret_secret, self->look.chart->members->secret, TP_VIEW_SECRET);
 }
 
-void tp_cluster_address(const tp_cluster *self, char *out, size_t size)
-{
-    (void)snprintf(out, size, "%s", self->address);
-}
-
 /* ---- what other threads ask ------------------------------------------------------------------ */
 
 static void tell(tp_cluster *self, event_kind kind, uint64_t number)

@@ -86,7 +86,6 @@ void tp_cluster_close(tp_cluster *cluster);
 /* [any thread, after await] */
 uint64_t tp_cluster_incarnation(const tp_cluster *cluster);
 void tp_cluster_secret(const tp_cluster *cluster, uint64_t ret_secret[2]);
-void tp_cluster_address(const tp_cluster *cluster, char *out, size_t size);
 
 /* [any thread, after attach] Certificates for the connections to come. Retained. */
 void tp_cluster_set_tls(tp_cluster *cluster, tp_tls_context *tls);

@@ -626,11 +626,6 @@ tp_outpost *tp_outpost_of(const tp_shard *shard)
     return (tp_outpost *)(void *)shard->away;
 }
 
-tp_directory *tp_outpost_directory(tp_outpost *self)
-{
-    return self->directory;
-}
-
 const tp_chart *tp_outpost_chart(const tp_outpost *self)
 {
     return self->chart;

@@ -81,7 +81,6 @@ void tp_outpost_read_gauge(const tp_outpost *outpost, tp_outpost_gauge *ret_gaug
 
 /* [shard] */
 tp_outpost *tp_outpost_of(const tp_shard *shard);
-tp_directory *tp_outpost_directory(tp_outpost *outpost);
 const tp_chart *tp_outpost_chart(const tp_outpost *outpost);
 void tp_outpost_look(const tp_outpost *outpost, tp_outpost_figures *ret_figures);
 /* Moves an activation of this shard to a member: begins to. NOT_FOUND: it is not active here; BUSY:

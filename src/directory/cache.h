@@ -214,14 +214,4 @@ static inline bool tp_cache_is_sampled(const tp_cache *cache)
     return ((cache->stats.hits + cache->stats.misses) & 63u) == 0;
 }
 
-/* Begins to fetch what a look-up of that hash reads first. */
-static inline void tp_cache_prefetch(const tp_cache *cache, uint64_t hash)
-{
-    uint64_t top = tp_index_mix(hash) >> 32;
-    __builtin_prefetch(&cache->buckets[top * cache->bucket_count >> 32]);
-    if (cache->options.policy == TP_CACHE_TINYLFU) {
-        tp_sketch_prefetch(&cache->sketch, hash);
-    }
-}
-
 #endif

@@ -429,8 +429,6 @@ bool tp_directory_reached(const tp_directory *directory, uint64_t mark);
  * called again. For who leaves: if no letter came during a round that began when nothing was open
  * here, none will come any more. */
 bool tp_directory_sound(tp_directory *directory, uint64_t round);
-/* Notes an access of an id at home here. */
-void tp_directory_touch(tp_directory *directory, const tp_directory_id *id, uint32_t seconds);
 
 /* Letters held, and whether there are effects to take. */
 uint64_t tp_directory_held(const tp_directory *directory);

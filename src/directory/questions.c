@@ -124,14 +124,6 @@ tp_directory_state tp_directory_state_of(tp_directory *self, const tp_directory_
     return record != NULL ? (tp_directory_state)record->state : TP_DIRECTORY_ABSENT;
 }
 
-void tp_directory_touch(tp_directory *self, const tp_directory_id *id, uint32_t seconds)
-{
-    tp_record *record = tp_directory_find(self, id);
-    if (record != NULL) {
-        record->used = seconds;
-    }
-}
-
 uint64_t tp_directory_held(const tp_directory *self)
 {
     return self->figures.held;

@@ -108,11 +108,6 @@ uint32_t tp_ring_count(const tp_ring *ring)
     return ring->count;
 }
 
-size_t tp_ring_bytes(const tp_ring *ring)
-{
-    return ring->bytes;
-}
-
 /* The number of the first point at or after a position; past the end is the first of all. */
 static size_t first_point(const tp_ring *ring, uint64_t position)
 {

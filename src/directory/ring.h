@@ -57,7 +57,6 @@ TROUPE_CHECK troupe_status tp_ring_create(const troupe_allocator *allocator,
 void tp_ring_destroy(tp_ring *ring);
 
 uint32_t tp_ring_count(const tp_ring *ring);
-size_t tp_ring_bytes(const tp_ring *ring);
 
 static inline uint64_t tp_ring_position(uint64_t hash)
 {

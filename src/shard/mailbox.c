@@ -123,29 +123,6 @@ static tp_message *find_beside(tp_shard *shard, tp_activation *actor, tp_message
     return NULL;
 }
 
-/* Must this message wait until a parked turn has ended? Else it only waits for its turn in the run
- * queue, however long that takes: nobody holds it up. */
-bool tp_mailbox_is_held(const tp_activation *actor, const tp_message *message)
-{
-    if (actor->turns == NULL)
-        return false;
-    if (actor->phase != TP_ACTIVE)
-        return true; /* a hook is parked: it lets nobody in */
-    if (actor->type->is.reentrancy == TROUPE_REENTRANCY_ALWAYS)
-        return false;
-    if (actor->type->is.reentrancy == TROUPE_REENTRANCY_CALL_CHAIN && is_of_chain(actor, message) &&
-        !passes_its_sender(actor, message))
-        return false;
-    for (const tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
-        const tp_message *waits = TP_CONTAINER(node, const tp_message, node);
-        if (!is_read_only(waits))
-            return true;
-        if (waits == message)
-            return false;
-    }
-    return true;
-}
-
 /* May anything of the mailbox run now? */
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor)
 {

@@ -503,8 +503,6 @@ void tp_mailbox_remove(
     tp_shard *shard, tp_activation *actor, tp_message *before, tp_message *message);
 void tp_mailbox_rouse_other(tp_shard *shard, tp_activation *actor, const tp_message *message);
 bool tp_mailbox_may_run(tp_shard *shard, tp_activation *actor);
-bool tp_mailbox_is_held(
-    const tp_activation *actor, const tp_message *message); /* until a parked turn ends */
 /* Asks get BUSY, the others stay. */
 void tp_mailbox_refuse(tp_shard *shard, tp_activation *actor, const char *text);
 void tp_mailbox_fail_all(

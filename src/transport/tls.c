@@ -37,7 +37,7 @@ struct tp_tls {
     char *written; /* handed out by take */
     size_t written_room;
     size_t early_size;
-    bool is_broken, is_over;
+    bool is_broken;
     char reason[256];
     char early[EARLY_MAX];
 };
@@ -255,9 +255,7 @@ static bool look_at_error(tp_tls *self, int result)
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
     case SSL_ERROR_NONE:
-        return true;
-    case SSL_ERROR_ZERO_RETURN:
-        self->is_over = true;
+    case SSL_ERROR_ZERO_RETURN: /* the peer has ended it in order: no more bytes come */
         return true;
     default:
         return fail(self, openssl_reason());
@@ -366,11 +364,6 @@ bool tp_tls_take(tp_tls *tls, troupe_slice *ret_bytes)
 bool tp_tls_is_ready(const tp_tls *tls)
 {
     return !tls->is_broken && SSL_is_init_finished(tls->ssl);
-}
-
-bool tp_tls_is_over(const tp_tls *tls)
-{
-    return tls->is_over;
 }
 
 const char *tp_tls_reason(const tp_tls *tls)

@@ -57,8 +57,6 @@ bool tp_tls_take(tp_tls *tls, troupe_slice *ret_bytes);
 
 /* Has the handshake ended? */
 bool tp_tls_is_ready(const tp_tls *tls);
-/* The peer has ended it in order: no more bytes come. */
-bool tp_tls_is_over(const tp_tls *tls);
 /* NULL: it is not broken. */
 const char *tp_tls_reason(const tp_tls *tls);
 

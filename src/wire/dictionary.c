@@ -115,10 +115,3 @@ troupe_status tp_learned_add(
     return TROUPE_OK;
 }
 
-void tp_learned_unbind(tp_learned *learned)
-{
-    for (uint32_t i = 0; i < learned->count; i++) {
-        learned->names[i].bound = NULL;
-        learned->names[i].bound_number = 0;
-    }
-}

@@ -85,7 +85,4 @@ static inline tp_learned_name *tp_learned_find(const tp_learned *learned, uint16
     return (uint32_t)number - 1 < learned->count ? &learned->names[number - 1] : NULL;
 }
 
-/* Forgets what was bound, since types came or went. */
-void tp_learned_unbind(tp_learned *learned);
-
 #endif
