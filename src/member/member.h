@@ -3,7 +3,7 @@
  * The machine of membership of one node: joins, holds its lease, observes the leases of all others,
  * follows views, revokes and removes the dead, votes on the unreachable, leaves. Events in, effects
  * out: no clock, no I/O, no threads, no memory of others' but what it is handed. Its specification
- * is PROTOCOLS 1, modelled in shared/model/lease.pml. Driven by cluster/control.c and by the worlds
+ * is PROTOCOLS 1, modelled in model/lease.pml. Driven by cluster/control.c and by the worlds
  * of tests/member; which store is behind the calls it does not know.
  *
  * How to drive it. Each event is a function with `now`, a reading of the node's clock (one that

@@ -2,7 +2,7 @@
 /*
  * One CALL of the machine, done on a handle of a provider: what stands between them is only that
  * views are text there and tp_view here, and that registers come one by one there. It blocks; it is
- * no part of the machine. For the threads of cluster/control.c, and tests.
+ * no part of the machine. For the threads of cluster/teller.c, and tests.
  *
  *     tp_member_outcome outcome;
  *     tp_member_perform(handle, &effect, allocator, &outcome);

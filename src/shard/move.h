@@ -4,8 +4,9 @@
  * its timers. The cluster decides when and where to (cluster/mover.c); here it is brought to rest,
  * taken apart, and put together again.
  *
- *   ACTIVE --begin--> ACTIVE, to move --no turn, no ask with callback, no commit--> on_deactivate
- * and save, if the type has them --> MOVING: away->still(actor) --> tp_move_finish
+ *   ACTIVE --begin--> ACTIVE, to move
+ *          --no turn, no ask with callback, no commit--> on_deactivate and save, if it has them
+ *          --> MOVING: away->still(actor) --> tp_move_finish
  *
  * A type that persists leaves its state in the store, and is loaded there. Of others the state goes
  * along: as their save hook or schema writes it, else its bytes.

@@ -10,7 +10,7 @@ command -v nft >/dev/null && command -v ip >/dev/null || die 'nft or ip is not i
 command -v redis-server >/dev/null || die 'redis-server is not installed (make deps-test)'
 ns=trp$$
 if ! ip netns add "$ns-0" 2>"$work/err"; then
-    echo "skipped: network namespaces are not allowed here: $(cat "$work/err")"
+    echo "SKIPPED: network namespaces are not allowed here: $(cat "$work/err")"
     exit 77
 fi
 servers=''

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A slow link: a proxy for TCP that hands on what it gets after a delay, in order, or nothing at all
- * while it is stalled.
+ * A slow link: a proxy for TCP that hands on what it gets after a delay, in order, or nothing at
+ * all while it is stalled.
  *
  *   slowlink LISTEN-IP PORT TARGET-IP PORT FILE
  *
- * FILE has the milliseconds of delay of each direction; -1: nothing goes on, nor is read. It is read
- * again a hundred times a second. Ends with SIGTERM. For tests of clusters.
+ * FILE has the milliseconds of delay of each direction; -1: nothing goes on, nor is read. It is
+ * read again a hundred times a second. Ends with SIGTERM. For tests of clusters.
  *
  * Bounded: PAIRS_MAX connections, more are closed; CHUNKS of each direction are on their way, then
  * it reads no more. Threads: one.
@@ -96,7 +96,8 @@ static void take_guest(int door, const struct sockaddr_in *target)
         close(host);
         return;
     }
-    *self = (pair){.used = true, .ways = {{.from = guest, .to = host}, {.from = host, .to = guest}}};
+    *self =
+        (pair){.used = true, .ways = {{.from = guest, .to = host}, {.from = host, .to = guest}}};
     for (int i = 0; i < 2; i++)
         self->ways[i].ring = calloc(CHUNKS, sizeof(chunk));
 }
@@ -164,8 +165,9 @@ int main(int argc, char **argv)
         for (int i = 0; i < 2 * PAIRS_MAX; i++) {
             pair *self = &pairs[i / 2];
             way *way = &self->ways[i % 2];
-            if (self->used && ((list[1 + i].fd >= 0 && list[1 + i].revents != 0 && !read_way(way)) ||
-                                  !write_way(way)))
+            if (self->used &&
+                ((list[1 + i].fd >= 0 && list[1 + i].revents != 0 && !read_way(way)) ||
+                    !write_way(way)))
                 drop(self);
         }
     }
