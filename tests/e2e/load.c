@@ -4,6 +4,7 @@
  * begin, its end and what it saw is kept, and checked in the end for linearizability of each actor.
  *
  *   load run TYPE ACTORS THREADS SECONDS SOCKET...    prints figures; exit code 1: not linearizable
+ * (a SOCKET after a = is only read from, with little patience)
  *   load detect SOCKET PID ID...    kills PID, on which the actors of those ids are, and prints
  * after how many milliseconds another process has answered for each
  *
@@ -184,6 +185,9 @@ static void *work(void *argument)
         unsigned kind = (unsigned)(draw(&self->seed) % 8);
         noted *note = &self->calls[self->count];
         int node = (int)(draw(&self->seed) % (unsigned)socket_count);
+        bool only_reads = sockets[node][0] == '=';
+        if (only_reads)
+            kind = 1;
         char key[32];
         note->actor = (uint32_t)(draw(&self->seed) % actors);
         note->call = (history_call){.kind = kind == 0  ? HISTORY_SET
@@ -192,8 +196,8 @@ static void *work(void *argument)
             .argument = (int64_t)(draw(&self->seed) % 1000)};
         snprintf(key, sizeof(key), "%d-%u", (int)getpid(), note->actor); /* all begin as 0 */
         note->call.begin = now();
-        fate fate = call(&callers[node], sockets[node], type, key, methods[note->call.kind],
-            note->call.argument, 5000);
+        fate fate = call(&callers[node], sockets[node] + only_reads, type, key,
+            methods[note->call.kind], note->call.argument, only_reads ? 200 : 5000);
         note->call.end = now();
         note->call.result = callers[node].value;
         if (fate == GOOD) {
