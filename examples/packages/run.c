@@ -27,6 +27,7 @@ struct run {
     struct address_book book;
     troupe_type package_type;
     troupe_type conductor_type;
+    char conductor[16]; /* its key */
     troupe_node *node;
     troupe_client *client;
     char *error;
@@ -40,6 +41,14 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct run *run, const ch
     vsnprintf(run->error, run->error_size, format, arguments);
     va_end(arguments);
     return false;
+}
+
+/* Its state is as large as the index: one that another index has left in the store is not its own.
+ */
+static troupe_id conductor_id(struct run *run)
+{
+    snprintf(run->conductor, sizeof(run->conductor), "of-%u", run->options->index->count);
+    return troupe_id_of("conductor", run->conductor);
 }
 
 static void nap(long milliseconds)
@@ -147,8 +156,7 @@ static bool fill_book(struct run *run)
     book->block_sources = at_once(run, MARK_SOURCES, 8);
     book->go_window = at_once(run, GO_WINDOW, 16);
     book->flush_window = at_once(run, FLUSH_WINDOW, 16);
-    troupe_status status =
-        troupe_ref_create(run->node, troupe_id_of("conductor", "1"), &book->conductor);
+    troupe_status status = troupe_ref_create(run->node, conductor_id(run), &book->conductor);
     for (uint32_t i = 0; status == TROUPE_OK && i < index->count; i++)
         status = troupe_ref_create(
             run->node, troupe_id_of("package", index->names[i]), &book->packages[i]);
@@ -211,8 +219,8 @@ static bool ask_progress(struct run *run, struct progress_message *ret_message)
     troupe_answer answer = TROUPE_ANSWER_INIT;
     troupe_call_options options = {
         TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(STALL_SECONDS), .retry = {.attempts = 1000}};
-    troupe_status status = troupe_client_ask(run->client, troupe_id_of("conductor", "1"),
-        "progress", troupe_str(NULL), &options, &answer);
+    troupe_status status = troupe_client_ask(
+        run->client, conductor_id(run), "progress", troupe_str(NULL), &options, &answer);
     bool good = status == TROUPE_OK && answer.payload.size == sizeof(*ret_message);
     if (good)
         memcpy(ret_message, answer.payload.data, sizeof(*ret_message));
@@ -227,8 +235,8 @@ static bool run_step(
 {
     struct progress progress;
     progress_begin(&progress, method, messages_now(run));
-    troupe_status status = troupe_client_tell(run->client, troupe_id_of("conductor", "1"), method,
-        troupe_slice_of(&begin, sizeof(begin)), NULL);
+    troupe_status status = troupe_client_tell(
+        run->client, conductor_id(run), method, troupe_slice_of(&begin, sizeof(begin)), NULL);
     if (status != TROUPE_OK)
         return fail(run, "%s: %s", method, troupe_status_text(status));
 

@@ -64,6 +64,7 @@ if [ -s /var/lib/dpkg/status ]; then
     WANTED='figures are those of the plain computation'
     example packages --quick
     example packages --quick --storage "sqlite:$work/packages.db"
+    example packages --index "$work/index" --rounds 1 --storage "sqlite:$work/packages.db" # the same file
 else
     echo 'NOTE: this machine has no package index; only the small one was tried'
 fi
