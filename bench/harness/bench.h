@@ -7,11 +7,11 @@
  * of bench/<group>.
  *
  * Invariants
- *   1. A body runs once per process: memory, tables and caches begin empty, resident bytes are its
+ * 1. A body runs once per process: memory, tables and caches begin empty, resident bytes are its
  * own.
- *   2. A body returns its value in the case's unit, or what tp_bench_skip or tp_bench_fail
- * returned. Threads A body may start threads; the tp_bench itself is used by the thread that called
- * the body.
+ * 2. A body returns its value in the case's unit, or what tp_bench_skip or tp_bench_fail returned.
+ *
+ * Threads: a body may start some; the tp_bench itself is used by the thread that called the body.
  */
 #ifndef TP_BENCH_H
 #define TP_BENCH_H

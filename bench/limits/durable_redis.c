@@ -4,12 +4,12 @@
  * its own with appendfsync always, behind a Unix socket. No version, no script, no index: what the
  * server and its disk give to whoever asks in the best way. Three ways: many in flight (the
  * default: the best of some sizes of a pipeline that never runs dry), --one (each waits for the one
- * before),
- * --get (reads, many in flight).
+ * before), --get (reads, many in flight).
  *
- *   limit_durable_redis [keys] [--one | --handed | --get] [--socket=PATH]   PATH: of a server that
- * runs already; --handed: nanoseconds for a SET that another thread is handed behind a condition
- * variable, one at a time
+ *   limit_durable_redis [keys] [--one | --handed | --get] [--socket=PATH]
+ *
+ * PATH: of a server that runs already; --handed: nanoseconds for a SET that another thread is
+ * handed behind a condition variable, one at a time.
  *
  * Invariants: the server ends with the program, also when that is killed. Threads: one; --handed
  * has a second one, which alone uses the connection.

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Limit of remote_ask_*: records of 64 bytes go over loopback to a libuv loop in another process,
- * and back. All that has come in is answered with one write, on both sides. Both poll so long before
- * they sleep: as long as those who are held beside it, since a wake costs more than all else here.
- * One in flight prints nanoseconds per round trip, more print round trips per second. By hand:
- * limit_echo [in flight] [ns to poll] [--no-floor].
+ * and back. All that has come in is answered with one write, on both sides. Both poll so long
+ * before they sleep: as long as those who are held beside it, since a wake costs more than all else
+ * here. One in flight prints nanoseconds per round trip, more print round trips per second. By
+ * hand: limit_echo [in flight] [ns to poll] [--no-floor].
  *
  * Invariants: as many records are under way as were asked for; each comes back with its number.
  * Threads: one in each of two processes.

@@ -5,9 +5,9 @@
  * decides: delivers, forwards, answers; it decides nothing itself but where an actor is placed, and
  * that it asks placement.
  *
- *   a request for an actor that is not here -> letter -> directory -> mailbox, another node,
- * refusal a parcel of another node -> mailbox if the actor is here, else letter -> directory an
- * answer for another node -> its channel
+ *   a request for who is not here -> letter -> directory -> mailbox, another node, refusal
+ *   a parcel of another node      -> mailbox if the actor is here, else letter -> directory
+ *   an answer for another node    -> its channel
  *
  * Invariants
  * 1. The directory is drained after each event, in order, before the next one; what happens

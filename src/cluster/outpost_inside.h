@@ -63,7 +63,7 @@ struct tp_outpost {
     tp_word_room words;
     tp_fifo late;
     tp_inquiries inquiries;
-    uint32_t waiting;        /* letters and words that wait for credit */
+    uint32_t waiting; /* letters and words that wait for credit */
     struct {
         uint64_t hash, told_at;
     } full[FULL_MAX]; /* whose senders were told that it goes no further */
@@ -100,12 +100,9 @@ tp_outpost_letter *tp_letter_make(tp_outpost *self, tp_message *message);
 tp_message *tp_letter_open(tp_outpost *self, tp_letter *letter);
 /* NULL: no memory, counted. Put into `late` by who made it. */
 tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_directory_id *id);
-/* Tells who sent it that the parcel is in a mailbox, or was answered; `lost`: or its way broke. */
-void tp_outpost_settle(tp_outpost *self, uint64_t node, uint32_t shard, uint64_t number, bool lost);
-/* Into the mailbox of the actor, which is made if it has no record: the directory says that it is
- * here. NULL: there is no record, and the message was answered. */
-tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message);
-/* The same when its record has been looked for; its type is one of this node's. */
+/* Into the mailbox of the actor, whose record has been looked for, and is made if it has none: the
+ * directory says that it is here. Its type is one of this node's. NULL: there is no record, and the
+ * message was answered. */
 tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
 /* A request of this node that goes the way of those before it. False: it needs a letter. */
 bool tp_outpost_follow(tp_outpost *self, tp_message *message);

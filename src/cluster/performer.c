@@ -53,7 +53,8 @@ tp_message *tp_letter_open(tp_outpost *self, tp_letter *letter)
     return message;
 }
 
-void tp_outpost_settle(tp_outpost *self, uint64_t node, uint32_t shard, uint64_t number, bool lost)
+/* Tells who sent it that the parcel is in a mailbox, or was answered; `lost`: or its way broke. */
+static void settle(tp_outpost *self, uint64_t node, uint32_t shard, uint64_t number, bool lost)
 {
     tp_channel *channel = tp_channels_find(self->channels, node, (uint16_t)shard);
     if (channel == NULL)
@@ -118,7 +119,8 @@ tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_messag
     return actor;
 }
 
-tp_activation *tp_outpost_into_mailbox(tp_outpost *self, tp_message *message)
+/* The same, before its record has been looked for. */
+static tp_activation *into_mailbox(tp_outpost *self, tp_message *message)
 {
     tp_shard *shard = self->shard;
     if (tp_translator_is_foreign(message->type)) {
@@ -167,7 +169,7 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
     /* Should it not come to be. Without memory for that it stays ours, and is made when asked. */
     tp_late_event *release =
         effect->create ? tp_late_make(self, TP_LATE_GONE, &effect->letter->id) : NULL;
-    tp_activation *actor = tp_outpost_into_mailbox(self, tp_letter_open(self, effect->letter));
+    tp_activation *actor = into_mailbox(self, tp_letter_open(self, effect->letter));
     if (actor != NULL && guarded)
         guard(self, actor, true);
     if (actor == NULL && release != NULL)
@@ -175,11 +177,10 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
     else if (release != NULL)
         tp_pool_give(&self->shard->pool, release);
     if (from != 0)
-        tp_outpost_settle(self, from, shard, number, false);
+        settle(self, from, shard, number, false);
 }
 
-static void has_no_way(
-    tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status)
+static void has_no_way(tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status)
 {
     self->refused++;
     tp_message_answer(self->shard, message, status, TROUPE_NOT_DONE,
@@ -198,8 +199,8 @@ static void forward(tp_outpost *self, const tp_directory_effect *effect)
 }
 
 /* Behind others that wait for credit. */
-static troupe_status wait_as_letter(tp_outpost *self, tp_channel *channel, tp_message *message,
-    const tp_directory_course *course)
+static troupe_status wait_as_letter(
+    tp_outpost *self, tp_channel *channel, tp_message *message, const tp_directory_course *course)
 {
     tp_outpost_letter *made = tp_letter_make(self, message);
     if (made == NULL)
@@ -224,9 +225,9 @@ bool tp_outpost_follow(tp_outpost *self, tp_message *message)
         return false;
     const tp_postmark mark = {.order = course.order, .hops = 1};
     tp_channel *channel = tp_outpost_channel(self, course.node, course.shard);
-    troupe_status status =
-        channel == NULL ? TROUPE_UNAVAILABLE
-                        : tp_line_pass(self, channel, message, &mark, course.ticket);
+    troupe_status status = channel == NULL
+                               ? TROUPE_UNAVAILABLE
+                               : tp_line_pass(self, channel, message, &mark, course.ticket);
     if (status == TROUPE_BUSY)
         status = wait_as_letter(self, channel, message, &course);
     if (status != TROUPE_OK)
@@ -244,7 +245,7 @@ static void refuse(tp_outpost *self, const tp_directory_effect *effect)
     tp_message_answer(
         self->shard, message, status, TROUPE_NOT_DONE, "%s", troupe_status_text(status));
     if (from != 0)
-        tp_outpost_settle(self, from, shard, number, false);
+        settle(self, from, shard, number, false);
 }
 
 static void way_broke(tp_outpost *self, uint64_t token)
@@ -352,7 +353,7 @@ void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
         tp_pool_give(&self->shard->pool, tp_letter_open(self, effect->letter));
         return;
     case TP_DIRECTORY_SETTLE:
-        tp_outpost_settle(self, effect->node, effect->shard, effect->number, effect->lost);
+        settle(self, effect->node, effect->shard, effect->number, effect->lost);
         return;
     case TP_DIRECTORY_LOST:
         way_broke(self, effect->token);

@@ -280,7 +280,6 @@ void tp_moves_tick(tp_directory *directory, tp_record *record);
 /* ---- views.c, tasks.c, jobs.c ---- */
 
 bool tp_views_is_settled(tp_directory *directory, const tp_record *record);
-void tp_views_append(tp_list *to, tp_list *from); /* empties `from` */
 /* The shards of a node with `shards` that have hashes of this machine. */
 void tp_views_shards(
     const tp_directory *directory, uint32_t shards, uint32_t *ret_first, uint32_t *ret_last);

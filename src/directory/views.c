@@ -251,7 +251,8 @@ static void give_up(tp_directory *self, turnover *plan)
 
 /* ---- the change ---- */
 
-void tp_views_append(tp_list *to, tp_list *from)
+/* Empties `from`. */
+static void append(tp_list *to, tp_list *from)
 {
     if (!tp_list_is_empty(from)) {
         tp_link *first = from->head.next, *last = from->head.previous;
@@ -265,7 +266,7 @@ void tp_views_append(tp_list *to, tp_list *from)
 
 void tp_views_look_again(tp_directory *self)
 {
-    tp_views_append(&self->waiting_again, &self->waiting);
+    append(&self->waiting_again, &self->waiting);
 }
 
 static void doom(tp_directory *self, tp_peer *peer)
@@ -274,7 +275,7 @@ static void doom(tp_directory *self, tp_peer *peer)
     {
         TP_CONTAINER(link, tp_way, peer)->lost = true;
     }
-    tp_views_append(&self->doomed, &peer->ways);
+    append(&self->doomed, &peer->ways);
     tp_pool_give(self->pool, peer);
 }
 
@@ -305,7 +306,7 @@ static void change(tp_directory *self, turnover *plan)
     change_peers(self, plan);
     tp_spans_clear(&self->departed, self->pool);
     self->departed = plan->departed;
-    tp_views_append(&self->tasks, &plan->tasks);
+    append(&self->tasks, &plan->tasks);
     self->view = plan->view;
     self->self = plan->self;
     self->member = plan->self != TP_DIRECTORY_NOBODY;
@@ -313,7 +314,7 @@ static void change(tp_directory *self, turnover *plan)
     self->sweep = 0;
     self->sweeping = true;
     if (HOLDS(self, REPEAT)) {
-        tp_views_append(&self->open_again, &self->open);
+        append(&self->open_again, &self->open);
     }
     tp_views_look_again(self);
 }

@@ -143,7 +143,8 @@ static bool same_types(const tp_view_member *a, const tp_view_member *b)
     return true;
 }
 
-void tp_view_leaders(const tp_view *shape, uint32_t *leaders)
+/* leaders[i]: the first member that hosts the same types as member i. */
+static void find_leaders(const tp_view *shape, uint32_t *leaders)
 {
     for (uint32_t i = 0; i < shape->member_count; i++) {
         leaders[i] = i;
@@ -255,7 +256,7 @@ troupe_status tp_view_make(
     uint32_t *leaders = tp_allocate(allocator, leaders_size);
     if (leaders == NULL)
         return TROUPE_NO_MEMORY;
-    tp_view_leaders(shape, leaders);
+    find_leaders(shape, leaders);
     tp_view whole = *shape;
     troupe_status status = TROUPE_OK;
     if (whole.text.data == NULL)

@@ -13,9 +13,6 @@
 /* What is wrong with the shape; NULL: nothing. `*ret_member`: in which one, or 0. */
 const char *tp_view_wrong(const tp_view *shape, uint64_t *ret_member);
 
-/* leaders[i]: the first member that hosts the same types as member i. */
-void tp_view_leaders(const tp_view *shape, uint32_t *leaders);
-
 /* The text of a shape, in a block of `*ret_room` bytes. TOO_LARGE, NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_view_encode(const troupe_allocator *allocator, const tp_view *shape,
     const uint32_t *leaders, troupe_slice *ret_text, size_t *ret_room);

@@ -4,8 +4,8 @@
  * and the node's own lateness, which makes it more patient with others, after Lifeguard (Dadgar,
  * Phillips, Currey, 2017). Part of the machine in member.c.
  *
- *   A member probes its next few neighbours all the time. When one has not answered for ttl / 2 it
- *   is doubted, and a check begins: everybody is probed, twice. At its end, if a majority of the
+ * A member probes its next few neighbours all the time. When one has not answered for ttl / 2 it
+ * is doubted, and a check begins: everybody is probed, twice. At its end, if a majority of the
  * view (with oneself) has answered since the check began, this member votes on each doubted one
  * that has not, and tells three others, who doubt it too. Two fresh votes of different members
  * revoke.

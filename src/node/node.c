@@ -3,11 +3,12 @@
  * Opens and closes nodes. Closing is in four steps, each a value of `closing` that all shards read
  * at each pass:
  *
- *   CLOSING   outside calls are refused, timers rest; what was accepted ends. Over when all shards
- * are quiet and have received what was sent, seen twice with the same counts (Mattern's four
- * counters, 1987), or by drain_timeout. HURRYING  parks end with INTERRUPTED, so that what still
- * runs comes to an end. ENDING    nothing is activated any more; what is active is deactivated, and
- * saved. ENDED     the steps return.
+ *   CLOSING   outside calls are refused, timers rest; what was accepted ends. Over by
+ *             drain_timeout, or when all shards are quiet and have received what was sent, seen
+ *             twice with the same counts (Mattern's four counters, 1987).
+ *   HURRYING  parks end with INTERRUPTED, so that what still runs comes to an end.
+ *   ENDING    nothing is activated any more; what is active is deactivated, and saved.
+ *   ENDED     the steps return.
  */
 #include "node/node.h"
 

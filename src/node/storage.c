@@ -3,8 +3,7 @@
  * See storage.h. A store with a thread of its own is a runner of the env, so that a simulated world
  * steps it like a shard:
  *
- *     shards --push--> top (a stack) --drain, turned round--> rest --up to `group` each--> run,
- * done
+ *     shards --push--> top (a stack) --drain, turned round--> rest --groups--> run, done
  *
  * Invariants
  * 1. `waiting` counts what was accepted and not yet ended.

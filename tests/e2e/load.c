@@ -6,7 +6,7 @@
  *   load run TYPE ACTORS THREADS SECONDS SOCKET...    prints figures; exit code 1: not linearizable
  * (a SOCKET after a = is only read from, with little patience)
  *   load detect SOCKET PID ID...    kills PID, on which the actors of those ids are, and prints
- * after how many milliseconds another process has answered for each
+ *                                   after how many ms another process has answered for each
  *
  * A call that was not done is left out of the history, one of which nobody knows stays open. The
  * tests of tests/cluster compile it.
