@@ -91,8 +91,10 @@ redisReply *tp_redis_link_receive(tp_redis_link *link)
             snprintf(link->error, sizeof link->error, "reply: %s", link->redis->reader->errstr);
             return NULL;
         }
-        if (reply != NULL)
+        if (reply != NULL) {
+            tp_redis_replies_out(&link->replies);
             return reply;
+        }
         ssize_t size = recv(link->redis->fd, link->input, sizeof link->input, MSG_DONTWAIT);
         if (size > 0) {
             tp_redis_link_renew(link);
@@ -114,6 +116,12 @@ redisReply *tp_redis_link_receive(tp_redis_link *link)
         if (!wait_ready(link, POLLIN))
             return NULL;
     }
+}
+
+void tp_redis_link_release(tp_redis_link *link, redisReply *reply)
+{
+    if (reply != NULL)
+        tp_redis_replies_back(&link->replies);
 }
 
 redisReply *tp_redis_link_ask(tp_redis_link *link, size_t count, const char *const *words)
@@ -143,7 +151,7 @@ static troupe_status ask_ok(tp_redis_link *link, size_t count, const char *const
         snprintf(link->error, sizeof link->error, "%s is refused: %s", words[0], reply->str);
         status = strncmp(reply->str, "LOADING", 7) == 0 ? TROUPE_UNAVAILABLE : TROUPE_USAGE;
     }
-    freeReplyObject(reply);
+    tp_redis_link_release(link, reply);
     return status;
 }
 
@@ -177,6 +185,8 @@ troupe_status tp_redis_link_open(tp_redis_link *link)
         tp_redis_link_close(link);
         return TROUPE_UNAVAILABLE;
     }
+    link->replies.host = link->host;
+    tp_redis_replies_serve(&link->replies, link->redis->reader);
     tp_redis_link_renew(link);
     troupe_status status = sign_in(link);
     if (status != TROUPE_OK)
@@ -189,6 +199,13 @@ void tp_redis_link_close(tp_redis_link *link)
     if (link->redis != NULL)
         redisFree(link->redis);
     link->redis = NULL;
+}
+
+void tp_redis_link_deinit(tp_redis_link *link)
+{
+    tp_redis_link_close(link);
+    if (link->replies.host != NULL)
+        tp_redis_replies_deinit(&link->replies);
 }
 
 bool tp_redis_link_alive(tp_redis_link *link)

@@ -91,7 +91,7 @@ static troupe_status read_run(redis_members *self)
         self->run = hash_of(at + strlen("run_id:"));
     else
         (void)snprintf(self->link.error, sizeof self->link.error, "INFO names no run_id");
-    freeReplyObject(info);
+    tp_redis_link_release(&self->link, info);
     return at != NULL ? TROUPE_OK : TROUPE_UNAVAILABLE;
 }
 
@@ -133,7 +133,7 @@ static redisReply *ask(redis_members *self, troupe_status *ret_status)
     *ret_status = TROUPE_UNAVAILABLE;
     if (reply != NULL) { /* a script is refused before its first write, or as a whole */
         note(self, reply->str);
-        freeReplyObject(reply);
+        tp_redis_link_release(&self->link, reply);
         return NULL;
     }
     if (sent == self->buffer.size)
@@ -159,7 +159,7 @@ static troupe_status finish(redis_members *self)
         return status;
     status =
         reply->type == REDIS_REPLY_INTEGER && reply->integer == 1 ? TROUPE_OK : TROUPE_CONFLICT;
-    freeReplyObject(reply);
+    tp_redis_link_release(&self->link, reply);
     return status;
 }
 
@@ -187,7 +187,7 @@ static troupe_status read_view(
             troupe_slice_of(reply->element[1]->str, (size_t)reply->element[1]->len));
     else if (reply->element[0]->type != REDIS_REPLY_NIL)
         status = TROUPE_CORRUPT;
-    freeReplyObject(reply);
+    tp_redis_link_release(&self->link, reply);
     return status;
 }
 
@@ -262,7 +262,7 @@ static troupe_status read_registers(troupe_membership *port, uint64_t timeout,
                       .count = strtoull(value->str, NULL, 10),
                       .revoked = value->len > 0 && value->str[value->len - 1] == '!'});
     }
-    freeReplyObject(reply);
+    tp_redis_link_release(&self->link, reply);
     *ret_run = self->run;
     return TROUPE_OK;
 }
@@ -279,7 +279,7 @@ static troupe_status read_number(redis_members *self, uint64_t timeout, uint64_t
     if (reply == NULL)
         return TROUPE_UNAVAILABLE;
     *ret_number = reply->type == REDIS_REPLY_STRING ? strtoull(reply->str, NULL, 10) : 0;
-    freeReplyObject(reply);
+    tp_redis_link_release(&self->link, reply);
     return TROUPE_OK;
 }
 
@@ -316,7 +316,7 @@ static void close_handle(troupe_membership *port)
 {
     redis_members *self = members_of(port);
     const troupe_allocator *allocator = self->host.allocator;
-    tp_redis_link_close(&self->link);
+    tp_redis_link_deinit(&self->link);
     tp_redis_buffer_deinit(&self->buffer);
     if (self->link.bell >= 0)
         (void)close(self->link.bell);

@@ -62,7 +62,7 @@ static setting read_setting(tp_redis_link *link, size_t index, char *out, size_t
     } else if (reply->type == REDIS_REPLY_ERROR) {
         snprintf(out, size, "%s", reply->str);
     }
-    freeReplyObject(reply);
+    tp_redis_link_release(link, reply);
     return found;
 }
 
@@ -142,7 +142,7 @@ troupe_status tp_redis_promises_read(tp_redis_link *link, tp_redis_promises *ret
     if (info == NULL)
         return TROUPE_UNAVAILABLE;
     troupe_status status = judge_server(link, info, version);
-    freeReplyObject(info);
+    tp_redis_link_release(link, info);
     return status == TROUPE_OK ? judge_settings(link, version, ret_promises) : status;
 }
 

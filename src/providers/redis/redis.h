@@ -5,6 +5,7 @@
  *
  *   url.c      reads redis://…
  *   link.c     one connection: connects, signs in, sends, receives, all within a deadline
+ *   replies.c  the memory that replies are made in
  *   scripts.c  the Lua scripts, and how things lie in Redis
  *   encode.c   operations -> commands
  *   decode.c   replies -> results of operations
@@ -120,6 +121,22 @@ void tp_redis_decode(troupe_store_op *const *ops, size_t count, const redisReply
 const char *tp_redis_decode_plain(troupe_store_op *const *ops, size_t count,
     const redisReply *reply, troupe_store_op **rest, size_t *rest_count);
 
+/* ---- replies.c ----------------------------------------------------------------------------- */
+
+typedef struct tp_redis_piece tp_redis_piece;
+typedef struct tp_redis_replies {
+    const troupe_store_host *host;
+    tp_redis_piece *pieces; /* newest first */
+    size_t used;            /* of the newest */
+    size_t out;             /* replies that have not been given back */
+} tp_redis_replies;
+
+/* The replies of that reader are made here. */
+void tp_redis_replies_serve(tp_redis_replies *replies, redisReader *reader);
+void tp_redis_replies_out(tp_redis_replies *replies);
+void tp_redis_replies_back(tp_redis_replies *replies);
+void tp_redis_replies_deinit(tp_redis_replies *replies);
+
 /* ---- link.c -------------------------------------------------------------------------------- */
 
 typedef struct tp_redis_link {
@@ -129,6 +146,7 @@ typedef struct tp_redis_link {
     int bell;            /* eventfd: readable when the store shall hurry */
     uint64_t deadline;   /* host->now; each byte that moves puts it off by the URL's timeout */
     char error[TP_REDIS_TEXT * 4]; /* of what failed last */
+    tp_redis_replies replies;
     char input[64 << 10];
 } tp_redis_link;
 
@@ -136,12 +154,16 @@ void tp_redis_link_renew(tp_redis_link *link);
 /* Connects, signs in, selects the database. UNAVAILABLE; USAGE: it refused who or what we are. */
 TROUPE_CHECK troupe_status tp_redis_link_open(tp_redis_link *link);
 void tp_redis_link_close(tp_redis_link *link);
+/* Closes it for good: no reply is out any more. */
+void tp_redis_link_deinit(tp_redis_link *link);
 /* Still connected, as far as one can see without asking? */
 bool tp_redis_link_alive(tp_redis_link *link);
 /* Adds to `*sent` the bytes that went out. False: broken, out of time or in a hurry. */
 bool tp_redis_link_send(tp_redis_link *link, const char *data, size_t size, size_t *sent);
-/* The next reply, or NULL: broken, out of time, in a hurry. Given back by freeReplyObject. */
+/* The next reply, or NULL: broken, out of time, in a hurry. Given back by tp_redis_link_release. */
 redisReply *tp_redis_link_receive(tp_redis_link *link);
+/* NULL is a no-op. The link may have been closed meanwhile. */
+void tp_redis_link_release(tp_redis_link *link, redisReply *reply);
 /* One command of `count` strings, and its reply. */
 redisReply *tp_redis_link_ask(tp_redis_link *link, size_t count, const char *const *words);
 

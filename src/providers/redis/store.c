@@ -113,7 +113,7 @@ static troupe_status load_scripts(redis_store *self)
         else
             snprintf(self->link.error, sizeof self->link.error, "SCRIPT LOAD is refused: %s",
                 reply->type == REDIS_REPLY_ERROR ? reply->str : "it gives no name");
-        freeReplyObject(reply);
+        tp_redis_link_release(&self->link, reply);
         if (!good)
             return TROUPE_USAGE;
     }
@@ -288,7 +288,7 @@ static redisReply *receive(redis_store *self, const tp_redis_part *one)
 {
     redisReply *reply = tp_redis_link_receive(&self->link);
     for (int i = 1; one->plain && reply != NULL && i < TP_REDIS_PLAIN_REPLIES; i++) {
-        freeReplyObject(reply);
+        tp_redis_link_release(&self->link, reply);
         reply = tp_redis_link_receive(&self->link);
     }
     return reply;
@@ -307,7 +307,7 @@ static void run_once(
         if (reply == NULL)
             break;
         take_reply(self, ops, &self->parts[at++], reply);
-        freeReplyObject(reply);
+        tp_redis_link_release(&self->link, reply);
     }
     if (whole && at == self->part_count)
         return;
@@ -384,7 +384,7 @@ static void close_store(troupe_store *store)
 {
     redis_store *self = (redis_store *)store;
     const troupe_allocator *allocator = self->host.allocator;
-    tp_redis_link_close(&self->link);
+    tp_redis_link_deinit(&self->link);
     tp_redis_buffer_deinit(&self->buffer);
     if (self->link.bell >= 0)
         close(self->link.bell);
@@ -399,7 +399,7 @@ static troupe_status claim(redis_store *self)
     snprintf(key, sizeof key, "%sformat", self->url.prefix);
     redisReply *reply = tp_redis_link_ask(&self->link, 3, (const char *const[]){"SETNX", key, "1"});
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
-        freeReplyObject(reply);
+        tp_redis_link_release(&self->link, reply);
         reply = tp_redis_link_ask(&self->link, 2, (const char *const[]){"GET", key});
     }
     if (reply == NULL)
@@ -416,7 +416,7 @@ static troupe_status claim(redis_store *self)
             self->url.prefix);
         status = TROUPE_USAGE;
     }
-    freeReplyObject(reply);
+    tp_redis_link_release(&self->link, reply);
     return status;
 }
 
