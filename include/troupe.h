@@ -433,6 +433,7 @@ typedef struct troupe_node_options {
     uint32_t once_window;              /* once keys that an actor remembers */
     uint64_t max_clock_skew;  /* answers of calls once are kept so long beyond their deadline */
     uint32_t outbox_limit;    /* outbox messages of an actor under way */
+    uint32_t senders_limit;   /* senders of outbox messages that an actor remembers */
     uint64_t prune_interval;  /* from one look for snapshots beyond their retention to the next */
     uint32_t reminders_limit; /* reminders of an actor */
     uint64_t wake_scan;  /* so often the store is asked who must be woken; TROUPE_NEVER: at start */

@@ -481,6 +481,8 @@ void tp_vault_run(const tp_stage_options *options, tp_stage_result *ret_result)
     draw_actors(vault, &prng);
     draw_options(vault, &prng);
     make_store(vault, &prng);
+    if (tp_prng_chance(&prng, 1, 2))
+        vault->node_options.senders_limit = 1 + (uint32_t)tp_prng_below(&prng, 6);
     tp_vault_types_make(vault);
     if (!open_node(vault))
         abort(); /* the disk is calm until then */

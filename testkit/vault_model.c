@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "store/record.h"
+#include "store/rows.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -92,7 +93,7 @@ void tp_vault_stored(tp_vault *vault, uint16_t actor, tp_vault_record *ret_recor
     for (const troupe_store_item *item = op.items; item != NULL; item = item->next) {
         if (item->kind == TROUPE_ROW_STATE)
             read_state(vault, actor, item, &ret_record->state);
-        else if (item->kind <= TROUPE_ROW_DEAD)
+        else if (item->kind <= TROUPE_ROW_DEAD && !tp_row_is_forgot(item->kind, item->key))
             ret_record->rows[item->kind]++;
     }
     troupe_store_release(&op);
@@ -327,6 +328,17 @@ static void check_deed(tp_vault *vault, const tp_vault_record *records, const tp
         check_child(vault, records, deed);
 }
 
+/* Of types that run one turn at a time. */
+static void check_senders(tp_vault *vault, const tp_vault_record *record, uint16_t actor)
+{
+    uint32_t limit = vault->node_options.senders_limit;
+    bool is_limited = limit != 0 && tp_vault_types[vault->actors[actor].type].reentrancy ==
+                                        TROUPE_REENTRANCY_NONE;
+    if (is_limited && record->rows[TROUPE_ROW_SENDER] > limit)
+        tp_vault_violate(vault, "senders", "actor %u remembers %u, and may remember %u", actor,
+            record->rows[TROUPE_ROW_SENDER], limit);
+}
+
 /* What actors know of their reminders is what is stored, and none is late. */
 static void check_bells(tp_vault *vault, const tp_vault_record *record, uint16_t actor)
 {
@@ -347,6 +359,7 @@ static void check_actor(tp_vault *vault, const tp_vault_record *records, uint16_
     int64_t coins = 0;
     if (tp_vault_gated(vault, actor)) {
         check_bells(vault, &records[actor], actor);
+        check_senders(vault, &records[actor], actor);
         tp_vault_check_snapshots(vault, actor);
     }
     if (rewinds(vault, actor))

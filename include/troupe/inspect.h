@@ -61,6 +61,8 @@ extern "C" {
     X(outbox_sent, "messages committed to an outbox")                                             \
     X(outbox_again, "messages of outboxes sent again")                                            \
     X(busy_outbox, "refusals because an outbox was full")                                         \
+    X(busy_senders, "outbox messages that come again, as their target knew senders_limit others")  \
+    X(senders_forgotten, "senders of outbox messages forgotten, as nothing of them was under way") \
     X(reminders, "reminders that fired")                                                          \
     X(reminders_missed, "due times of reminders that had passed, for which the next one stood")   \
     X(busy_reminders, "refusals because an actor had reminders_limit of them")                    \

@@ -4,8 +4,8 @@
 
 #include "base/alloc.h"
 
-/* Of a slip: flags, status, outcome and errand, expiry, two numbers of outbox rows, the reminder;
- * then five texts with their sizes. */
+/* Of a slip: flags, status, outcome and errand, expiry, two numbers of outbox rows, the reminder,
+ * the permit; then five texts with their sizes. */
 #define SLIP_FIXED 96
 #define SLIP_TEXTS 5
 
@@ -114,7 +114,7 @@ static bool put_slip(tp_translator *self, const tp_slip *slip, troupe_slice *ret
     at = tp_put_64(tp_put_64(at, slip->before.version), slip->before.index);
     at = tp_put_64(tp_put_64(at, slip->remind.missed), slip->remind.more);
     at = tp_put_64(tp_put_64(at, slip->remind.number), slip->remind.due);
-    at = tp_put_64(at, 0);
+    at = tp_put_64(at, slip->permit);
     TP_ASSERT(at - begin == SLIP_FIXED);
     for (size_t i = 0; i < SLIP_TEXTS; i++)
         at = tp_put_bytes(tp_put_32(at, (uint32_t)texts[i].size), texts[i]);
@@ -138,7 +138,7 @@ static const char *get_slip(troupe_slice bytes, tp_slip *ret_slip)
     slip.remind.more = tp_in_64(&in) != 0;
     slip.remind.number = tp_in_64(&in);
     slip.remind.due = tp_in_64(&in);
-    (void)tp_in_64(&in);
+    slip.permit = tp_in_64(&in);
     troupe_slice *texts[SLIP_TEXTS] = {
         &slip.once, &slip.done, &slip.failed, &slip.context, &slip.baggage};
     for (size_t i = 0; i < SLIP_TEXTS; i++)

@@ -142,11 +142,11 @@ static void show(troupe_node *node, const tp_type *type, troupe_stored *stored,
     troupe_buffer_deinit(&json);
 }
 
-static void count_row(troupe_stored *stored, uint32_t kind)
+static void count_row(troupe_stored *stored, uint32_t kind, troupe_slice key)
 {
     stored->once += kind == TROUPE_ROW_ONCE;
     stored->outbox += kind == TROUPE_ROW_OUTBOX;
-    stored->senders += kind == TROUPE_ROW_SENDER;
+    stored->senders += kind == TROUPE_ROW_SENDER && !tp_row_is_forgot(kind, key);
     stored->reminders += kind == TROUPE_ROW_REMINDER;
     stored->dead += kind == TROUPE_ROW_DEAD;
 }
@@ -164,7 +164,7 @@ troupe_status troupe_stored_look(troupe_node *node, troupe_id id, troupe_stored_
     for (const troupe_store_item *item = op.items; item != NULL; item = item->next) {
         if (item->kind == TROUPE_ROW_STATE)
             state = item;
-        count_row(&stored, item->kind);
+        count_row(&stored, item->kind, item->key);
     }
     bool is_there = op.items != NULL;
     if (is_there)

@@ -302,6 +302,8 @@ static void put_change(tp_shard *shard, tp_durable *self, tp_commit *commit, tp_
     bool leaves = entry->kind == TROUPE_ROW_OUTBOX && !entry->remove;
     if (leaves)
         tp_rows_number(self, entry, (tp_row_number){tp_commit_next_version(self), commit->sent++});
+    if (entry->kind == TROUPE_ROW_OUTBOX && entry->remove)
+        tp_outbox_goes(shard, self, entry);
     tp_fifo_push_back(&commit->changes, &entry->node);
     commit->change_count++;
     if (tp_rows_apply(shard, self, entry) != TROUPE_OK)
@@ -361,6 +363,7 @@ static troupe_status begin(troupe_turn *turn, tp_durable *self, bool has_state, 
     commit->number = ++self->begun;
     list(shard, self);
     tp_gate_join(turn, self);
+    tp_outbox_farewells(shard, self);
     if (commit->sent != first.index)
         send_out(shard, self, first);
     TP_MARK(shard, "commit built");
@@ -406,6 +409,7 @@ static void send_later(tp_shard *shard, tp_durable *self, tp_commit *commit)
     put_changes(shard, self, commit, &none);
     commit->number = ++self->begun;
     list(shard, self);
+    tp_outbox_farewells(shard, self);
 }
 
 /* Before an activation is made anew because of its own turn, not of a commit: what no turn has made

@@ -42,6 +42,8 @@ typedef struct tp_entry {
     bool remove;
     bool answered;           /* of an outbox: a turn with its answer waits in the mailbox */
     bool retired;            /* in memory, but a removal of it is on its way into a commit */
+    bool farewell;           /* of an outbox: its target wants to hear when none is left for it */
+    bool forgettable;        /* of a sender: in the list of those */
     bool fired;              /* a reminder whose message is in the mailbox, or whose turn runs */
     troupe_slice key, value; /* behind the struct */
     tp_row row;              /* once it is in memory: borrows from value */
@@ -85,6 +87,11 @@ struct tp_beside {
     tp_index rows;
     tp_list by_kind[TP_ROW_KINDS];
     uint32_t counts[TP_ROW_KINDS];
+    tp_list forgettable; /* senders, in place of their list above */
+    uint32_t forgettable_count;
+    bool forgets;      /* until few are known */
+    uint64_t permit;   /* the version of the commit that forgot last; 0: none did */
+    tp_fifo farewells; /* tp_message: into the gate as soon as their commit has its number */
 };
 
 static inline uint32_t tp_rows_count(const tp_durable *self, uint32_t kind)
@@ -198,6 +205,8 @@ void tp_store_flush(tp_shard *shard);
 tp_entry *tp_rows_find(const tp_durable *self, uint32_t kind, troupe_slice key);
 tp_entry *tp_rows_first(const tp_durable *self, uint32_t kind); /* oldest first; NULL: none */
 tp_entry *tp_rows_next(const tp_durable *self, const tp_entry *entry);
+void tp_rows_last(tp_durable *self, tp_entry *entry); /* behind the others of its kind */
+void tp_rows_forgettable(tp_durable *self, tp_entry *entry);
 /* Staged in the turn: counts, and is found, from its next commit point. USAGE: against the rules of
  * store/rows.h. The key of an outbox row is TP_ROW_NUMBER_BYTES of anything: its commit gives it.
  */
@@ -274,11 +283,30 @@ void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked);
 void tp_outbox_acks_drain(tp_shard *shard);               /* [step] */
 void tp_outbox_acked(tp_shard *shard, tp_message *acked); /* it has come to the sender's; takes */
 void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked); /* takes */
+/* [target] Tells a sender what became of its message; of this actor's commits. */
+void tp_outbox_tell(tp_shard *shard, tp_activation *actor, troupe_id sender, const tp_slip *told,
+    troupe_slice words);
+/* A row of it goes with the commit that is built. */
+void tp_outbox_goes(tp_shard *shard, tp_durable *self, const tp_entry *entry);
+void tp_outbox_farewells(tp_shard *shard, tp_durable *self); /* that commit has its number */
 bool tp_outbox_begins(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_outbox_ends(
     troupe_turn *turn, const tp_slip *slip, troupe_status status);
 void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status); /* tells */
+
+/* senders.c */
+tp_entry *tp_senders_find(const tp_durable *self, troupe_id sender); /* NULL: not known */
+bool tp_senders_are_many(const tp_shard *shard, const tp_durable *self);
+/* Is there no room for one more? */
+bool tp_senders_are_full(const tp_shard *shard, const tp_durable *self);
+/* May this one begin, whose sender is not known? Else that was told what it lacks, or tries again.
+ */
+bool tp_senders_let_in(tp_shard *shard, tp_activation *actor, const tp_message *message);
+/* Stages that this was the last of its sender; others may be forgotten. */
+TROUPE_CHECK troupe_status tp_senders_note(
+    troupe_turn *turn, const tp_slip *slip, troupe_status refused, bool is_answer);
+void tp_senders_farewell(tp_shard *shard, tp_durable *self, const tp_message *message);
 
 /* reminders.c */
 void tp_reminders_arm(tp_shard *shard, tp_durable *self); /* after a load, or a change of rows */

@@ -84,8 +84,7 @@ static void sweep(tp_shard *shard, tp_durable *self, uint64_t wall)
         next = tp_rows_next(self, entry);
         if (entry->row.once.expires < wall)
             tp_rows_retire(shard, self, entry);
-        tp_list_remove(&entry->link); /* the next sweep begins with others */
-        tp_list_push_back(&self->beside->by_kind[TROUPE_ROW_ONCE], &entry->link);
+        tp_rows_last(self, entry); /* the next sweep begins with others */
     }
 }
 

@@ -12,11 +12,11 @@
  * Invariants
  * 1. Of one sender to one target, messages are handled in the order of their numbers, none twice: a
  * message names the one before it that may still be under way, and waits (is dropped, and comes
- * again) until that one was handled.
+ * again) until that one was handled. An answer may pass others: senders.c.
  * 2. A row stays until its acknowledgement has come; that it was removed goes with the sender's
  * next commit, or a short while later by itself.
- * 3. A message that is OUTBOX_LIFE old is given up. A target remembers a silent sender for longer
- * than that, so it never takes an old message for a new one.
+ * 3. A message that is OUTBOX_LIFE old is given up. A target remembers a sender for longer than
+ * that, or until that says that it has nothing left for it (senders.c).
  * 4. A message that its target refuses for good (an error of a tell) becomes a dead letter of the
  * sender: kept, listed, replayed. A request that is given up runs its `failed` method; its row goes
  * with the turn of its answer, and an answer whose request is gone is dropped.
@@ -31,7 +31,6 @@
 #define AGAIN_CAP     TROUPE_SECONDS(30)
 #define BURIAL        TROUPE_MILLISECONDS(5)
 #define OUTBOX_LIFE   TROUPE_HOURS(24 * 14)
-#define SENDER_LIFE   TROUPE_HOURS(24 * 30)
 #define SEND_AT_ONCE  256
 #define DEAD_MAX      1000
 #define NUMBER_DIGITS ((size_t)2 * TP_ROW_NUMBER_BYTES)
@@ -130,8 +129,8 @@ static tp_row_number before_of(const tp_durable *self, const tp_entry *entry)
 }
 
 /* NULL: no memory, or there is no such target any more (`*ret_refused`). */
-static tp_message *make(
-    tp_shard *shard, const tp_durable *self, const tp_entry *entry, troupe_status *ret_refused)
+static tp_message *make(tp_shard *shard, const tp_durable *self, const tp_entry *entry,
+    uint64_t permit, troupe_status *ret_refused)
 {
     const tp_row_outbox *row = &entry->row.outbox;
     const tp_activation *actor = self->actor;
@@ -139,6 +138,7 @@ static tp_message *make(
         .status = row->status,
         .outcome = row->outcome,
         .before = before_of(self, entry),
+        .permit = permit,
         .done = row->then_done,
         .failed = row->then_failed,
         .context = row->then_context,
@@ -176,6 +176,25 @@ static tp_message *make(
     return tp_message_make_here(&shard->pool, &parts, &head);
 }
 
+/* What `actor` lets another one know of a message. NULL: no memory, or there is no such type. */
+static tp_message *make_acked(tp_shard *shard, const tp_activation *actor, troupe_id to,
+    const tp_slip *slip, troupe_slice words)
+{
+    tp_message_head head = {.kind = TP_ACKED,
+        .deadline = TP_NEVER,
+        .caller_type = actor->type,
+        .from_shard = (uint16_t)shard->number,
+        .caller_key_size = actor->key_size,
+        .caller_partition_size = actor->partition_size};
+    head.hash = hash_of(shard, to, &head.type);
+    const tp_message_parts parts = {.caller = actor + 1,
+        .key = to.key,
+        .partition = to.partition,
+        .payload = words,
+        .slip = slip};
+    return head.type != NULL ? tp_message_make_here(&shard->pool, &parts, &head) : NULL;
+}
+
 static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason,
     troupe_outcome outcome, troupe_slice words);
 static void send_again(tp_shard *shard, tp_alarm *alarm);
@@ -184,7 +203,7 @@ static void send_again(tp_shard *shard, tp_alarm *alarm);
 void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
     troupe_status refused = TROUPE_OK;
-    tp_message *message = make(shard, self, entry, &refused);
+    tp_message *message = make(shard, self, entry, 0, &refused);
     tp_outbox_watch(shard, self);
     if (message != NULL) {
         tp_gate_push(
@@ -203,7 +222,8 @@ static bool is_open(const tp_durable *self, const tp_entry *entry, tp_row_number
 }
 
 /* False: it was given up. */
-static bool send_one(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_t wall)
+static bool send_one(
+    tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_t permit, uint64_t wall)
 {
     if (entry->row.outbox.expires != 0 && entry->row.outbox.expires <= wall) {
         bury(shard, self, entry, TROUPE_EXPIRED, TROUPE_UNKNOWN_OUTCOME,
@@ -211,7 +231,7 @@ static bool send_one(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_
         return false;
     }
     troupe_status refused = TROUPE_OK;
-    tp_message *message = make(shard, self, entry, &refused);
+    tp_message *message = make(shard, self, entry, permit, &refused);
     if (refused != TROUPE_OK) {
         bury(shard, self, entry, refused, TROUPE_NOT_DONE, troupe_str(troupe_status_text(refused)));
         return false;
@@ -219,7 +239,9 @@ static bool send_one(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_
     if (message == NULL)
         return true;
     uint32_t to = tp_hash_shard(message->hash, shard->shared->shard_count);
-    if (tp_send_room(shard, to, message->hash, true) != TROUPE_OK) {
+    /* To take arrivals in might send this actor away. */
+    bool is_full = to == shard->number && shard->arrived - shard->taken_in >= TP_ARRIVALS - 1;
+    if (is_full || tp_send_room(shard, to, message->hash, true) != TROUPE_OK) {
         tp_pool_give(&shard->pool, message);
         return true;
     }
@@ -229,12 +251,18 @@ static bool send_one(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_
     return true;
 }
 
+/* NULL: it is gone. */
+static tp_entry *row_of(const tp_durable *self, tp_row_number number)
+{
+    char key[TP_ROW_NUMBER_BYTES];
+    tp_row_number_key(number, key);
+    return tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+}
+
 /* Begins behind those of the last time, so that many to one stuck target hold up no other. */
 static tp_entry *first_again(const tp_durable *self)
 {
-    char key[TP_ROW_NUMBER_BYTES];
-    tp_row_number_key(self->beside->again_last, key);
-    const tp_entry *last = tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+    const tp_entry *last = row_of(self, self->beside->again_last);
     tp_entry *next = last != NULL ? tp_rows_next(self, last) : NULL;
     return next != NULL ? next : tp_rows_first(self, TROUPE_ROW_OUTBOX);
 }
@@ -263,7 +291,7 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
         if (!is_open(self, entry, &number))
             continue;
         beside->again_last = number;
-        if (!send_one(shard, self, entry, wall) && beside->buries)
+        if (!send_one(shard, self, entry, 0, wall) && beside->buries)
             return; /* those behind a dead letter wait */
     }
     beside->again_wait = beside->again_wait < AGAIN_CAP / 2 ? beside->again_wait * 2 : AGAIN_CAP;
@@ -287,6 +315,101 @@ void tp_outbox_loaded(tp_shard *shard, tp_durable *self)
     TP_MARK(shard, "outbox found at a load");
     self->beside->again_wait = AGAIN_FIRST / 2;
     tp_alarm_set(shard, &self->beside->again, shard->now, send_again);
+}
+
+/* ---- the sender's side: what its targets know of it (senders.c) ------------------------------ */
+
+/* A target that has forgotten others takes it with this permit, and those behind it then. */
+static void send_with_permit(
+    tp_shard *shard, tp_durable *self, tp_entry *entry, const tp_slip *slip)
+{
+    tp_row_number number;
+    if (self->beside->buries || self->reload || !is_open(self, entry, &number))
+        return;
+    uint64_t wall = shard->env->wall(shard->env), permit = slip->permit;
+    TP_MARK(shard, "outbox message sent with a permit");
+    const troupe_id to = entry->row.outbox.target; /* of a row that stays until a commit */
+    tp_entry *next = entry;
+    for (uint32_t i = 0; next != NULL && i < SEND_AT_ONCE; i++) {
+        tp_entry *one = next;
+        next = tp_rows_next(self, one);
+        if (!is_open(self, one, &number) || !troupe_id_equal(one->row.outbox.target, to))
+            continue;
+        if (!send_one(shard, self, one, permit, wall))
+            return;
+        permit = 0;
+    }
+}
+
+/* The newest one to this target, retired or not. */
+static tp_entry *newest_to(const tp_durable *self, troupe_id target, const tp_entry *but)
+{
+    if (tp_rows_count(self, TROUPE_ROW_OUTBOX) == 0)
+        return NULL;
+    const tp_link *head = &self->beside->by_kind[TROUPE_ROW_OUTBOX].head;
+    for (tp_link *link = head->previous; link != head; link = link->previous) {
+        tp_entry *entry = TP_CONTAINER(link, tp_entry, link);
+        if (entry != but && troupe_id_equal(entry->row.outbox.target, target))
+            return entry;
+    }
+    return NULL;
+}
+
+/* To a target that wants to hear when nothing up to `number` is left for it. NULL: something is,
+ * and it will hear later; or no memory, and it asks again. */
+static tp_message *farewell_to(tp_shard *shard, const tp_durable *self, troupe_id target,
+    tp_row_number number, const tp_entry *but)
+{
+    tp_entry *other = newest_to(self, target, but);
+    if (other != NULL) {
+        other->farewell = true;
+        return NULL;
+    }
+    const tp_slip slip = {.flags = TP_SLIP_OUTBOX | TP_SLIP_FAREWELL, .number = number};
+    return make_acked(shard, self->actor, target, &slip, (troupe_slice){NULL, 0});
+}
+
+static void push_acked(tp_shard *shard, tp_durable *self, tp_message *acked)
+{
+    tp_gate_push(shard, self, tp_hash_shard(acked->hash, shard->shared->shard_count), acked, false);
+}
+
+void tp_outbox_goes(tp_shard *shard, tp_durable *self, const tp_entry *entry)
+{
+    const tp_entry *row = tp_rows_find(self, TROUPE_ROW_OUTBOX, entry->key);
+    tp_row_number number;
+    if (row == NULL || !row->farewell || self->reload ||
+        tp_row_number_of(row->key, &number) != TROUPE_OK)
+        return;
+    tp_message *message = farewell_to(shard, self, row->row.outbox.target, number, row);
+    if (message != NULL)
+        tp_fifo_push_back(&self->beside->farewells, &message->node);
+}
+
+void tp_outbox_farewells(tp_shard *shard, tp_durable *self)
+{
+    if (self->beside == NULL)
+        return;
+    for (tp_fifo_node *node; (node = tp_fifo_pop_front(&self->beside->farewells)) != NULL;) {
+        TP_MARK(shard, "farewell");
+        push_acked(shard, self, tp_message_of(node));
+    }
+}
+
+/* It was told of a message, and a farewell is wanted. */
+static void want_farewell(
+    tp_shard *shard, tp_durable *self, tp_entry *entry, const tp_message *acked)
+{
+    if (entry != NULL) {
+        entry->farewell = true;
+        return;
+    }
+    if (self->reload)
+        return; /* that it is gone may never be stored */
+    const tp_slip *slip = tp_message_slip(acked);
+    tp_message *message = farewell_to(shard, self, tp_message_caller(acked), slip->number, NULL);
+    if (message != NULL)
+        push_acked(shard, self, message);
 }
 
 /* ---- the sender's side: acknowledgements ---------------------------------------------------- */
@@ -381,19 +504,32 @@ static void be_told(
     TP_MARK(shard, "outbox acknowledged");
 }
 
-void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked)
+static void take_acked(tp_shard *shard, tp_durable *self, const tp_message *acked)
 {
     const tp_slip *slip = tp_message_slip(acked);
-    tp_durable *self = tp_durable_of(actor);
-    char key[TP_ROW_NUMBER_BYTES];
-    tp_row_number_key(slip->number, key);
-    tp_entry *entry = self != NULL
-                          ? tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key})
-                          : NULL;
+    if (slip->flags & TP_SLIP_FAREWELL) {
+        tp_senders_farewell(shard, self, acked);
+        return;
+    }
+    tp_entry *entry = row_of(self, slip->number);
+    if (slip->flags & TP_SLIP_PERMIT) {
+        if (entry != NULL)
+            send_with_permit(shard, self, entry, slip);
+        return;
+    }
     if (entry == NULL && (slip->flags & TP_SLIP_ANSWER))
         TP_MARK(shard, "answer had come before");
+    if (slip->flags & TP_SLIP_WANTED)
+        want_farewell(shard, self, entry, acked);
     if (entry != NULL && !entry->retired)
         be_told(shard, self, entry, slip, tp_message_payload(acked));
+}
+
+void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked)
+{
+    tp_durable *self = tp_durable_of(actor);
+    if (self != NULL)
+        take_acked(shard, self, acked);
     tp_pool_give(&shard->pool, acked);
 }
 
@@ -427,27 +563,22 @@ void tp_outbox_acks_drain(tp_shard *shard)
 
 /* ---- the target's side ---------------------------------------------------------------------- */
 
-static void acknowledge(tp_shard *shard, tp_activation *actor, const tp_message *message,
-    const tp_slip *told, troupe_slice words)
+void tp_outbox_tell(tp_shard *shard, tp_activation *actor, troupe_id sender, const tp_slip *told,
+    troupe_slice words)
 {
-    troupe_id sender = tp_message_caller(message);
-    tp_message_head head = {
-        .kind = TP_ACKED, .deadline = TP_NEVER, .from_shard = (uint16_t)shard->number};
-    head.hash = hash_of(shard, sender, &head.type);
-    tp_message_parts parts = {
-        .key = sender.key, .partition = sender.partition, .payload = words, .slip = told};
-    tp_message *acked =
-        head.type != NULL ? tp_message_make_here(&shard->pool, &parts, &head) : NULL;
+    tp_durable *self = tp_durable_of(actor);
+    bool gated = self != NULL && actor->type->gated;
+    tp_slip slip = *told;
+    if (gated && !(slip.flags & TP_SLIP_PERMIT) && tp_senders_are_many(shard, self))
+        slip.flags |= TP_SLIP_WANTED;
+    tp_message *acked = make_acked(shard, actor, sender, &slip, words);
     if (acked == NULL)
         return; /* the message comes again */
-    uint32_t to = tp_hash_shard(acked->hash, shard->shared->shard_count);
-    tp_durable *self = tp_durable_of(actor);
     bool early = TP_MUTANT(shard, TP_MUTANT_ACK_EARLY);
-    if (self != NULL && actor->type->gated && !early) {
-        tp_gate_push(shard, self, to, acked, false);
-    } else {
-        tp_outbox_ack(shard, to, acked);
-    }
+    if (gated && !early)
+        push_acked(shard, self, acked);
+    else
+        tp_outbox_ack(shard, tp_hash_shard(acked->hash, shard->shared->shard_count), acked);
 }
 
 /* Is a turn of this actor at the same message? It was sent again while its first run is parked. */
@@ -504,10 +635,7 @@ static void write_number(tp_row_number number, char out[NUMBER_DIGITS])
 static bool begins_here(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
 {
-    char key[TP_ROW_NUMBER_BYTES];
-    tp_row_number_key(slip->number, key);
-    const tp_entry *entry =
-        tp_rows_find(tp_durable_of(actor), TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
+    const tp_entry *entry = row_of(tp_durable_of(actor), slip->number);
     if (entry != NULL && !entry->retired && !is_running(actor, message, slip))
         return true;
     TP_MARK(shard, "answer had come before");
@@ -528,9 +656,7 @@ bool tp_outbox_begins(
     }
     if (!actor->type->gated)
         return true;
-    char name[TP_ROW_KEY_MAX];
-    size_t size = tp_row_sender_key(tp_message_caller(message), name);
-    const tp_entry *seen = tp_rows_find(self, TROUPE_ROW_SENDER, (troupe_slice){name, size});
+    const tp_entry *seen = tp_senders_find(self, tp_message_caller(message));
     tp_row_number last = seen != NULL ? seen->row.sender.last : (tp_row_number){0, 0};
     bool is_new = tp_row_number_compare(slip->number, last) > 0;
     if (is_new && is_answer(slip) && request_of(self, slip->done) == NULL)
@@ -545,15 +671,22 @@ bool tp_outbox_begins(
             told.outcome = TROUPE_UNKNOWN_OUTCOME;
             words = troupe_str(troupe_status_text(told.status));
         }
-        acknowledge(shard, actor, message, &told, words);
+        tp_outbox_tell(shard, actor, tp_message_caller(message), &told, words);
         tp_pool_give(&shard->pool, message);
         return false;
     }
     /* Behind one that was refused in part it waits until its sender has buried that for sure. */
     bool is_behind = seen != NULL && seen->row.sender.refused != TROUPE_OK &&
                      tp_row_number_compare(slip->before, last) == 0;
-    if (tp_row_number_compare(slip->before, last) > 0 || is_behind) {
+    bool passes = seen == NULL && is_answer(slip) && tp_senders_are_full(shard, self);
+    if (passes)
+        TP_MARK(shard, "answer passes others");
+    if (!passes && (tp_row_number_compare(slip->before, last) > 0 || is_behind)) {
         TP_MARK(shard, "outbox message came too early");
+        tp_pool_give(&shard->pool, message);
+        return false;
+    }
+    if (seen == NULL && !is_answer(slip) && !tp_senders_let_in(shard, actor, message)) {
         tp_pool_give(&shard->pool, message);
         return false;
     }
@@ -567,7 +700,8 @@ static troupe_status stage_answer(troupe_turn *turn, const tp_slip *slip, troupe
     bool fits = reply != NULL && reply->status == status;
     char digits[NUMBER_DIGITS];
     write_number(slip->number, digits);
-    tp_row row = {.outbox = {.flags = TP_SLIP_ANSWER,
+    bool many = tp_senders_are_many(turn->shard, tp_durable_of(turn->actor));
+    tp_row row = {.outbox = {.flags = TP_SLIP_ANSWER | (many ? TP_SLIP_WANTED : 0u),
                       .then_done = {digits, sizeof digits}, /* which request it answers */
                       .status = status,
                       .outcome = status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn),
@@ -585,15 +719,6 @@ static troupe_status stage_answer(troupe_turn *turn, const tp_slip *slip, troupe
     return stage(turn, &row, true); /* as replies are never refused */
 }
 
-/* Senders that are silent for so long that nothing of them can be under way. */
-static void forget_silent(tp_shard *shard, tp_durable *self)
-{
-    tp_entry *oldest = tp_rows_first(self, TROUPE_ROW_SENDER); /* by when they were last put */
-    if (oldest != NULL && !oldest->retired &&
-        oldest->row.sender.seen + SENDER_LIFE < shard->env->wall(shard->env))
-        tp_rows_retire(shard, self, oldest);
-}
-
 troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_status status)
 {
     if (slip->flags & TP_SLIP_HERE) {
@@ -609,16 +734,12 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
     bool refused = status != TROUPE_OK && tp_turn_outcome(turn) == TROUPE_NOT_DONE;
     if (refused && !is_request && !is_answer(slip))
         return TROUPE_OK;
-    forget_silent(turn->shard, tp_durable_of(turn->actor));
-    char name[TP_ROW_KEY_MAX];
-    size_t size = tp_row_sender_key(tp_message_caller(turn->message), name);
-    tp_row row = {.kind = TROUPE_ROW_SENDER,
-        .sender = {.last = slip->number,
-            .seen = turn->shard->env->wall(turn->shard->env),
-            .refused = is_request || is_answer(slip) ? TROUPE_OK : status}};
-    TROUPE_TRY(tp_rows_put(turn, &row, (troupe_slice){name, size}));
-    const tp_entry *request =
-        is_answer(slip) ? request_of(tp_durable_of(turn->actor), slip->done) : NULL;
+    bool kept_by_request = is_answer(slip);
+    TROUPE_TRY(tp_senders_note(
+        turn, slip, is_request || kept_by_request ? TROUPE_OK : status, kept_by_request));
+    tp_entry *request = kept_by_request ? request_of(tp_durable_of(turn->actor), slip->done) : NULL;
+    if (request != NULL && (slip->flags & TP_SLIP_WANTED))
+        request->farewell = true;
     if (request != NULL)
         TROUPE_TRY(tp_rows_remove(turn, TROUPE_ROW_OUTBOX, request->key));
     return is_request ? stage_answer(turn, slip, status) : TROUPE_OK;
@@ -644,5 +765,5 @@ void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status
         words = tp_message_payload(reply);
     else if (status != TROUPE_OK)
         words = troupe_str(troupe_status_text(status));
-    acknowledge(shard, turn->actor, turn->message, &told, words);
+    tp_outbox_tell(shard, turn->actor, tp_message_caller(turn->message), &told, words);
 }

@@ -65,6 +65,7 @@ static troupe_status init(tp_shard *shard, tp_durable *self)
             return TROUPE_NO_MEMORY;
         *beside = (tp_beside){.owner = self};
         tp_fifo_init(&beside->later);
+        tp_fifo_init(&beside->farewells);
         self->beside = beside;
     }
     if (beside->has_rows)
@@ -72,8 +73,16 @@ static troupe_status init(tp_shard *shard, tp_durable *self)
     TROUPE_TRY(tp_index_init(&beside->rows, shard->shared->allocator, 8));
     for (int i = 0; i < TP_ROW_KINDS; i++)
         tp_list_init(&beside->by_kind[i]);
+    tp_list_init(&beside->forgettable);
     beside->has_rows = true;
     return TROUPE_OK;
+}
+
+static void clear_list(tp_shard *shard, tp_list *list)
+{
+    tp_link *link;
+    while ((link = tp_list_pop_front(list)) != NULL)
+        tp_entry_release(shard, TP_CONTAINER(link, tp_entry, link));
 }
 
 void tp_rows_clear(tp_shard *shard, tp_durable *self)
@@ -88,14 +97,16 @@ void tp_rows_clear(tp_shard *shard, tp_durable *self)
     tp_alarm_cancel(shard, &beside->again);
     beside->buries = false;
     tp_moment_cancel(shard, &beside->remind);
+    beside->permit = 0;
+    beside->forgets = false;
     if (!beside->has_rows)
         return;
     for (int i = 0; i < TP_ROW_KINDS; i++) {
-        tp_link *link;
-        while ((link = tp_list_pop_front(&beside->by_kind[i])) != NULL)
-            tp_entry_release(shard, TP_CONTAINER(link, tp_entry, link));
+        clear_list(shard, &beside->by_kind[i]);
         beside->counts[i] = 0;
     }
+    clear_list(shard, &beside->forgettable);
+    beside->forgettable_count = 0;
     tp_index_deinit(&beside->rows);
     beside->has_rows = false;
 }
@@ -118,7 +129,7 @@ tp_entry *tp_rows_find(const tp_durable *self, uint32_t kind, troupe_slice key)
 
 tp_entry *tp_rows_first(const tp_durable *self, uint32_t kind)
 {
-    if (tp_rows_count(self, kind) == 0)
+    if (tp_rows_count(self, kind) == 0 || tp_list_is_empty(&self->beside->by_kind[kind]))
         return NULL;
     return TP_CONTAINER(tp_list_front(&self->beside->by_kind[kind]), tp_entry, link);
 }
@@ -131,8 +142,23 @@ tp_entry *tp_rows_next(const tp_durable *self, const tp_entry *entry)
     return TP_CONTAINER(next, tp_entry, link);
 }
 
+void tp_rows_last(tp_durable *self, tp_entry *entry)
+{
+    tp_list_remove(&entry->link);
+    tp_list_push_back(&self->beside->by_kind[entry->kind], &entry->link);
+}
+
+void tp_rows_forgettable(tp_durable *self, tp_entry *entry)
+{
+    tp_list_remove(&entry->link);
+    tp_list_push_back(&self->beside->forgettable, &entry->link);
+    entry->forgettable = true;
+    self->beside->forgettable_count++;
+}
+
 static void forget(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
+    self->beside->forgettable_count -= entry->forgettable;
     tp_index_remove(&self->beside->rows, entry->hash, entry);
     tp_list_remove(&entry->link);
     self->beside->counts[entry->kind]--;
@@ -156,6 +182,10 @@ static void insert(tp_durable *self, tp_entry *entry)
 static troupe_status keep(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
     TROUPE_TRY(init(shard, self));
+    if (tp_row_is_forgot(entry->kind, entry->key)) {
+        self->beside->permit = entry->row.sender.last.version;
+        return TROUPE_OK;
+    }
     tp_entry *before = tp_rows_find(self, entry->kind, entry->key);
     TROUPE_TRY(tp_index_insert(&self->beside->rows, entry->hash, entry));
     if (before != NULL)

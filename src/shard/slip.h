@@ -22,6 +22,9 @@ enum {
     TP_SLIP_REMIND = 64,  /* a reminder: `once` is its name, `number.version` and `expires` its due
                              number and moment; the rest of `remind` is set when its turn begins */
     TP_SLIP_ERRAND = 128, /* not for a method: `errand` */
+    TP_SLIP_PERMIT = 256, /* to a sender: `number` is taken with this `permit` only */
+    TP_SLIP_WANTED = 512, /* in an acknowledgement or answer: a farewell is wanted */
+    TP_SLIP_FAREWELL = 1024, /* to a target: nothing up to `number` is left for it */
 };
 
 /* What a turn of an actor does to what is stored of it (errand.c). */
@@ -43,6 +46,7 @@ typedef struct tp_slip {
     /* The sender's number of it, and of the one before to the same target that may still be under
      * way (zeros: none). */
     tp_row_number number, before;
+    uint64_t permit; /* of its target (senders.c); 0: none */
     struct {
         uint64_t missed;
         bool more; /* it will be due again: */

@@ -16,7 +16,8 @@
  * Keys
  *   ONCE      the request id, 1 to 64 bytes
  *   OUTBOX    tp_row_number, both parts big-endian: bytewise order is the order of sending
- *   SENDER    tp_row_sender_key of the sending actor
+ *   SENDER    tp_row_sender_key of the sending actor; or "#": its `last.version` is that of the
+ *             commit that forgot other senders last
  *   REMINDER  its name, 1 to 128 bytes
  *   DEAD      the key that it had in the outbox
  *
@@ -142,5 +143,12 @@ int tp_row_number_compare(tp_row_number left, tp_row_number right);
 /* Writes at most TP_ROW_KEY_MAX bytes and returns how many: the text form of the id. If that is
  * longer, it is '#' (no id begins so), 32 hex digits of its XXH3-128, and its beginning. */
 size_t tp_row_sender_key(troupe_id sender, char *out);
+
+/* The key of the row that is of no sender. */
+#define TP_ROW_FORGOT "#"
+static inline bool tp_row_is_forgot(uint32_t kind, troupe_slice key)
+{
+    return kind == TROUPE_ROW_SENDER && troupe_slice_equal(key, troupe_str(TP_ROW_FORGOT));
+}
 
 #endif

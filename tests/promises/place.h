@@ -15,6 +15,7 @@
 typedef struct place {
     char folder[64];
     char url[96];
+    uint32_t senders_limit; /* 0: the default */
     troupe_node *node;
 } place;
 
@@ -28,8 +29,8 @@ static inline void place_make(place *self)
 static inline void place_serve(place *self, const troupe_type *const *types, size_t type_count)
 {
     char error[256] = "";
-    const troupe_node_options options = {
-        TROUPE_NODE_OPTIONS, .shards = 2, .storage = self->url, .log = "off"};
+    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .storage = self->url,
+        .log = "off", .senders_limit = self->senders_limit};
     troupe_status status =
         troupe_node_open_explained(&options, types, type_count, &self->node, error, sizeof error);
     check_status(status, TROUPE_OK, error, __FILE__, __LINE__);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What becomes of outbox messages that are refused, and of what targets remember of their senders,
- * in a world on a store that outlives its nodes and can be looked into behind their back.
+ * in a world on a store that outlives its nodes and can be looked into behind their back; and on a
+ * real file.
  *
  * Threads: one, the test's.
  */
+#include "tests/promises/place.h"
 #include "tests/promises/stand.h"
 
 #include "shard/shard.h"
+#include <troupe/stored.h>
 
 typedef struct till {
     uint64_t sent, came;
@@ -36,6 +39,15 @@ static troupe_status take(troupe_turn *turn, void *state, troupe_slice in)
     (void)in;
     ((till *)state)->came++;
     return TROUPE_OK;
+}
+
+static troupe_status nap(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char text[16];
+    snprintf(text, sizeof text, "%.*s", TROUPE_ARG(in));
+    TROUPE_TRY(troupe_sleep(turn, MS((unsigned)atoi(text))));
+    return troupe_reply_bytes(turn, troupe_str("rested"));
 }
 
 static troupe_status refuse(troupe_turn *turn, void *state, troupe_slice in)
@@ -80,17 +92,23 @@ static troupe_status load(troupe_turn *turn, void *state, troupe_slice saved)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(send), TROUPE_METHOD(take),
-    TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(nap), TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_READ_METHOD(show)};
 static const troupe_type till_type = {TROUPE_TYPE("till"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type hook_type = {TROUPE_TYPE("hook"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN, .save = save, .load = load};
 
-static void open_stand(stand *self)
+static void open_for(stand *self, uint32_t senders_limit)
 {
     static const troupe_type *const types[] = {&till_type, &hook_type};
-    stand_open(self, 1,
-        &(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER}, types, 2);
+    const troupe_node_options options = {
+        TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER, .senders_limit = senders_limit};
+    stand_open(self, 1, &options, types, 2);
+}
+
+static void open_stand(stand *self)
+{
+    open_for(self, 0);
 }
 
 static uint32_t stored_rows(stand *self, const char *id, uint32_t kind)
@@ -159,11 +177,142 @@ static void what_was_refused_in_part_is_a_dead_letter_also_after_a_crash(void **
     stand_close(&at);
 }
 
+/* Of a world in which nothing else goes on. */
+static void shows(stand *self, const char *id, const char *text)
+{
+    heard got = ask(self->node, id, "show", "");
+    assert_string_equal(got.text, text);
+}
+
+static void a_sender_that_is_one_too_many_comes_again(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, 2);
+    call calls[3] = {{0}};
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    const char *const senders[] = {"till/a", "till/b", "till/c"};
+    for (size_t i = 0; i < 3; i++)
+        assert_ok(troupe_client_ask_callback(client, id_of(senders[i]), "send",
+            troupe_str("till/t take"), NULL, call_over, &calls[i]));
+    stand_run(&at, MS(500));
+    shows(&at, "till/t", "0 sent, 2 came");
+    assert_int_equal(stats_of(at.node).busy_senders, 1);
+    stand_run(&at, TROUPE_SECONDS(10));
+    shows(&at, "till/t", "0 sent, 3 came");
+    assert_true(stats_of(at.node).senders_forgotten != 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(stored_rows(&at, senders[i], TROUPE_ROW_OUTBOX), 0);
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
+static void an_old_copy_of_a_forgotten_sender_is_not_taken(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, 1);
+    call calls[3] = {{0}};
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/t"), "nap", troupe_str("1200"), NULL, call_over, &calls[0]));
+    stand_run(&at, MS(5));
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/a"), "send", troupe_str("till/t take"), NULL, call_over, &calls[1]));
+    stand_run(&at, MS(5)); /* it waits behind the nap; after a second a copy of it comes */
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/t"), "nap", troupe_str("500"), NULL, call_over, &calls[2]));
+    stand_run(&at, MS(1150));
+    assert_int_equal(stats_of(at.node).outbox_again, 1);
+    stand_run(&at, MS(300)); /* in the second nap, before the copy, it is forgotten */
+    assert_int_equal(stats_of(at.node).senders_forgotten, 1);
+    assert_int_equal(atomic_load(&calls[2].ends), 0);
+    stand_run(&at, TROUPE_SECONDS(60));
+    shows(&at, "till/t", "0 sent, 1 came");
+    assert_int_equal(stored_rows(&at, "till/t", TROUPE_ROW_SENDER), 1); /* of no sender */
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/a"), "send", troupe_str("till/t take"), NULL, call_over, &calls[1]));
+    stand_run(&at, MS(500)); /* with a permit it is known again, at once */
+    shows(&at, "till/t", "0 sent, 2 came");
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
+static void a_farewell_that_got_lost_is_asked_for(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, 1);
+    assert_heard(ask(at.node, "till/a", "send", "till/t take"), TROUPE_OK);
+    while (stored_rows(&at, "till/t", TROUPE_ROW_SENDER) == 0 ||
+           stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX) != 0)
+        assert_true(tp_world_step(at.world));
+    stand_crash(&at); /* nothing is left to be said of its own accord */
+    assert_int_equal(stored_rows(&at, "till/t", TROUPE_ROW_SENDER), 1);
+    assert_heard(ask(at.node, "till/b", "send", "till/t take"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(60));
+    shows(&at, "till/t", "0 sent, 2 came");
+    assert_int_equal(stored_rows(&at, "till/b", TROUPE_ROW_OUTBOX), 0);
+    stand_close(&at);
+}
+
+/* ---- on a file ------------------------------------------------------------------------------- */
+
+typedef struct expected {
+    troupe_node *node;
+    unsigned came;
+} expected;
+
+static bool have_come(void *user)
+{
+    const expected *self = user;
+    char text[48];
+    snprintf(text, sizeof text, "0 sent, %u came", self->came);
+    return strcmp(ask(self->node, "till/t", "show", "").text, text) == 0;
+}
+
+static void keep_senders(void *user, const troupe_stored *stored)
+{
+    *(uint32_t *)user = stored->senders;
+}
+
+static void a_crowd_of_senders_is_forgotten_and_nothing_is_done_twice(void **state)
+{
+    (void)state;
+    enum { CROWD = 100, LIMIT = 24 };
+    place at;
+    place_make(&at);
+    at.senders_limit = LIMIT;
+    for (unsigned round = 1; round <= 2; round++) {
+        place_serve(&at, TROUPE_TYPES(&till_type));
+        for (unsigned i = 0; i < CROWD; i++) {
+            char id[16];
+            snprintf(id, sizeof id, "till/s%u", i);
+            assert_heard(ask(at.node, id, "send", "till/t take"), TROUPE_OK);
+        }
+        expected all = {at.node, CROWD * round};
+        assert_true(comes_true(have_come, &all));
+        assert_true(stats_of(at.node).senders_forgotten >= CROWD - LIMIT);
+        uint32_t senders = 0;
+        assert_ok(troupe_stored_look(at.node, id_of("till/t"), keep_senders, &senders, NULL, 0));
+        assert_in_range(senders, 1, LIMIT);
+        if (round == 1)
+            troupe_node_close(at.node);
+    }
+    place_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_refused_in_part_is_a_dead_letter_also_after_a_crash),
         cmocka_unit_test(two_that_refuse_each_other_remember_it),
+        cmocka_unit_test(a_sender_that_is_one_too_many_comes_again),
+        cmocka_unit_test(an_old_copy_of_a_forgotten_sender_is_not_taken),
+        cmocka_unit_test(a_farewell_that_got_lost_is_asked_for),
+        cmocka_unit_test(a_crowd_of_senders_is_forgotten_and_nothing_is_done_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
