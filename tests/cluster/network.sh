@@ -19,7 +19,7 @@ leave() {
 }
 trap leave EXIT
 
-# ---- the network: 10.99.0.9 has the stores and proxies, 10.99.0.I is node I ----------------------------
+# ---- the network: 10.99.0.9 has the stores and proxies, 10.99.0.I is node I --------------------------
 
 in_ns() {
     place=$1
@@ -64,3 +64,27 @@ redis state 6002
 answers() { in_ns 0 redis-cli -h 10.99.0.9 -p "$1" ping | grep -q PONG; }
 until_true answers 6001
 until_true answers 6002
+
+# ---- calls meanwhile ------------------------------------------------------------------------------
+
+# under_load SECONDS: histories in the background; judge: what became of them.
+under_load() {
+    "$work/load" run ledger 20 8 "$1" $sockets >"$work/load.out" 2>"$work/err" &
+    load=$!
+    sleep 1
+}
+judge() {
+    wait $load || {
+        cp "$work/load.out" "$work/out"
+        die "histories: $1"
+    }
+    echo "$1:"
+    cat "$work/load.out"
+    checks=$((checks + 1))
+    grep -q '^calls: 0 good' "$work/load.out" && die "$1: no call went well"
+    until_true await_members
+    for node in 1 2 3; do run 0 at $node ask ledger/after add 1; done
+}
+deaths() { grep -c '"event":"died"' "$work/n$1.err"; }
+view() { at 1 view --json | sed -n 's/.*"view":\([0-9]*\),.*/\1/p'; }
+two_members() { at 1 view --json | grep -q '"members":2'; }
