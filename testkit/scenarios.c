@@ -69,7 +69,8 @@ static const tp_vault_scenario disks = {
 
 static const tp_town_scenario towns = {
     .ops = {[TOWN_ASKS] = 60, [TOWN_WAIT] = 12, [TOWN_DEACTIVATE] = 4, [TOWN_START] = 5,
-        [TOWN_LEAVE] = 4, [TOWN_KILL] = 4, [TOWN_PAUSE] = 3, [TOWN_CUT] = 4, [TOWN_OUTAGE] = 2,
+        [TOWN_LEAVE] = 4, [TOWN_MOVE] = 8,
+        [TOWN_KILL] = 4, [TOWN_PAUSE] = 3, [TOWN_CUT] = 4, [TOWN_OUTAGE] = 2,
         [TOWN_FAULTS] = 1},
     .faults = {[TP_FAULT_REFUSED] = 60, [TP_FAULT_LOST] = 60, [TP_FAULT_SILENT] = 60,
         [TP_FAULT_LATE] = 60, [TP_FAULT_TWICE] = 60}};
@@ -154,7 +155,7 @@ static const tp_scenario scenarios[] = {
     {.name = "bells", .about = "reminders, restores, deletes and retention in all of that",
         .share = 8, .effects = 2000, .vault = &bells},
     {.name = "cluster", .about = "several nodes that are killed, stopped, cut off, join and leave",
-        .town = &towns},
+        .effects = 2000, .town = &towns},
 };
 /* clang-format on */
 

@@ -313,12 +313,23 @@ static bool catch_mutant(const sim_options *options, const mutant *it)
     return true;
 }
 
+/* A scenario of one node is not asked for what takes several, nor the other way round. */
+static bool is_seen_by(const char *scenario, const mutant *it)
+{
+    bool several = tp_scenario_find(it->scenario)->town != NULL;
+    return scenario == NULL || (tp_scenario_find(scenario)->town != NULL) == several;
+}
+
 static bool run_mutants(const sim_options *options)
 {
-    uint32_t survived = 0;
-    for (size_t i = 0; i < TP_MUTANT_COUNT; i++)
+    uint32_t survived = 0, tried = 0;
+    for (size_t i = 0; i < TP_MUTANT_COUNT; i++) {
+        if (!is_seen_by(options->scenario, &mutants[i]))
+            continue;
+        tried++;
         survived += !catch_mutant(options, &mutants[i]);
-    printf("%d mutants, %u survived\n", TP_MUTANT_COUNT, survived);
+    }
+    printf("%u mutants, %u survived\n", tried, survived);
     return survived == 0;
 }
 

@@ -62,12 +62,27 @@ static void make_houses(tp_town *town, tp_prng *prng)
     }
 }
 
+/* Before anybody else loads an actor, its former owner's writer is closed. */
 static void landed(void *user, const troupe_store_op *op, uint64_t writer)
 {
-    tp_town *town = user;
+    const tp_house *house = user;
+    tp_town *town = house->town;
     (void)writer;
     tp_world_mark(
         town->world, op->status == TROUPE_OK ? "a late write lands" : "a late write is refused");
+    uint32_t actor = tp_town_actor_of(town, op->id);
+    if (op->status == TROUPE_OK && actor < town->actor_count &&
+        town->actors[actor].newest_at != house->number)
+        tp_town_violate(town, "P6 one writer",
+            "a write of %s lands after actor %u was loaded at %s", house->name, actor,
+            town->houses[town->actors[actor].newest_at].name);
+}
+
+static void plan_store(const tp_house *house, const tp_fault_plan *plan)
+{
+    tp_fault_plan own = *plan;
+    own.user = (void *)(uintptr_t)house;
+    tp_faulty_store_plan(house->store, &own);
 }
 
 static void make_stores(tp_town *town, tp_prng *prng)
@@ -78,8 +93,7 @@ static void make_stores(tp_town *town, tp_prng *prng)
         tp_member_memory_create(tp_allocator_system(), &town->membership) != TROUPE_OK)
         abort();
     tp_member_memory_tell_ends(town->membership, tp_prng_chance(prng, 1, 4));
-    town->plan =
-        (tp_fault_plan){.late_most = 1 + tp_prng_below(prng, 40), .landed = landed, .user = town};
+    town->plan = (tp_fault_plan){.late_most = 1 + tp_prng_below(prng, 40), .landed = landed};
     if (town->calm)
         return;
     for (uint32_t i = TP_FAULT_REFUSED; i < TP_FAULTS; i++)
@@ -169,7 +183,7 @@ static void prepare(tp_house *house)
     house->store = tp_faulty_store_create(tp_allocator_system(), town->inner, tp_prng_split(&seed));
     if (house->store == NULL)
         abort();
-    tp_faulty_store_plan(house->store, &town->plan);
+    plan_store(house, &town->plan);
     for (int i = 0; i < 3; i++) {
         house->rolls[i] = tp_town_roll_open(house);
         if (house->rolls[i] == NULL)
@@ -185,8 +199,7 @@ static troupe_status open_node(tp_house *house, char *error, size_t error_size)
         .shards = town->shards, .memory_limit = UINT64_C(1) << 40,
         .allocator = tp_world_memory_of(house->env), .log = "info",
         .cluster = "town:", .cluster_name = "town", .listen = house->address,
-        .allow_clear_text = true,
-        .lease_ttl = town->ttl, .join_timeout = TROUPE_SECONDS(30),
+        .allow_clear_text = true, .lease_ttl = town->ttl, .join_timeout = TROUPE_SECONDS(30),
         .ask_timeout = TROUPE_SECONDS(10), .drain_timeout = TROUPE_SECONDS(10),
         .idle = TROUPE_SECONDS(3), .on_died = on_died, .on_died_user = house};
     const troupe_type *types[TOWN_TYPES];
@@ -381,7 +394,7 @@ static void plan_stores(tp_town *town, const tp_fault_plan *plan)
 {
     for (uint32_t i = 0; i < town->house_count; i++)
         if (town->houses[i].store != NULL)
-            tp_faulty_store_plan(town->houses[i].store, plan);
+            plan_store(&town->houses[i], plan);
 }
 
 static void heal_stores(tp_town_timed *self)
@@ -413,6 +426,28 @@ static void start_pause(tp_town *town, uint32_t pick, uint64_t wait)
         wait > town->ttl ? "a node is stopped past its lease" : "a node is stopped for a while");
 }
 
+static void kill_later(tp_town_timed *self)
+{
+    tp_house *house = &self->town->houses[self->pick];
+    if (house->state == HOUSE_OPEN)
+        tp_town_kill(self->town, house);
+    else if (house->node != NULL)
+        plan_store(house, &self->town->plan); /* it leaves */
+}
+
+/* Its last writes are on their way when it is killed: they come when somebody else may be there. */
+static void kill_writing(tp_town *town, tp_house *house, uint32_t other)
+{
+    tp_fault_plan plan = town->plan;
+    plan.chances[TP_FAULT_LATE] = 1024;
+    tp_town_timed *later =
+        tp_town_later(town, TROUPE_MILLISECONDS(1) + other % TROUPE_MILLISECONDS(30), kill_later);
+    if (later == NULL)
+        return;
+    later->pick = house->number;
+    plan_store(house, &plan);
+}
+
 void tp_town_trouble(
     tp_town *town, tp_town_op_kind kind, uint32_t pick, uint32_t other, uint64_t wait)
 {
@@ -421,7 +456,9 @@ void tp_town_trouble(
         house = town->blocked;
     switch (kind) {
     case TOWN_KILL:
-        if (house != NULL)
+        if (house != NULL && pick % 4 == 0)
+            kill_writing(town, house, other);
+        else if (house != NULL)
             tp_town_kill(town, house);
         return;
     case TOWN_PAUSE:

@@ -31,7 +31,7 @@
 
 #define TOWN_ACTORS   10
 #define TOWN_DEEDS    700
-#define TOWN_HOUSES   16 /* over a run */
+#define TOWN_HOUSES   20 /* over a run */
 #define TOWN_NODES    5  /* at a time */
 #define TOWN_TYPES    3
 #define TOWN_CLIENTS  2
@@ -120,6 +120,7 @@ typedef enum tp_town_op_kind {
     TOWN_DEACTIVATE,
     TOWN_START,
     TOWN_LEAVE,
+    TOWN_MOVE, /* an actor, by hand */
     TOWN_KILL,
     TOWN_PAUSE,
     TOWN_CUT,
@@ -167,7 +168,6 @@ struct tp_town {
     uint32_t doubts;            /* of 1,024: a change of it that says UNKNOWN */
     uint64_t ttl, last_trouble; /* when the last fault began or ended */
     uint32_t shards;
-    uint64_t effects;
     tp_house houses[TOWN_HOUSES];
     uint32_t house_count; /* that were opened ever */
     tp_house *blocked;    /* the house in a call of which the run waits */
@@ -217,6 +217,7 @@ tp_town_deed *tp_town_deed_make(tp_town *town, uint16_t target);
 /* town_types.c */
 void tp_town_types_make(tp_house *house);
 troupe_id tp_town_id(const tp_town *town, uint16_t actor);
+uint32_t tp_town_actor_of(const tp_town *town, troupe_id id); /* actor_count: none of them */
 
 /* What a deed travels with. */
 typedef struct tp_town_order {

@@ -93,26 +93,32 @@ void tp_town_plan(tp_town *town, uint32_t index, tp_town_op *ret_op)
     ret_op->other = (uint32_t)tp_prng_next(&prng) >> 4;
     ret_op->wait = draw_time(&prng, TROUPE_MILLISECONDS(2),
         ret_op->kind == TOWN_WAIT ? TROUPE_SECONDS(2) : 3 * town->ttl);
-    bool is_long = ret_op->kind == TOWN_START || ret_op->kind == TOWN_LEAVE;
+    bool moves = ret_op->kind == TOWN_MOVE;
+    bool is_long = ret_op->kind == TOWN_START || ret_op->kind == TOWN_LEAVE || moves;
     uint32_t count = 0;
     if (ret_op->kind == TOWN_ASKS)
         count = tp_prng_chance(&prng, 1, 6) ? 4 + (uint32_t)tp_prng_below(&prng, 16)
                                             : 1 + (uint32_t)tp_prng_below(&prng, 4);
     if (is_long)
-        count = 2 + (uint32_t)tp_prng_below(&prng, 12);
-    if (is_long && !town->calm && tp_prng_chance(&prng, 1, 3)) {
+        count = 2 + (uint32_t)tp_prng_below(&prng, moves ? 20 : 12);
+    if (is_long && !town->calm && tp_prng_chance(&prng, 1, moves ? 2 : 3)) {
         ret_op->with = draw_kind(town, &prng, TOWN_KILL);
-        ret_op->with_at = draw_time(&prng, TROUPE_MICROSECONDS(100), TROUPE_MILLISECONDS(500));
+        ret_op->with_at = draw_time(&prng, TROUPE_MICROSECONDS(100),
+            moves ? TROUPE_MILLISECONDS(50) : TROUPE_MILLISECONDS(500));
     }
     bool one = tp_prng_chance(&prng, 1, 3);
     uint16_t same = (uint16_t)tp_prng_below(&prng, town->actor_count);
+    if (moves && tp_prng_chance(&prng, 3, 4))
+        same = (uint16_t)(ret_op->other % town->actor_count); /* the one that moves */
     for (uint32_t i = 0; i < count; i++) {
         uint16_t target = one ? same : (uint16_t)tp_prng_below(&prng, town->actor_count);
         tp_town_deed *deed = draw_deed(town, &prng, target);
         if (deed == NULL)
             break;
         ret_op->delays[ret_op->count] =
-            is_long ? draw_time(&prng, TROUPE_MICROSECONDS(10), TROUPE_SECONDS(1)) : 0;
+            is_long ? draw_time(&prng, TROUPE_MICROSECONDS(10),
+                          moves ? TROUPE_MILLISECONDS(30) : TROUPE_SECONDS(1))
+                    : 0;
         ret_op->deeds[ret_op->count++] = deed;
     }
 }
@@ -122,7 +128,7 @@ void tp_town_plan(tp_town *town, uint32_t index, tp_town_op *ret_op)
 void tp_town_say(tp_town *town, uint32_t index, const tp_town_op *op)
 {
     static const char *const names[TOWN_OPS] = {"asks", "waits", "deactivates", "STARTS", "LEAVES",
-        "KILLS", "stops", "cuts", "membership out", "store faults"};
+        "moves", "KILLS", "stops", "cuts", "membership out", "store faults"};
     if (town->options->say == NULL)
         return;
     char text[2000];

@@ -17,6 +17,16 @@ troupe_id tp_town_id(const tp_town *town, uint16_t actor)
     return troupe_id_of(tp_town_type_names[self->type], self->key);
 }
 
+uint32_t tp_town_actor_of(const tp_town *town, troupe_id id)
+{
+    uint32_t i = 0;
+    while (i < town->actor_count &&
+           (!troupe_slice_equal(id.key, troupe_str(town->actors[i].key)) ||
+               !troupe_slice_equal(id.type, troupe_str(tp_town_type_names[town->actors[i].type]))))
+        i++;
+    return i;
+}
+
 static uint16_t self_of(const troupe_turn *turn)
 {
     troupe_slice key = troupe_turn_self(turn).key;

@@ -7,6 +7,7 @@
 typedef struct capture {
     tp_link link;
     tp_alarm patience;
+    tp_mover *mover;
     tp_activation *actor;
     void (*late)(void *user, const tp_directory_id *id);
     void *user;
@@ -81,12 +82,20 @@ static tp_directory_id id_of(const tp_activation *actor)
 static void out_of_patience(tp_shard *shard, tp_alarm *alarm)
 {
     capture *self = TP_CONTAINER(alarm, capture, patience);
+    char name[TP_KEY_MAX + TP_NAME_MAX];
+    tp_directory_id id = id_of(self->actor); /* which may be gone after the undo: kept */
+    memcpy(name, id.key.data, id.key.size);
+    if (id.partition.size != 0)
+        memcpy(name + id.key.size, id.partition.data, id.partition.size);
+    id.key.data = name;
+    id.partition.data = name + id.key.size;
     if (!tp_move_undo(shard, self->actor)) {
         tp_alarm_set(shard, alarm, tp_time_after(shard->now, TROUPE_SECONDS(1)), out_of_patience);
         return;
     }
-    tp_directory_id id = id_of(self->actor);
-    self->late(self->user, &id);
+    capture over = *self;
+    capture_free(over.mover, self);
+    over.late(over.user, &id);
 }
 
 bool tp_mover_capture(tp_mover *self, tp_activation *actor, uint64_t patience,
@@ -95,6 +104,7 @@ bool tp_mover_capture(tp_mover *self, tp_activation *actor, uint64_t patience,
     capture *made = tp_allocate_zeroed(allocator_of(self), sizeof *made);
     if (made == NULL)
         return false;
+    made->mover = self;
     made->actor = actor;
     made->late = late;
     made->user = user;

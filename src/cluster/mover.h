@@ -41,7 +41,7 @@ bool tp_mover_capture(tp_mover *mover, tp_activation *actor, uint64_t patience,
 /* It is at rest: the record becomes a copy, and goes. False: it is too large, or there was no
  * memory: it goes on as it was. */
 bool tp_mover_still(tp_mover *mover, tp_activation *actor);
-/* It did not come to rest. */
+/* It did not come to rest, or is gone. */
 void tp_mover_stays(tp_mover *mover, const tp_activation *actor);
 
 /* INSTALL: the body of a word with the copy of that id. NULL: there is none. Notes its number. */

@@ -184,7 +184,9 @@ static void note_record(tp_outpost *self, tp_late_kind kind, const tp_activation
 /* The record is in the table until the caller returns: the directory hears of it then. */
 static void gone(tp_away *away, const tp_activation *actor)
 {
-    note_record(of(away), TP_LATE_GONE, actor);
+    tp_outpost *self = of(away);
+    tp_mover_stays(&self->mover, actor);
+    note_record(self, TP_LATE_GONE, actor);
 }
 
 /* What a type keeps in the store is found there by whoever asks next; the rest is moved. */
@@ -412,6 +414,8 @@ static bool is_deserted(tp_away *away)
     if (!is_leaving(away))
         return false; /* others do not know yet */
     bool is_still = self->shard->active == 0 && is_quiet(away);
+    if (TP_MUTANT(self->shard, TP_MUTANT_LEAVE_EARLY))
+        return true;
     if (self->is_deserted && is_still && self->received == self->round_received)
         return true; /* it stays so, while other shards come to it */
     self->is_deserted = false;
@@ -641,6 +645,21 @@ void tp_outpost_look(const tp_outpost *self, tp_outpost_figures *ret_figures)
     tp_directory_figures_get(self->directory, &ret_figures->directory);
 }
 
+/* Planted mistakes. */
+static uint32_t rules_without(const tp_shard *shard)
+{
+    static const struct {
+        uint8_t mutant, rule;
+    } planted[] = {{TP_MUTANT_NO_GRANT, TP_RULE_GRANT}, {TP_MUTANT_NO_FLOOR, TP_RULE_FLOOR},
+        {TP_MUTANT_FIRST_ANSWER, TP_RULE_ALL_ANSWERS}, {TP_MUTANT_RUN_FIRST, TP_RULE_SWITCH_FIRST},
+        {TP_MUTANT_ANY_WAY, TP_RULE_SENDER_PATH}, {TP_MUTANT_NO_REPEAT, TP_RULE_REPEAT}};
+    uint32_t rules = 0;
+    for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++)
+        if (TP_MUTANT(shard, planted[i].mutant))
+            rules |= 1u << planted[i].rule;
+    return rules;
+}
+
 static troupe_status create_parts(tp_outpost *self)
 {
     tp_shard *shard = self->shard;
@@ -654,9 +673,11 @@ static troupe_status create_parts(tp_outpost *self)
         .held_max = 1u << 20,
         .replicas = options->replicas};
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
+    if (TP_UNLIKELY(shard->simulated))
+        tp_directory_set_without(self->directory, rules_without(shard));
     TROUPE_TRY(tp_recall_init(&self->recall, shard));
     tp_placing_init(&self->placing, shared, options->loads);
-    const tp_channels_options channels = {.env = shared->env,
+    tp_channels_options channels = {.env = shared->env,
         .runner = &shard->runner,
         .allocator = shared->allocator,
         .calls = &channel_calls,
@@ -673,6 +694,8 @@ static troupe_status create_parts(tp_outpost *self)
         .tls = options->tls,
         .allows_clear_text = options->allows_clear_text,
         .log = on_log};
+    channels.session.sends_once = TP_MUTANT(shard, TP_MUTANT_NO_RESEND);
+    channels.session.takes_again = TP_MUTANT(shard, TP_MUTANT_TAKE_AGAIN);
     tp_mover_init(&self->mover, shard, &self->translator);
     return tp_channels_create(&channels, &self->channels);
 }

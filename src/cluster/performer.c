@@ -84,16 +84,6 @@ static tp_activation *find(tp_outpost *self, const tp_directory_id *id)
         id->hash, id->partition, id->key);
 }
 
-static void guard(tp_outpost *self, tp_activation *actor, bool guarded)
-{
-    if (guarded)
-        actor->flags |= TP_GUARDED;
-    else
-        actor->flags &= (uint16_t)~TP_GUARDED;
-    if (self->shard->recent[actor->hash % TP_RECENT].actor == actor)
-        self->shard->recent[actor->hash % TP_RECENT] = (tp_recent){.actor = NULL};
-}
-
 static bool has_method(const tp_message *message)
 {
     return message->kind > TP_ASK || message->method != TP_METHOD_OTHER ||
@@ -171,7 +161,7 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
         effect->create ? tp_late_make(self, TP_LATE_GONE, &effect->letter->id) : NULL;
     tp_activation *actor = into_mailbox(self, tp_letter_open(self, effect->letter));
     if (actor != NULL && guarded)
-        guard(self, actor, true);
+        tp_activation_guard(self->shard, actor);
     if (actor == NULL && release != NULL)
         tp_fifo_push_back(&self->late, &release->next);
     else if (release != NULL)
@@ -298,7 +288,7 @@ static void unguard(tp_outpost *self, const tp_directory_effect *effect)
 {
     tp_activation *actor = find(self, &effect->id);
     if (actor != NULL)
-        guard(self, actor, false);
+        actor->flags &= (uint16_t)~TP_GUARDED;
 }
 
 static void found(tp_outpost *self, const tp_directory_effect *effect)
@@ -321,7 +311,7 @@ static void capture(tp_outpost *self, const tp_directory_effect *effect)
 {
     tp_activation *actor = find(self, &effect->id);
     if (actor != NULL)
-        guard(self, actor, true);
+        tp_activation_guard(self->shard, actor);
     if (actor == NULL || !tp_mover_capture(&self->mover, actor, MOVE_PATIENCE, note_stays, self))
         note_stays(self, &effect->id);
 }

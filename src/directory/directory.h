@@ -26,7 +26,8 @@
  *     for the mailbox here. A letter that comes back ends its way and goes before newer ones.
  *  8. FORWARD_PATH. The same for whoever passes letters on. The order is the origin's (`order`),
  *     not the arrival's: so no two nodes can wait for each other.
- *  9. VIEW_CHECK. Letters and words of nodes that the view lacks are refused.
+ *  9. VIEW_CHECK. Letters and words of nodes that the view lacks are refused, and letters of theirs
+ *     that are still held are refused: their origins were told LOST, and go on by other ways.
  * 10. REPEAT. A host repeats each open request (release, switch, take-back, RUNNING) to the home
  *     after each view, and now and then. A home that is not settled keeps requests until it is.
  * 11. ACKED_WORD. An entry is handed over when its host is known to have had the home's last word

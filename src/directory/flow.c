@@ -457,10 +457,26 @@ static void grant(tp_directory *self, tp_record *record, uint64_t node)
     tp_words_copy(self, record);
 }
 
+/* Who first sent it here is gone, and its origin was told that it is lost: what that sent since may
+ * have come by another way, and be done already. */
+static bool is_orphan(const tp_directory *self, const tp_letter *letter)
+{
+    uint64_t from = letter->from;
+    for (const tp_way *way = letter->upstream; way != NULL; way = way->upstream) {
+        from = way->from;
+    }
+    return from != 0 && HOLDS(self, VIEW_CHECK) && !tp_directory_is_member(self, from);
+}
+
 /* Takes the head of a lane one step on. False: it waits. */
 static bool take_step(tp_directory *self, tp_record *record, tp_lane *lane, tp_letter *letter)
 {
     step next;
+    if (is_orphan(self, letter)) {
+        leave_lane(self, record, letter);
+        refuse(self, letter, TROUPE_UNAVAILABLE);
+        return true;
+    }
     if (!choose_step(self, record, letter, &next)) {
         return false;
     }

@@ -6,7 +6,8 @@
  *
  * As home, by the entry (host, number, prev); `n` is what the word names, `s` who says it:
  *   RELEASE  entry is (s, n): it goes. RELEASED in any case
- *   SWITCH   number is n, host is not s: entry becomes (s, new, n), GO. Else VOIDED
+ *   SWITCH   number is n, host is not s: entry becomes (s, new, n), GO. Else VOIDED; and if prev is
+ *            n, host another: BACK to it, as if it had lost its patience, for it waits in vain
  *   TAKE     entry is (s, n): becomes (s, new, n), BACK. (s, new, n) already: BACK again.
  *            prev is n, host another: nothing, the target will say RUNNING. Else GONE
  *
@@ -160,6 +161,14 @@ static void came_release(
     }
 }
 
+static void say_back(tp_directory *self, tp_record *record, uint64_t number)
+{
+    record->flags |= RECORD_WORD;
+    tp_directory_word *back = tp_directory_tell(self, record->host, record->hash, TP_WORD_BACK);
+    back->number = number;
+    back->other = record->grant;
+}
+
 static void came_switch(
     tp_directory *self, tp_record *record, uint64_t from, const tp_directory_word *word)
 {
@@ -168,6 +177,10 @@ static void came_switch(
         tp_flow(self, record);
     } else {
         tp_directory_tell(self, from, word->hash, TP_WORD_VOIDED)->number = word->number;
+        if (record != NULL && record->prev == word->number && record->host != from &&
+            tp_directory_is_member(self, record->host)) {
+            say_back(self, record, word->number);
+        }
     }
 }
 
@@ -177,10 +190,7 @@ static void came_take(
     if (record != NULL && record->host == from && record->grant == word->number) {
         give_new_number(self, record, from, TP_WORD_BACK);
     } else if (record != NULL && record->host == from) { /* prev is that number */
-        record->flags |= RECORD_WORD;
-        tp_directory_word *back = tp_directory_tell(self, from, word->hash, TP_WORD_BACK);
-        back->number = word->number;
-        back->other = record->grant;
+        say_back(self, record, word->number);
     } else if (record == NULL || !tp_directory_is_member(self, record->host)) {
         tp_directory_tell(self, from, word->hash, TP_WORD_GONE)->number = word->number;
     }

@@ -27,7 +27,7 @@ uint64_t tp_node_writer(const troupe_node *node, uint64_t incarnation)
 static void member_is_gone(void *user, uint64_t incarnation)
 {
     troupe_node *node = user;
-    if (node->storage != NULL)
+    if (node->storage != NULL && !TP_ENV_MUTANT(node->env, TP_MUTANT_OPEN_WRITER))
         tp_storage_close_other(node->storage, tp_node_writer(node, incarnation));
 }
 

@@ -68,6 +68,13 @@ tp_activation *tp_activation_create(
     return actor;
 }
 
+void tp_activation_guard(tp_shard *shard, tp_activation *actor)
+{
+    actor->flags |= TP_GUARDED;
+    if (shard->recent[actor->hash % TP_RECENT].actor == actor)
+        shard->recent[actor->hash % TP_RECENT] = (tp_recent){.actor = NULL};
+}
+
 void tp_activation_free(tp_shard *shard, tp_activation *actor)
 {
     TP_ASSERT(

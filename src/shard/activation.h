@@ -123,6 +123,7 @@ tp_activation *tp_activation_find(
 tp_activation *tp_activation_create(
     tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);
 void tp_activation_free(tp_shard *shard, tp_activation *actor);
+void tp_activation_guard(tp_shard *shard, tp_activation *actor); /* TP_GUARDED from now on */
 void tp_activation_discard(tp_activation *actor); /* what its state owns, once per activation */
 TROUPE_CHECK tp_extras *tp_activation_extras(
     tp_shard *shard, tp_activation *actor); /* NULL: no memory */

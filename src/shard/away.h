@@ -75,7 +75,8 @@ tp_activation *tp_accept_granted(tp_shard *shard, tp_message *message);
 static inline bool tp_lease_holds(tp_shared *shared)
 {
     uint64_t until = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
-    return TP_LIKELY(until == TP_NEVER) || shared->env->boot(shared->env) < until;
+    return TP_LIKELY(until == TP_NEVER) || shared->env->boot(shared->env) < until ||
+           (until != 0 && TP_ENV_MUTANT(shared->env, TP_MUTANT_NO_LEASE));
 }
 
 #endif

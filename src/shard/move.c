@@ -205,7 +205,8 @@ tp_activation *tp_move_arrive(tp_shard *shard, const tp_type *type, uint64_t has
     tp_activation *actor = tp_activation_create(shard, type, hash, partition, key);
     if (actor == NULL)
         return NULL;
-    actor->flags |= TP_CAME | TP_GUARDED;
+    actor->flags |= TP_CAME;
+    tp_activation_guard(shard, actor);
     if (state.size == 0)
         return actor;
     tp_extras *extras = tp_activation_extras(shard, actor);

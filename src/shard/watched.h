@@ -21,6 +21,7 @@
     } while (0)
 #define TP_MUTANT(shard, bit) \
     (TP_UNLIKELY((shard)->simulated) && (((shard)->env->mutants >> (bit)) & 1))
+#define TP_ENV_MUTANT(env, bit) TP_UNLIKELY(((env)->mutants >> (bit)) & 1)
 
 /* What is folded into a world's trace hash. */
 enum tp_trace {
@@ -69,6 +70,17 @@ enum tp_mutant {
     TP_MUTANT_PARTS_EARLY,    /* on_deactivate asks before what it did is stored */
     TP_MUTANT_FORGET_KEY,     /* NOT_DONE is said of a call once without a look for its key */
     TP_MUTANT_NO_PERMIT,      /* who has forgotten senders takes old copies of theirs for new */
+    TP_MUTANT_NO_LEASE,       /* a node whose lease has run out goes on */
+    TP_MUTANT_OPEN_WRITER,    /* writers of the gone are not closed */
+    TP_MUTANT_NO_RESEND,      /* what was on a connection that broke is not sent again */
+    TP_MUTANT_TAKE_AGAIN,     /* what was sent again is taken again */
+    TP_MUTANT_LEAVE_EARLY,    /* who leaves does not wait for what others have sent */
+    TP_MUTANT_NO_GRANT,       /* an actor is made without the word of its home */
+    TP_MUTANT_NO_FLOOR,       /* grants from before a survey are good after it */
+    TP_MUTANT_FIRST_ANSWER,   /* a survey ends with the first answer */
+    TP_MUTANT_RUN_FIRST,      /* the target of a move runs before the home has switched */
+    TP_MUTANT_ANY_WAY,        /* letters of one sender go several ways at once */
+    TP_MUTANT_NO_REPEAT,      /* an open request is not repeated */
     TP_MUTANT_COUNT
 };
 

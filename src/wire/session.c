@@ -145,7 +145,8 @@ troupe_status tp_session_connected(tp_session *session, uint64_t received)
     session->broken = false;
     session->reason[0] = 0;
     session->counts.connections++;
-    tp_session_send_again(session);
+    if (TP_LIKELY(!session->options.sends_once))
+        tp_session_send_again(session);
     tp_session_received(session, received);
     return TROUPE_OK;
 }

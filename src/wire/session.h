@@ -45,18 +45,19 @@ typedef struct tp_session_options {
     uint64_t incarnation, peer; /* one's own, the peer's */
     uint64_t view;              /* one's own */
     /* 0 is the default of each. */
-    uint32_t window;         /* parcels of the peer that may be unsettled: 16384 */
-    uint32_t batch_count;    /* frames: 1024 */
-    uint32_t batch_bytes;    /* 16 KiB; with a codec 64 KiB */
-    uint32_t chunk_bytes;    /* of one write at most, unless a frame is larger: 132 KiB */
-    uint64_t batch_delay;    /* ns; 0: none */
-    uint64_t settle_delay;   /* ns that receipts wait for company: 1 ms */
-    uint64_t kept_limit;     /* bytes kept for the peer: 16 MiB */
-    uint32_t max_frame;      /* body of a frame, as both have said in the hello: 16 MiB */
-    uint32_t names;          /* of each direction: 16384 */
-    tp_codec codec;          /* of what is sent; the peer must know it */
-    uint32_t compress_above; /* bytes of a batch: 1024 */
-    int level;               /* of Zstandard */
+    uint32_t window;              /* parcels of the peer that may be unsettled: 16384 */
+    uint32_t batch_count;         /* frames: 1024 */
+    uint32_t batch_bytes;         /* 16 KiB; with a codec 64 KiB */
+    uint32_t chunk_bytes;         /* of one write at most, unless a frame is larger: 132 KiB */
+    uint64_t batch_delay;         /* ns; 0: none */
+    uint64_t settle_delay;        /* ns that receipts wait for company: 1 ms */
+    uint64_t kept_limit;          /* bytes kept for the peer: 16 MiB */
+    uint32_t max_frame;           /* body of a frame, as both have said in the hello: 16 MiB */
+    uint32_t names;               /* of each direction: 16384 */
+    tp_codec codec;               /* of what is sent; the peer must know it */
+    uint32_t compress_above;      /* bytes of a batch: 1024 */
+    int level;                    /* of Zstandard */
+    bool sends_once, takes_again; /* planted mistakes: nothing is sent again; or taken again */
 } tp_session_options;
 
 typedef struct tp_session_counts {

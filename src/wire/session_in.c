@@ -399,7 +399,8 @@ tp_session_event tp_session_next(tp_session *session, tp_session_frame *ret_fram
         if (!get_head(session, &from))
             return say_broken(session);
         uint64_t number = session->in_loose ? 0 : session->frame_number++;
-        if (TP_UNLIKELY(number != 0 && number <= session->received)) {
+        bool is_old = number != 0 && number <= session->received;
+        if (TP_UNLIKELY(is_old && !session->options.takes_again)) {
             session->counts.duplicates++;
             continue;
         }

@@ -502,6 +502,48 @@ static void who_answered_a_survey_refuses_older_grants(void **state)
     close_scene(s);
 }
 
+/* Its origin was told that it is lost, and may have sent newer ones by another way. */
+static void what_a_node_sent_that_is_gone_is_not_passed_on(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 1, 1);
+    arrive(s, id, 2, 1, no_grant);
+    assert_int_equal(tp_directory_install(s->directory, &s->views[1]), TROUPE_OK);
+    work(s);
+    assert_non_null(said_effect(s, TP_DIRECTORY_REFUSE));
+    tp_directory_placed(s->directory, &id, 3, TROUPE_OK);
+    listen(s);
+    assert_null(said_effect(s, TP_DIRECTORY_FORWARD));
+    close_scene(s);
+}
+
+static void a_switch_that_fails_gives_the_actor_back_at_once(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 2, 1);
+    assert_int_equal(tp_directory_install(s->directory, &s->views[1]), TROUPE_OK);
+    work(s);
+    uint64_t former = UINT64_C(1) << TP_DIRECTORY_VIEW_SHIFT | 9;
+    tp_directory_item source = {
+        .id = id, .number = former, .peer = 1, .state = TP_DIRECTORY_SOURCE};
+    word(s, 3, 2,
+        (tp_directory_word){.kind = TP_WORD_ANSWER,
+            .number = said_word(s, TP_WORD_SURVEY)->effect.word.number,
+            .last = true,
+            .items = &source,
+            .item_count = 1});
+    work(s);
+    word(s, 1, 2, (tp_directory_word){.kind = TP_WORD_SWITCH, .hash = id.hash, .number = former});
+    const said *back = said_word(s, TP_WORD_BACK);
+    assert_non_null(back);
+    assert_int_equal(back->effect.node, 3);
+    assert_int_equal(back->effect.word.number, former);
+    assert_true(back->effect.word.other > former);
+    close_scene(s);
+}
+
 static void a_replica_shortens_the_wait_and_grants_nothing(void **state)
 {
     (void)state;
@@ -587,6 +629,8 @@ int main(void)
         cmocka_unit_test(ways_to_a_node_that_is_gone_are_told_lost),
         cmocka_unit_test(a_home_after_a_crash_asks_all_before_it_grants),
         cmocka_unit_test(who_answered_a_survey_refuses_older_grants),
+        cmocka_unit_test(what_a_node_sent_that_is_gone_is_not_passed_on),
+        cmocka_unit_test(a_switch_that_fails_gives_the_actor_back_at_once),
         cmocka_unit_test(a_replica_shortens_the_wait_and_grants_nothing),
         cmocka_unit_test(active_ids_are_paged_each_once),
     };
