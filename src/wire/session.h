@@ -93,6 +93,7 @@ typedef struct tp_session {
     uint32_t open_count, batch_count; /* frames in it; at most */
     uint64_t number;                  /* of the last frame put */
     uint64_t parcels, parcels_to;     /* put; that may be put */
+    uint64_t parcels_done;            /* that the peer has settled */
     uint64_t kept;                    /* bytes put and not received */
 
     /* out, at every batch */

@@ -316,6 +316,10 @@ static bool check_settled(tp_session *session, troupe_slice body)
     while (fault == NULL && tp_wire_settled_next(&settled, &range))
         if (range.first + (range.count - 1) > session->parcels)
             fault = "it settles parcels that were never sent";
+        else if (range.count > session->parcels - session->parcels_done)
+            fault = "it settles parcels more than once"; /* each takes time: a few bytes say many */
+        else
+            session->parcels_done += range.count;
     if (fault != NULL)
         tp_session_fault(session, "a SETTLED frame: %s", fault);
     return fault == NULL;

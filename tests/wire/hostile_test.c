@@ -319,6 +319,23 @@ static void what_was_never_sent_cannot_be_settled(void **state)
     assert_breaks(&lie, "never sent");
 }
 
+static void a_parcel_is_settled_once(void **state)
+{
+    (void)state;
+    scene self;
+    open_scene(&self);
+    const tp_parcel parcel = {.name = 1, .key = troupe_str("key")};
+    uint64_t number;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            tp_session_put_parcel(&self.session, TP_FRAME_REQUEST, &parcel, &number), TROUPE_OK);
+    letter lie = letter_of(1);
+    char *body = add(&lie, TP_FRAME_SETTLED, 0, 2 * TP_WIRE_RANGE_BYTES);
+    tp_wire_range_put(body, (tp_wire_range){1, 3});
+    tp_wire_range_put(body + TP_WIRE_RANGE_BYTES, (tp_wire_range){2, 1});
+    assert_breaks_after(&self, &lie, 0, "more than once");
+}
+
 /* The user finds that a body makes no sense: the frame was not received. */
 static void a_frame_that_its_user_cannot_read_is_not_received(void **state)
 {
@@ -481,6 +498,7 @@ int main(void)
         cmocka_unit_test(names_out_of_turn_or_beyond_the_limit_break_the_connection),
         cmocka_unit_test(a_request_beyond_its_credit_breaks_the_connection),
         cmocka_unit_test(what_was_never_sent_cannot_be_settled),
+        cmocka_unit_test(a_parcel_is_settled_once),
         cmocka_unit_test(a_frame_that_its_user_cannot_read_is_not_received),
         cmocka_unit_test(more_than_can_be_taken_is_refused_before_it_takes_memory),
         cmocka_unit_test(a_flood_of_pings_takes_no_more_than_its_bound),
