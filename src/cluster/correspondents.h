@@ -16,7 +16,7 @@
 #define TP_CORRESPONDENTS_MAX 32000u
 
 typedef struct tp_correspondent {
-    uint64_t peer;  /* incarnation */
+    uint64_t peer;  /* incarnation; 0: one that is no member, whose answers go nowhere */
     uint16_t shard; /* that asks */
     uint16_t agent; /* shard of the peer through which the answer goes */
     uint16_t number;

@@ -351,6 +351,11 @@ const char *tp_mover_came(tp_mover *self, troupe_slice body, tp_directory_id *re
     }
     memcpy(at, body.data, body.size);
     point_id(self, made);
+    *ret_short = made->id.type == UINT32_MAX; /* no room for the name of its type */
+    if (*ret_short) {
+        copy_free(self, made);
+        return NULL;
+    }
     *ret_id = made->id;
     *ret_number = made->number;
     return NULL;

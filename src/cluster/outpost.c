@@ -275,7 +275,7 @@ static void send_away(tp_away *away, uint32_t number, tp_message *message)
     }
     if (message->kind == TP_FULL || message->kind == TP_CLEAR) {
         send_mark(self, to, message);
-    } else if (message->kind == TP_REPLY && !to->is_gone) {
+    } else if (message->kind == TP_REPLY && to->peer != 0 && !to->is_gone) {
         tp_channel *channel = tp_outpost_channel(self, to->peer, to->agent);
         if (channel == NULL ||
             tp_translator_put_reply(&self->translator, channel, message, to) != TROUPE_OK)

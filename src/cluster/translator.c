@@ -378,22 +378,18 @@ static const char *find_caller(
     return NULL;
 }
 
-static uint16_t agent_of(const tp_translator *self, uint64_t peer, uint64_t hash)
-{
-    uint32_t at = tp_directory_find_member(self->view, peer);
-    return at == TP_DIRECTORY_NOBODY
-               ? 0 /* it is no member: its answer goes nowhere */
-               : (uint16_t)tp_hash_shard(hash, self->view->members[at].shards);
-}
-
 bool tp_translator_find_asker(
     tp_translator *self, uint64_t node, uint16_t shard, uint64_t hash, uint16_t *ret_from)
 {
     *ret_from = shard; /* of this node, if it came back */
     if (node == self->incarnation)
         return shard < self->shard->shared->shard_count;
+    uint32_t at = tp_directory_find_member(self->view, node);
+    bool is_member = at != TP_DIRECTORY_NOBODY && shard < self->view->members[at].shards;
+    uint32_t agent = is_member ? tp_hash_shard(hash, self->view->members[at].shards) : 0;
+    /* All who are no members have one number: what a node makes up takes none from others. */
     *ret_from = (uint16_t)tp_correspondents_get(
-        &self->correspondents, node, shard, agent_of(self, node, hash));
+        &self->correspondents, is_member ? node : 0, is_member ? shard : 0, (uint16_t)agent);
     return *ret_from != 0;
 }
 

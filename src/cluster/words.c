@@ -134,6 +134,9 @@ const char *tp_word_get(tp_translator *translator, tp_word_room *room, unsigned 
     for (uint32_t i = 0; i < word.span_count; i++) {
         room->spans[i].first = tp_in_64(&in);
         room->spans[i].last = tp_in_64(&in);
+        if (room->spans[i].first > room->spans[i].last ||
+            (i > 0 && room->spans[i].first <= room->spans[i - 1].last))
+            return "its spans are not in order";
     }
     for (uint32_t i = 0; i < word.item_count; i++) {
         const char *fault = get_item(translator, &in, &room->items[i]);

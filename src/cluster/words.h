@@ -4,7 +4,7 @@
  * frames. Types travel by name.
  *
  * Invariants
- * 1. What was read has been checked: sizes, kinds, states.
+ * 1. What was read has been checked: sizes, kinds, states, the order of spans.
  * Threads: one owner.
  */
 #ifndef TP_CLUSTER_WORDS_H

@@ -383,7 +383,8 @@ TROUPE_CHECK troupe_status tp_directory_installed(
 
 /* ---- words, views, time ---- */
 
-/* `word` of node `from`, its shard `shard`; borrowed. The caller has installed word->view. */
+/* `word` of node `from`, its shard `shard`; borrowed. The caller has installed word->view, and has
+ * seen that its spans are in order and apart. */
 TROUPE_CHECK troupe_status tp_directory_word_came(
     tp_directory *directory, uint64_t from, uint32_t shard, const tp_directory_word *word);
 /* NO_MEMORY: still at the former view. USAGE: it is not newer. A node that the view lacks refuses

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bodies of a member that keeps to no rules, read by the parts of an outpost alone: what is
+ * refused, and what it may use up. How a whole node bears them is fuzz/outpost_fuzz.c's; how a
+ * session does, tests/wire/hostile_test.c's.
+ */
+#include "tests/promises/scene.h"
+
+#include "cluster/mover.h"
+#include "cluster/words.h"
+
+enum { SELF = 2, PEER = 1 };
+
+static troupe_status add(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    return troupe_reply_bytes(turn, payload);
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(add)};
+static const troupe_type note = {TROUPE_TYPE("note"), .state_size = 64, TROUPE_METHODS(methods)};
+static const troupe_type *const types[] = {&note};
+
+typedef struct reader {
+    scene scene;
+    tp_translator translator;
+    tp_directory_view view;
+} reader;
+
+static const tp_directory_member members[] = {{PEER, 2}, {SELF, 1}};
+
+static void open_reader(reader *self)
+{
+    scene_open(&self->scene, NULL, types, 1);
+    assert_ok(tp_translator_init(&self->translator, self->scene.node->shared.shards[0], SELF));
+    self->view = (tp_directory_view){.number = 2, .members = members, .member_count = 2};
+    self->translator.view = &self->view;
+}
+
+static void close_reader(reader *self)
+{
+    tp_translator_deinit(&self->translator);
+    scene_close(&self->scene);
+}
+
+static void spans_that_are_not_in_order_are_no_word(void **state)
+{
+    (void)state;
+    static const tp_span lies[][2] = {{{5, 5}, {5, 5}}, {{5, 9}, {9, 12}}, {{5, 9}, {1, 2}},
+        {{9, 5}, {10, 11}}, {{1, 2}, {4, 3}}};
+    static const tp_span fine[] = {{0, 0}, {1, UINT64_MAX}};
+    reader self;
+    open_reader(&self);
+    tp_word_room room = {.allocator = self.translator.shard->shared->allocator};
+    char body[128];
+    for (size_t i = 0; i <= sizeof lies / sizeof lies[0]; i++) {
+        bool is_fine = i == sizeof lies / sizeof lies[0];
+        tp_directory_word word = {.span_count = 2, .spans = is_fine ? fine : lies[i]}, read;
+        size_t size = tp_word_size(&self.translator, &word);
+        assert_true(size <= sizeof body);
+        tp_word_put(&self.translator, body, &word);
+        bool is_short;
+        const char *fault = tp_word_get(
+            &self.translator, &room, TP_WORD_SLICE, (troupe_slice){body, size}, &read, &is_short);
+        assert_true(is_fine ? fault == NULL : fault != NULL);
+        if (fault != NULL)
+            assert_says(fault, "order");
+    }
+    tp_word_room_deinit(&room);
+    close_reader(&self);
+}
+
+static size_t put_copy(char *body, const char *type)
+{
+    char *at = tp_put_64(tp_put_64(body, 7), 8);
+    at = tp_put_bytes(tp_put_8(at, (unsigned)strlen(type)), troupe_str(type));
+    at = tp_put_bytes(tp_put_16(tp_put_8(at, 0), 1), troupe_str("k"));
+    at = tp_put_32(tp_put_16(tp_put_32(at, 0), 0), 0);
+    return (size_t)(at - body);
+}
+
+static void a_copy_of_a_type_that_has_no_number_is_not_kept(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    tp_mover mover;
+    tp_mover_init(&mover, self.translator.shard, &self.translator);
+    char body[128], name[16];
+    for (uint32_t i = 0; i < TP_FOREIGN_MAX; i++) {
+        snprintf(name, sizeof name, "t%u", i);
+        assert_non_null(tp_translator_type(&self.translator, troupe_str(name)));
+    }
+    static const char *const copied[] = {"note", "t7", "other"};
+    for (int i = 0; i < 3; i++) {
+        tp_directory_id id;
+        uint64_t number;
+        bool is_short;
+        troupe_slice bytes = {body, put_copy(body, copied[i])};
+        assert_null(tp_mover_came(&mover, bytes, &id, &number, &is_short));
+        assert_int_equal(is_short, i == 2);
+        if (!is_short)
+            tp_mover_drop(&mover, &id, number);
+        assert_true(tp_list_is_empty(&mover.copies));
+    }
+    tp_mover_deinit(&mover);
+    close_reader(&self);
+}
+
+static void askers_that_a_member_makes_up_take_no_number_from_others(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    uint16_t first, other, made_up, from;
+    assert_true(tp_translator_find_asker(&self.translator, PEER, 0, 1, &first));
+    assert_true(tp_translator_find_asker(&self.translator, 99, 0, 1, &made_up));
+    for (uint32_t i = 0; i < 2 * TP_CORRESPONDENTS_MAX; i++) {
+        uint64_t node = i % 2 == 0 ? 100 + i : PEER;
+        assert_true(
+            tp_translator_find_asker(&self.translator, node, (uint16_t)(2 + i / 2), i, &from));
+        assert_int_equal(from, made_up);
+    }
+    assert_true(tp_translator_find_asker(&self.translator, PEER, 1, 1, &other));
+    assert_true(other != first && other != made_up && first != made_up);
+    assert_true(tp_correspondents_at(&self.translator.correspondents, other)->peer == PEER);
+    assert_true(tp_correspondents_at(&self.translator.correspondents, made_up)->peer == 0);
+    assert_false(tp_translator_find_asker(&self.translator, SELF, 1, 1, &from));
+    close_reader(&self);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spans_that_are_not_in_order_are_no_word),
+        cmocka_unit_test(a_copy_of_a_type_that_has_no_number_is_not_kept),
+        cmocka_unit_test(askers_that_a_member_makes_up_take_no_number_from_others),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
