@@ -136,6 +136,21 @@ troupe_status tp_line_pass(tp_outpost *self, tp_channel *channel, tp_message *me
     return TROUPE_OK;
 }
 
+troupe_status tp_line_tell(tp_outpost *self, tp_channel *channel, const tp_message_parts *parts,
+    const tp_message_head *head, const tp_postmark *mark, uint64_t ticket)
+{
+    line *noted = line_of(self, channel);
+    uint64_t number = 0;
+    if (noted == NULL || !make_room(self, noted, channel->session.parcels + 1))
+        return TROUPE_NO_MEMORY;
+    if (!tp_fifo_is_empty(&noted->waits) || !tp_session_has_room(&channel->session))
+        return TROUPE_BUSY;
+    TROUPE_TRY(tp_translator_put_tell(channel, parts, head, mark, &number));
+    noted->list[number & (noted->size - 1)] = ticket;
+    self->forwarded++;
+    return TROUPE_OK;
+}
+
 troupe_status tp_line_send(
     tp_outpost *self, tp_channel *channel, tp_letter *letter, uint64_t ticket)
 {

@@ -154,6 +154,15 @@ static void absent(tp_away *away, tp_message *message)
     tp_outpost_drain(self);
 }
 
+static bool pass_by(
+    tp_away *away, const tp_message_parts *parts, const tp_message_head *head)
+{
+    tp_outpost *self = of(away);
+    bool is_clear = !self->drains && tp_fifo_is_empty(&self->late) && self->waiting == 0 &&
+                    self->full_count == 0 && !is_over(self);
+    return TP_LIKELY(is_clear) && tp_outpost_pass_by(self, parts, head);
+}
+
 static void follow(tp_away *away, uint64_t node, tp_message *message)
 {
     tp_outpost *self = of(away);
@@ -709,6 +718,7 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     self->port = (tp_away){.incarnation = options->incarnation,
         .whose = whose,
         .absent = absent,
+        .pass_by = pass_by,
         .follow = follow,
         .send = send_away,
         .gone = gone,

@@ -83,6 +83,10 @@ TROUPE_CHECK troupe_status tp_line_send(
 /* The same of a message that needs no letter. BUSY: it has to wait, as a letter. */
 TROUPE_CHECK troupe_status tp_line_pass(tp_outpost *self, tp_channel *channel, tp_message *message,
     const tp_postmark *mark, uint64_t ticket);
+/* The same of a tell that is no message yet. */
+TROUPE_CHECK troupe_status tp_line_tell(tp_outpost *self, tp_channel *channel,
+    const tp_message_parts *parts, const tp_message_head *head, const tp_postmark *mark,
+    uint64_t ticket);
 TROUPE_CHECK troupe_status tp_line_say(
     tp_outpost *self, tp_channel *channel, unsigned what, const tp_directory_word *word);
 TROUPE_CHECK troupe_status tp_line_give(
@@ -105,6 +109,8 @@ tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_direct
  * message was answered. */
 tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
 /* A request of this node that goes the way of those before it. False: it needs a letter. */
+bool tp_outpost_pass_by(
+    tp_outpost *self, const tp_message_parts *parts, const tp_message_head *head);
 bool tp_outpost_follow(tp_outpost *self, tp_message *message);
 void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect);
 

@@ -204,6 +204,32 @@ static troupe_status wait_as_letter(
     return status;
 }
 
+bool tp_outpost_pass_by(
+    tp_outpost *self, const tp_message_parts *parts, const tp_message_head *head)
+{
+    const tp_directory_id id = {.hash = head->hash, .type = head->type->number, .key = parts->key};
+    tp_directory_course course;
+    if (!tp_directory_follow(self->directory, &id, 0, &course))
+        return false;
+    const tp_postmark mark = {.order = course.order, .hops = 1};
+    tp_channel *channel = tp_outpost_channel(self, course.node, course.shard);
+    troupe_status status =
+        channel == NULL ? TROUPE_UNAVAILABLE
+                        : tp_line_tell(self, channel, parts, head, &mark, course.ticket);
+    if (status == TROUPE_OK)
+        return true;
+    tp_message *message = tp_message_make_here(&self->shard->pool, parts, head);
+    if (message == NULL) {
+        tp_directory_settled(self->directory, course.ticket, false);
+        return false;
+    }
+    if (status == TROUPE_BUSY)
+        status = wait_as_letter(self, channel, message, &course);
+    if (status != TROUPE_OK)
+        has_no_way(self, message, course.ticket, status);
+    return true;
+}
+
 bool tp_outpost_follow(tp_outpost *self, tp_message *message)
 {
     const tp_directory_id id = {.hash = message->hash,

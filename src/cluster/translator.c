@@ -154,12 +154,11 @@ static const char *get_slip(troupe_slice bytes, tp_slip *ret_slip)
 /* ---- out ------------------------------------------------------------------------------------- */
 
 /* `session` NULL: in words, for what does not travel at once. */
-static void put_caller(tp_session *session, const tp_message *message, tp_parcel *parcel)
+static void put_caller(
+    tp_session *session, const tp_type *type, troupe_id caller, tp_parcel *parcel)
 {
-    const tp_type *type = message->caller_type;
     if (type == NULL)
         return;
-    troupe_id caller = tp_message_caller(message);
     parcel->bits |= TP_PARCEL_CALLER;
     if (session != NULL)
         parcel->caller_name =
@@ -169,21 +168,20 @@ static void put_caller(tp_session *session, const tp_message *message, tp_parcel
     parcel->caller_key = caller.key;
 }
 
-static void put_names(tp_session *session, const tp_message *message, tp_parcel *parcel)
+/* `name`: of the method, or empty. */
+static void put_names(tp_session *session, const tp_type *type, uint16_t method, troupe_slice name,
+    tp_parcel *parcel)
 {
-    const tp_type *type = message->type;
+    parcel->name = 0;
     /* The catch-all's names are anybody's: they are not taught. */
-    if (message->method != TP_METHOD_OTHER && session != NULL) {
-        parcel->method = type->methods[message->method].name;
-        parcel->name = tp_session_name(
-            session, (type->number + 1) << 12 | (message->method + 1u), type->name, parcel->method);
-    }
+    if (method != TP_METHOD_OTHER && session != NULL)
+        parcel->name = tp_session_name(session, (type->number + 1) << 12 | (method + 1u),
+            type->name, type->methods[method].name);
     if (parcel->name != 0)
         return;
     parcel->bits |= TP_PARCEL_NAMES;
     parcel->type = type->name;
-    parcel->method =
-        message->kind <= TP_ASK ? tp_message_method_name(message) : (troupe_slice){0, 0};
+    parcel->method = name;
 }
 
 static void put_from(tp_translator *self, const tp_message *message, tp_parcel *parcel)
@@ -230,7 +228,6 @@ static bool fill(tp_translator *self, tp_session *session, const tp_message *mes
     const tp_activation *actor, const tp_postmark *mark, tp_parcel *parcel)
 {
     parcel->bits = 0;
-    parcel->name = 0;
     parcel->hash = message->hash;
     parcel->content = message->content;
     parcel->payload = tp_message_payload(message);
@@ -262,8 +259,9 @@ static bool fill(tp_translator *self, tp_session *session, const tp_message *mes
         if (!put_slip(self, slip, &parcel->slip))
             return false;
     }
-    put_caller(session, message, parcel);
-    put_names(session, message, parcel);
+    put_caller(session, message->caller_type, tp_message_caller(message), parcel);
+    put_names(session, message->type, message->method,
+        message->kind <= TP_ASK ? tp_message_method_name(message) : (troupe_slice){0, 0}, parcel);
     put_postmark(mark, parcel);
     return true;
 }
@@ -275,6 +273,25 @@ troupe_status tp_translator_put(tp_translator *self, tp_channel *channel, const 
     if (!fill(self, &channel->session, message, NULL, mark, &parcel))
         return TROUPE_NO_MEMORY;
     return tp_session_put_parcel(&channel->session, kind_of(message), &parcel, ret_number);
+}
+
+troupe_status tp_translator_put_tell(tp_channel *channel, const tp_message_parts *parts,
+    const tp_message_head *head, const tp_postmark *mark, uint64_t *ret_number)
+{
+    tp_session *session = &channel->session;
+    const char *caller = parts->caller;
+    const troupe_id id = {.key = {caller, head->caller_key_size},
+        .partition = {caller + head->caller_key_size, head->caller_partition_size}};
+    tp_parcel parcel;
+    parcel.bits = 0;
+    parcel.hash = head->hash;
+    parcel.content = TP_CONTENT_BYTES;
+    parcel.payload = parts->payload;
+    parcel.key = parts->key;
+    put_caller(session, head->caller_type, id, &parcel);
+    put_names(session, head->type, head->method, head->type->methods[head->method].name, &parcel);
+    put_postmark(mark, &parcel);
+    return tp_session_put_parcel(session, TP_FRAME_REQUEST, &parcel, ret_number);
 }
 
 bool tp_translator_pack(tp_translator *self, const tp_message *message, const tp_activation *actor,

@@ -63,7 +63,12 @@ TROUPE_CHECK bool tp_translator_find_asker(
  * tp_session_put_parcel. */
 TROUPE_CHECK troupe_status tp_translator_put(tp_translator *self, tp_channel *channel,
     const tp_message *message, const tp_postmark *mark, uint64_t *ret_number);
-/* The same as a parcel that needs no session to be read: for what is kept, or goes along with its
+/* The same of a tell that has not become a message: no partition, no deadline, a method by number.
+ */
+TROUPE_CHECK troupe_status tp_translator_put_tell(tp_channel *channel,
+    const tp_message_parts *parts, const tp_message_head *head, const tp_postmark *mark,
+    uint64_t *ret_number);
+/* A message as a parcel that needs no session to be read: for what is kept, or goes along with its
  * actor, whose mailbox it is out of (it may lack its key). Good as long as the message, and until
  * the next call. False: no memory. */
 TROUPE_CHECK bool tp_translator_pack(tp_translator *self, const tp_message *message,

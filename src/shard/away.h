@@ -32,6 +32,10 @@ struct tp_away {
     uint64_t (*whose)(const tp_away *away, uint32_t number, uint32_t *ret_shard);
     /* A request or wake for an id without a record here; takes the message. */
     void (*absent)(tp_away *away, tp_message *message);
+    /* A plain tell of the turn that runs, to an id as above, before it is a message: the parts are
+     * the caller's. True: it is on its way; false: nothing was done, make a message of it. */
+    bool (*pass_by)(
+        tp_away *away, const tp_message_parts *parts, const tp_message_head *head);
     /* A cancel or probe that goes after an ask: to `node`, or (0) to where the id of its hash is,
      * as far as it is known. Takes the message. It may be lost: deadlines end what it is about. */
     void (*follow)(tp_away *away, uint64_t node, tp_message *message);

@@ -3,6 +3,7 @@
  * The calls that a turn makes: ask, tell, sleep, blocking work. Each checks its arguments and
  * limits, then makes a message and sends it on its way. Answering is in reply.c.
  */
+#include "shard/away.h"
 #include "shard/calls.h"
 #include "shard/context.h"
 #include "shard/durable.h"
@@ -349,6 +350,17 @@ static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee
     }
 }
 
+/* A tell to an actor of another node, to which others are on their way: it leaves nothing here. */
+static bool passes_by(
+    tp_shard *shard, const tp_message_parts *parts, const tp_message_head *head)
+{
+    const troupe_slice none = {0, 0};
+    return shard->went[head->hash % TP_WENT] == head->hash && shard->away != NULL &&
+           !tp_arrivals_wait(shard) && !tp_type_has_workers(head->type) &&
+           tp_activation_find(shard, head->type, head->hash, none, parts->key) == NULL &&
+           shard->away->pass_by(shard->away, parts, head);
+}
+
 /* A tell to an actor of this shard that has to be looked for: nothing is marked full, and nothing
  * but the key names the target. */
 __attribute__((always_inline)) static inline troupe_status tell_arriving(
@@ -366,6 +378,11 @@ __attribute__((always_inline)) static inline troupe_status tell_arriving(
         .kind = TP_TELL,
         .caller_key_size = self->key_size,
         .caller_partition_size = self->partition_size};
+    if (passes_by(shard, &parts, &head)) {
+        turn->has_sent = true;
+        tp_count(&shard->counters.tells);
+        return TROUPE_OK;
+    }
     tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
     if (TP_UNLIKELY(message == NULL)) {
         tp_count(&shard->counters.no_memory);

@@ -212,6 +212,7 @@ void tp_accept(tp_shard *shard, tp_message *message)
         tp_message_partition(message), tp_message_key(message));
     bool is_ours = actor != NULL && TP_LIKELY(!(actor->flags & TP_GUARDED));
     if (!is_ours && is_elsewhere(shard, message)) {
+        shard->went[message->hash % TP_WENT] = message->hash;
         shard->away->absent(shard->away, message);
         return;
     }

@@ -41,6 +41,7 @@
 #define TP_TIMERS_MAX    64  /* per actor */
 #define TP_SUBSCRIPTIONS 16
 #define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
+#define TP_WENT          64
 #define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
 typedef struct tp_away tp_away; /* away.h */
@@ -407,6 +408,7 @@ struct tp_shard {
     /* actors */
     tp_index table;
     tp_recent recent[TP_RECENT];
+    uint64_t went[TP_WENT]; /* in a cluster: hashes whose requests went to the directory lately */
     tp_name_hints hints;
     tp_list recency;     /* least recently used first */
     uint64_t active;     /* records */
