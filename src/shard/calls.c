@@ -355,8 +355,10 @@ static bool passes_by(
     tp_shard *shard, const tp_message_parts *parts, const tp_message_head *head)
 {
     const troupe_slice none = {0, 0};
-    return shard->went[head->hash % TP_WENT] == head->hash && shard->away != NULL &&
-           !tp_arrivals_wait(shard) && !tp_type_has_workers(head->type) &&
+    if (shard->away == NULL || shard->went[head->hash % TP_WENT] != head->hash)
+        return false;
+    tp_arrivals_flush(shard); /* what came before goes before */
+    return !tp_type_has_workers(head->type) &&
            tp_activation_find(shard, head->type, head->hash, none, parts->key) == NULL &&
            shard->away->pass_by(shard->away, parts, head);
 }
