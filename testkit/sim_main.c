@@ -41,10 +41,17 @@ static const mutant mutants[] = {
 
 _Static_assert(sizeof mutants / sizeof mutants[0] == TP_MUTANT_COUNT, "every mutant has a name");
 
-static const char *const expected_marks[] = {
-#define TP_MARK_NAME(name) name,
+typedef struct expected_mark {
+    const char *name;
+    bool of_town;
+} expected_mark;
+
+static const expected_mark expected_marks[] = {
+#define TP_MARK_NAME(name)      {name, false},
+#define TP_TOWN_MARK_NAME(name) {name, true},
 #include "testkit/marks.def"
 #undef TP_MARK_NAME
+#undef TP_TOWN_MARK_NAME
 };
 
 #define MARK_COUNT (sizeof expected_marks / sizeof expected_marks[0])
@@ -179,17 +186,20 @@ static uint64_t reached(const tp_seed_report *report, const char *name)
 }
 
 /* How many expected situations too few seeds reached. */
-static uint32_t judge_marks(const tp_seed_report *report, bool print_all)
+static uint32_t judge_marks(const tp_seed_report *report, bool of_town, bool print_all)
 {
     uint32_t missing = 0;
     for (size_t i = 0; i < MARK_COUNT; i++) {
-        double share = report->seeds != 0 ? 100.0 * (double)reached(report, expected_marks[i]) /
-                                                (double)report->seeds
-                                          : 0;
+        const expected_mark *it = &expected_marks[i];
+        if (it->of_town != of_town)
+            continue;
+        double share = report->seeds != 0
+                           ? 100.0 * (double)reached(report, it->name) / (double)report->seeds
+                           : 0;
         if (share < 1)
             missing++;
         if (print_all || share < 1)
-            printf("%6.2f %%  %s%s\n", share, expected_marks[i], share < 1 ? "  (below 1 %)" : "");
+            printf("%6.2f %%  %s%s\n", share, it->name, share < 1 ? "  (below 1 %)" : "");
     }
     return missing;
 }
@@ -200,7 +210,7 @@ static uint32_t count_unlisted(const tp_seed_report *report)
     for (uint32_t i = 0; i < report->mark_count; i++) {
         bool listed = false;
         for (size_t k = 0; k < MARK_COUNT; k++)
-            listed = listed || strcmp(expected_marks[k], report->mark_names[i]) == 0;
+            listed = listed || strcmp(expected_marks[k].name, report->mark_names[i]) == 0;
         if (listed)
             continue;
         printf("'%s' is reached, and not in testkit/marks.def\n", report->mark_names[i]);
@@ -273,11 +283,14 @@ static bool run_seeds(const sim_options *options, const tp_subject *subject)
     if (report.fault_count != 0 && options->shrunk)
         shrink(options, subject, &report.faults[0]);
     bool ours = options->load == NULL && options->scenario == NULL;
+    const tp_scenario *scenario = options->load == NULL ? subject->subject : NULL;
+    bool of_town = scenario != NULL && scenario->town != NULL;
     bool shows = options->marks && options->load == NULL;
     uint32_t missing = 0;
-    if (shows || (ours && report.seeds >= 1000)) {
-        missing = judge_marks(&report, options->marks) + count_unlisted(&report);
-        if (report.seeds < 1000 || !ours)
+    if (shows || ((ours || of_town) && report.seeds >= 1000)) {
+        missing = judge_marks(&report, of_town, options->marks);
+        missing += of_town ? 0 : count_unlisted(&report);
+        if (report.seeds < 1000 || !(ours || of_town))
             missing = 0; /* too few to judge */
     }
     print_summary(options, &report);

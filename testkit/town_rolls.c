@@ -42,7 +42,7 @@ static troupe_status fate(roll *self, bool *ret_done)
     if (town->doubts == 0 || !tp_prng_chance(prng, town->doubts, 1024))
         return TROUPE_OK;
     *ret_done = tp_prng_chance(prng, 1, 2);
-    tp_world_mark(town->world, *ret_done ? "a change of the view or a lease is done in silence"
+    tp_world_mark(town->world, *ret_done ? "a change of view or lease is done in silence"
                                          : "a change of the view or a lease is lost");
     return TROUPE_UNKNOWN;
 }
