@@ -167,11 +167,15 @@ void tp_vault_check_snapshots(tp_vault *vault, uint16_t actor)
         .limit = 1000,
         .allocator = tp_allocator_system()};
     tp_vault_look(vault, &list);
-    uint32_t count = 0;
-    for (const troupe_store_item *item = list.items; item != NULL; item = item->next)
+    uint64_t interval = vault->node_options.prune_interval;
+    uint32_t count = 0, due = 0;
+    for (const troupe_store_item *item = list.items; item != NULL; item = item->next) {
         count++;
+        due += item->time + 2 * interval < vault->rested;
+    }
     troupe_store_release(&list);
-    /* Reminders make new ones until the end; those of the last interval may be there. */
-    if ((record.state.writes != 0 && count == 0) || count > VAULT_SNAPSHOTS + 12)
-        tp_vault_violate(vault, "P11 snapshots", "actor %u has %u", actor, count);
+    /* Turns make new ones until the end; those of the last interval may be there. */
+    if ((record.state.writes != 0 && count == 0) || due > VAULT_SNAPSHOTS)
+        tp_vault_violate(
+            vault, "P11 snapshots", "actor %u has %u, %u of them old", actor, count, due);
 }
