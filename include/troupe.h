@@ -101,7 +101,8 @@ TROUPE_API bool troupe_id_equal(troupe_id left, troupe_id right);
  * Never dangles, never activates anything by being made. Travels in messages in its id's text form.
  */
 
-/* [any thread] USAGE: malformed id. NO_TYPE: the node has no such type. NO_MEMORY. */
+/* [any thread] USAGE: malformed id. NO_TYPE: neither the node nor another member that it knows of
+ * hosts the type. NO_MEMORY. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_ref_create(
     troupe_node *node, troupe_id id, troupe_ref **ret_ref);
 TROUPE_API troupe_ref *troupe_ref_retain(troupe_ref *ref); /* [any thread] */
@@ -115,7 +116,9 @@ typedef struct troupe_selector {
     uint32_t number;
 } troupe_selector;
 
-/* [any thread] NO_METHOD: the type of the ref has neither this method nor a catch-all. */
+/* [any thread] NO_METHOD: the type of the ref has no method of that name; a catch-all is called by
+ * id. Of a type that only other members host any name is taken, and the call says NO_METHOD if its
+ * host has none. NO_MEMORY: also of more than 128 names of such a type. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_ref_selector(
     const troupe_ref *ref, const char *method, troupe_selector *ret_selector);
 

@@ -126,6 +126,8 @@ void tp_town_make(tp_town *town, tp_prng *prng)
     make_houses(town, prng);
     make_stores(town, prng);
     draw_actors(town, prng);
+    town->patchy = tp_prng_chance(prng, 1, 3);
+    town->hosted_since = TP_NEVER;
     (void)tp_town_stream_make(town); /* 0: nobody's */
 }
 
@@ -176,6 +178,25 @@ static void on_died(void *user)
         tp_town_violate(house->town, "P8 planned", "%s is put out of its cluster", house->name);
 }
 
+bool tp_town_hosts(const tp_house *house, uint32_t type)
+{
+    return !house->town->patchy || house->number % 2 == 0 || type == TOWN_HAT;
+}
+
+static void note_hosts(tp_town *town)
+{
+    bool is_hosted = false;
+    for (uint32_t i = 0; i < town->house_count; i++)
+        is_hosted |= town->houses[i].state == HOUSE_OPEN && tp_town_hosts(&town->houses[i], TOWN_TILL);
+    if (is_hosted && town->hosted_since == TP_NEVER)
+        town->hosted_since = tp_world_now(town->world);
+    if (!is_hosted && town->patchy) {
+        town->hosted_since = TP_NEVER;
+        town->was_bare = true;
+        tp_world_mark(town->world, "no member hosts a type");
+    }
+}
+
 static void prepare(tp_house *house)
 {
     tp_town *town = house->town;
@@ -203,13 +224,15 @@ static troupe_status open_node(tp_house *house, char *error, size_t error_size)
         .ask_timeout = TROUPE_SECONDS(10), .drain_timeout = TROUPE_SECONDS(10),
         .idle = TROUPE_SECONDS(3), .on_died = on_died, .on_died_user = house};
     const troupe_type *types[TOWN_TYPES];
+    uint32_t count = 0;
     for (uint32_t i = 0; i < TOWN_TYPES; i++)
-        types[i] = &house->types[i];
+        if (tp_town_hosts(house, i))
+            types[count++] = &house->types[i];
     tp_node_grounds grounds = {
         .env = house->env, .hostile = true, .store = tp_faulty_store_get(house->store)};
     for (int i = 0; i < 3; i++)
         grounds.membership[i] = tp_town_roll_port(house->rolls[i]);
-    return tp_node_open_at(&grounds, &options, types, TOWN_TYPES, &house->node, error, error_size);
+    return tp_node_open_at(&grounds, &options, types, count, &house->node, error, error_size);
 }
 
 static void gone(tp_house *house)
@@ -219,6 +242,7 @@ static void gone(tp_house *house)
         tp_town_roll_close(house->rolls[i]);
         house->rolls[i] = NULL;
     }
+    note_hosts(house->town);
 }
 
 bool tp_town_open(tp_town *town)
@@ -250,6 +274,7 @@ bool tp_town_open(tp_town *town)
         house->streams[i] = tp_town_stream_make(town);
     }
     house->state = HOUSE_OPEN;
+    note_hosts(town);
     return true;
 }
 
@@ -264,6 +289,7 @@ void tp_town_close(tp_town *town, tp_house *house)
     for (uint32_t i = 0; i < TOWN_CLIENTS; i++)
         troupe_client_close(house->clients[i]);
     house->state = HOUSE_LEAVING;
+    note_hosts(town);
     town->blocked = house;
     if (setjmp(town->out) != 0) {
         tp_world_mark(town->world, "a node is killed while it leaves");

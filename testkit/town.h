@@ -165,6 +165,9 @@ struct tp_town {
     troupe_store *inner;
     tp_fault_plan plan;
     bool calm, resting, is_out; /* is_out: the membership store */
+    bool patchy;           /* houses of odd numbers host hats only */
+    bool was_bare;         /* patchy, and for a while no house hosted tills and jars */
+    uint64_t hosted_since; /* by an open house; TP_NEVER: not now */
     uint32_t doubts;            /* of 1,024: a change of it that says UNKNOWN */
     uint64_t ttl, last_trouble; /* when the last fault began or ended */
     uint32_t shards;
@@ -197,6 +200,7 @@ bool tp_town_open(tp_town *town);
 void tp_town_close(tp_town *town, tp_house *house);
 void tp_town_kill(tp_town *town, tp_house *house); /* does not return if it is the blocked one */
 uint32_t tp_town_open_count(const tp_town *town);
+bool tp_town_hosts(const tp_house *house, uint32_t type);
 tp_house *tp_town_pick(tp_town *town, uint32_t pick); /* one that is open; NULL: none is */
 void tp_town_trouble(
     tp_town *town, tp_town_op_kind kind, uint32_t pick, uint32_t other, uint64_t wait);

@@ -150,6 +150,15 @@ bool tp_town_stored(tp_town *town, uint16_t actor, tp_town_state *ret_state)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+/* Did no member host its type? Some may not know yet of one that does. */
+static bool is_bare(const tp_town_deed *deed)
+{
+    const tp_town *town = deed->town;
+    return town->patchy && town->actors[deed->target].type != TOWN_HAT &&
+           (town->hosted_since == TP_NEVER ||
+               town->hosted_since + TROUPE_SECONDS(1) > deed->issued_at);
+}
+
 static void check_status(const tp_town_deed *deed, const troupe_answer *answer)
 {
     tp_town *town = deed->town;
@@ -159,8 +168,10 @@ static void check_status(const tp_town_deed *deed, const troupe_answer *answer)
     case TROUPE_EXPIRED:
         ok = ok || deed->timeout != 0;
         break;
+    case TROUPE_UNAVAILABLE: /* also: who hosts it leaves */
+        ok = ok || is_bare(deed);
+        break;
     case TROUPE_BUSY:
-    case TROUPE_UNAVAILABLE:
     case TROUPE_UNKNOWN:
         break;
     case TROUPE_CLOSED:
@@ -171,6 +182,9 @@ static void check_status(const tp_town_deed *deed, const troupe_answer *answer)
     case TROUPE_CANCELLED:
     case TROUPE_WITHDRAWN: /* who asked had given up */
         ok = ok || deed->from != NULL || deed->excused;
+        break;
+    case TROUPE_NO_TYPE:
+        ok = is_bare(deed) || (ok && town->patchy);
         break;
     case TROUPE_CONFLICT: /* of a turn whose node had lost the actor */
         ok = ok && deed->starts != 0 && deed->stale;
@@ -281,7 +295,9 @@ static void check_deed(tp_town *town, const tp_town_deed *deed, const tp_town_st
         tp_town_violate(town, "P3 NOT_DONE", "#%u ran, and ended with %s: NOT_DONE", deed->number,
             troupe_status_name(deed->status));
     bool kept = type == TOWN_TILL || (type == TOWN_JAR && town->calm);
-    if (town->calm && deed->is_tell && deed->answers == 0 && deed->starts == 0 && !deed->excused)
+    bool had_host = !town->was_bare || type == TOWN_HAT;
+    if (town->calm && deed->is_tell && deed->answers == 0 && deed->starts == 0 &&
+        !deed->excused && had_host)
         tp_town_violate(
             town, "P8 planned", "the tell #%u to actor %u was lost", deed->number, deed->target);
     if (!kept)

@@ -120,6 +120,8 @@ static void move(tp_town *town, const tp_town_op *op)
     tp_world_trace(town->world, 964, (uint64_t)status);
     if (status == TROUPE_OK)
         tp_world_mark(town->world, "an actor is moved by hand");
+    else if (!tp_town_hosts(to, town->actors[actor].type))
+        tp_world_mark(town->world, "an actor is not moved to who does not host it");
     else if (town->calm && status != TROUPE_NOT_FOUND)
         tp_town_violate(town, "P8 planned", "actor %u is not moved to %s: %s", actor, to->name,
             troupe_status_name(status));
@@ -211,7 +213,8 @@ static void rest(tp_town *town)
     tp_town_heal(town);
     run_for(town, 4 * town->ttl + TROUPE_SECONDS(12)); /* asks that were under way end, too */
     close_dead(town);
-    while (tp_town_open_count(town) < 2 && tp_town_open(town)) {
+    while ((tp_town_open_count(town) < 2 || town->hosted_since == TP_NEVER) &&
+           tp_town_open(town)) {
     }
     run_for(town, 4 * town->ttl + TROUPE_SECONDS(1)); /* those who were killed are put out */
     close_dead(town);

@@ -26,7 +26,7 @@ static void refuse(daemon_call *call, troupe_status status, const char *words)
 static void refuse_explained(daemon_call *call, troupe_status status)
 {
     char words[600];
-    inspect_explain(call->server, &call->request, status, words, sizeof(words));
+    explain_status(call->server, &call->request, status, words, sizeof(words));
     refuse(call, status, words);
 }
 

@@ -7,73 +7,9 @@
 #include "trouped/symbols.h"
 
 #include <stdio.h>
-#include <troupe/config.h>
 
-#define NAMES_MAX 256 /* looked at for the nearest */
 #define CHAIN_MAX 16  /* asks that are followed from a parked turn */
 #define FRAMES_MAX 32 /* shown of a stack */
-
-/* ---- words ---- */
-
-static const troupe_type *find_type(const daemon_server *server, troupe_slice name)
-{
-    for (size_t i = 0; i < server->options.type_count; i++) {
-        const troupe_type *type = server->options.types[i];
-        if (troupe_slice_equal(troupe_str(type->name), name)) return type;
-    }
-    return NULL;
-}
-
-static const char *method_name(const troupe_type *type, size_t i)
-{
-    const char *at = (const char *)type->methods + i * type->method_size;
-    return ((const troupe_method *)(const void *)at)->name;
-}
-
-/* "there is no …: did you mean …? There are: a, b" */
-static void list_names(char *out, size_t size, const char *wanted, const troupe_type *type,
-                       const daemon_server *server)
-{
-    size_t count = type != NULL ? type->method_count : server->options.type_count;
-    size_t used = strlen(out);
-    const char *names[NAMES_MAX] = {0};
-    if (count > NAMES_MAX) count = NAMES_MAX;
-    for (size_t i = 0; i < count; i++) {
-        names[i] = type != NULL ? method_name(type, i) : server->options.types[i]->name;
-    }
-    const char *nearest = troupe_nearest_name(wanted, names, count);
-    if (nearest != NULL) {
-        used += (size_t)snprintf(out + used, size - used, ": did you mean \"%s\"?", nearest);
-    }
-    for (size_t i = 0; i < count && used + 160 < size; i++) {
-        const char *before = i > 0 ? ", " : nearest != NULL ? " There are: " : "; there are: ";
-        used += (size_t)snprintf(out + used, size - used, "%s%.100s%s", before, names[i],
-                                 i + 1 < count && used + 300 >= size ? ", ..." : "");
-    }
-}
-
-void inspect_explain(const daemon_server *server, const admin_request *request,
-                     troupe_status status, char *out, size_t size)
-{
-    const troupe_type *type = find_type(server, request->actor.type);
-    char wanted[64];
-    if (status == TROUPE_NO_TYPE && request->actor.type.size > 0) {
-        snprintf(wanted, sizeof(wanted), "%.*s", TROUPE_ARG(request->actor.type));
-        snprintf(out, size, "this node has no actor type \"%s\"", wanted);
-        list_names(out, size, wanted, NULL, server);
-    } else if (status == TROUPE_NO_METHOD && type != NULL && request->method != NULL) {
-        snprintf(wanted, sizeof(wanted), "%s", request->method);
-        snprintf(out, size, "the type \"%.100s\" has no method \"%s\"", type->name, wanted);
-        list_names(out, size, wanted, type, server);
-    } else if (status == TROUPE_TOO_LARGE) {
-        snprintf(out, size, "a payload of %zu bytes is more than max_message allows",
-                 request->payload.size);
-    } else if (status == TROUPE_USAGE && request->once.size > 0) {
-        snprintf(out, size, "\"once\" is for types that persist every turn");
-    } else {
-        snprintf(out, size, "%s", troupe_status_text(status));
-    }
-}
 
 static void finish(daemon_call *call, troupe_status status)
 {
@@ -85,7 +21,7 @@ static void finish(daemon_call *call, troupe_status status)
     if (status == TROUPE_NOT_FOUND) {
         snprintf(words, sizeof(words), "it is not active: a message would activate it");
     } else {
-        inspect_explain(call->server, &call->request, status, words, sizeof(words));
+        explain_status(call->server, &call->request, status, words, sizeof(words));
     }
     call->out.size = 0;
     admin_write_error(&call->out, call->request.id, status, troupe_status_outcome(status),
@@ -113,7 +49,7 @@ static troupe_status list_actors(daemon_call *call, troupe_node *node)
 {
     const admin_request *request = &call->request;
     actor_list list = {call, troupe_node_name(node), 0, request->limit};
-    if (request->type.size > 0 && find_type(call->server, request->type) == NULL) {
+    if (request->type.size > 0 && explain_type(call->server, request->type) == NULL) {
         call->request.actor.type = request->type; /* for the words */
         return TROUPE_NO_TYPE;
     }
@@ -236,7 +172,7 @@ static void note_active(void *user, const troupe_actor_info *info)
 static troupe_status show_where(daemon_call *call, troupe_node *node)
 {
     parked_list list = {call, 0, ADMIN_LIST_LIMIT_MAX};
-    if (find_type(call->server, call->request.actor.type) == NULL) return TROUPE_NO_TYPE;
+    if (explain_type(call->server, call->request.actor.type) == NULL) return TROUPE_NO_TYPE;
     troupe_status status = troupe_node_lookup(node, call->request.actor, note_active, &call->out);
     if (status == TROUPE_NOT_FOUND) cmd_bytes_text(&call->out, ",\"active\":false");
     else if (status != TROUPE_OK) return status;
@@ -292,7 +228,7 @@ void inspect_run(worker_job *job)
         status = show_stats(call, node);
         break;
     case ADMIN_VERB_DEACTIVATE:
-        status = find_type(call->server, call->request.actor.type) == NULL
+        status = explain_type(call->server, call->request.actor.type) == NULL
                      ? TROUPE_NO_TYPE : troupe_node_deactivate(node, call->request.actor);
         break;
     default:

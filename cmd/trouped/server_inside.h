@@ -111,8 +111,12 @@ troupe_status members_discover(daemon_call *call, troupe_node *node);
 
 /* inspect.c */
 void inspect_run(worker_job *job); /* [worker] */
-/* Words for a status that a call got at once. */
-void inspect_explain(const daemon_server *server, const admin_request *request,
-                     troupe_status status, char *out, size_t size);
+
+/* explain.c [loop, workers] */
+/* NULL: this node has no such type. */
+const troupe_type *explain_type(const daemon_server *server, troupe_slice name);
+/* Words for a status that a request got at once. */
+void explain_status(const daemon_server *server, const admin_request *request,
+                    troupe_status status, char *out, size_t size);
 
 #endif

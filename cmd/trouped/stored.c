@@ -238,7 +238,7 @@ void stored_run(worker_job *job)
         admin_write_end(&call->out);
     } else {
         if (status == TROUPE_NO_TYPE || words[0] == 0) {
-            inspect_explain(call->server, &call->request, status, words, sizeof(words));
+            explain_status(call->server, &call->request, status, words, sizeof(words));
         }
         call->out.size = 0;
         admin_write_error(&call->out, call->request.id, status, troupe_status_outcome(status),

@@ -81,3 +81,16 @@ void tp_chart_release(tp_chart *chart)
     tp_ring_destroy(chart->ring);
     tp_release(chart->allocator, chart, chart->bytes);
 }
+
+void tp_chart_teach(const tp_chart *chart, tp_shared *shared)
+{
+    const tp_view *view = chart->members;
+    for (size_t i = 0; i < view->member_count; i++)
+        for (size_t k = 0; k < view->members[i].type_count; k++)
+            if (tp_foreign_learn(shared, view->members[i].types[k], view->number) == NULL)
+                TP_LOG(shared->log, TROUPE_LOG_WARN, "type_not_learned",
+                    TP_FIELDS(tp_field_text("type", view->members[i].types[k])),
+                    "calls to it from this node end with NO_TYPE: no memory, or other members "
+                    "have hosted more than 4,096 types");
+    tp_foreign_learned(shared, view->number);
+}

@@ -13,6 +13,7 @@
 
 #include "directory/directory.h"
 #include "member/view.h"
+#include "shard/shard.h"
 
 typedef struct tp_chart {
     tp_directory_view view; /* members, ring */
@@ -28,6 +29,10 @@ TROUPE_CHECK troupe_status tp_chart_create(
     const troupe_allocator *allocator, const tp_view *view, tp_chart **ret_chart);
 tp_chart *tp_chart_retain(tp_chart *chart);
 void tp_chart_release(tp_chart *chart); /* NULL is a no-op */
+
+/* Lets the node know the types of all members. What is not learned for want of memory is with the
+ * next view, or when somebody mentions it. */
+void tp_chart_teach(const tp_chart *chart, tp_shared *shared);
 
 /* NULL: no member of this view. */
 static inline const tp_view_member *tp_chart_member(const tp_chart *chart, uint64_t incarnation)

@@ -256,7 +256,10 @@ troupe_status tp_cluster_attach(tp_cluster *self)
     }
     if (status == TROUPE_OK)
         self->outposts = outposts;
+    tp_chart_retain(chart);
     tp_control_unlock(self);
+    tp_chart_teach(chart, self->shared);
+    tp_chart_release(chart);
     if (status == TROUPE_OK)
         return TROUPE_OK;
     for (uint32_t i = 0; i < self->options.shards; i++)

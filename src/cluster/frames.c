@@ -22,7 +22,7 @@ static const char *take_request(
         return fault != NULL ? fault : "no memory for it now";
     self->received++;
     tp_arrivals_flush(shard);
-    tp_activation *actor = tp_translator_is_foreign(message->type)
+    tp_activation *actor = tp_type_is_foreign(message->type)
                                ? NULL
                                : tp_activation_find(shard, message->type, message->hash,
                                      tp_message_partition(message), tp_message_key(message));

@@ -120,7 +120,7 @@ static const char *read_id(
     if (!tp_in_ok(in) || type.size == 0 || type.size > TP_NAME_MAX || ret_id->key.size == 0 ||
         ret_id->key.size > TP_KEY_MAX || ret_id->partition.size > TP_NAME_MAX)
         return "a question of it is about no id";
-    *ret_type = tp_translator_type(&self->translator, type);
+    *ret_type = tp_foreign_learn(self->shard->shared, type, 0);
     ret_id->type = *ret_type != NULL ? (*ret_type)->number : 0;
     return NULL;
 }
@@ -151,7 +151,7 @@ static void answer_sight(
     tp_outpost *self, const tp_directory_id *id, const tp_type *type, writing *out)
 {
     const troupe_id name = {type->name, id->partition, id->key};
-    if (!tp_translator_is_foreign(type) &&
+    if (!tp_type_is_foreign(type) &&
         tp_inspect_actor(self->shard, type, name, id->hash, put_sight, out))
         return;
     char *at = grow(out, 1);
@@ -163,7 +163,7 @@ static void answer_move(
     tp_outpost *self, const tp_directory_id *id, const tp_type *type, uint64_t to, writing *out)
 {
     troupe_status status = TROUPE_NOT_FOUND;
-    if (type != NULL && !tp_translator_is_foreign(type))
+    if (type != NULL && !tp_type_is_foreign(type))
         status = tp_outpost_move(self, id, to);
     char *at = grow(out, 4);
     if (at != NULL)
@@ -187,7 +187,7 @@ static void put_item(void *user, const tp_directory_item *item)
 {
     page *self = user;
     const tp_directory_id *id = &item->id;
-    troupe_slice type = tp_translator_type_at(&self->outpost->translator, id->type)->name;
+    troupe_slice type = tp_type_at(self->outpost->shard->shared, id->type)->name;
     size_t size = 8 + 1 + type.size + 1 + id->partition.size + 2 + id->key.size;
     char *at = grow(self->out, size);
     if (at == NULL)
@@ -205,9 +205,8 @@ static const char *answer_page(tp_outpost *self, tp_in *in, writing *out)
     if (!tp_in_ok(in) || name.size > TP_NAME_MAX || asked.pattern.size > TP_PATTERN_MAX)
         return "a question of it is no question";
     if (name.size != 0) {
-        const tp_type *type = tp_translator_type(&self->translator, name);
-        out->failed |= type == NULL;
-        number = type != NULL ? type->number : 0;
+        const tp_type *type = tp_type_known(self->shard->shared, name);
+        number = type != NULL ? type->number : TP_FOREIGN_FIRST + TP_FOREIGN_MAX; /* nobody's */
     }
     if (grow(out, 8 + 1 + 4) == NULL)
         return NULL;

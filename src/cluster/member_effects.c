@@ -26,6 +26,8 @@ static void show(tp_cluster *self, tp_cluster_state state)
 static void hand_out(tp_cluster *self)
 {
     tp_outpost **outposts = tp_control_outposts(self);
+    if (outposts != NULL)
+        tp_chart_teach(self->chart, self->shared);
     for (uint32_t i = 0; outposts != NULL && i < self->options.shards; i++) {
         tp_chart_retain(self->chart);
         if (tp_outpost_install(outposts[i], NULL, self->chart) != TROUPE_OK)

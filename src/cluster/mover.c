@@ -244,7 +244,7 @@ static void point_id(tp_mover *self, copy *to)
     to->id.partition = tp_in_bytes(&in, tp_in_8(&in));
     to->id.key = tp_in_bytes(&in, tp_in_16(&in));
     to->rest = (size_t)(in.at - to->body);
-    const tp_type *known = tp_translator_type(self->translator, type);
+    const tp_type *known = tp_foreign_learn(self->shard->shared, type, 0);
     to->id.type = known != NULL ? known->number : UINT32_MAX;
 }
 
@@ -422,7 +422,7 @@ tp_activation *tp_mover_resume(tp_mover *self, const tp_directory_id *id)
         return NULL;
     tp_in in = tp_in_of(from->body + from->rest, from->size - from->rest);
     troupe_slice state = tp_in_bytes(&in, tp_in_32(&in));
-    const tp_type *type = tp_translator_type_at(self->translator, from->id.type);
+    const tp_type *type = tp_type_at(self->shard->shared, from->id.type);
     tp_activation *actor =
         tp_move_arrive(self->shard, type, from->id.hash, from->id.partition, from->id.key, state);
     if (actor == NULL) {

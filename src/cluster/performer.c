@@ -6,6 +6,8 @@
 #include "cluster/outpost_inside.h"
 
 #include "shard/durable.h"
+#include "shard/words.h"
+#include "shard/workers.h"
 
 #include <stdio.h>
 
@@ -80,24 +82,41 @@ static tp_activation *find(tp_outpost *self, const tp_directory_id *id)
 {
     if (id->type >= TP_FOREIGN_FIRST)
         return NULL;
-    return tp_activation_find(self->shard, tp_translator_type_at(&self->translator, id->type),
+    return tp_activation_find(self->shard, tp_type_at(self->shard->shared, id->type),
         id->hash, id->partition, id->key);
 }
 
+/* What is owed an acknowledgement, or is no method's, is refused in its turn. */
 static bool has_method(const tp_message *message)
 {
+    const tp_slip *slip = tp_message_slip(message);
     return message->kind > TP_ASK || message->method != TP_METHOD_OTHER ||
-           message->type->is.otherwise != NULL || tp_message_slip(message) != NULL;
+           message->type->is.otherwise != NULL ||
+           (slip != NULL && (slip->flags & ~(uint32_t)TP_SLIP_ONCE) != 0);
+}
+
+static bool has_once(const tp_message *message)
+{
+    const tp_slip *slip = tp_message_slip(message);
+    return slip != NULL && (slip->flags & TP_SLIP_ONCE) != 0;
+}
+
+static tp_activation *refuse_method(tp_outpost *self, tp_message *message, tp_activation *actor)
+{
+    char words[TP_WORDS_MAX];
+    (void)tp_no_method_words(words, message->type, tp_message_method_name(message));
+    tp_message_answer(self->shard, message, TROUPE_NO_METHOD, TROUPE_NOT_DONE, "%s", words);
+    return actor;
 }
 
 tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message)
 {
     tp_shard *shard = self->shard;
-    if (TP_UNLIKELY(!has_method(message))) {
-        char words[TP_NAME_MAX + 64];
-        (void)snprintf(words, sizeof words, "the type has no method '%.*s' on the node it is at",
-            TROUPE_ARG(tp_message_method_name(message)));
-        tp_message_answer(shard, message, TROUPE_NO_METHOD, TROUPE_NOT_DONE, "%s", words);
+    if (TP_UNLIKELY(!has_method(message)))
+        return refuse_method(self, message, actor);
+    if (has_once(message) && !message->type->gated) {
+        tp_message_answer(shard, message, TROUPE_USAGE, TROUPE_NOT_DONE,
+            "\"once\" is for types that persist every turn");
         return actor;
     }
     if (actor == NULL)
@@ -113,11 +132,15 @@ tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_messag
 static tp_activation *into_mailbox(tp_outpost *self, tp_message *message)
 {
     tp_shard *shard = self->shard;
-    if (tp_translator_is_foreign(message->type)) {
+    if (tp_type_is_foreign(message->type)) {
         tp_message_answer(
             shard, message, TROUPE_NO_TYPE, TROUPE_NOT_DONE, "this node does not host the type");
         return NULL;
     }
+    /* Of many activations of an id the home knows none: one here takes it. */
+    if (tp_type_has_workers(message->type))
+        message->hash = tp_worker_of(
+            shard, message->type, tp_message_partition(message), tp_message_key(message));
     tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
         tp_message_partition(message), tp_message_key(message));
     return tp_outpost_into(self, actor, message);
@@ -160,6 +183,8 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
     tp_late_event *release =
         effect->create ? tp_late_make(self, TP_LATE_GONE, &effect->letter->id) : NULL;
     tp_activation *actor = into_mailbox(self, tp_letter_open(self, effect->letter));
+    if (actor != NULL && tp_type_has_workers(actor->type))
+        actor = NULL; /* a worker is at nobody's home: the next call is placed anew */
     if (actor != NULL && guarded)
         tp_activation_guard(self->shard, actor);
     if (actor == NULL && release != NULL)
@@ -251,6 +276,13 @@ bool tp_outpost_follow(tp_outpost *self, tp_message *message)
     return true;
 }
 
+static void refuse_type(tp_outpost *self, tp_message *message)
+{
+    char words[TP_WORDS_MAX];
+    (void)tp_no_type_words(words, self->shard->shared, message->type->name);
+    tp_message_answer(self->shard, message, TROUPE_NO_TYPE, TROUPE_NOT_DONE, "%s", words);
+}
+
 static void refuse(tp_outpost *self, const tp_directory_effect *effect)
 {
     uint64_t from = effect->letter->from, number = effect->letter->number;
@@ -258,8 +290,11 @@ static void refuse(tp_outpost *self, const tp_directory_effect *effect)
     troupe_status status = effect->status;
     tp_message *message = tp_letter_open(self, effect->letter);
     self->refused++;
-    tp_message_answer(
-        self->shard, message, status, TROUPE_NOT_DONE, "%s", troupe_status_text(status));
+    if (status == TROUPE_NO_TYPE)
+        refuse_type(self, message);
+    else
+        tp_message_answer(
+            self->shard, message, status, TROUPE_NOT_DONE, "%s", troupe_status_text(status));
     if (from != 0)
         settle(self, from, shard, number, false);
 }
@@ -296,7 +331,7 @@ static void say(tp_outpost *self, const tp_directory_effect *effect)
 
 static void place(tp_outpost *self, const tp_directory_effect *effect)
 {
-    const tp_type *type = tp_translator_type_at(&self->translator, effect->id.type);
+    const tp_type *type = tp_type_at(self->shard->shared, effect->id.type);
     char name[TP_KEY_MAX + TP_NAME_MAX];
     tp_directory_id id = effect->id; /* borrowed until the next call: kept */
     memcpy(name, id.key.data, id.key.size);

@@ -9,59 +9,6 @@
 #define SLIP_FIXED 96
 #define SLIP_TEXTS 5
 
-/* ---- types ----------------------------------------------------------------------------------- */
-
-const tp_type *tp_translator_type_at(const tp_translator *self, uint32_t number)
-{
-    return number < TP_FOREIGN_FIRST ? &self->shard->shared->types.list[number]
-                                     : self->foreign[number - TP_FOREIGN_FIRST];
-}
-
-static bool make_room(tp_translator *self)
-{
-    if (self->foreign_count < self->foreign_room)
-        return true;
-    const troupe_allocator *allocator = self->shard->shared->allocator;
-    uint32_t room = self->foreign_room != 0 ? self->foreign_room * 2 : 8;
-    tp_type **grown = room <= TP_FOREIGN_MAX ? tp_allocate(allocator, room * sizeof *grown) : NULL;
-    if (grown == NULL)
-        return false;
-    for (uint32_t i = 0; i < self->foreign_count; i++)
-        grown[i] = self->foreign[i];
-    tp_release(allocator, self->foreign, self->foreign_room * sizeof *grown);
-    self->foreign = grown;
-    self->foreign_room = room;
-    return true;
-}
-
-static const tp_type *make_foreign(tp_translator *self, troupe_slice name)
-{
-    const troupe_allocator *allocator = self->shard->shared->allocator;
-    if (!make_room(self))
-        return NULL;
-    tp_type *type = tp_allocate_zeroed(allocator, sizeof *type);
-    char *copy = type != NULL ? tp_allocate(allocator, name.size + 1) : NULL;
-    if (copy == NULL) {
-        tp_release(allocator, type, type != NULL ? sizeof *type : 0);
-        return NULL;
-    }
-    memcpy(copy, name.data, name.size);
-    copy[name.size] = 0;
-    type->name = (troupe_slice){copy, name.size};
-    type->number = TP_FOREIGN_FIRST + self->foreign_count;
-    self->foreign[self->foreign_count++] = type;
-    return type;
-}
-
-const tp_type *tp_translator_type(tp_translator *self, troupe_slice name)
-{
-    const tp_type *type = tp_types_find(&self->shard->shared->types, name);
-    for (uint32_t i = 0; type == NULL && i < self->foreign_count; i++)
-        if (troupe_slice_equal(self->foreign[i]->name, name))
-            type = self->foreign[i];
-    return type != NULL ? type : make_foreign(self, name);
-}
-
 troupe_status tp_translator_init(tp_translator *self, tp_shard *shard, uint64_t incarnation)
 {
     *self = (tp_translator){.shard = shard, .incarnation = incarnation};
@@ -70,14 +17,7 @@ troupe_status tp_translator_init(tp_translator *self, tp_shard *shard, uint64_t 
 
 void tp_translator_deinit(tp_translator *self)
 {
-    const troupe_allocator *allocator = self->shard->shared->allocator;
-    for (uint32_t i = 0; i < self->foreign_count; i++) {
-        tp_type *type = self->foreign[i];
-        tp_release(allocator, (void *)(uintptr_t)type->name.data, type->name.size + 1);
-        tp_release(allocator, type, sizeof *type);
-    }
-    tp_release(allocator, self->foreign, self->foreign_room * sizeof(tp_type *));
-    tp_release(allocator, self->scratch, self->scratch_size);
+    tp_release(self->shard->shared->allocator, self->scratch, self->scratch_size);
     tp_correspondents_deinit(&self->correspondents);
 }
 
@@ -342,7 +282,7 @@ typedef struct named {
 
 static uint32_t method_of(const tp_type *type, troupe_slice name)
 {
-    if (tp_translator_is_foreign(type) || name.size == 0)
+    if (tp_type_is_foreign(type) || name.size == 0)
         return TP_METHOD_OTHER;
     int32_t number = tp_type_method(type, name);
     return number < 0 ? TP_METHOD_OTHER : (uint32_t)number;
@@ -351,7 +291,7 @@ static uint32_t method_of(const tp_type *type, troupe_slice name)
 /* What a taught name means here, looked up once. No memory: it is tried again. */
 static void bind(tp_translator *self, tp_learned_name *learned)
 {
-    const tp_type *type = tp_translator_type(self, learned->type);
+    const tp_type *type = tp_foreign_learn(self->shard->shared, learned->type, 0);
     if (type != NULL)
         learned->bound_number = method_of(type, learned->method);
     learned->bound = (void *)(uintptr_t)type;
@@ -361,7 +301,7 @@ static const char *find_names(
     tp_translator *self, tp_session *session, const tp_parcel *parcel, named *ret_named)
 {
     if (parcel->name == 0) {
-        ret_named->type = tp_translator_type(self, parcel->type);
+        ret_named->type = tp_foreign_learn(self->shard->shared, parcel->type, 0);
         ret_named->name = parcel->method;
         if (ret_named->type != NULL)
             ret_named->method = method_of(ret_named->type, parcel->method);
@@ -382,7 +322,7 @@ static const char *find_caller(
     tp_translator *self, tp_session *session, const tp_parcel *parcel, const tp_type **ret_type)
 {
     if (parcel->caller_name == 0) {
-        *ret_type = tp_translator_type(self, parcel->caller_type);
+        *ret_type = tp_foreign_learn(self->shard->shared, parcel->caller_type, 0);
         return NULL;
     }
     tp_learned_name *learned =

@@ -6,11 +6,9 @@
  *
  * Invariants
  * 1. A message that was read is whole: its key, names and payload are copied into it.
- * 2. A type that this node has not registered is a *foreign* one: a name with a number, so that its
- * messages can be passed on. No activation of it is ever made here.
+ * 2. A type that this node has not registered is a foreign one (shard/foreign.h).
  * 3. A method that this node's type has not is kept by its name (TP_METHOD_OTHER).
  *
- * Bounded: TP_FOREIGN_MAX foreign types; beyond, TROUPE_NO_MEMORY.
  * Threads: the shard's.
  */
 #ifndef TP_CLUSTER_TRANSLATOR_H
@@ -21,16 +19,11 @@
 #include "shard/shard.h"
 #include "transport/channels.h"
 
-#define TP_FOREIGN_FIRST 0x10000u /* numbers of foreign types */
-#define TP_FOREIGN_MAX   4096u
-
 typedef struct tp_translator {
     tp_shard *shard;
     uint64_t incarnation;          /* one's own */
     const tp_directory_view *view; /* the newest installed; its user keeps it right */
     tp_correspondents correspondents;
-    tp_type **foreign;
-    uint32_t foreign_count, foreign_room;
     char *scratch; /* for slips */
     size_t scratch_size;
 } tp_translator;
@@ -46,14 +39,6 @@ typedef struct tp_postmark {
 TROUPE_CHECK troupe_status tp_translator_init(
     tp_translator *self, tp_shard *shard, uint64_t incarnation);
 void tp_translator_deinit(tp_translator *self);
-
-/* The type of that name, registered or foreign. NULL: no memory. */
-const tp_type *tp_translator_type(tp_translator *self, troupe_slice name);
-const tp_type *tp_translator_type_at(const tp_translator *self, uint32_t number);
-static inline bool tp_translator_is_foreign(const tp_type *type)
-{
-    return type->number >= TP_FOREIGN_FIRST;
-}
 
 /* What a message says (from_shard) of the asker of an ask for that hash. False: no memory, no
  * number is left, or no such shard of this node. */

@@ -19,15 +19,15 @@ size_t tp_word_size(const tp_translator *translator, const tp_directory_word *wo
     size_t size = HEAD + word->span_count * sizeof(uint64_t) * 2;
     for (uint32_t i = 0; i < word->item_count; i++) {
         const tp_directory_id *id = &word->items[i].id;
-        size += ITEM + tp_translator_type_at(translator, id->type)->name.size + id->partition.size +
-                id->key.size;
+        const tp_type *type = tp_type_at(translator->shard->shared, id->type);
+        size += ITEM + type->name.size + id->partition.size + id->key.size;
     }
     return size;
 }
 
 static char *put_item(const tp_translator *translator, char *at, const tp_directory_item *item)
 {
-    troupe_slice type = tp_translator_type_at(translator, item->id.type)->name;
+    troupe_slice type = tp_type_at(translator->shard->shared, item->id.type)->name;
     at = tp_put_64(tp_put_64(at, item->id.hash), item->host);
     at = tp_put_64(tp_put_64(at, item->number), item->peer);
     at = tp_put_32(tp_put_32(tp_put_32(at, item->state), item->used), item->activations);
@@ -103,7 +103,7 @@ static const char *get_item(tp_translator *translator, tp_in *in, tp_directory_i
         return "an id in it is none";
     if (item->state > TP_DIRECTORY_TARGET)
         return "a state in it is none";
-    const tp_type *known = tp_translator_type(translator, type);
+    const tp_type *known = tp_foreign_learn(translator->shard->shared, type, 0);
     if (known == NULL)
         return "";
     item->id.type = known->number;

@@ -10,6 +10,7 @@
 #include "node/node.h"
 #include "shard/baggage.h"
 #include "shard/durable.h"
+#include "shard/words.h"
 #include "shard/workers.h"
 
 #include "base/alloc.h"
@@ -44,7 +45,7 @@ void troupe_client_close(troupe_client *client)
 static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method,
     const tp_type **ret_type, uint16_t *ret_method)
 {
-    const tp_type *type = tp_types_find(&shared->types, id.type);
+    const tp_type *type = tp_type_known(shared, id.type);
     if (type == NULL)
         return TROUPE_NO_TYPE;
     if (id.key.size - 1 >= TP_KEY_MAX ||
@@ -93,7 +94,8 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
     }
     tp_slip slip = {
         .once = options != NULL ? options->once : (troupe_slice){NULL, 0}, .baggage = baggage};
-    if (slip.once.size != 0 && (!type->gated || slip.once.size > TP_ROW_ONCE_MAX))
+    bool may_be_once = type->gated || tp_type_is_foreign(type);
+    if (slip.once.size != 0 && (!may_be_once || slip.once.size > TP_ROW_ONCE_MAX))
         return TROUPE_USAGE;
     if (options != NULL && options->outbox)
         return TROUPE_USAGE; /* an outbox is an actor's */
@@ -165,7 +167,7 @@ static troupe_status fail(troupe_node *node, troupe_id id, const char *method,
     char words[TP_REFUSAL_MAX];
     const troupe_answer refusal = {.status = status,
         .outcome = tp_once_unsent(once, status, troupe_status_outcome(status)),
-        .message = tp_refusal_words(words, id, troupe_str(method), status)};
+        .message = tp_refusal_words(words, &node->shared, id, troupe_str(method), status)};
     tp_outside_copy(node->shared.allocator, &refusal, answer);
     if (answer->message.size == 0)
         answer->message = troupe_str(troupe_status_text(status));

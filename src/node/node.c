@@ -146,6 +146,7 @@ static void dispose(troupe_node *node)
         tp_shard_destroy(shared->shards[i]);
     tp_release(shared->allocator, shared->shards, shared->shard_count * sizeof(tp_shard *) * 2);
     troupe_client_close(node->client);
+    tp_foreign_deinit(shared);
     tp_types_deinit(&shared->types);
     if (shared->log != NULL)
         tp_log_deinit(&node->log);

@@ -318,6 +318,7 @@ static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask)
     cancel->kind = TP_CANCEL;
     cancel->hash = ask->hash;
     cancel->type = ask->type;
+    cancel->method = TP_METHOD_OTHER;
     cancel->from = call;
     cancel->from_shard = (uint16_t)shard->number;
     tp_send_control(shard, tp_hash_shard(ask->hash, shard->shared->shard_count), cancel);

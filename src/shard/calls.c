@@ -7,11 +7,11 @@
 #include "shard/calls.h"
 #include "shard/context.h"
 #include "shard/durable.h"
+#include "shard/words.h"
 #include "shard/workers.h"
 
 #include "base/alloc.h"
 #include "base/id.h"
-#include "base/text.h"
 
 static inline troupe_status set_target_of(
     tp_shard *shard, const tp_type *type, troupe_id id, tp_target *ret)
@@ -32,7 +32,7 @@ static inline troupe_status set_target_of(
 __attribute__((noinline)) static troupe_status set_target_slowly(
     tp_shard *shard, troupe_id id, const tp_type **hint, tp_target *ret)
 {
-    const tp_type *type = tp_types_find(&shard->shared->types, id.type);
+    const tp_type *type = tp_type_known(shard->shared, id.type);
     if (type == NULL)
         return TROUPE_NO_TYPE;
     TROUPE_TRY(set_target_of(shard, type, id, ret));
@@ -490,25 +490,12 @@ static troupe_status begin_ask(troupe_turn *turn, const tp_target *to, tp_callee
     return status;
 }
 
-troupe_slice tp_refusal_words(
-    char out[TP_REFUSAL_MAX], troupe_id id, troupe_slice method, troupe_status status)
-{
-    char name[TP_ID_MAX + 1];
-    tp_text text;
-    tp_text_init(&text, out, TP_REFUSAL_MAX);
-    troupe_id_print(id, name, sizeof name);
-    tp_text_printf(&text, "%s %.*s: %s", name,
-        method.size < TP_NAME_MAX ? (int)method.size : TP_NAME_MAX, (const char *)method.data,
-        troupe_status_text(status));
-    return tp_text_slice(&text);
-}
-
 static troupe_status fail_answer(troupe_turn *turn, troupe_id id, troupe_slice method,
     troupe_status status, troupe_answer *answer)
 {
     char words[TP_REFUSAL_MAX];
-    tp_message_parts parts = {
-        .content_type = TROUPE_TEXT, .payload = tp_refusal_words(words, id, method, status)};
+    tp_message_parts parts = {.content_type = TROUPE_TEXT,
+        .payload = tp_refusal_words(words, turn->shard->shared, id, method, status)};
     tp_message *owner = tp_message_make(&turn->shard->pool, &parts);
     *answer = (troupe_answer){.status = status,
         .outcome = TROUPE_NOT_DONE,

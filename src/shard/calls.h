@@ -24,6 +24,7 @@ struct troupe_ref {
     _Atomic uint32_t holders;
     uint64_t number;                   /* of the node's refs; from 1 */
     const troupe_allocator *allocator; /* outlives the node, so that a ref may */
+    tp_shared *shared;                 /* while the node lives */
     tp_target to;                      /* its strings follow the struct */
 };
 

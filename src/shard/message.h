@@ -75,7 +75,7 @@ typedef struct tp_message {
     };
 
     uint32_t payload_size;
-    uint16_t method;
+    uint16_t method; /* TP_METHOD_OTHER also of what is for none: TP_CANCEL, TP_ACKED */
     uint16_t from_shard;
     uint16_t payload_at; /* offset from the message's begin */
     uint16_t caller_key_size;

@@ -23,7 +23,8 @@
 troupe_status tp_once_slip(const tp_shared *shared, const tp_type *type, troupe_slice key,
     uint64_t deadline, tp_slip *ret_slip)
 {
-    if (!type->gated || key.size > TP_ROW_ONCE_MAX)
+    /* What a foreign one is its host knows. */
+    if ((!type->gated && !tp_type_is_foreign(type)) || key.size > TP_ROW_ONCE_MAX)
         return TROUPE_USAGE;
     tp_env *env = shared->env;
     uint64_t now = env->now(env), wall = env->wall(env);
@@ -161,7 +162,9 @@ static bool is_new(tp_shard *shard, const tp_message *message, const tp_slip *sl
 bool tp_once_may_be_done(tp_shard *shard, const tp_message *message)
 {
     const tp_slip *slip = tp_message_slip(message);
+    const tp_type *type = message->type;
     return slip != NULL && (slip->flags & TP_SLIP_ONCE) &&
+           (type->gated || tp_type_is_foreign(type)) && /* others keep no keys */
            !TP_MUTANT(shard, TP_MUTANT_FORGET_KEY) && !is_new(shard, message, slip);
 }
 

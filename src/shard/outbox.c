@@ -37,9 +37,10 @@
 
 static uint64_t hash_of(tp_shard *shard, troupe_id id, const tp_type **ret_type)
 {
-    const tp_types *types = &shard->shared->types;
-    *ret_type = tp_types_find(types, id.type);
-    return *ret_type != NULL ? tp_type_hash(types, *ret_type, id.partition, id.key) : 0;
+    *ret_type = tp_type_known(shard->shared, id.type);
+    return *ret_type != NULL
+               ? tp_type_hash(&shard->shared->types, *ret_type, id.partition, id.key)
+               : 0;
 }
 
 /* ---- the sender's side: staging ------------------------------------------------------------- */
@@ -152,7 +153,8 @@ static tp_message *make(tp_shard *shard, const tp_durable *self, const tp_entry 
         .caller_key_size = actor->key_size,
         .caller_partition_size = actor->partition_size};
     head.hash = hash_of(shard, row->target, &head.type);
-    *ret_refused = head.type == NULL ? TROUPE_NO_TYPE : TROUPE_OK;
+    /* In a cluster who hosts it may join later: it is sent again. */
+    *ret_refused = head.type == NULL && shard->away == NULL ? TROUPE_NO_TYPE : TROUPE_OK;
     if (head.type == NULL)
         return NULL;
     if (tp_type_has_workers(head.type))
@@ -182,6 +184,7 @@ static tp_message *make_acked(tp_shard *shard, const tp_activation *actor, troup
 {
     tp_message_head head = {.kind = TP_ACKED,
         .deadline = TP_NEVER,
+        .method = TP_METHOD_OTHER,
         .caller_type = actor->type,
         .from_shard = (uint16_t)shard->number,
         .caller_key_size = actor->key_size,

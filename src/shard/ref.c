@@ -13,7 +13,7 @@
 
 troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
 {
-    const tp_type *type = tp_types_find(&shared->types, id.type);
+    const tp_type *type = tp_type_known(shared, id.type);
     if (type == NULL)
         return TROUPE_NO_TYPE;
     if (id.key.size - 1 >= TP_KEY_MAX ||
@@ -31,6 +31,7 @@ troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
     *ref = (troupe_ref){.holders = 1,
         .number = 1 + atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed),
         .allocator = shared->allocator,
+        .shared = shared,
         .to = {.type = type,
             .partition = {partition, id.partition.size},
             .key = {key, id.key.size},
@@ -69,6 +70,9 @@ bool troupe_ref_equal(const troupe_ref *left, const troupe_ref *right)
 troupe_status troupe_ref_selector(
     const troupe_ref *ref, const char *name, troupe_selector *ret_selector)
 {
+    if (tp_type_is_foreign(ref->to.type))
+        return tp_foreign_method(
+            ref->shared, ref->to.type, troupe_str(name), &ret_selector->number);
     int32_t number = tp_type_method(ref->to.type, troupe_str(name));
     if (number < 0 || number == TP_METHOD_OTHER)
         return TROUPE_NO_METHOD; /* a catch-all needs the name in each call */

@@ -26,6 +26,7 @@
 #include "os/env.h"
 #include "os/fiber.h"
 #include "shard/activation.h"
+#include "shard/foreign.h"
 #include "shard/message.h"
 #include "shard/moment.h"
 #include "shard/type.h"
@@ -49,7 +50,7 @@ typedef struct tp_prune tp_prune;
 typedef struct tp_sleepers tp_sleepers; /* wake.c */
 
 /* What all shards of a node share; immutable after the start but for the parts marked [any]. */
-typedef struct tp_shared {
+struct tp_shared {
     tp_env *env;
     const troupe_allocator *allocator;
     troupe_node_options options;
@@ -64,9 +65,10 @@ typedef struct tp_shared {
     _Atomic uint32_t closing;     /* [any] tp_closing */
     _Atomic uint64_t lease_until; /* [any] env's boot; TP_NEVER: the node is alone */
     _Atomic uint64_t refs;        /* [any] made, ever */
+    tp_foreign foreign;           /* [any] types of other members */
     char apart[TP_CACHE_LINE];
     _Atomic uint32_t worker_turns; /* [any] calls from outside to types of stateless workers */
-} tp_shared;
+};
 
 enum tp_closing {
     TP_OPEN,
@@ -643,10 +645,6 @@ void tp_outside_release(tp_outside *outside); /* [any thread] its owner */
 /* calls.c */
 TROUPE_CHECK troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref);
 uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t chance);
-/* "type/key method: what is wrong", for a call that was refused here. */
-#define TP_REFUSAL_MAX (TP_ID_MAX + TP_NAME_MAX + 256)
-troupe_slice tp_refusal_words(
-    char out[TP_REFUSAL_MAX], troupe_id id, troupe_slice method, troupe_status status);
 
 /* inspect.c */
 void tp_inspect_stats(tp_shard *shard, troupe_stats *into);

@@ -14,6 +14,7 @@
 #include "shard/context.h"
 #include "shard/durable.h"
 #include "shard/wake.h"
+#include "shard/words.h"
 
 #include "base/text.h"
 
@@ -332,6 +333,13 @@ static troupe_status go_without(troupe_turn *turn)
     return TROUPE_NO_MEMORY;
 }
 
+__attribute__((noinline)) static troupe_status refuse_method(troupe_turn *turn)
+{
+    char words[TP_WORDS_MAX];
+    (void)tp_no_method_words(words, turn->actor->type, tp_message_method_name(turn->message));
+    return troupe_fail(turn, TROUPE_NO_METHOD, "%s", words);
+}
+
 /* Seldom, and not inlined: what it needs would lie in the frame below each parked turn. */
 __attribute__((noinline)) static troupe_status run_otherwise(troupe_turn *turn)
 {
@@ -343,6 +351,8 @@ __attribute__((noinline)) static troupe_status run_otherwise(troupe_turn *turn)
     bool is_kept = keep_state(turn);
     if (turn->message->kind == TP_ANSWER)
         return call_back(turn);
+    if (actor->type->is.otherwise == NULL) /* its sender knows another version of the type */
+        return refuse_method(turn);
     return is_kept ? actor->type->is.otherwise(
                          turn, tp_activation_state(actor), tp_message_payload(turn->message))
                    : go_without(turn);

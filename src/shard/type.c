@@ -146,7 +146,7 @@ static troupe_status resolve(
 {
     type->is = *given;
     type->name = troupe_str(given->name);
-    type->hash = XXH3_64bits_withSeed(type->name.data, type->name.size, types->secret[0]);
+    type->hash = tp_type_name_hash(types, type->name);
     fill_defaults(type, options);
     type->mailbox_bytes = options->mailbox_bytes;
     type->encodes = given->save != NULL || given->schema != NULL;
@@ -264,9 +264,13 @@ uint64_t tp_type_hash(
     return hash_id(types, type->hash, partition, key);
 }
 
+uint64_t tp_type_name_hash(const tp_types *types, troupe_slice name)
+{
+    return XXH3_64bits_withSeed(name.data, name.size, types->secret[0]);
+}
+
 uint64_t tp_types_hash(
     const tp_types *types, troupe_slice type, troupe_slice partition, troupe_slice key)
 {
-    uint64_t name = XXH3_64bits_withSeed(type.data, type.size, types->secret[0]);
-    return hash_id(types, name, partition, key);
+    return hash_id(types, tp_type_name_hash(types, type), partition, key);
 }

@@ -68,6 +68,8 @@ int32_t tp_type_method(const tp_type *type, troupe_slice name);
 /* The hash of an id: keyed, so that nobody outside can aim at one shard or one bucket. */
 uint64_t tp_type_hash(
     const tp_types *types, const tp_type *type, troupe_slice partition, troupe_slice key);
+/* What of it the type's name makes. */
+uint64_t tp_type_name_hash(const tp_types *types, troupe_slice name);
 /* The same for a type that this node need not have. */
 uint64_t tp_types_hash(
     const tp_types *types, troupe_slice type, troupe_slice partition, troupe_slice key);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <troupe/cluster.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -42,27 +43,51 @@ static void make_folder(nodes *self)
     assert_non_null(mkdtemp(self->folder));
 }
 
+static void open_one(nodes *self, int i, const troupe_node_options *options, nodes_types types)
+{
+    char url[160], error[512];
+    (void)snprintf(url, sizeof url, "file:%s", self->folder);
+    troupe_node_options given = {TROUPE_NODE_OPTIONS};
+    if (options != NULL)
+        given = *options;
+    given.size = sizeof given;
+    (void)snprintf(self->names[i], sizeof self->names[i], "node-%d", i + 1);
+    given.name = self->names[i];
+    given.cluster = url;
+    given.shards = given.shards != 0 ? given.shards : 1;
+    given.log = given.log != NULL ? given.log : "error,text";
+    if (troupe_node_open_explained(
+            &given, types.list, types.count, &self->list[i], error, sizeof error) != TROUPE_OK)
+        fail_msg("%s: %s", self->names[i], error);
+}
+
+static bool see_all(nodes *self, void *user)
+{
+    (void)user;
+    for (int i = 0; i < NODES; i++) {
+        troupe_cluster_view view = {.size = sizeof view};
+        assert_int_equal(troupe_cluster_view_get(self->list[i], &view), TROUPE_OK);
+        if (view.members != NODES)
+            return false;
+    }
+    return true;
+}
+
 void nodes_open_each(
     nodes *self, const troupe_node_options options[NODES], const nodes_types types[NODES])
 {
     *self = (nodes){0};
     make_folder(self);
-    char url[160], error[512];
-    (void)snprintf(url, sizeof url, "file:%s", self->folder);
-    for (int i = 0; i < NODES; i++) {
-        troupe_node_options given = {TROUPE_NODE_OPTIONS};
-        if (options != NULL)
-            given = options[i];
-        given.size = sizeof given;
-        (void)snprintf(self->names[i], sizeof self->names[i], "node-%d", i + 1);
-        given.name = self->names[i];
-        given.cluster = url;
-        given.shards = given.shards != 0 ? given.shards : 1;
-        given.log = given.log != NULL ? given.log : "error,text";
-        if (troupe_node_open_explained(&given, types[i].list, types[i].count, &self->list[i], error,
-                sizeof error) != TROUPE_OK)
-            fail_msg("%s: %s", self->names[i], error);
-    }
+    for (int i = 0; i < NODES; i++)
+        open_one(self, i, options != NULL ? &options[i] : NULL, types[i]);
+    nodes_await(see_all, self, NULL);
+}
+
+void nodes_replace(nodes *self, int node, nodes_types types)
+{
+    troupe_node_close(self->list[node]);
+    open_one(self, node, NULL, types);
+    nodes_await(see_all, self, NULL);
 }
 
 void nodes_open(nodes *self, const troupe_node_options options[NODES],

@@ -14,7 +14,7 @@ enum { NODES = 3 };
 
 typedef struct nodes {
     char folder[128];
-    char names[NODES][16];
+    char names[NODES][24];
     troupe_node *list[NODES];
 } nodes;
 
@@ -33,6 +33,8 @@ typedef struct nodes_types {
 } nodes_types;
 void nodes_open_each(
     nodes *self, const troupe_node_options options[NODES], const nodes_types types[NODES]);
+/* Closes a node and opens it again, by the same name, with other types. */
+void nodes_replace(nodes *self, int node, nodes_types types);
 void nodes_close(nodes *self);
 
 /* Asks `where` of type/key at a node: 0, 1, 2. Fails the test if it is not answered. */

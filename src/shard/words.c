@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words about calls that were not made. See words.h. */
+#include "shard/words.h"
+
+#include "base/text.h"
+
+typedef struct names {
+    tp_text text;
+    uint32_t shown, left; /* that fit, that did not */
+} names;
+
+static int cut(troupe_slice name)
+{
+    return name.size < TP_NAME_MAX ? (int)name.size : TP_NAME_MAX;
+}
+
+/* Room is left for how many did not fit. */
+static void add_name(names *self, troupe_slice name)
+{
+    if (self->left != 0 || self->text.size + name.size + 40 > self->text.capacity) {
+        self->left++;
+        return;
+    }
+    tp_text_printf(
+        &self->text, "%s%.*s", self->shown++ == 0 ? "; there are: " : ", ", TROUPE_ARG(name));
+}
+
+static troupe_slice finish(names *self)
+{
+    if (self->left != 0)
+        tp_text_printf(&self->text, " and %u more", self->left);
+    return tp_text_slice(&self->text);
+}
+
+troupe_slice tp_no_type_words(char out[TP_WORDS_MAX], tp_shared *shared, troupe_slice name)
+{
+    const tp_foreign *foreign = &shared->foreign;
+    uint64_t view = atomic_load_explicit(&foreign->view, memory_order_acquire);
+    uint32_t count = atomic_load_explicit(&foreign->count, memory_order_acquire);
+    names self = {0};
+    tp_text_init(&self.text, out, TP_WORDS_MAX);
+    tp_text_printf(&self.text, "%s actor type \"%.*s\"",
+        view != 0 ? "no member of the cluster hosts an" : "this node has no", cut(name),
+        (const char *)name.data);
+    for (uint32_t i = 0; i < shared->types.count; i++)
+        add_name(&self, shared->types.list[i].name);
+    for (uint32_t i = 0; i < count; i++)
+        if (tp_foreign_is_hosted(shared, i, view))
+            add_name(&self, tp_type_at(shared, TP_FOREIGN_FIRST + i)->name);
+    return finish(&self);
+}
+
+troupe_slice tp_no_method_words(char out[TP_WORDS_MAX], const tp_type *type, troupe_slice method)
+{
+    names self = {0};
+    tp_text_init(&self.text, out, TP_WORDS_MAX);
+    tp_text_printf(&self.text, "the type \"%.*s\" has no method \"%.*s\"", TROUPE_ARG(type->name),
+        cut(method), (const char *)method.data);
+    for (uint32_t i = 0; i < type->method_count; i++)
+        add_name(&self, type->methods[i].name);
+    return finish(&self);
+}
+
+troupe_slice tp_refusal_words(char out[TP_REFUSAL_MAX], tp_shared *shared, troupe_id id,
+    troupe_slice method, troupe_status status)
+{
+    char name[TP_ID_MAX + 1], words[TP_WORDS_MAX];
+    const tp_type *type = tp_types_find(&shared->types, id.type);
+    troupe_slice why = troupe_str(troupe_status_text(status));
+    if (status == TROUPE_NO_TYPE)
+        why = tp_no_type_words(words, shared, id.type);
+    if (status == TROUPE_NO_METHOD && type != NULL)
+        why = tp_no_method_words(words, type, method);
+    troupe_id_print(id, name, sizeof name);
+    tp_text text;
+    tp_text_init(&text, out, TP_REFUSAL_MAX);
+    tp_text_printf(
+        &text, "%s %.*s: %.*s", name, cut(method), (const char *)method.data, TROUPE_ARG(why));
+    return tp_text_slice(&text);
+}
