@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "shard/durable.h"
 #include "shard/move.h"
+#include "shard/wake.h"
 
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
 #define FULL_AT      512                     /* letters that wait until senders are held back */
@@ -485,6 +486,7 @@ static void leave_gone(tp_outpost *self)
         tp_recall_forget(&self->recall, node);
         tp_correspondents_gone(&self->translator.correspondents, node);
         tp_channels_gone(self->channels, node, tp_line_drop, self);
+        tp_sleepers_rescan(self->shard);
     }
 }
 

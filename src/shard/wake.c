@@ -4,8 +4,9 @@
  * is due or its outbox holds what was not acknowledged. The moment is stored with each commit.
  *
  *     leaves  the actor's record goes: its shard keeps the moment, if it is near
- *     scan    shard 0 asks the store who is due in the next two intervals, at start and after each
- *             interval, in pages, and tells each one's shard
+ *     scan    shard 0 asks the store who is due in the next two intervals, at start, after each
+ *             interval and when a node has gone from the cluster, in pages, and tells each one's
+ *             shard
  *     comes   if the actor is not active then, a message that does nothing activates it; its load
  *             arms its reminders and sends its outbox
  *
@@ -46,6 +47,7 @@ typedef struct scan {
     uint64_t began;
     uint64_t wait; /* after a failure */
     bool is_under_way;
+    bool again; /* once more when this one has ended */
     bool told_unknown;
     char after[TP_ID_MAX + 1];
 } scan;
@@ -266,6 +268,7 @@ static void begin(tp_shard *shard, tp_alarm *alarm)
     if (!is_open(shard))
         return;
     self->began = shard->now;
+    self->again = false;
     self->op.after = (troupe_slice){NULL, 0};
     self->op.from = 0;
     self->op.until = horizon(shard);
@@ -350,7 +353,8 @@ static void listed(tp_shard *shard, tp_inbound *inbound)
         tp_alarm_set(shard, &self->next, tp_time_after(shard->now, PAGE_PAUSE), go_on);
         return;
     }
-    uint64_t next = tp_time_after(self->began, shard->shared->options.wake_scan);
+    uint64_t interval = self->again ? 0 : shard->shared->options.wake_scan;
+    uint64_t next = tp_time_after(self->began, interval);
     if (next != TP_NEVER)
         tp_alarm_set(shard, &self->next, next > shard->now ? next : shard->now + 1, begin);
 }
@@ -383,6 +387,16 @@ void tp_sleepers_start(tp_shard *shard)
 {
     if (shard->sleepers != NULL && shard->number == 0)
         tp_alarm_set(shard, &shard->sleepers->scan.next, shard->now, begin);
+}
+
+void tp_sleepers_rescan(tp_shard *shard)
+{
+    if (shard->sleepers == NULL || shard->number != 0)
+        return;
+    scan *self = &shard->sleepers->scan;
+    self->again = true;
+    if (!self->is_under_way)
+        tp_alarm_set(shard, &self->next, shard->now, begin);
 }
 
 void tp_sleepers_destroy(tp_shard *shard)

@@ -12,6 +12,8 @@
 
 TROUPE_CHECK troupe_status tp_sleepers_create(tp_shard *shard);
 void tp_sleepers_start(tp_shard *shard); /* the scans; before its runner starts */
+/* A node has gone, and with it the moments that it kept. Of shard 0; a no-op of others. */
+void tp_sleepers_rescan(tp_shard *shard);
 void tp_sleepers_destroy(tp_shard *shard);
 void tp_wake_arrived(tp_shard *shard, tp_message *message); /* of a scan; takes */
 /* The record goes, or becomes a new one: it is woken when it must be. */
