@@ -187,7 +187,8 @@ static void note_hosts(tp_town *town)
 {
     bool is_hosted = false;
     for (uint32_t i = 0; i < town->house_count; i++)
-        is_hosted |= town->houses[i].state == HOUSE_OPEN && tp_town_hosts(&town->houses[i], TOWN_TILL);
+        is_hosted |= town->houses[i].state == HOUSE_OPEN &&
+                     tp_town_hosts(&town->houses[i], TOWN_TILL);
     if (is_hosted && town->hosted_since == TP_NEVER)
         town->hosted_since = tp_world_now(town->world);
     if (!is_hosted && town->patchy) {
