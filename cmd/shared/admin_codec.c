@@ -131,6 +131,7 @@ static const struct {
     {"name", ADMIN_HAS_NAME},
     {"eventual", ADMIN_HAS_EVENTUAL},
     {"node", ADMIN_HAS_NODE},
+    {"dry_run", ADMIN_HAS_DRY_RUN},
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 
@@ -432,6 +433,7 @@ troupe_status admin_request_parse(admin_request *request, troupe_slice line)
     request->is_drain = true;
     TROUPE_TRY(read_truth(request, "check", &request->is_check));
     TROUPE_TRY(read_truth(request, "eventual", &request->is_eventual));
+    TROUPE_TRY(read_truth(request, "dry_run", &request->is_dry_run));
     TROUPE_TRY(read_word(request, "node", ADMIN_NODE_MAX, &request->node));
     return read_truth(request, "drain", &request->is_drain);
 }

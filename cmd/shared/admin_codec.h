@@ -83,6 +83,7 @@ enum {
     ADMIN_HAS_NAME = 1 << 17,
     ADMIN_HAS_EVENTUAL = 1 << 18,
     ADMIN_HAS_NODE = 1 << 19,
+    ADMIN_HAS_DRY_RUN = 1 << 20,
 };
 #define ADMIN_TAKES_ACTOR (ADMIN_HAS_ACTOR | ADMIN_HAS_ACTOR_BASE64)
 #define ADMIN_TAKES_CALL                                                                           \
@@ -120,6 +121,7 @@ enum {
     X(CONFIG, "config", 0, false)                                                                  \
     X(PING, "ping", 0, false)                                                                      \
     X(MIGRATE, "migrate", ADMIN_TAKES_ACTOR | ADMIN_HAS_NODE | ADMIN_HAS_TIMEOUT_MS, true)         \
+    X(REBALANCE, "rebalance", ADMIN_HAS_DRY_RUN | ADMIN_HAS_TIMEOUT_MS, false)                     \
     X(DRAIN, "drain", ADMIN_HAS_NODE, false)                                                       \
     X(SHUTDOWN, "shutdown", ADMIN_HAS_DRAIN, false)
 
@@ -150,6 +152,7 @@ typedef struct admin_request {
     bool is_drain;
     bool is_check;             /* of the store: all of it */
     bool is_eventual;          /* of a look-up */
+    bool is_dry_run;           /* of rebalancing: nothing moves */
     const char *node;          /* to drain; NULL: the one that is asked */
     char error[320];           /* words, when parsing failed */
     json_t *root;              /* owns the strings */

@@ -41,6 +41,7 @@ typedef enum cli_exit {
     X(DROP, "drop", "NUMBER", "throw this one away")                                               \
     X(CANCEL, "cancel", "NAME", "cancel this one")                                                 \
     X(EVENTUAL, "eventual", NULL, "what this node knows, not what the home says")                  \
+    X(DRY_RUN, "dry-run", NULL, "only say what would happen")                                      \
     X(NOW, "now", NULL, "cancel what is under way instead of waiting for it")                      \
     X(MAN, "man", NULL, "print the manual page, as troff")                                         \
     X(MARKDOWN, "markdown", NULL, "print the same as Markdown")                                    \
@@ -120,6 +121,15 @@ typedef enum cli_option {
       "call fails. It fails with NOT_FOUND if the actor is not active, or no node is called so.",  \
       "$ troupe migrate account/alice node-2\n"                                                    \
       "account/alice is at node-2, after 2.1 ms")                                                  \
+    X(rebalance, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(DRY_RUN) | CLI_TAKES(TIMEOUT),               \
+      "give actors of the node to less loaded ones",                                               \
+      "At once, and as rebalance_interval has it done: by the loads that the nodes have told each "\
+      "other, at most 100 actors; no call fails. LOAD is what each of the two nodes carries, 1 "   \
+      "is the mean; COST is in bytes. Each node gives its own actors: ask the one that has most.", \
+      "$ troupe rebalance --dry-run\n"                                                             \
+      "ACTOR          FROM    TO      COST  LOAD\n"                                                \
+      "account/alice  node-1  node-2  4184  1.52 to 0.48\n"                                        \
+      "node-1 carries 1.52 of the mean of 2 nodes, 1.01 without these: 1 to move, none moved")     \
     X(drain, "[NODE]", 0, 1, CLI_TAKES_NODE,                                                       \
       "let the node leave its cluster in order, and stop",                                         \
       "What it has accepted ends, its actors are deactivated, and the others take over. NODE is "  \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands about the cluster of a node: nodes, view, lookup, discover, drain.
+ * The commands about the cluster of a node: nodes, view, lookup, discover, migrate, rebalance,
+ * drain.
  * Invariants: 1. What is printed for a person is also in --json. Threads: one.
  */
 #include "troupe/connection.h"
@@ -244,6 +245,79 @@ cli_exit cli_run_migrate(const cli_context *context)
            cli_time_text(json_object_get(answer.root, "duration_ns"), time, sizeof(time)));
     cli_answer_deinit(&answer);
     return CLI_OK;
+}
+
+/* ---- rebalance ---- */
+
+static cli_exit print_moves(const json_t *root)
+{
+    static const char *const heads[] = {"ACTOR", "FROM", "TO", "COST", "LOAD"};
+    cli_table table;
+    size_t i = 0;
+    json_t *move = NULL;
+    json_t *moves = json_object_get(root, "moves");
+    cli_table_init(&table, 5, 1u << 3);
+    cli_table_add_heads(&table, heads, moves);
+    json_array_foreach (moves, i, move) {
+        cli_table_add_json(&table, json_object_get(move, "actor"));
+        cli_table_add_json(&table, json_object_get(root, "node"));
+        cli_table_add_json(&table, json_object_get(move, "to"));
+        cli_table_add_json(&table, json_object_get(move, "cost"));
+        cli_table_add(&table, "%.2f to %.2f", json_number_value(json_object_get(root, "share")),
+                      json_number_value(json_object_get(move, "to_share")));
+    }
+    return print_table(&table);
+}
+
+/* Why nothing is to move. */
+static const char *words_of(const char *why)
+{
+    static const struct {
+        const char *why;
+        const char *words;
+    } all[] = {
+        {"even", "the nodes are evenly loaded"},
+        {"below", "others carry more: ask one of them"},
+        {"held", "none of its actors fits elsewhere, or they came here just now"},
+        {"unmeasured", "no loads were told since the last moves: ask again"},
+        {"unheard", "it has told no load yet: ask again"},
+        {"alone", "it was started without --cluster"},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (strcmp(all[i].why, why) == 0) return all[i].words;
+    }
+    return why;
+}
+
+cli_exit cli_run_rebalance(const cli_context *context)
+{
+    cmd_bytes request;
+    cli_answer answer;
+    cli_request_begin(&request, "rebalance");
+    if (cli_has(context, CLI_OPTION_DRY_RUN)) cmd_bytes_text(&request, ",\"dry_run\":true");
+    add_timeout(context, &request);
+    cli_exit code = cli_ask(context, &request, "rebalance", &answer);
+    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
+    const char *node = text_of(answer.root, "node");
+    json_int_t planned = number_of(answer.root, "planned");
+    if (planned == 0) {
+        printf("nothing to move from %s: %s\n", node, words_of(text_of(answer.root, "why")));
+        cli_answer_deinit(&answer);
+        return CLI_OK;
+    }
+    code = print_moves(answer.root);
+    printf("%s carries %.2f of the mean of %" JSON_INTEGER_FORMAT " nodes, %.2f without these: %"
+           JSON_INTEGER_FORMAT " to move, ", node,
+           json_number_value(json_object_get(answer.root, "share")),
+           number_of(answer.root, "members"),
+           json_number_value(json_object_get(answer.root, "share_after")), planned);
+    if (json_is_true(json_object_get(answer.root, "dry_run"))) {
+        puts("none moved");
+    } else {
+        printf("%" JSON_INTEGER_FORMAT " on their way\n", number_of(answer.root, "begun"));
+    }
+    cli_answer_deinit(&answer);
+    return code;
 }
 
 /* ---- drain ---- */

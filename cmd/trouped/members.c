@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests about the cluster of the node: its members, its view, where an actor lives, which ones
- * are active anywhere. They wait for other nodes, so they run on a worker's thread.
+ * are active anywhere, moves of actors. They wait for other nodes, so they run on a worker's
+ * thread.
  * Invariants and threads: server_inside.h; a visit comes on the thread that asked.
  */
 #include "trouped/server_inside.h"
@@ -157,6 +158,41 @@ troupe_status members_migrate(daemon_call *call, troupe_node *node)
     admin_write_number(&call->out, "duration_ns", duration);
     cmd_bytes_printf(&call->out, ",\"is_member\":%s", is_member ? "true" : "false");
     return status;
+}
+
+/* ---- rebalancing ---- */
+
+static void add_move(void *user, const troupe_cluster_move *move)
+{
+    member_list *list = user;
+    cmd_bytes *out = list->out;
+    cmd_bytes_text(out, list->count++ > 0 ? ",{\"actor\":" : "{\"actor\":");
+    cmd_bytes_json(out, move->actor);
+    admin_write_text(out, "to", move->to);
+    admin_write_number(out, "incarnation", move->incarnation);
+    admin_write_number(out, "bytes", move->bytes);
+    cmd_bytes_printf(out, ",\"cost\":%.0f,\"share\":%.4f,\"to_share\":%.3f}", move->cost,
+                     move->share, move->to_share);
+}
+
+troupe_status members_rebalance(daemon_call *call, troupe_node *node)
+{
+    const admin_request *request = &call->request;
+    cmd_bytes *out = &call->out;
+    troupe_cluster_plan plan = {.size = sizeof(plan)};
+    member_list list = {out, 0};
+    cmd_bytes_text(out, ",\"moves\":[");
+    TROUPE_TRY(troupe_cluster_rebalance(node, request->is_dry_run, request->timeout, &plan,
+                                        add_move, &list));
+    cmd_bytes_text(out, "]");
+    admin_write_text(out, "node", troupe_str(troupe_node_name(node)));
+    admin_write_text(out, "why", troupe_str(plan.why));
+    cmd_bytes_printf(out, ",\"dry_run\":%s,\"share\":%.3f,\"share_after\":%.3f",
+                     request->is_dry_run ? "true" : "false", plan.share, plan.share_after);
+    admin_write_number(out, "members", plan.members);
+    admin_write_number(out, "planned", plan.planned);
+    admin_write_number(out, "begun", plan.begun);
+    return TROUPE_OK;
 }
 
 /* ---- which actors are active ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Looking at the cluster that a node belongs to: its members, its view, where an actor lives, which
- * actors are active anywhere. Nothing here activates or moves an actor, or disturbs one. A node
- * that is alone is a cluster of itself: view 0, incarnation 0.
+ * actors are active anywhere; and having actors moved. Looking activates and moves none, and
+ * disturbs none. A node that is alone is a cluster of itself: view 0, incarnation 0.
  *
  * As the functions of <troupe/inspect.h> these wait, so they must not be called from a turn or a
  * callback (USAGE), and visits come on the calling thread; what they show is borrowed during the
@@ -113,6 +113,41 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_lookup(troupe_node *node, t
  * TIMEOUT: it is on its way, or stays, since a turn did not end within `timeout` ns (0: 5 s). */
 TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_migrate(troupe_node *node, troupe_id id,
     troupe_slice to, uint64_t timeout, uint64_t *ret_duration, bool *ret_is_member);
+
+/* ---- rebalancing --------------------------------------------------------------------------- */
+
+/* A move of an actor of this node to a less loaded member. */
+typedef struct troupe_cluster_move {
+    troupe_slice actor; /* its id as text; after 79 bytes it is cut */
+    troupe_slice to;    /* name of the member */
+    uint64_t incarnation;
+    uint64_t bytes;  /* that the move copies */
+    double cost;     /* in bytes: these, and as many as turns of its length are as dear as */
+    double share;    /* of this node's load goes with it; shares are parts of the members' mean */
+    double to_share; /* what that member carries before any move: why it is the one */
+} troupe_cluster_move;
+
+typedef void troupe_cluster_move_visit(void *user, const troupe_cluster_move *move);
+
+typedef struct troupe_cluster_plan {
+    size_t size; /* set by the caller: sizeof(troupe_cluster_plan) */
+    /* "uneven": there are moves; and why there are none: "even"; "below": others carry more, ask
+     * them; "held": what it has too much of fits nowhere, or came here just now; "unmeasured": no
+     * loads were said since the last moves; "unheard": nor at all; "alone": no cluster */
+    const char *why;
+    double share, share_after; /* what this node carries; 1: the mean of all members */
+    uint32_t members;          /* whose load is known */
+    uint32_t planned;          /* moves, up to 100; the next call goes on */
+    uint32_t begun;            /* of them; the others would not go, or had gone. 0 of a dry run */
+} troupe_cluster_plan;
+
+/* [any thread but in a turn] Gives actors of this node to less loaded members, as
+ * rebalance_interval has it done, and at once; if `is_dry`, only says which it would. Each member
+ * plans for its own actors. Moves are begun when it returns, not ended; calls go on meanwhile.
+ * `visit` may be NULL. `ret_plan->size` must be set. USAGE. BUSY: another thread does it already.
+ * TIMEOUT: not planned within `timeout` ns (0: 5 s). UNAVAILABLE: the node closes. NO_MEMORY. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_rebalance(troupe_node *node, bool is_dry,
+    uint64_t timeout, troupe_cluster_plan *ret_plan, troupe_cluster_move_visit *visit, void *user);
 
 /* ---- which actors are active --------------------------------------------------------------- */
 

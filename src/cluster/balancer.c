@@ -14,7 +14,7 @@ typedef struct part {
     tp_balancer_cycle *cycle;
     tp_outpost *outpost;
     bool moves; /* else it samples */
-    uint32_t count;
+    uint32_t count, begun;
     struct {
         uint64_t hash, to;
         uint32_t type;
@@ -60,6 +60,8 @@ void tp_balancer_deinit(tp_balancer *self)
 {
     if (!self->is_open)
         return;
+    if (self->cycle != NULL && self->cycle->wish != NULL)
+        self->cycle->wish->status = TROUPE_UNAVAILABLE;
     end_cycle(self);
     tp_placing_deinit(&self->placing);
     self->is_open = false;
@@ -67,7 +69,7 @@ void tp_balancer_deinit(tp_balancer *self)
 
 /* ---- at the shards --------------------------------------------------------------------------- */
 
-static void begin_moves(const part *self, tp_shard *shard)
+static void begin_moves(part *self, tp_shard *shard)
 {
     tp_outpost *outpost = self->outpost;
     for (uint32_t i = 0; i < self->count; i++) {
@@ -80,8 +82,10 @@ static void begin_moves(const part *self, tp_shard *shard)
             .key = tp_activation_key(actor)};
         /* Should it not move it is left in peace for a while, as if it had. */
         tp_sampler_note(&outpost->sampler, actor->hash, shard->now);
-        if (tp_outpost_move(outpost, &id, self->list[i].to) == TROUPE_OK)
+        if (tp_outpost_move(outpost, &id, self->list[i].to) == TROUPE_OK) {
             tp_count(&shard->counters.rebalanced);
+            self->begun++;
+        }
     }
 }
 
@@ -113,8 +117,10 @@ static void begin_cycle(tp_balancer *self, tp_outpost **outposts, tp_balancer_wi
     size_t bytes = sizeof(tp_balancer_cycle) + count * sizeof(part);
     tp_balancer_cycle *cycle = tp_allocate_zeroed(self->shared->allocator, bytes);
     if (cycle == NULL) {
-        if (wish != NULL)
+        if (wish != NULL) {
+            wish->status = TROUPE_NO_MEMORY;
             self->shared->env->signal(self->shared->env, &wish->waiter);
+        }
         return;
     }
     cycle->balancer = self;
@@ -252,21 +258,28 @@ static void note_moves(
             memcpy(shown->id, sample->id, sizeof shown->id);
             shown->to = to;
             shown->bytes = sample->bytes;
+            shown->cost = moves[i].cost;
+            shown->share = moves[i].share;
+            shown->to_share = from->members[moves[i].to].measured;
         }
     }
-    if (wish != NULL && from->own != TP_REBALANCE_ALL)
-        wish->share = from->members[from->own].share;
+    if (wish != NULL) {
+        wish->share = from->members[from->own].measured;
+        wish->share_after = from->members[from->own].share;
+    }
 }
 
 static size_t plan(tp_balancer *self, const tp_chart *chart, uint64_t incarnation, uint64_t now)
 {
     tp_load_sheet *sheet = tp_loads_take(self->loads);
+    tp_balancer_wish *wish = self->cycle->wish;
     table with;
     if (sheet == NULL || !make(self, chart, &with)) {
+        if (sheet != NULL && wish != NULL)
+            wish->status = TROUPE_NO_MEMORY;
         tp_load_sheet_release(sheet);
         return 0;
     }
-    const tp_balancer_wish *wish = self->cycle->wish;
     tp_rebalance_move moves[TP_BALANCER_MOVES];
     size_t count = 0;
     fill_members(self, &with, chart, sheet, incarnation, now);
@@ -283,6 +296,10 @@ static size_t plan(tp_balancer *self, const tp_chart *chart, uint64_t incarnatio
             with.sample_count, now, moves, TP_BALANCER_MOVES);
         if (wish == NULL || !wish->is_dry)
             self->state = copy;
+        if (wish != NULL) {
+            wish->verdict = copy.verdict;
+            wish->members = with.count;
+        }
         note_moves(self, &with, moves, count);
     }
     tp_release(self->shared->allocator, with.block, with.bytes);
@@ -306,6 +323,8 @@ static void go_on(tp_balancer *self, const tp_chart *chart, uint64_t incarnation
         }
     }
     if (is_over) {
+        for (uint32_t i = 0; cycle->wish != NULL && i < self->shared->shard_count; i++)
+            cycle->wish->begun += cycle->parts[i].begun;
         end_cycle(self);
         return;
     }

@@ -30,14 +30,20 @@ typedef struct tp_balancer_move {
     char id[TP_SAMPLE_ID];
     uint64_t to; /* incarnation */
     uint64_t bytes;
+    double cost, share; /* as those of tp_rebalance_move */
+    double to_share;    /* what the target carries before */
 } tp_balancer_move;
 
 /* A cycle at once, for somebody who waits. */
 typedef struct tp_balancer_wish {
     bool is_dry;
     tp_waiter waiter;
-    double share; /* of the load: 1 is the mean of the members */
-    uint32_t count;
+    troupe_status status;         /* NO_MEMORY; UNAVAILABLE: the node closes */
+    tp_rebalance_verdict verdict; /* UNKNOWN: nobody knows the load of this node yet */
+    double share, share_after;    /* of the load: 1 is the mean of the members */
+    uint32_t members;             /* whose load is known */
+    uint32_t begun;               /* moves; the others would not go, or had gone */
+    uint32_t count;               /* moves that are planned */
     tp_balancer_move moves[TP_BALANCER_MOVES];
 } tp_balancer_wish;
 

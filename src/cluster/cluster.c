@@ -90,7 +90,7 @@ troupe_status tp_cluster_rebalance(tp_cluster *self, uint64_t timeout, tp_balanc
         }
     }
     env->wait_end(env, &wish->waiter);
-    return status;
+    return status == TROUPE_OK ? wish->status : status;
 }
 
 void tp_cluster_leave(tp_cluster *self)

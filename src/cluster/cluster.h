@@ -109,7 +109,7 @@ TROUPE_CHECK troupe_status tp_cluster_see(tp_cluster *cluster, tp_cluster_look *
  * NULL: nothing yet. Rows are by env's `now`. [any thread] */
 tp_load_sheet *tp_cluster_loads(tp_cluster *cluster);
 /* Rebalances this node's actors now, or only says how (wish->is_dry); the wish is zero but for
- * that. BUSY: somebody does already; TIMEOUT. [any thread that is no runner] */
+ * that. BUSY: somebody does already; TIMEOUT; wish->status. [any thread that is no runner] */
 TROUPE_CHECK troupe_status tp_cluster_rebalance(
     tp_cluster *cluster, uint64_t timeout, tp_balancer_wish *wish);
 

@@ -416,6 +416,74 @@ troupe_status troupe_cluster_migrate(troupe_node *node, troupe_id id, troupe_sli
     return status;
 }
 
+/* ---- rebalancing ----------------------------------------------------------------------------- */
+
+static const char *why_of(const tp_balancer_wish *wish)
+{
+    if (wish->verdict == TP_REBALANCE_UNKNOWN)
+        return "unheard";
+    if (wish->verdict == TP_REBALANCE_UNMEASURED)
+        return "unmeasured";
+    if (wish->verdict == TP_REBALANCE_EVEN)
+        return "even";
+    if (wish->count > 0)
+        return "uneven";
+    return wish->share > 1 ? "held" : "below";
+}
+
+static void show_moves(
+    troupe_node *node, const tp_balancer_wish *wish, troupe_cluster_move_visit *visit, void *user)
+{
+    tp_cluster_look look;
+    if (tp_cluster_see(node->cluster, &look) != TROUPE_OK)
+        look.chart = NULL;
+    for (uint32_t i = 0; i < wish->count; i++) {
+        const tp_balancer_move *move = &wish->moves[i];
+        const tp_view_member *to =
+            look.chart != NULL ? tp_chart_member(look.chart, move->to) : NULL;
+        const troupe_cluster_move shown = {.actor = troupe_str(move->id),
+            .to = to != NULL ? to->name : troupe_str("?"),
+            .incarnation = move->to,
+            .bytes = move->bytes,
+            .cost = move->cost,
+            .share = move->share,
+            .to_share = move->to_share};
+        visit(user, &shown);
+    }
+    tp_chart_release(look.chart);
+}
+
+troupe_status troupe_cluster_rebalance(troupe_node *node, bool is_dry, uint64_t timeout,
+    troupe_cluster_plan *ret_plan, troupe_cluster_move_visit *visit, void *user)
+{
+    const troupe_allocator *allocator = node->shared.allocator;
+    if (ret_plan->size != sizeof *ret_plan || node->env->is_runner(node->env))
+        return TROUPE_USAGE;
+    *ret_plan = (troupe_cluster_plan){
+        .size = sizeof *ret_plan, .why = "alone", .share = 1, .share_after = 1, .members = 1};
+    if (node->cluster == NULL)
+        return TROUPE_OK;
+    tp_balancer_wish *wish = tp_allocate_zeroed(allocator, sizeof *wish);
+    if (wish == NULL)
+        return TROUPE_NO_MEMORY;
+    wish->is_dry = is_dry;
+    troupe_status status =
+        tp_cluster_rebalance(node->cluster, timeout != 0 ? timeout : LOOK_WAIT, wish);
+    if (status == TROUPE_OK) {
+        *ret_plan = (troupe_cluster_plan){.size = sizeof *ret_plan,
+            .why = why_of(wish),
+            .share = wish->share,
+            .share_after = wish->share_after,
+            .members = wish->members,
+            .planned = wish->count,
+            .begun = wish->begun};
+        if (visit != NULL)
+            show_moves(node, wish, visit, user);
+    }
+    tp_release(allocator, wish, sizeof *wish);
+    return status;
+}
+
 /* ---- which actors are active ----------------------------------------------------------------- */
 
 typedef struct walk {

@@ -76,6 +76,7 @@ static void share_out(plan *self)
         double part = self->turns * member->turn_time + self->memory * member->memory +
                       self->actors * member->actors;
         member->share = part * self->capacity / capacity_of(member);
+        member->measured = member->share;
         member->is_done = false;
     }
 }
@@ -115,7 +116,7 @@ static bool is_measured(const plan *self, uint64_t since)
 }
 
 /* Has it been out of balance long enough, or is it still being mended? */
-static bool decides_to_move(tp_rebalance *state, const plan *self)
+static bool is_uneven(tp_rebalance *state, const plan *self)
 {
     if (state->is_active) {
         state->is_active = is_beyond(self, self->options.low);
@@ -127,6 +128,16 @@ static bool decides_to_move(tp_rebalance *state, const plan *self)
         state->strikes = 0;
     }
     return state->is_active;
+}
+
+static bool decides_to_move(tp_rebalance *state, const plan *self)
+{
+    if (!is_measured(self, state->last_moves)) {
+        state->verdict = TP_REBALANCE_UNMEASURED;
+    } else {
+        state->verdict = is_uneven(state, self) ? TP_REBALANCE_UNEVEN : TP_REBALANCE_EVEN;
+    }
+    return state->verdict == TP_REBALANCE_UNEVEN;
 }
 
 static int cheapest_first(const void *a, const void *b)
@@ -221,7 +232,11 @@ static void add_move(plan *self, const tp_rebalance_sample *sample, uint32_t to)
     source->share -= on(self, source, sample->share);
     target->share += on(self, target, sample->share);
     self->bytes += sample->bytes;
-    self->moves[self->count++] = (tp_rebalance_move){sample->ref, sample->member, to};
+    self->moves[self->count++] = (tp_rebalance_move){.ref = sample->ref,
+        .from = sample->member,
+        .to = to,
+        .cost = sample->cost,
+        .share = on(self, source, sample->share)};
 }
 
 /* Where the samples of a member begin. */
@@ -297,7 +312,7 @@ size_t tp_rebalance_plan(tp_rebalance *state, const tp_rebalance_options *option
     self.moves = ret_moves;
     self.room = room < self.options.moves ? room : self.options.moves;
     share_out(&self);
-    if (!is_measured(&self, state->last_moves) || !decides_to_move(state, &self)) {
+    if (!decides_to_move(state, &self)) {
         return 0;
     }
     price(&self);

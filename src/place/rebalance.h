@@ -51,8 +51,10 @@ typedef struct tp_rebalance_member {
     bool is_leaving;       /* drain moves its actors, this does not: it counts for nothing */
     const uint64_t *types; /* which may be placed there: bit `type` */
     size_t type_words;
-    double share; /* the planner's: what it carries, 1 is the mean; as planned afterwards */
-    bool is_done; /* the planner's */
+    double measured; /* the planner's: what it carries, 1 is the mean */
+    double share;    /* the planner's: the same, as planned afterwards; of targets, with room kept
+                        for others */
+    bool is_done;    /* the planner's */
 } tp_rebalance_member;
 
 typedef struct tp_rebalance_sample {
@@ -68,13 +70,24 @@ typedef struct tp_rebalance_sample {
 typedef struct tp_rebalance_move {
     uint64_t ref;
     uint32_t from, to;
+    double cost;  /* in bytes: those that it copies, and as many as its turns are as dear as */
+    double share; /* of the load of `from` that goes with it */
 } tp_rebalance_move;
+
+/* Of a plan: why there are moves, or why not. */
+typedef enum tp_rebalance_verdict {
+    TP_REBALANCE_UNKNOWN,    /* there was none yet */
+    TP_REBALANCE_UNMEASURED, /* loads are older than the last moves */
+    TP_REBALANCE_EVEN,       /* or not uneven for long enough */
+    TP_REBALANCE_UNEVEN,     /* without moves: who plans has nothing to give that fits elsewhere */
+} tp_rebalance_verdict;
 
 /* Begins as {0}. Kept from cycle to cycle; a dry run gets a copy. */
 typedef struct tp_rebalance {
     bool is_active;
     uint32_t strikes;    /* cycles with somebody beyond high */
     uint64_t last_moves; /* when the last plan with moves was made; 0: never */
+    tp_rebalance_verdict verdict;
 } tp_rebalance;
 
 /* Writes at most `room` moves and returns how many. Shares are written to `members`, and `samples`

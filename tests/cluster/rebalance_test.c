@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <troupe/cluster.h>
 
 #include <cmocka.h>
 
@@ -80,6 +81,15 @@ static bool knows_load(nodes *self, void *user)
     return knows;
 }
 
+static void look_at_move(void *user, const troupe_cluster_move *move)
+{
+    uint32_t *count = user;
+    assert_int_equal(strncmp(move->actor.data, "on_gpu/key-", 11), 0);
+    assert_true(troupe_slice_equal(move->to, troupe_str("node-3")));
+    assert_true(move->cost > (double)move->bytes && move->share > 0 && move->to_share < 1);
+    ++*count;
+}
+
 static void a_dry_run_says_what_would_move_and_moves_nothing(void **state)
 {
     (void)state;
@@ -92,17 +102,24 @@ static void a_dry_run_says_what_would_move_and_moves_nothing(void **state)
     nodes_open(&self, options, TROUPE_TYPES(&on_gpu));
     fill(&self, "on_gpu", 0);
     nodes_await(knows_load, &self, NULL);
-    tp_balancer_wish *wish = calloc(1, sizeof *wish);
-    assert_non_null(wish);
-    wish->is_dry = true;
+    troupe_cluster_plan plan = {0};
+    uint32_t seen = 0;
+    assert_int_equal(troupe_cluster_rebalance(self.list[0], true, 0, &plan, NULL, NULL),
+        TROUPE_USAGE); /* without its size */
+    plan.size = sizeof plan;
+    assert_int_equal(troupe_cluster_rebalance(
+                         self.list[0], true, TROUPE_SECONDS(20), &plan, look_at_move, &seen),
+        TROUPE_OK);
+    assert_int_equal(seen, TP_BALANCER_MOVES); /* as many as a cycle may */
+    assert_int_equal(plan.planned, seen);
+    assert_int_equal(plan.begun, 0);
+    assert_string_equal(plan.why, "uneven");
+    assert_true(plan.share > 1.15 && plan.share_after < plan.share);
+    assert_int_equal(plan.members, NODES);
     assert_int_equal(
-        tp_cluster_rebalance(self.list[0]->cluster, TROUPE_SECONDS(20), wish), TROUPE_OK);
-    assert_int_equal(wish->count, TP_BALANCER_MOVES); /* as many as a cycle may */
-    for (uint32_t i = 0; i < wish->count; i++) {
-        assert_int_equal(strncmp(wish->moves[i].id, "on_gpu/key-", 11), 0);
-        assert_int_equal(wish->moves[i].to, tp_cluster_incarnation(self.list[2]->cluster));
-    }
-    free(wish);
+        troupe_cluster_rebalance(self.list[1], false, 0, &plan, look_at_move, &seen), TROUPE_OK);
+    assert_string_equal(plan.why, "below");
+    assert_int_equal(seen, TP_BALANCER_MOVES);
     assert_int_equal(nodes_stats(&self, 0).active, KEYS);
     assert_int_equal(nodes_stats(&self, 0).rebalanced, 0);
     nodes_close(&self);

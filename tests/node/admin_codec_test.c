@@ -236,6 +236,7 @@ static void a_bad_request_is_refused_with_the_reason_and_its_id(void **state)
         {"{\"id\":4,\"do\":\"actors\",\"limit\":\"1\"}", "4", "\"limit\""},
         {"{\"id\":4,\"do\":\"shutdown\",\"drain\":1}", "4", "\"drain\""},
         {"{\"id\":4,\"do\":\"store\",\"check\":1}", "4", "\"check\""},
+        {"{\"id\":4,\"do\":\"rebalance\",\"dry_run\":1}", "4", "\"dry_run\""},
         {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\",\"method\":\"m\",\"once\":\"\"}", "4",
          "1 to 64 bytes"},
         {"{\"id\":4,\"do\":\"tell\",\"actor\":\"a/b\",\"method\":\"m\",\"once\":\"k\"}", "4",

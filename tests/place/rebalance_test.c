@@ -257,6 +257,7 @@ static void types_leaving_members_and_old_loads_are_respected(void **state)
     assert_int_equal(tp_rebalance_plan(&self->state[0], &self->options, self->members, 4,
                          self->samples, self->sample_count, self->now, self->moves, MOVES),
         0);
+    assert_int_equal(self->state[0].verdict, TP_REBALANCE_UNMEASURED);
     free(self);
 }
 
@@ -285,6 +286,12 @@ static void the_cheapest_go_first_and_a_dry_run_is_the_same_plan(void **state)
     assert_memory_equal(moves, again, 2 * sizeof moves[0]);
     assert_int_equal(moves[0].ref, 3);
     assert_int_equal(moves[1].ref, 2);
+    assert_int_equal(copy.verdict, TP_REBALANCE_UNEVEN);
+    /* Each is a quarter of what makes 2. */
+    assert_true(moves[0].share > 0.49 && moves[0].share < 0.51);
+    assert_true(moves[0].cost >= 1e6 && moves[0].cost < moves[1].cost);
+    assert_true(members[0].measured > 1.99 && members[0].share < 1.01);
+    assert_true(members[1].measured < 0.01);
 }
 
 static uint64_t crossing(const scene *self, const tp_rebalance_pair *pairs, size_t count)
