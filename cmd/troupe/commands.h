@@ -67,7 +67,8 @@ typedef enum cli_option {
       "ask an actor and print its answer",                                                         \
       "An id is type/key, or type@partition/key. The actor is activated if it is not. A payload "  \
       "that is JSON is sent as JSON, any other as text; - reads it from standard input. With "     \
-      "--once it happens once, however often it is asked: for types that persist every turn.",     \
+      "--once it happens once, however often it is asked, and is asked again, for as long as "     \
+      "--timeout, when the node that serves it dies: for types that persist every turn.",          \
       "$ troupe ask account/alice deposit '{\"cents\": 500}'\n"                                    \
       "{\"balance\":500}\n"                                                                        \
       "$ troupe ask account/alice show --timeout 250ms\n"                                          \

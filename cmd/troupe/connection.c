@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#define PATIENCE   TROUPE_SECONDS(30) /* of a call once without --timeout */
 #define ANSWER_MAX ((size_t)65 * 1024 * 1024) /* the daemon's longest answer fits */
 
 void cli_request_begin(cmd_bytes *request, const char *verb)
@@ -132,6 +134,37 @@ static cli_exit exchange(const cli_context *context, const cmd_bytes *request, c
     return CLI_OK;
 }
 
+static uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* Did the way to the actor of a call once break? Then asking again is safe, and tells. */
+static bool is_worth_asking_again(const cli_context *context, const cli_answer *answer)
+{
+    const char *status = json_string_value(json_object_get(answer->root, "status"));
+    return cli_has(context, CLI_OPTION_ONCE) && status != NULL && strcmp(status, "UNKNOWN") == 0;
+}
+
+/* Once, or for as long as the time-out while that is worth it. */
+static cli_exit exchange_until(const cli_context *context, const cmd_bytes *request,
+                               cli_answer *answer)
+{
+    uint64_t patience = context->timeout > 0 ? context->timeout : PATIENCE;
+    uint64_t begin = now();
+    for (;;) {
+        cli_exit code = exchange(context, request, &answer->line);
+        if (code != CLI_OK) return code;
+        answer->root = json_loadb(answer->line.data, answer->line.size, JSON_ALLOW_NUL, NULL);
+        if (!is_worth_asking_again(context, answer) || now() - begin >= patience) return CLI_OK;
+        cli_answer_deinit(answer);
+        answer->line = (cmd_bytes){0};
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+}
+
 cli_exit cli_ask(const cli_context *context, cmd_bytes *request, const char *about,
                  cli_answer *ret_answer)
 {
@@ -144,13 +177,12 @@ cli_exit cli_ask(const cli_context *context, cmd_bytes *request, const char *abo
                       : cli_fail(CLI_FAILED, "%s: TOO_LARGE, outcome NOT_DONE: the request is "
                                  "longer than 12 MiB", about);
     }
-    cli_exit code = exchange(context, request, &answer.line);
+    cli_exit code = exchange_until(context, request, &answer);
     cmd_bytes_deinit(request);
     if (code != CLI_OK) {
-        cmd_bytes_deinit(&answer.line);
+        cli_answer_deinit(&answer);
         return code;
     }
-    answer.root = json_loadb(answer.line.data, answer.line.size, JSON_ALLOW_NUL, NULL);
     if (!json_is_object(answer.root)) {
         cli_answer_deinit(&answer);
         return cli_fail(CLI_FAILED, "%s: UNKNOWN, outcome UNKNOWN: what answered is no node of "

@@ -220,8 +220,8 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     tp_outside *outside;
     troupe_status status = prepare(node, id, method, payload, options, true, true, &outside);
     if (status != TROUPE_OK)
-        return fail(node, id, method, ret_answer, status,
-            options != NULL && options->once.size != 0);
+        return fail(
+            node, id, method, ret_answer, status, options != NULL && options->once.size != 0);
     return wait_for(node, outside, id, method, ret_answer);
 }
 
@@ -286,6 +286,31 @@ static void pause_for(tp_env *env, uint64_t duration)
     env->wait_end(env, &waiter);
 }
 
+/* After a failure, of a call that began at `begin`. */
+static troupe_status ask_again(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice payload, const troupe_call_options *options, troupe_answer *answer, uint64_t begin)
+{
+    tp_env *env = node->env;
+    troupe_call_options now = *options;
+    troupe_status status = answer->status;
+    bool is_own = tp_retry_is_own(options);
+    uint64_t timeout = options->timeout != 0 ? options->timeout : node->shared.options.ask_timeout;
+    uint64_t end = tp_time_after(begin, timeout);
+    for (uint32_t attempt = 1; tp_retry_may(options, status, answer->outcome, attempt); attempt++) {
+        uint64_t chance;
+        env->entropy(env, &chance, sizeof chance);
+        uint64_t pause = tp_retry_pause(&options->retry, attempt, chance);
+        if (is_own && tp_time_after(env->now(env), pause) >= end)
+            break;
+        troupe_answer_release(answer);
+        pause_for(env, pause);
+        if (is_own)
+            now.timeout = end > env->now(env) ? end - env->now(env) : 1;
+        status = ask_once(node, id, method, payload, &now, answer);
+    }
+    return status;
+}
+
 troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char *method,
     troupe_slice payload, const troupe_call_options *options, troupe_answer *ret_answer)
 {
@@ -294,20 +319,11 @@ troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char 
     if (env->is_runner(env))
         return fail(
             node, id, method, ret_answer, TROUPE_USAGE, false); /* it would wait for itself */
-    for (uint32_t attempt = 1;; attempt++) {
-        troupe_status status = ask_once(node, id, method, payload, options, ret_answer);
-        if (status == TROUPE_OK || options == NULL || attempt >= options->retry.attempts)
-            return status;
-        troupe_kind kind = troupe_status_kind(status);
-        bool may = ret_answer->outcome == TROUPE_NOT_DONE || options->once.size != 0;
-        bool again = may && (kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE);
-        if (!again)
-            return status;
-        troupe_answer_release(ret_answer);
-        uint64_t chance;
-        env->entropy(env, &chance, sizeof chance);
-        pause_for(env, tp_retry_pause(&options->retry, attempt, chance));
-    }
+    uint64_t begin = options != NULL && tp_retry_is_own(options) ? env->now(env) : 0;
+    troupe_status status = ask_once(node, id, method, payload, options, ret_answer);
+    if (status == TROUPE_OK || options == NULL)
+        return status;
+    return ask_again(node, id, method, payload, options, ret_answer, begin);
 }
 
 troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, const char *method,

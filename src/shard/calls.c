@@ -303,10 +303,14 @@ static inline troupe_status send(troupe_turn *turn, const tp_target *to, tp_call
 
 /* ---- retry --------------------------------------------------------------------------------- */
 
-static bool may_retry(const troupe_call_options *options, troupe_status status,
-    troupe_outcome outcome, uint32_t attempt)
+bool tp_retry_may(const troupe_call_options *options, troupe_status status, troupe_outcome outcome,
+    uint32_t attempt)
 {
-    if (options == NULL || status == TROUPE_OK || attempt >= options->retry.attempts ||
+    if (options == NULL || status == TROUPE_OK)
+        return false;
+    if (tp_retry_is_own(options))
+        return status == TROUPE_UNKNOWN;
+    if (attempt >= options->retry.attempts ||
         (outcome != TROUPE_NOT_DONE && options->once.size == 0))
         return false;
     troupe_kind kind = troupe_status_kind(status);
@@ -343,24 +347,43 @@ static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee
             tp_count(&shard->counters.tells);
             return TROUPE_OK;
         }
-        if (!may_retry(options, status, TROUPE_NOT_DONE, attempt))
+        if (!tp_retry_may(options, status, TROUPE_NOT_DONE, attempt))
             return status;
         TROUPE_TRY(troupe_sleep(
             turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&shard->prng))));
     }
 }
 
-/* A tell to an actor of another node, to which others are on their way: it leaves nothing here. */
-static bool passes_by(
-    tp_shard *shard, const tp_message_parts *parts, const tp_message_head *head)
+static inline void lay_tell(const troupe_turn *turn, const tp_target *to, uint16_t method,
+    troupe_slice payload, tp_message_parts *parts, tp_message_head *head)
 {
+    const tp_activation *self = turn->actor;
+    *parts = (tp_message_parts){.caller = self + 1, .key = to->key, .payload = payload};
+    *head = (tp_message_head){.hash = to->hash,
+        .type = to->type,
+        .deadline = TP_NEVER,
+        .caller_type = self->type,
+        .method = method,
+        .from_shard = (uint16_t)turn->shard->number,
+        .kind = TP_TELL,
+        .caller_key_size = self->key_size,
+        .caller_partition_size = self->partition_size};
+}
+
+/* A tell to an actor of another node, to which others are on their way: it leaves nothing here.
+ * Apart from tell_arriving, so that what is laid down there stays in registers. */
+__attribute__((noinline)) static bool passes_by(
+    troupe_turn *turn, const tp_target *to, uint16_t method, troupe_slice payload)
+{
+    tp_shard *shard = turn->shard;
     const troupe_slice none = {0, 0};
-    if (shard->away == NULL || shard->went[head->hash % TP_WENT] != head->hash)
-        return false;
+    tp_message_parts parts;
+    tp_message_head head;
     tp_arrivals_flush(shard); /* what came before goes before */
-    return !tp_type_has_workers(head->type) &&
-           tp_activation_find(shard, head->type, head->hash, none, parts->key) == NULL &&
-           shard->away->pass_by(shard->away, parts, head);
+    lay_tell(turn, to, method, payload, &parts, &head);
+    return !tp_type_has_workers(head.type) &&
+           tp_activation_find(shard, head.type, head.hash, none, parts.key) == NULL &&
+           shard->away->pass_by(shard->away, &parts, &head);
 }
 
 /* A tell to an actor of this shard that has to be looked for: nothing is marked full, and nothing
@@ -369,22 +392,15 @@ __attribute__((always_inline)) static inline troupe_status tell_arriving(
     troupe_turn *turn, const tp_target *to, uint16_t method, troupe_slice payload)
 {
     tp_shard *shard = turn->shard;
-    const tp_activation *self = turn->actor;
-    tp_message_parts parts = {.caller = self + 1, .key = to->key, .payload = payload};
-    tp_message_head head = {.hash = to->hash,
-        .type = to->type,
-        .deadline = TP_NEVER,
-        .caller_type = self->type,
-        .method = method,
-        .from_shard = (uint16_t)shard->number,
-        .kind = TP_TELL,
-        .caller_key_size = self->key_size,
-        .caller_partition_size = self->partition_size};
-    if (passes_by(shard, &parts, &head)) {
+    if (TP_UNLIKELY(shard->away != NULL) && shard->went[to->hash % TP_WENT] == to->hash &&
+        passes_by(turn, to, method, payload)) {
         turn->has_sent = true;
         tp_count(&shard->counters.tells);
         return TROUPE_OK;
     }
+    tp_message_parts parts;
+    tp_message_head head;
+    lay_tell(turn, to, method, payload, &parts, &head);
     tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
     if (TP_UNLIKELY(message == NULL)) {
         tp_count(&shard->counters.no_memory);
@@ -561,20 +577,47 @@ static troupe_status ask_once(troupe_turn *turn, const tp_target *to, tp_callee 
     return answer->status == TROUPE_OK ? status : answer->status;
 }
 
+/* Does the turn rest on a commit that failed? Then what it asked for was never sent, and goes with
+ * the turn. */
+static bool is_broken(const troupe_turn *turn)
+{
+    const tp_durable *durable = turn->commits ? tp_durable_of(turn->actor) : NULL;
+    return durable != NULL && durable->broken;
+}
+
+/* After a failure. `end`: of a call once, the deadline of all its attempts. */
+__attribute__((noinline)) static troupe_status ask_again(troupe_turn *turn, const tp_target *to,
+    tp_callee called, troupe_slice payload, const troupe_call_options *options,
+    troupe_answer *answer, troupe_status status, uint64_t end)
+{
+    tp_shard *shard = turn->shard;
+    troupe_call_options now = *options;
+    bool is_own = tp_retry_is_own(options);
+    for (uint32_t attempt = 1; tp_retry_may(options, status, answer->outcome, attempt); attempt++) {
+        uint64_t pause = tp_retry_pause(&options->retry, attempt, tp_prng_next(&shard->prng));
+        if (is_own && (is_broken(turn) || tp_time_after(tp_clock(shard), pause) >= end))
+            break;
+        troupe_answer_release(answer);
+        status = troupe_sleep(turn, pause);
+        if (status != TROUPE_OK)
+            return fail_ask(turn, to, called, status, options, answer);
+        if (is_own)
+            now.timeout = end > tp_clock(shard) ? end - tp_clock(shard) : 1;
+        status = ask_once(turn, to, called, payload, &now, answer);
+    }
+    return status;
+}
+
 __attribute__((always_inline)) static inline troupe_status ask(troupe_turn *turn,
     const tp_target *to, tp_callee called, troupe_slice payload, const troupe_call_options *options,
     troupe_answer *answer)
 {
-    for (uint32_t attempt = 1;; attempt++) {
-        troupe_status status = ask_once(turn, to, called, payload, options, answer);
-        if (!may_retry(options, status, answer->outcome, attempt))
-            return status;
-        troupe_answer_release(answer);
-        status = troupe_sleep(
-            turn, tp_retry_pause(&options->retry, attempt, tp_prng_next(&turn->shard->prng)));
-        if (status != TROUPE_OK)
-            return fail_ask(turn, to, called, status, options, answer);
-    }
+    bool is_own = options != NULL && tp_retry_is_own(options);
+    uint64_t end = TP_UNLIKELY(is_own) ? ask_deadline(turn, options) : TP_NEVER;
+    troupe_status status = ask_once(turn, to, called, payload, options, answer);
+    if (TP_LIKELY(status == TROUPE_OK) || options == NULL)
+        return status;
+    return ask_again(turn, to, called, payload, options, answer, status, end);
 }
 
 troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *name, troupe_slice payload,

@@ -68,6 +68,24 @@ done
 begin 3
 until_true await_members
 
+# ---- a call once outlives the node that serves it ---------------------------------------------------
+
+run 0 at 3 ask ledger/once add 1
+kill -STOP "$pid_3"
+at 1 ask ledger/once add 5 --once gift --timeout 20s >"$work/once.out" 2>"$work/err" &
+asker=$!
+sleep 0.5 # until it waits for node 3, as a rule; a call that is late finds it dead
+kill_node 3
+wait $asker || die 'a call once was not asked again when its node died'
+cp "$work/once.out" "$work/out"
+has out 6
+run 0 at 2 ask ledger/once add 5 --once gift
+has out 6
+run 0 at 1 ask ledger/once show
+has out 6
+begin 3
+until_true await_members
+
 # ---- under load ---------------------------------------------------------------------------------
 
 "$work/load" run ledger 20 6 5 $sockets >"$work/out" 2>"$work/err" &
