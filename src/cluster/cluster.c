@@ -286,15 +286,22 @@ void tp_cluster_stop(tp_cluster *self)
     self->is_started = false;
 }
 
-static void drop_messages(tp_cluster *self)
+static void drop_calls(tp_cluster *self, tp_mpsc *calls)
 {
-    for (tp_mpsc_node *node = tp_mpsc_drain(&self->answers); node != NULL;) {
+    for (tp_mpsc_node *node = tp_mpsc_drain(calls); node != NULL;) {
         tp_teller_call *call = TP_CONTAINER(node, tp_teller_call, node);
         node = node->next;
         tp_view_release(call->effect.view);
         tp_member_outcome_deinit(&call->outcome);
         tp_release(self->allocator, call, sizeof *call);
     }
+}
+
+static void drop_messages(tp_cluster *self)
+{
+    drop_calls(self, &self->answers);
+    for (int i = 0; i < TELLERS; i++) /* the control runner went on when they had ended */
+        drop_calls(self, &self->tellers[i].calls);
     for (tp_mpsc_node *node = tp_mpsc_drain(&self->events); node != NULL;) {
         event *came = TP_CONTAINER(node, event, node);
         node = node->next;

@@ -37,7 +37,7 @@ typedef struct tp_teller {
 /* The handle is the teller's. */
 TROUPE_CHECK troupe_status tp_teller_start(tp_teller *teller);
 void tp_teller_ask(tp_teller *teller, tp_teller_call *call);
-/* Hurries the handle, joins the runner, closes the handle. Calls that were not done are told. */
+/* Hurries the handle, joins the runner, closes the handle. Calls that come then lie in `calls`. */
 void tp_teller_stop(tp_teller *teller);
 
 #endif
