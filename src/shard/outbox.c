@@ -12,7 +12,8 @@
  * Invariants
  * 1. Of one sender to one target, messages are handled in the order of their numbers, none twice: a
  * message names the one before it that may still be under way, and waits (is dropped, and comes
- * again) until that one was handled. An answer may pass others: senders.c.
+ * again) until that one was handled, and until none of that sender runs, given up or not. An answer
+ * may pass others that did not begin: senders.c.
  * 2. A row stays until its acknowledgement has come; that it was removed goes with the sender's
  * next commit, or a short while later by itself.
  * 3. A message that is OUTBOX_LIFE old is given up. A target remembers a sender for longer than
@@ -584,15 +585,17 @@ void tp_outbox_tell(tp_shard *shard, tp_activation *actor, troupe_id sender, con
         tp_outbox_ack(shard, tp_hash_shard(acked->hash, shard->shared->shard_count), acked);
 }
 
-/* Is a turn of this actor at the same message? It was sent again while its first run is parked. */
-static bool is_running(const tp_activation *actor, const tp_message *message, const tp_slip *slip)
+/* Is a turn of this actor at the message of this number, or (NULL) at any of the same sender? It
+ * was sent again, or given up, while its first run is parked. */
+static bool is_running(
+    const tp_activation *actor, const tp_message *message, const tp_row_number *number)
 {
     for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
         const tp_slip *other = turn->message != NULL && turn->kind == TP_TURN_METHOD
                                    ? tp_message_slip(turn->message)
                                    : NULL;
         if (other != NULL && (other->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE)) &&
-            tp_row_number_compare(other->number, slip->number) == 0 &&
+            (number == NULL || tp_row_number_compare(other->number, *number) == 0) &&
             troupe_id_equal(tp_message_caller(turn->message), tp_message_caller(message)))
             return true;
     }
@@ -639,7 +642,7 @@ static bool begins_here(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
 {
     const tp_entry *entry = row_of(tp_durable_of(actor), slip->number);
-    if (entry != NULL && !entry->retired && !is_running(actor, message, slip))
+    if (entry != NULL && !entry->retired && !is_running(actor, message, &slip->number))
         return true;
     TP_MARK(shard, "answer had come before");
     tp_pool_give(&shard->pool, message);
@@ -652,7 +655,7 @@ bool tp_outbox_begins(
     tp_durable *self = tp_durable_of(actor);
     if (slip->flags & TP_SLIP_HERE)
         return begins_here(shard, actor, message, slip);
-    if (is_running(actor, message, slip)) {
+    if (is_running(actor, message, &slip->number)) {
         TP_MARK(shard, "outbox message came again");
         tp_pool_give(&shard->pool, message); /* the end of its turn acknowledges it */
         return false;
@@ -678,13 +681,14 @@ bool tp_outbox_begins(
         tp_pool_give(&shard->pool, message);
         return false;
     }
-    /* Behind one that was refused in part it waits until its sender has buried that for sure. */
+    /* Behind one that was refused it waits until its sender has buried that for sure. */
     bool is_behind = seen != NULL && seen->row.sender.refused != TROUPE_OK &&
                      tp_row_number_compare(slip->before, last) == 0;
     bool passes = seen == NULL && is_answer(slip) && tp_senders_are_full(shard, self);
     if (passes)
         TP_MARK(shard, "answer passes others");
-    if (!passes && (tp_row_number_compare(slip->before, last) > 0 || is_behind)) {
+    bool is_early = !passes && (tp_row_number_compare(slip->before, last) > 0 || is_behind);
+    if (is_early || is_running(actor, message, NULL)) {
         TP_MARK(shard, "outbox message came too early");
         tp_pool_give(&shard->pool, message);
         return false;
@@ -731,12 +735,9 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
     }
     if (!turn->actor->type->gated || may_pass(turn, status))
         return TROUPE_OK;
-    /* A tell that was refused and did nothing may be refused again: that it was is known for sure
-     * once its sender has it, and not before. */
+    /* Noted even if it was refused and did nothing: else a copy that comes after its sender has
+     * buried it does what its dead letter says was not done, or runs beside the next. */
     bool is_request = slip->flags & TP_SLIP_THEN;
-    bool refused = status != TROUPE_OK && tp_turn_outcome(turn) == TROUPE_NOT_DONE;
-    if (refused && !is_request && !is_answer(slip))
-        return TROUPE_OK;
     bool kept_by_request = is_answer(slip);
     TROUPE_TRY(tp_senders_note(
         turn, slip, is_request || kept_by_request ? TROUPE_OK : status, kept_by_request));

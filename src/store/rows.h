@@ -85,7 +85,7 @@ typedef struct tp_row_outbox {
 typedef struct tp_row_sender {
     tp_row_number last;    /* of those received */
     uint64_t seen;         /* wall, ns: when */
-    troupe_status refused; /* how that one failed after it had committed a part; else OK */
+    troupe_status refused; /* how that one failed; else OK */
 } tp_row_sender;
 
 typedef struct tp_row_reminder {

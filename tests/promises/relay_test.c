@@ -18,7 +18,7 @@ typedef struct till {
 
 /* ---- actors ---------------------------------------------------------------------------------- */
 
-/* "id method": an outbox tell. */
+/* "id method": an outbox tell; `late` is given up after half a second. */
 static troupe_status send(troupe_turn *turn, void *state, troupe_slice in)
 {
     char words[96];
@@ -28,7 +28,8 @@ static troupe_status send(troupe_turn *turn, void *state, troupe_slice in)
         return TROUPE_USAGE;
     *method++ = 0;
     ((till *)state)->sent++;
-    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true};
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true,
+        .timeout = strcmp(method, "late") == 0 ? MS(500) : 0};
     TROUPE_TRY(troupe_tell(turn, id_of(words), method, troupe_str(""), &options));
     return troupe_reply_bytes(turn, troupe_str("sent"));
 }
@@ -68,6 +69,26 @@ static troupe_status half(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_fail(turn, TROUPE_APPLICATION, "no more");
 }
 
+/* Refuses until another one was there. */
+static troupe_status second(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)in;
+    till *self = state;
+    if (self->came == 0)
+        return troupe_fail(turn, TROUPE_APPLICATION, "not as the first");
+    self->came += 10;
+    return TROUPE_OK;
+}
+
+/* Shifts what others have left by a digit, after 2 seconds. */
+static troupe_status late(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)in;
+    TROUPE_TRY(troupe_sleep(turn, TROUPE_SECONDS(2)));
+    ((till *)state)->came = ((till *)state)->came * 10 + 1;
+    return TROUPE_OK;
+}
+
 static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 {
     (void)in;
@@ -92,18 +113,22 @@ static troupe_status load(troupe_turn *turn, void *state, troupe_slice saved)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(send), TROUPE_METHOD(take),
-    TROUPE_METHOD(nap), TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(nap), TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_METHOD(second),
+    TROUPE_METHOD(late), TROUPE_READ_METHOD(show)};
 static const troupe_type till_type = {TROUPE_TYPE("till"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+static const troupe_type hall_type = {TROUPE_TYPE("hall"), .state_size = sizeof(till),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN,
+    .reentrancy = TROUPE_REENTRANCY_ALWAYS};
 static const troupe_type hook_type = {TROUPE_TYPE("hook"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN, .save = save, .load = load};
 
 static void open_for(stand *self, uint32_t senders_limit)
 {
-    static const troupe_type *const types[] = {&till_type, &hook_type};
+    static const troupe_type *const types[] = {&till_type, &hook_type, &hall_type};
     const troupe_node_options options = {
         TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER, .senders_limit = senders_limit};
-    stand_open(self, 1, &options, types, 2);
+    stand_open(self, 1, &options, types, 3);
 }
 
 static void open_stand(stand *self)
@@ -182,6 +207,46 @@ static void shows(stand *self, const char *id, const char *text)
 {
     heard got = ask(self->node, id, "show", "");
     assert_string_equal(got.text, text);
+}
+
+static void a_copy_of_what_was_refused_is_not_done_later(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    call calls[3] = {{0}};
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/t"), "nap", troupe_str("1200"), NULL, call_over, &calls[0]));
+    stand_run(&at, MS(5));
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/a"), "send", troupe_str("till/t second"), NULL, call_over, &calls[1]));
+    stand_run(&at, MS(5)); /* it waits behind the nap; after a second a copy of it comes */
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/b"), "send", troupe_str("till/t take"), NULL, call_over, &calls[2]));
+    stand_run(&at, TROUPE_SECONDS(5));
+    assert_true(stats_of(at.node).outbox_again != 0);
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 1);
+    shows(&at, "till/t", "0 sent, 1 came"); /* and not 11 */
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
+static void what_was_given_up_while_it_runs_is_not_overtaken(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    assert_heard(ask(at.node, "till/a", "send", "hall/t late"), TROUPE_OK);
+    stand_run(&at, MS(1500));
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 1);
+    shows(&at, "hall/t", "0 sent, 0 came");
+    assert_heard(ask(at.node, "till/a", "send", "hall/t take"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(5));
+    shows(&at, "hall/t", "0 sent, 2 came"); /* and not 11 */
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
+    stand_close(&at);
 }
 
 static void a_sender_that_is_one_too_many_comes_again(void **state)
@@ -309,6 +374,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_refused_in_part_is_a_dead_letter_also_after_a_crash),
         cmocka_unit_test(two_that_refuse_each_other_remember_it),
+        cmocka_unit_test(a_copy_of_what_was_refused_is_not_done_later),
+        cmocka_unit_test(what_was_given_up_while_it_runs_is_not_overtaken),
         cmocka_unit_test(a_sender_that_is_one_too_many_comes_again),
         cmocka_unit_test(an_old_copy_of_a_forgotten_sender_is_not_taken),
         cmocka_unit_test(a_farewell_that_got_lost_is_asked_for),
