@@ -121,6 +121,7 @@ enum {
     X(CONFIG, "config", 0, false)                                                                  \
     X(PING, "ping", 0, false)                                                                      \
     X(MIGRATE, "migrate", ADMIN_TAKES_ACTOR | ADMIN_HAS_NODE | ADMIN_HAS_TIMEOUT_MS, true)         \
+    X(PRELOAD, "preload", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_TIMEOUT_MS, false)        \
     X(REBALANCE, "rebalance", ADMIN_HAS_DRY_RUN | ADMIN_HAS_TIMEOUT_MS, false)                     \
     X(DRAIN, "drain", ADMIN_HAS_NODE, false)                                                       \
     X(SHUTDOWN, "shutdown", ADMIN_HAS_DRAIN, false)

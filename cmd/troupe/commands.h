@@ -122,6 +122,12 @@ typedef enum cli_option {
       "call fails. It fails with NOT_FOUND if the actor is not active, or no node is called so.",  \
       "$ troupe migrate account/alice node-2\n"                                                    \
       "account/alice is at node-2, after 2.1 ms")                                                  \
+    X(preload, "[PATTERN]", 0, 1, CLI_TAKES_NODE | CLI_TAKES(TYPE) | CLI_TAKES(TIMEOUT),           \
+      "let the node learn where actors are, before it is asked for them",                          \
+      "PATTERN as for actors. It puts the active actors of other nodes into the location cache "   \
+      "of this one while there is room, so that its first call to each goes there at once.",       \
+      "$ troupe preload 'account/*'\n"                                                             \
+      "node-1 has learned where 4711 more actors are")                                             \
     X(rebalance, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(DRY_RUN) | CLI_TAKES(TIMEOUT),               \
       "give actors of the node to less loaded ones",                                               \
       "At once, and as rebalance_interval has it done: by the loads that the nodes have told each "\

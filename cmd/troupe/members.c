@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands about the cluster of a node: nodes, view, lookup, discover, migrate, rebalance,
- * drain.
+ * The commands about the cluster of a node: nodes, view, lookup, discover, preload, migrate,
+ * rebalance, drain.
  * Invariants: 1. What is printed for a person is also in --json. Threads: one.
  */
 #include "troupe/connection.h"
@@ -223,6 +223,28 @@ cli_exit cli_run_discover(const cli_context *context)
     tell_rest(answer.root, json_array_size(actors));
     cli_answer_deinit(&answer);
     return code;
+}
+
+/* ---- preload ---- */
+
+cli_exit cli_run_preload(const cli_context *context)
+{
+    cmd_bytes request;
+    cli_answer answer;
+    cli_request_begin(&request, "preload");
+    cli_exit code = cli_request_filter(context, &request);
+    if (code != CLI_OK) return code;
+    add_timeout(context, &request);
+    code = cli_ask(context, &request, "preload", &answer);
+    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
+    printf("%s has learned where %" JSON_INTEGER_FORMAT " more actors are\n",
+           text_of(answer.root, "node"), number_of(answer.root, "learned"));
+    if (json_is_true(json_object_get(answer.root, "full"))) {
+        fprintf(stderr, "troupe: its location cache is full; cache_size is its option\n");
+    }
+    tell_rest(answer.root, 1);
+    cli_answer_deinit(&answer);
+    return CLI_OK;
 }
 
 /* ---- migrate ---- */

@@ -212,6 +212,9 @@ void inspect_run(worker_job *job)
     case ADMIN_VERB_MIGRATE:
         status = members_migrate(call, node);
         break;
+    case ADMIN_VERB_PRELOAD:
+        status = members_preload(call, node);
+        break;
     case ADMIN_VERB_REBALANCE:
         status = members_rebalance(call, node);
         break;

@@ -238,3 +238,16 @@ troupe_status members_discover(daemon_call *call, troupe_node *node)
     cmd_bytes_printf(out, ",\"missed\":%s", cursor.has_missed ? "true" : "false");
     return TROUPE_OK;
 }
+
+troupe_status members_preload(daemon_call *call, troupe_node *node)
+{
+    const admin_request *request = &call->request;
+    troupe_cluster_preloaded done;
+    TROUPE_TRY(troupe_cluster_preload(node, request->type, request->pattern, request->timeout,
+                                      &done));
+    admin_write_text(&call->out, "node", troupe_str(troupe_node_name(node)));
+    admin_write_number(&call->out, "learned", done.learned);
+    cmd_bytes_printf(&call->out, ",\"full\":%s,\"missed\":%s", done.is_full ? "true" : "false",
+                     done.has_missed ? "true" : "false");
+    return TROUPE_OK;
+}

@@ -107,6 +107,7 @@ troupe_status members_nodes(daemon_call *call, troupe_node *node);
 troupe_status members_view(daemon_call *call, troupe_node *node);
 troupe_status members_lookup(daemon_call *call, troupe_node *node);
 troupe_status members_migrate(daemon_call *call, troupe_node *node);
+troupe_status members_preload(daemon_call *call, troupe_node *node);
 troupe_status members_rebalance(daemon_call *call, troupe_node *node);
 troupe_status members_discover(daemon_call *call, troupe_node *node);
 

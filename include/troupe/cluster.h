@@ -175,6 +175,22 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_discover(troupe_node *node,
     troupe_slice pattern, size_t limit, uint64_t timeout, troupe_cluster_cursor *cursor,
     troupe_cluster_found_visit *visit, void *user);
 
+/* ---- the location cache -------------------------------------------------------------------- */
+
+typedef struct troupe_cluster_preloaded {
+    uint64_t learned; /* places that this node did not know */
+    bool is_full;     /* a shard's part of the cache has no room for more: raise cache_size */
+    bool has_missed;  /* as of a cursor */
+} troupe_cluster_preloaded;
+
+/* [any thread but in a turn] Learns where the active actors of all members are, of `type` and
+ * `pattern` as for discover, so that the first message to each needs not ask its home. Before calls
+ * come, say: nothing leaves the cache for it. Of actors at home here nothing is to be learned.
+ * `timeout` ns (0: 5 s); TIMEOUT: what was learned until then stays. USAGE, UNAVAILABLE. A node
+ * alone learns nothing. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_preload(troupe_node *node, troupe_slice type,
+    troupe_slice pattern, uint64_t timeout, troupe_cluster_preloaded *ret_preloaded);
+
 #ifdef __cplusplus
 }
 #endif

@@ -74,6 +74,7 @@ extern "C" {
     X(cache_hits, "messages for other nodes whose way the location cache knew")                   \
     X(cache_misses, "messages for other nodes that asked the home for the way")                   \
     X(cache_evictions, "places that had to leave the location cache, or stay out, for room") \
+    X(cache_preloaded, "places that a preload put into the location cache")                       \
     X(cache_expired, "places taken out of the location cache because they were old")              \
     X(cache_corrections, "places put over in the location cache")                                 \
     X(cache_refreshes, "look-ups that make places of the location cache young again")             \

@@ -26,7 +26,7 @@ static bool is_over(const tp_outpost *self)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static bool is_home(const tp_outpost *self, uint64_t hash)
+bool tp_outpost_is_home(const tp_outpost *self, uint64_t hash)
 {
     const tp_chart *chart = self->chart;
     if (chart == NULL)
@@ -44,7 +44,7 @@ static void feed_request(tp_outpost *self, tp_message *message)
             "no memory for a message to another node");
         return;
     }
-    if (!is_home(self, message->hash))
+    if (!tp_outpost_is_home(self, message->hash))
         made->letter.hint = tp_recall_hint(&self->recall, self->chart, &made->letter.id);
     tp_directory_request(self->directory, &made->letter);
 }

@@ -87,6 +87,10 @@ void tp_outpost_look(const tp_outpost *outpost, tp_outpost_figures *ret_figures)
  * it moves already, or may not leave yet; UNAVAILABLE: no such member. */
 TROUPE_CHECK troupe_status tp_outpost_move(
     tp_outpost *outpost, const tp_directory_id *id, uint64_t to);
+/* That id is at `node`, as its home says: into the location cache, if it is of use there and while
+ * there is room. True: that was new. */
+bool tp_outpost_preload(
+    tp_outpost *outpost, const tp_directory_id *id, uint64_t node, bool *ret_is_full);
 /* After an event that was fed to the directory from outside. */
 void tp_outpost_drain(tp_outpost *outpost);
 

@@ -76,6 +76,9 @@ struct tp_outpost {
     uint64_t forwarded, received, refused, lost;
 };
 
+/* outpost.c. As of its chart. */
+bool tp_outpost_is_home(const tp_outpost *self, uint64_t hash);
+
 /* line.c. A letter to be sent; `ticket`: what the directory calls it until it is settled.
  * NO_MEMORY, TOO_LARGE: it is the caller's still. */
 TROUPE_CHECK troupe_status tp_line_send(

@@ -444,3 +444,13 @@ void tp_outpost_perform(tp_outpost *self, const tp_directory_effect *effect)
         return;
     }
 }
+
+bool tp_outpost_preload(
+    tp_outpost *self, const tp_directory_id *id, uint64_t node, bool *ret_is_full)
+{
+    *ret_is_full = false;
+    if (self->chart == NULL || node == 0 || node == self->options.incarnation ||
+        tp_outpost_is_home(self, id->hash))
+        return false;
+    return tp_recall_preload(&self->recall, id, node, ret_is_full);
+}

@@ -67,6 +67,7 @@ static void count(tp_recall *self)
     const tp_cache_stats *now = &self->cache.stats, *then = &self->counted;
     tp_cell_add(&counters->cache_evictions,
         now->evicted + now->not_admitted - then->evicted - then->not_admitted);
+    tp_cell_add(&counters->cache_preloaded, now->preloaded - then->preloaded);
     tp_cell_add(&counters->cache_expired, now->expired - then->expired);
     tp_cell_add(&counters->cache_corrections, now->corrected - then->corrected);
     self->counted = *now;
@@ -79,6 +80,17 @@ void tp_recall_learn(tp_recall *self, const tp_directory_id *id, uint64_t node)
     if (tp_cache_put(&self->cache, &learned, &place, self->shard->now, NULL) == TROUPE_NO_MEMORY)
         tp_count(&self->shard->counters.no_memory); /* a hint: its letters go by way of the home */
     count(self);
+}
+
+bool tp_recall_preload(tp_recall *self, const tp_directory_id *id, uint64_t node, bool *ret_is_full)
+{
+    tp_cache_id learned = id_of(id);
+    const tp_cache_place place = {.incarnation = node};
+    uint64_t before = self->cache.stats.preloaded;
+    *ret_is_full = tp_cache_preload(&self->cache, &learned, &place, 1, self->shard->now) == 0;
+    bool is_new = self->cache.stats.preloaded != before;
+    count(self);
+    return is_new;
 }
 
 void tp_recall_forget(tp_recall *self, uint64_t node)

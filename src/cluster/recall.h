@@ -46,6 +46,10 @@ void tp_recall_deinit(tp_recall *self);
 uint64_t tp_recall_hint(tp_recall *self, const tp_chart *chart, const tp_directory_id *id);
 /* That id is at `node`. */
 void tp_recall_learn(tp_recall *self, const tp_directory_id *id, uint64_t node);
+/* The same while there is room: nothing leaves for it. True: it is new. `*ret_is_full`: it has none
+ * left. */
+bool tp_recall_preload(
+    tp_recall *self, const tp_directory_id *id, uint64_t node, bool *ret_is_full);
 /* A member is gone. */
 void tp_recall_forget(tp_recall *self, uint64_t node);
 /* Now and then: takes out what is old, and asks the directory for what is to be refreshed. */

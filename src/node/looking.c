@@ -493,8 +493,9 @@ typedef struct walk {
     size_t left;
     uint64_t deadline;
     troupe_cluster_cursor *cursor;
-    troupe_cluster_found_visit *visit;
+    troupe_cluster_found_visit *visit; /* NULL: what is found goes into the location cache */
     void *user;
+    troupe_cluster_preloaded *preloaded;
 } walk;
 
 static bool show_items(walk *self, tp_in *in, uint32_t count)
@@ -514,6 +515,54 @@ static bool show_items(walk *self, tp_in *in, uint32_t count)
     return !in->short_of;
 }
 
+/* Items that each shard of this node looks through for its own. */
+typedef struct cargo {
+    tp_in items;
+    uint32_t count;
+    uint32_t full; /* shards that have no room left */
+    uint64_t learned;
+    bool is_broken;
+} cargo;
+
+static void take_own(tp_shard *shard, void *user)
+{
+    cargo *self = user;
+    tp_shared *shared = shard->shared;
+    tp_outpost *outpost = tp_outpost_of(shard);
+    tp_in in = self->items;
+    bool is_full = false;
+    for (uint32_t i = 0; i < self->count && !is_full; i++) {
+        uint64_t host = tp_in_64(&in);
+        troupe_slice name = tp_in_bytes(&in, tp_in_8(&in));
+        tp_directory_id id = {.partition = tp_in_bytes(&in, tp_in_8(&in))};
+        id.key = tp_in_bytes(&in, tp_in_16(&in));
+        self->is_broken |= in.short_of || id.key.size > TP_KEY_MAX ||
+                           id.partition.size > TP_NAME_MAX || name.size > TP_NAME_MAX;
+        if (self->is_broken || outpost == NULL)
+            return;
+        const tp_type *type = tp_type_known(shared, name);
+        id.hash = tp_types_hash(&shared->types, name, id.partition, id.key);
+        if (type == NULL || tp_hash_shard(id.hash, shared->shard_count) != shard->number)
+            continue;
+        id.type = type->number;
+        self->learned += tp_outpost_preload(outpost, &id, host, &is_full);
+    }
+    self->full += is_full;
+}
+
+static bool preload_items(walk *self, const tp_in *in, uint32_t count)
+{
+    cargo carried = {.items = *in, .count = count};
+    uint32_t shards = self->node->shared.shard_count;
+    if (tp_node_visit(self->node, 0, shards, take_own, &carried) != TROUPE_OK)
+        self->cursor->has_missed = true;
+    self->preloaded->learned += carried.learned;
+    self->preloaded->is_full |= carried.full != 0;
+    if (carried.full == shards)
+        self->left = 0;
+    return !carried.is_broken;
+}
+
 /* One page of one shard; moves the cursor within the shard. */
 static troupe_status show_page(walk *self, uint64_t node)
 {
@@ -530,7 +579,9 @@ static troupe_status show_page(walk *self, uint64_t node)
     tp_in in = tp_in_of(answer, size);
     cursor->at = tp_in_64(&in);
     cursor->has_missed |= tp_in_8(&in) == 0;
-    bool is_whole = show_items(self, &in, tp_in_32(&in));
+    uint32_t count = tp_in_32(&in);
+    bool is_whole =
+        self->visit != NULL ? show_items(self, &in, count) : preload_items(self, &in, count);
     tp_release(self->node->shared.allocator, answer, size);
     return is_whole ? TROUPE_OK : TROUPE_CORRUPT;
 }
@@ -614,5 +665,28 @@ troupe_status troupe_cluster_discover(troupe_node *node, troupe_slice type, trou
     TROUPE_TRY(tp_cluster_see(node->cluster, &self.look));
     troupe_status status = self.look.chart != NULL ? walk_on(&self) : TROUPE_UNAVAILABLE;
     tp_chart_release(self.look.chart);
+    return status;
+}
+
+troupe_status troupe_cluster_preload(troupe_node *node, troupe_slice type, troupe_slice pattern,
+    uint64_t timeout, troupe_cluster_preloaded *ret_preloaded)
+{
+    troupe_cluster_cursor cursor = {0};
+    walk self = {.node = node,
+        .type = type,
+        .pattern = pattern,
+        .left = SIZE_MAX,
+        .cursor = &cursor,
+        .preloaded = ret_preloaded};
+    *ret_preloaded = (troupe_cluster_preloaded){0};
+    if (node->env->is_runner(node->env) || type.size > TP_NAME_MAX || pattern.size > TP_PATTERN_MAX)
+        return TROUPE_USAGE;
+    if (node->cluster == NULL)
+        return TROUPE_OK;
+    self.deadline = tp_time_after(node->env->now(node->env), timeout != 0 ? timeout : LOOK_WAIT);
+    TROUPE_TRY(tp_cluster_see(node->cluster, &self.look));
+    troupe_status status = self.look.chart != NULL ? walk_on(&self) : TROUPE_UNAVAILABLE;
+    tp_chart_release(self.look.chart);
+    ret_preloaded->has_missed = cursor.has_missed;
     return status;
 }

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <troupe/cluster.h>
 
 #include <cmocka.h>
 
@@ -44,6 +45,59 @@ static void actors_that_others_host_are_found_without_asking_their_home_again(vo
     troupe_stats first = nodes_stats(&self, 0);
     assert_true(first.cache_misses > 0);
     nodes_await(has_hits, &self, &at);
+    nodes_close(&self);
+}
+
+/* All of them, until the homes have all that is active. */
+static bool preloads(nodes *self, void *user)
+{
+    troupe_cluster_preloaded *done = user, next;
+    assert_int_equal(
+        troupe_cluster_preload(self->list[0], troupe_str("seat"), troupe_str(""), 0, &next),
+        TROUPE_OK);
+    done->learned += next.learned;
+    done->is_full = next.is_full;
+    return !next.has_missed && next.learned == 0 && done->learned > 0;
+}
+
+static void what_was_preloaded_is_found_by_the_first_call(void **state)
+{
+    (void)state;
+    nodes self;
+    troupe_cluster_preloaded done = {0};
+    troupe_node_options options[NODES];
+    for (int i = 0; i < NODES; i++)
+        options[i] = (troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2};
+    nodes_open(&self, options, TROUPE_TYPES(&seat));
+    ask_all(&self, 1, 1);
+    assert_int_equal(
+        troupe_cluster_preload(self.list[0], troupe_str("seat"), troupe_str("chair-*"), 0, &done),
+        TROUPE_OK);
+    assert_int_equal(done.learned, 0);
+    nodes_await(preloads, &self, &done);
+    assert_false(done.is_full);
+    ask_all(&self, 0, 1);
+    troupe_stats stats = nodes_stats(&self, 0);
+    assert_int_equal(stats.cache_preloaded, done.learned);
+    assert_int_equal(stats.cache_hits, done.learned); /* all but those at home here */
+    assert_int_equal(stats.cache_misses, 0);
+    nodes_close(&self);
+}
+
+static void a_preload_ends_when_the_cache_is_full(void **state)
+{
+    (void)state;
+    nodes self;
+    troupe_cluster_preloaded done = {0};
+    troupe_node_options options[NODES];
+    for (int i = 0; i < NODES; i++)
+        options[i] = (troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2, .cache_size = 16};
+    nodes_open(&self, options, TROUPE_TYPES(&seat));
+    ask_all(&self, 1, 1);
+    nodes_await(preloads, &self, &done);
+    assert_true(done.is_full);
+    assert_int_equal(done.learned, 16);
+    assert_int_equal(nodes_stats(&self, 0).cache_evictions, 0);
     nodes_close(&self);
 }
 
@@ -119,6 +173,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(actors_that_others_host_are_found_without_asking_their_home_again),
+        cmocka_unit_test(what_was_preloaded_is_found_by_the_first_call),
+        cmocka_unit_test(a_preload_ends_when_the_cache_is_full),
         cmocka_unit_test(actors_that_were_made_elsewhere_meanwhile_are_still_found),
         cmocka_unit_test(places_in_use_are_asked_for_anew_before_they_are_too_old),
         cmocka_unit_test(what_a_member_that_left_had_is_found_where_it_is_made_anew),

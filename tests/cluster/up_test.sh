@@ -30,6 +30,14 @@ has out "troupe --socket $work/c/node-2.sock nodes"
 run 0 troupe ask tally/a add 2 --socket "$work/c/node-1.sock"
 run 0 troupe ask tally/a show --socket "$work/c/node-2.sock"
 has out 2
+for i in 1 2 3 4 5 6 7 8; do run 0 troupe ask "tally/p$i" add 1 --socket "$work/c/node-1.sock"; done
+preloads() { run 0 troupe preload 'tally/p*' --json --socket "$work/c/node-2.sock" && grep -q '"learned":[1-8]' "$work/out"; }
+until_true preloads
+has out '"full":false'
+run 0 troupe preload --type tally --socket "$work/c/node-2.sock"
+has out 'node-2 has learned where'
+run 0 troupe stats --json --socket "$work/c/node-2.sock"
+has out '"cache_preloaded":'
 kill -INT "$up"
 wait "$up"
 code=$?
