@@ -10,6 +10,7 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 GROUP ?= core
 SEED ?= 1
+NODES ?= 3
 CONFIGURE := mkdir -p build; cmake --preset release >build/configure.log 2>&1 \
     || { cat build/configure.log; exit 1; }
 NINJA := cmake --build --preset release -j $(JOBS) --target
@@ -19,10 +20,10 @@ run: deps                 ## serve the example actors on this machine (ARGS= goe
 	@$(NINJA) trouped troupe modules
 	@tools/run $(ARGS)
 
-demo: deps                ## a real job on this machine's own package index
+demo: deps                ## a real job on a cluster of NODES=3 processes (1: one node, twice)
 	@$(CONFIGURE)
 	@$(NINJA) troupe example_packages
-	@$(BUILD)/troupe demo $(ARGS)
+	@$(BUILD)/troupe demo --nodes $(NODES) $(ARGS)
 
 test: deps-test           ## everything that CI checks; FUZZ_SECONDS=10 SIM_SEEDS=10000 TEST_ONLY=step
 	@tools/test

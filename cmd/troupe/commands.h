@@ -252,8 +252,10 @@ typedef enum cli_option {
       "$ troupe bench state --only durable_turns_sqlite")                                          \
     X(demo, "[OPTIONS]", 0, 0, CLI_TAKES_ALL,                                                      \
       "do a real job: rank this machine's packages, one actor each",                               \
-      "It runs the program example_packages of the same build; further options go to it.",         \
-      "$ troupe demo")                                                                             \
+      "It runs the program example_packages of the same build; further options go to it (--help "  \
+      "names them). On one node, twice; with --nodes N once, on a cluster of N processes.",        \
+      "$ troupe demo\n"                                                                            \
+      "$ troupe demo --nodes 3 --quick")                                                           \
     X(completion, "", 0, 0, 0,                                                                     \
       "print the completion for bash (zsh: after bashcompinit)",                                   \
       "",                                                                                          \

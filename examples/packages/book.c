@@ -5,7 +5,7 @@
  * types.
  *
  * Invariants: 1. A send that returns OK was accepted. 2. One that does not is noted in the book, so
- * that the run fails.
+ * that the run fails, and nothing is sent any more.
  * Threads: the shards; what is shared is atomic.
  */
 #include "actors.h"
@@ -27,6 +27,9 @@ troupe_status book_tell(
     struct address_book *book = troupe_turn_user(turn);
     uint32_t tries = 0;
     for (;;) {
+        int trouble = atomic_load_explicit(&book->trouble, memory_order_relaxed);
+        if (trouble != TROUPE_OK)
+            return (troupe_status)trouble;
         troupe_status status = troupe_tell_ref(turn, to, method, troupe_slice_of(data, size), NULL);
         if (troupe_status_kind(status) != TROUPE_KIND_BUSY)
             return book_note(book, status);

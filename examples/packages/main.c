@@ -3,7 +3,8 @@
  * The demo: every package of this machine's Debian package index is an actor, every dependency a
  * message. It counts for each package how many depend on it, directly or not, and ranks them; then
  * it does so again with at most a tenth of the actors active, so that states go to a store and
- * come back. Every figure is compared with a plain computation.
+ * come back. Or, with --nodes, it does so once on a cluster of that many processes. Every figure is
+ * compared with a plain computation.
  *
  * Exit codes: 0 all figures are equal, 1 one differs or a run broke, 2 wrong options or no index.
  * Threads: main; see run.c.
@@ -19,6 +20,7 @@ enum { QUICK_PACKAGES = 3000, SHOWN_DIFFERENCES = 5, ROUNDS_MAX = 1000, LEAST_AC
 struct choices {
     const char *index;
     const char *storage;
+    uint32_t nodes;
     uint32_t shards;
     uint32_t rounds;
     bool quick;
@@ -29,14 +31,17 @@ static const char help[] =
     "usage: example_packages [options]\n"
     "\n"
     "Ranks the packages of a Debian package index by messages between actors, twice: with all\n"
-    "actors active, and with a tenth of them. Fails if a figure is not that of a plain "
-    "computation.\n"
+    "actors active, and with a tenth of them; or once, on a cluster of processes. Fails if a "
+    "figure\n"
+    "is not that of a plain computation.\n"
     "\n"
     "  --index FILE   a package index instead of this machine's (`apt-cache dumpavail`, else "
     "dpkg's)\n"
-    "  --storage URL  where the second run keeps states: sqlite:FILE, redis://…, postgres://…\n"
-    "                 (memory:)\n"
-    "  --shards N     shards of the node (one per core)\n"
+    "  --nodes N      one run on a cluster of N processes, 2 to 16; 1: the two runs on one node\n"
+    "                 (1)\n"
+    "  --storage URL  where the second run, or the cluster, keeps states: sqlite:FILE (not with\n"
+    "                 --nodes), redis://…, postgres://… (memory:)\n"
+    "  --shards N     shards of a node (one per core; the nodes of a cluster share the cores)\n"
     "  --rounds N     rounds of rank (20)\n"
     "  --quick        only some 3,000 packages and what they depend on\n"
     "  --json         the result as JSON on standard output\n"
@@ -61,9 +66,10 @@ static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32
 static int parse_options(int argc, char **argv, struct choices *choices)
 {
     static const struct option options[] = {{"index", required_argument, NULL, 'i'},
-        {"storage", required_argument, NULL, 'o'}, {"shards", required_argument, NULL, 's'},
-        {"rounds", required_argument, NULL, 'r'}, {"quick", no_argument, NULL, 'q'},
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+        {"storage", required_argument, NULL, 'o'}, {"nodes", required_argument, NULL, 'n'},
+        {"shards", required_argument, NULL, 's'}, {"rounds", required_argument, NULL, 'r'},
+        {"quick", no_argument, NULL, 'q'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         bool good = true;
@@ -73,6 +79,9 @@ static int parse_options(int argc, char **argv, struct choices *choices)
             break;
         case 'o':
             choices->storage = optarg;
+            break;
+        case 'n':
+            good = parse_number(optarg, 1, NODES_MAX, &choices->nodes);
             break;
         case 's':
             good = parse_number(optarg, 1, 256, &choices->shards);
@@ -146,8 +155,14 @@ static bool do_run(const struct choices *choices, struct report *report, FILE *o
 {
     char error[400] = "";
     uint32_t number = report->run_count;
-    struct run_options options = {report->index, choices->storage, choices->shards, choices->rounds,
-        report->max_actors[number]};
+    const struct run_options options = {
+        .index = report->index,
+        .storage = choices->storage,
+        .nodes = choices->nodes,
+        .shards = choices->shards,
+        .rounds = choices->rounds,
+        .max_actors = report->max_actors[number],
+    };
     if (!run_all(&options, &report->runs[number], error, sizeof(error))) {
         fprintf(stderr, "example_packages: %s: %s\n", report->titles[number], error);
         return false;
@@ -169,7 +184,13 @@ static bool do_all(const struct choices *choices, const struct package_index *in
         .titles = {"all actors active", "a tenth of the actors active, the others in the store"},
         .max_actors = {0, index->count / 10 > LEAST_ACTORS ? index->count / 10 : LEAST_ACTORS},
         .rounds = choices->rounds,
+        .nodes = choices->nodes,
     };
+    uint32_t runs = RUNS;
+    if (choices->nodes > 1) {
+        report.titles[0] = "a cluster, each node a process";
+        runs = 1;
+    }
     bool good = figures_init(&plain, index->count) && plain_compute(index, choices->rounds, &plain);
     if (!good)
         fprintf(stderr, "example_packages: out of memory\n");
@@ -178,7 +199,7 @@ static bool do_all(const struct choices *choices, const struct package_index *in
         table_print_plain(out, &report);
         fflush(out);
     }
-    for (uint32_t i = 0; good && i < RUNS; i++)
+    for (uint32_t i = 0; good && i < runs; i++)
         good = do_run(choices, &report, out);
     if (report.run_count > 0 && out != NULL)
         table_print_top(out, &report);
@@ -192,7 +213,7 @@ static bool do_all(const struct choices *choices, const struct package_index *in
 
 int main(int argc, char **argv)
 {
-    struct choices choices = {.storage = "memory:", .rounds = 20};
+    struct choices choices = {.storage = "memory:", .nodes = 1, .rounds = 20};
     struct package_index index;
     int code = parse_options(argc, argv, &choices);
     if (code >= 0)

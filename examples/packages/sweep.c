@@ -128,11 +128,11 @@ static bool take_next(struct sweep *sweep, uint32_t *ret_package, bool *ret_agai
     return found;
 }
 
-/* An ask that was not accepted: no callback comes for it. */
-static void note_failure(struct sweep *sweep, troupe_status status)
+/* `unaccepted` asks were not accepted: no callback comes for them. */
+static void note_failure(struct sweep *sweep, troupe_status status, uint32_t unaccepted)
 {
     pthread_mutex_lock(&sweep->lock);
-    sweep->under_way--;
+    sweep->under_way -= unaccepted;
     if (sweep->status == TROUPE_OK)
         sweep->status = status;
     pthread_mutex_unlock(&sweep->lock);
@@ -159,9 +159,9 @@ static void send_all(struct sweep *sweep)
         sweep->slots[package] = (struct slot){sweep, package};
         troupe_status status = ask(sweep, package);
         if (status != TROUPE_OK)
-            note_failure(sweep, status);
-        if (asked % 4096 == 0)
-            options->on_progress(options->user, asked);
+            note_failure(sweep, status, 1);
+        if (asked % 4096 == 0 && !options->on_progress(options->user, asked))
+            note_failure(sweep, TROUPE_CANCELLED, 0);
     }
     wait_for_all(sweep);
 }

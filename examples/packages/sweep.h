@@ -18,7 +18,7 @@ struct sweep_options {
     const struct package_index *index;
     uint32_t window;         /* asks under way, at most */
     struct figures *figures; /* to fill; NULL: the packages are loaded instead */
-    void (*on_progress)(void *user, uint32_t asked);
+    bool (*on_progress)(void *user, uint32_t asked); /* false: it is to end, with CANCELLED */
     void *user;
 };
 

@@ -38,6 +38,15 @@ static double run_seconds(const struct run_result *run)
     return run->load_seconds + run->closure_seconds + run->rank_seconds + run->collect_seconds;
 }
 
+/* "  actors: 21208 on node-1, ...; 9000000 messages went between nodes" */
+static void print_nodes(FILE *out, const struct report *report, const struct run_result *run)
+{
+    fputs("  actors: ", out);
+    for (uint32_t i = 0; i < report->nodes; i++)
+        fprintf(out, "%s%" PRIu64 " on node-%u", i > 0 ? ", " : "", run->active[i], i + 1);
+    fprintf(out, "; %" PRIu64 " calls went between nodes\n", run->stats.sent_away);
+}
+
 void table_print_run(FILE *out, const struct report *report, uint32_t number)
 {
     const struct run_result *run = &report->runs[number];
@@ -55,11 +64,14 @@ void table_print_run(FILE *out, const struct report *report, uint32_t number)
         run->stats.activations, run->stats.evictions, run->stats.active);
     if (report->max_actors[number] > 0)
         fprintf(out, " (max_actors %u)", report->max_actors[number]);
+    fputc('\n', out);
+    if (report->nodes > 1)
+        print_nodes(out, report, run);
     if (report->different[number] == 0)
-        fprintf(out, "\n  all %u figures are those of the plain computation\n",
-            2 * report->index->count);
+        fprintf(
+            out, "  all %u figures are those of the plain computation\n", 2 * report->index->count);
     else
-        fprintf(out, "\n  %u of %u figures are WRONG\n", report->different[number],
+        fprintf(out, "  %u of %u figures are WRONG\n", report->different[number],
             2 * report->index->count);
 }
 
@@ -134,9 +146,12 @@ static void print_run_json(FILE *out, const struct report *report, uint32_t numb
         run->rank_seconds, run->collect_seconds, run_messages(&run->stats), run->resent);
     fprintf(out,
         " \"activations\": %" PRIu64 ", \"evictions\": %" PRIu64
-        ", \"figures\": %u, \"different\": %u}",
+        ", \"figures\": %u, \"different\": %u, \"between_nodes\": %" PRIu64 ", \"actors\": [",
         run->stats.activations, run->stats.evictions, 2 * report->index->count,
-        report->different[number]);
+        report->different[number], run->stats.sent_away);
+    for (uint32_t i = 0; i < report->nodes; i++)
+        fprintf(out, "%s%" PRIu64, i > 0 ? ", " : "", run->active[i]);
+    fputs("]}", out);
 }
 
 void table_print_json(FILE *out, const struct report *report)

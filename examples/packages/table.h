@@ -21,6 +21,7 @@ struct report {
     struct run_result runs[RUNS];
     uint32_t max_actors[RUNS];
     uint32_t different[RUNS]; /* figures that are not those of the plain computation */
+    uint32_t nodes; /* of each run */
     uint32_t rounds;
     uint32_t run_count; /* that were done */
 };

@@ -71,6 +71,7 @@ extern "C" {
     X(dead_dropped, "dead letters dropped because their sender keeps 1,000 already")              \
     X(pruned, "old snapshots taken away by retention")                                            \
     X(save_failures, "states that could not be saved: at a deactivation, or by a commit")         \
+    X(sent_away, "calls sent to other nodes, those of others that were passed on included")       \
     X(cache_hits, "messages for other nodes whose way the location cache knew")                   \
     X(cache_misses, "messages for other nodes that asked the home for the way")                   \
     X(cache_evictions, "places that had to leave the location cache, or stay out, for room") \

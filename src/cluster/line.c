@@ -91,7 +91,7 @@ static troupe_status put_message(tp_outpost *self, tp_channel *channel, line *no
         return TROUPE_NO_MEMORY;
     TROUPE_TRY(tp_translator_put(&self->translator, channel, message, mark, &number));
     noted->list[number & (noted->size - 1)] = ticket;
-    self->forwarded++;
+    tp_count(&self->shard->counters.sent_away);
     return TROUPE_OK;
 }
 
@@ -147,7 +147,7 @@ troupe_status tp_line_tell(tp_outpost *self, tp_channel *channel, const tp_messa
         return TROUPE_BUSY;
     TROUPE_TRY(tp_translator_put_tell(channel, parts, head, mark, &number));
     noted->list[number & (noted->size - 1)] = ticket;
-    self->forwarded++;
+    tp_count(&self->shard->counters.sent_away);
     return TROUPE_OK;
 }
 

@@ -649,7 +649,6 @@ const tp_chart *tp_outpost_chart(const tp_outpost *self)
 void tp_outpost_look(const tp_outpost *self, tp_outpost_figures *ret_figures)
 {
     *ret_figures = (tp_outpost_figures){.channels = tp_channels_count(self->channels),
-        .forwarded = self->forwarded,
         .received = self->received,
         .refused = self->refused,
         .lost = self->lost};

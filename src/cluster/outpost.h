@@ -49,7 +49,7 @@ typedef struct tp_outpost_options {
 typedef struct tp_outpost_figures {
     tp_directory_figures directory;
     tp_channels_counts channels;
-    uint64_t forwarded, received, refused, lost;
+    uint64_t received, refused, lost;
 } tp_outpost_figures;
 
 /* As its shard last noted them. */

@@ -101,6 +101,20 @@ static void a_preload_ends_when_the_cache_is_full(void **state)
     nodes_close(&self);
 }
 
+static void calls_that_leave_a_node_are_counted_there(void **state)
+{
+    (void)state;
+    nodes self;
+    nodes_open(&self, NULL, TROUPE_TYPES(&seat));
+    ask_all(&self, 1, 1);
+    uint64_t before[] = {nodes_stats(&self, 0).sent_away, nodes_stats(&self, 1).sent_away};
+    ask_all(&self, 0, 1);
+    ask_all(&self, 1, 1); /* they are here: nothing is sent */
+    assert_int_equal(nodes_stats(&self, 0).sent_away, before[0] + KEYS);
+    assert_true(nodes_stats(&self, 1).sent_away < before[1] + KEYS);
+    nodes_close(&self);
+}
+
 static bool is_corrected(nodes *self, void *user)
 {
     ask_all(self, 0, *(int *)user);
@@ -175,6 +189,7 @@ int main(void)
         cmocka_unit_test(actors_that_others_host_are_found_without_asking_their_home_again),
         cmocka_unit_test(what_was_preloaded_is_found_by_the_first_call),
         cmocka_unit_test(a_preload_ends_when_the_cache_is_full),
+        cmocka_unit_test(calls_that_leave_a_node_are_counted_there),
         cmocka_unit_test(actors_that_were_made_elsewhere_meanwhile_are_still_found),
         cmocka_unit_test(places_in_use_are_asked_for_anew_before_they_are_too_old),
         cmocka_unit_test(what_a_member_that_left_had_is_found_where_it_is_made_anew),
