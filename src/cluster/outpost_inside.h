@@ -111,6 +111,9 @@ tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_direct
  * directory says that it is here. Its type is one of this node's. NULL: there is no record, and the
  * message was answered. */
 tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
+/* It cannot leave by the way of that ticket, and never will: who sent it is told. Takes it. */
+void tp_outpost_no_way(
+    tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status);
 /* A request of this node that goes the way of those before it. False: it needs a letter. */
 bool tp_outpost_pass_by(
     tp_outpost *self, const tp_message_parts *parts, const tp_message_head *head);

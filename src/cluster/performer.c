@@ -195,12 +195,13 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
         settle(self, from, shard, number, false);
 }
 
-static void has_no_way(tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status)
+void tp_outpost_no_way(
+    tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status)
 {
     self->refused++;
     tp_message_answer(self->shard, message, status, TROUPE_NOT_DONE,
         "there is no way to its node at the moment: %s", troupe_status_text(status));
-    tp_directory_settled(self->directory, ticket, false);
+    tp_directory_unsent(self->directory, ticket);
 }
 
 static void forward(tp_outpost *self, const tp_directory_effect *effect)
@@ -210,7 +211,7 @@ static void forward(tp_outpost *self, const tp_directory_effect *effect)
                                ? TROUPE_UNAVAILABLE
                                : tp_line_send(self, channel, effect->letter, effect->number);
     if (status != TROUPE_OK)
-        has_no_way(self, tp_letter_open(self, effect->letter), effect->number, status);
+        tp_outpost_no_way(self, tp_letter_open(self, effect->letter), effect->number, status);
 }
 
 /* Behind others that wait for credit. */
@@ -251,7 +252,7 @@ bool tp_outpost_pass_by(
     if (status == TROUPE_BUSY)
         status = wait_as_letter(self, channel, message, &course);
     if (status != TROUPE_OK)
-        has_no_way(self, message, course.ticket, status);
+        tp_outpost_no_way(self, message, course.ticket, status);
     return true;
 }
 
@@ -272,7 +273,7 @@ bool tp_outpost_follow(tp_outpost *self, tp_message *message)
     if (status == TROUPE_BUSY)
         status = wait_as_letter(self, channel, message, &course);
     if (status != TROUPE_OK)
-        has_no_way(self, message, course.ticket, status);
+        tp_outpost_no_way(self, message, course.ticket, status);
     return true;
 }
 

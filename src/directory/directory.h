@@ -362,6 +362,9 @@ bool tp_directory_is_starving(const tp_directory *directory);
 /* The letter of that ticket is settled by its next hop; `lost`: or its way broke further on.
  * Tickets not known are passed over. */
 void tp_directory_settled(tp_directory *directory, uint64_t ticket, bool lost);
+/* The letter of that ticket never left, and was refused: the grant that it had names nothing, and
+ * its entry goes, or nobody would ever be made at that host. */
+void tp_directory_unsent(tp_directory *directory, uint64_t ticket);
 /* For PLACE: node 0: there is none, its letters are refused with `status`. */
 void tp_directory_placed(
     tp_directory *directory, const tp_directory_id *id, uint64_t node, troupe_status status);

@@ -150,6 +150,16 @@ static void give_new_number(
     tp_words_copy(self, record);
 }
 
+void tp_directory_unsent(tp_directory *self, uint64_t ticket)
+{
+    const tp_way *way = tp_ticket_find(&self->tickets, ticket);
+    if (way != NULL && way->granted != 0 && way->record->grant == way->granted) {
+        tp_directory_no_entry(self, way->record);
+        tp_words_copy(self, way->record);
+    }
+    tp_directory_settled(self, ticket, false);
+}
+
 static void came_release(
     tp_directory *self, tp_record *record, uint64_t from, const tp_directory_word *word)
 {

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -153,6 +154,35 @@ static void nodes_know_of_each_others_loads_and_distance(void **state)
     nodes_close(&self);
 }
 
+/* Of the first requests some carry the grant of a home, which is in no frame then. */
+static void what_no_frame_holds_is_refused_and_its_actor_made_by_the_next(void **state)
+{
+    (void)state;
+    enum { BIG = 17 << 20, TRIES = 18 };
+    const troupe_type *types[] = {&in_turn};
+    troupe_node_options options[NODES];
+    for (int i = 0; i < NODES; i++)
+        options[i] = (troupe_node_options){TROUPE_NODE_OPTIONS, .max_message = 32u << 20};
+    nodes self;
+    nodes_open(&self, options, types, 1);
+    char *big = calloc(1, BIG), key[16];
+    int refused = 0;
+    for (int i = 0; i < TRIES; i++) {
+        troupe_answer answer = TROUPE_ANSWER_INIT;
+        (void)snprintf(key, sizeof key, "big-%d", i);
+        refused += troupe_node_ask(self.list[0], troupe_id_of("in_turn", key), "where",
+                       (troupe_slice){big, BIG}, NULL, &answer) == TROUPE_TOO_LARGE;
+        troupe_answer_release(&answer);
+    }
+    assert_true(refused > 0);
+    for (int i = 0; i < TRIES; i++) {
+        (void)snprintf(key, sizeof key, "big-%d", i);
+        (void)nodes_where(&self, 0, "in_turn", key);
+    }
+    free(big);
+    nodes_close(&self);
+}
+
 static void placements_that_mean_nothing_are_refused_at_the_start(void **state)
 {
     (void)state;
@@ -181,6 +211,7 @@ int main(void)
         cmocka_unit_test(homes_that_do_not_host_a_type_place_it_as_it_wants),
         cmocka_unit_test(where_no_node_has_the_labels_calls_say_that_nothing_was_done),
         cmocka_unit_test(nodes_know_of_each_others_loads_and_distance),
+        cmocka_unit_test(what_no_frame_holds_is_refused_and_its_actor_made_by_the_next),
         cmocka_unit_test(placements_that_mean_nothing_are_refused_at_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,6 +269,30 @@ static void a_home_grants_an_activation_to_the_node_that_is_chosen(void **state)
     close_scene(s);
 }
 
+static void a_grant_that_never_left_is_given_anew(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 1, 0);
+    request(s, id);
+    tp_directory_placed(s->directory, &id, 3, TROUPE_OK);
+    listen(s);
+    uint64_t ticket = said_effect(s, TP_DIRECTORY_FORWARD)->number;
+    uint64_t number = said_effect(s, TP_DIRECTORY_FORWARD)->letter->grant.number;
+    tp_directory_unsent(s->directory, ticket);
+    listen(s);
+    assert_int_equal(tp_directory_look(s->directory, &id).host, 0);
+    request(s, id);
+    tp_directory_placed(s->directory, &id, 2, TROUPE_OK);
+    listen(s);
+    const tp_directory_effect *again = said_effect(s, TP_DIRECTORY_FORWARD);
+    assert_int_equal(again->node, 2);
+    assert_true(again->letter->grant.number > number);
+    tp_directory_unsent(s->directory, ticket); /* it is over: nothing */
+    assert_int_equal(tp_directory_look(s->directory, &id).host, 2);
+    close_scene(s);
+}
+
 static void nobody_to_place_at_is_said_to_who_asked(void **state)
 {
     (void)state;
@@ -617,6 +641,7 @@ int main(void)
         cmocka_unit_test(who_follows_is_looked_at_now_and_then),
         cmocka_unit_test(nobody_follows_past_a_letter_that_is_held),
         cmocka_unit_test(a_home_grants_an_activation_to_the_node_that_is_chosen),
+        cmocka_unit_test(a_grant_that_never_left_is_given_anew),
         cmocka_unit_test(nobody_to_place_at_is_said_to_who_asked),
         cmocka_unit_test(only_if_active_never_activates),
         cmocka_unit_test(a_release_ends_the_entry_of_its_own_number_only),
