@@ -219,8 +219,15 @@ static bool let_out(tp_outpost *self, tp_channel *channel, line *noted, waiting 
 {
     if (first->letter == NULL)
         return put_word(channel, first->word, first->size) == TROUPE_OK;
-    return tp_session_has_room(&channel->session) &&
-           put_letter(self, channel, noted, first->letter, first->ticket) == TROUPE_OK;
+    if (!tp_session_has_room(&channel->session))
+        return false;
+    troupe_status status = put_letter(self, channel, noted, first->letter, first->ticket);
+    if (status != TROUPE_TOO_LARGE)
+        return status == TROUPE_OK;
+    /* No frame ever holds it, and all that waits behind it would wait for ever. */
+    tp_outpost_no_way(
+        self, tp_letter_open(self, &first->letter->letter), first->ticket, status);
+    return true;
 }
 
 void tp_line_flush(void *user, tp_channel *channel)

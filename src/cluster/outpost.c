@@ -381,8 +381,10 @@ static uint64_t flush(tp_away *away)
 {
     tp_outpost *self = of(away);
     tp_outpost_drain(self);
-    if (self->waiting != 0)
+    if (self->waiting != 0) {
         tp_channels_each(self->channels, tp_line_flush, self);
+        tp_outpost_drain(self); /* ways of those that no frame holds have ended */
+    }
     let_on(self);
     uint64_t due = tp_channels_flush(self->channels, self->shard->now);
     uint64_t tick = self->shard->now + (has_open(self) ? TICK : TICK_AT_REST);

@@ -183,6 +183,44 @@ static void what_no_frame_holds_is_refused_and_its_actor_made_by_the_next(void *
     nodes_close(&self);
 }
 
+/* More than a link keeps, so that the last ones wait, among them one that no frame holds. */
+static troupe_status cry(troupe_turn *turn, void *state, troupe_slice key)
+{
+    enum { BIG = 17 << 20, TELLS = 20 };
+    (void)state;
+    troupe_id to = {troupe_str("seat"), {0, 0}, key};
+    char *big = calloc(1, BIG);
+    troupe_status status = TROUPE_OK;
+    for (int i = 0; i < TELLS && status == TROUPE_OK; i++)
+        status = troupe_tell(turn, to, "where", (troupe_slice){big, 1 << 20}, NULL);
+    if (status == TROUPE_OK)
+        status = troupe_tell(turn, to, "where", (troupe_slice){big, BIG}, NULL);
+    free(big);
+    return status == TROUPE_OK ? troupe_reply_bytes(turn, troupe_str("")) : status;
+}
+
+static void what_no_frame_holds_keeps_nothing_behind_it(void **state)
+{
+    (void)state;
+    static const troupe_method methods[] = {TROUPE_METHOD(cry)};
+    static const troupe_type crier = {TROUPE_TYPE("crier"), TROUPE_METHODS(methods)};
+    const troupe_type *types[] = {&seat, &crier};
+    troupe_node_options options[NODES];
+    for (int i = 0; i < NODES; i++)
+        options[i] =
+            (troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 1, .max_message = 32u << 20};
+    nodes self;
+    nodes_open(&self, options, types, 2);
+    assert_int_equal(nodes_where(&self, 1, "seat", "far"), 1);
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    assert_int_equal(troupe_node_ask(self.list[0], troupe_id_of("crier", "one"), "cry",
+                         troupe_str("far"), NULL, &answer),
+        TROUPE_OK);
+    troupe_answer_release(&answer);
+    assert_int_equal(nodes_where(&self, 0, "seat", "far"), 1);
+    nodes_close(&self);
+}
+
 static void placements_that_mean_nothing_are_refused_at_the_start(void **state)
 {
     (void)state;
@@ -212,6 +250,7 @@ int main(void)
         cmocka_unit_test(where_no_node_has_the_labels_calls_say_that_nothing_was_done),
         cmocka_unit_test(nodes_know_of_each_others_loads_and_distance),
         cmocka_unit_test(what_no_frame_holds_is_refused_and_its_actor_made_by_the_next),
+        cmocka_unit_test(what_no_frame_holds_keeps_nothing_behind_it),
         cmocka_unit_test(placements_that_mean_nothing_are_refused_at_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
