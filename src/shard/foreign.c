@@ -79,7 +79,7 @@ static tp_foreign_type *make(tp_shared *shared, troupe_slice name, uint32_t numb
 }
 
 /* Under the lock. */
-static tp_foreign_type *add(tp_shared *shared, troupe_slice name)
+static tp_foreign_type *add(tp_shared *shared, troupe_slice name, uint32_t most)
 {
     tp_foreign *self = &shared->foreign;
     tp_foreign_table *table = atomic_load_explicit(&self->table, memory_order_relaxed);
@@ -88,7 +88,7 @@ static tp_foreign_type *add(tp_shared *shared, troupe_slice name)
         table = tp_allocate_zeroed(shared->allocator, sizeof *table);
         atomic_store_explicit(&self->table, table, memory_order_release);
     }
-    if (table == NULL || count == TP_FOREIGN_MAX)
+    if (table == NULL || count >= most)
         return NULL;
     tp_foreign_type *made = make(shared, name, count);
     if (made == NULL)
@@ -111,7 +111,8 @@ const tp_type *tp_foreign_learn(tp_shared *shared, troupe_slice name, uint64_t v
     tp_foreign_table *table = atomic_load_explicit(&self->table, memory_order_relaxed);
     known = tp_type_known(shared, name); /* another thread may have learned it meanwhile */
     tp_foreign_type *type =
-        known != NULL ? table->list[known->number - TP_FOREIGN_FIRST] : add(shared, name);
+        known != NULL ? table->list[known->number - TP_FOREIGN_FIRST]
+                      : add(shared, name, view != 0 ? TP_FOREIGN_MAX : TP_FOREIGN_TOLD);
     if (type != NULL && atomic_load_explicit(&type->seen, memory_order_relaxed) < view)
         atomic_store_explicit(&type->seen, view, memory_order_relaxed);
     unlock(self);

@@ -14,8 +14,9 @@
  * 1. A type that was found stays where it is, with its number, while the node lives.
  * 2. None has the name of a registered type.
  *
- * Bounded: TP_FOREIGN_MAX types in a node's life; beyond, a name is not learned. TP_FOREIGN_METHODS
- * selectors of each.
+ * Bounded: TP_FOREIGN_MAX types in a node's life; beyond, a name is not learned. Once there are
+ * TP_FOREIGN_TOLD, one that somebody only mentions is not, so that a member that makes names up
+ * takes none from views. TP_FOREIGN_METHODS selectors of each.
  * Threads: any. The lock orders those who learn; `next` and `count` publish a type that is whole to
  * those who look, `view` the marks of that view.
  */
@@ -26,6 +27,7 @@
 
 #define TP_FOREIGN_FIRST   0x10000u /* numbers of foreign types */
 #define TP_FOREIGN_MAX     4096u
+#define TP_FOREIGN_TOLD    2048u /* beyond so many, only what views say is learned */
 #define TP_FOREIGN_METHODS 128u
 #define TP_FOREIGN_BUCKETS 256u
 

@@ -87,7 +87,7 @@ static void a_copy_of_a_type_that_has_no_number_is_not_kept(void **state)
     tp_mover mover;
     tp_mover_init(&mover, self.translator.shard, &self.translator);
     char body[128], name[16];
-    for (uint32_t i = 0; i < TP_FOREIGN_MAX; i++) {
+    for (uint32_t i = 0; i < TP_FOREIGN_TOLD; i++) {
         snprintf(name, sizeof name, "t%u", i);
         assert_non_null(tp_foreign_learn(self.translator.shard->shared, troupe_str(name), 0));
     }
@@ -129,12 +129,34 @@ static void askers_that_a_member_makes_up_take_no_number_from_others(void **stat
     close_reader(&self);
 }
 
+static void types_that_a_member_makes_up_take_no_room_from_views(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    tp_shared *shared = self.translator.shard->shared;
+    char name[32];
+    uint32_t learned = 0;
+    for (uint32_t i = 0; i < TP_FOREIGN_MAX; i++) {
+        (void)snprintf(name, sizeof name, "made-up-%u", i);
+        learned += tp_foreign_learn(shared, troupe_str(name), 0) != NULL;
+    }
+    assert_int_equal(learned, TP_FOREIGN_TOLD);
+    for (uint32_t i = learned; i < TP_FOREIGN_MAX; i++) {
+        (void)snprintf(name, sizeof name, "hosted-%u", i);
+        assert_non_null(tp_foreign_learn(shared, troupe_str(name), 2));
+    }
+    assert_null(tp_foreign_learn(shared, troupe_str("one-more"), 2));
+    close_reader(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_that_are_not_in_order_are_no_word),
         cmocka_unit_test(a_copy_of_a_type_that_has_no_number_is_not_kept),
         cmocka_unit_test(askers_that_a_member_makes_up_take_no_number_from_others),
+        cmocka_unit_test(types_that_a_member_makes_up_take_no_room_from_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
