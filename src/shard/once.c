@@ -8,6 +8,7 @@
  *   known, answered           the answer is given again
  *   of a turn that is parked  it waits until that turn has ended
  *   begun, and not running    INTERRUPTED: the turn was lost after something may have left
+ *   not known, and late       UNKNOWN: it was long on its way, and what was known may be forgotten
  * A turn that fails and is NOT_DONE leaves no key behind: asked again, it runs again.
  * What is refused before it runs is NOT_DONE only if the actor is here, and nobody with its key has
  * run or runs: of a call once NOT_DONE speaks of all that were made with its key. Who cannot look,
@@ -135,6 +136,12 @@ bool tp_once_begins(tp_shard *shard, tp_activation *actor, tp_message *message, 
         return false;
     }
     uint64_t wall = shard->env->wall(shard->env);
+    if (slip->expires < wall) {
+        TP_MARK(shard, "once came too late");
+        tp_message_answer(shard, message, TROUPE_UNKNOWN, TROUPE_UNKNOWN_OUTCOME,
+            "it came behind its deadline and max_clock_skew; it may have run, and be forgotten");
+        return false;
+    }
     sweep(shard, self, wall);
     if (tp_rows_count(self, TROUPE_ROW_ONCE) < shard->shared->options.once_window)
         return true;

@@ -44,8 +44,16 @@ static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
         turn, "%llu, %llu", (unsigned long long)self->halves, (unsigned long long)self->wholes);
 }
 
+/* What comes meanwhile waits. */
+static troupe_status rest(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    return troupe_sleep(turn, TROUPE_SECONDS(1));
+}
+
 static const troupe_method methods[] = {
-    TROUPE_METHOD(add), TROUPE_METHOD(relay), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(add), TROUPE_METHOD(relay), TROUPE_METHOD(rest), TROUPE_READ_METHOD(show)};
 static const troupe_type tally_type = {TROUPE_TYPE("tally"), .state_size = sizeof(tally),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 
@@ -139,12 +147,50 @@ static void a_call_that_was_interrupted_is_remembered_as_long(void **state)
     stand_close(&at);
 }
 
+static uint64_t (*world_wall)(tp_env *env);
+
+static uint64_t wall_of_tomorrow(tp_env *env)
+{
+    return world_wall(env) + TROUPE_HOURS(24);
+}
+
+/* Links keep what could not be sent for as long as both nodes are members: such a copy comes behind
+ * all that was known of its call. */
+static void a_call_that_comes_when_its_key_may_be_forgotten_is_unknown(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    static call late;
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    tell(at.node, "tally/x", "rest", "");
+    stand_run(&at, TROUPE_MILLISECONDS(100));
+    const troupe_call_options options = {
+        TROUPE_CALL_OPTIONS, .timeout = DEADLINE, .once = troupe_str("k")};
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("tally/x"), "add", troupe_str(""), &options, call_over, &late));
+    stand_run(&at, TROUPE_MILLISECONDS(100));
+    world_wall = at.env->wall;
+    at.env->wall = wall_of_tomorrow;
+    stand_run(&at, TROUPE_SECONDS(1));
+    assert_int_equal(late.ends, 1);
+    assert_status(late.got.status, TROUPE_UNKNOWN);
+    assert_int_equal(late.got.outcome, TROUPE_UNKNOWN_OUTCOME);
+    assert_string_equal(ask(at.node, "tally/x", "show", "").text, "0, 0");
+    asks_again(&at, "1"); /* sent now, and as new as its deadline */
+    at.env->wall = world_wall;
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_remembered_until_its_deadline_and_the_skew_are_over),
         cmocka_unit_test(a_key_asked_again_is_remembered_until_the_later_deadline),
         cmocka_unit_test(a_call_that_was_interrupted_is_remembered_as_long),
+        cmocka_unit_test(a_call_that_comes_when_its_key_may_be_forgotten_is_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
