@@ -36,7 +36,7 @@ extern "C" {
 /* [turn] Sets a reminder: `method` of this actor runs with `payload` (copied) whenever it is due.
  * Replaces the one of the same name. `name`: 1 to 128 bytes. Of `options` (may be NULL) only the
  * content type counts. USAGE: the type does not persist while it lives, the turn only reads or is
- * on_deactivate, the name, or the schedule (at most 1,024 bytes): the log says what is wrong with
+ * on_deactivate, the name, or the schedule (at most 256 bytes): the log says what is wrong with
  * it, and troupe_schedule_next tells. NO_METHOD. TOO_LARGE: max_message. BUSY: the actor has
  * reminders_limit of them. NO_MEMORY. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_remind(troupe_turn *turn, const char *name,

@@ -20,8 +20,7 @@
 
 #include <stdio.h>
 
-#define AGAIN        TROUPE_SECONDS(1) /* after a want of memory */
-#define SCHEDULE_MAX 1024
+#define AGAIN TROUPE_SECONDS(1) /* after a want of memory */
 
 static tp_entry *find_due(const tp_durable *self, const tp_slip *slip)
 {
@@ -326,8 +325,6 @@ static troupe_status first_due(
 {
     char words[160] = "";
     tp_timetable schedule;
-    if (text.size > SCHEDULE_MAX)
-        return refuse(turn, name, "a schedule is at most 1,024 bytes");
     troupe_status status = tp_schedule_parse(text, set, &schedule, words, sizeof words);
     if (status != TROUPE_OK)
         return refuse(turn, name, words);

@@ -389,7 +389,7 @@ static void what_is_wrong_with_a_reminder_is_said(void **state)
     assert_status(said(&at, "bell/a", "set", "|in 1s|ring").status, TROUPE_USAGE);
     assert_says(tape_text(at.log, "reminder_refused"), "1 to 128 bytes");
     assert_status(said(&at, "bell/a", "set_long", "").status, TROUPE_USAGE);
-    assert_says(tape_text(at.log, "reminder_refused"), "1,024 bytes");
+    assert_says(tape_text(at.log, "reminder_refused"), "256 bytes");
     assert_status(said(&at, "late/a", "set", "x|in 1s|ring").status, TROUPE_USAGE);
     assert_says(tape_text(at.log, "reminder_refused"), "persist every turn");
     assert_status(said(&at, "bell/a", "read_and_set", "").status, TROUPE_USAGE);
