@@ -231,7 +231,7 @@ static bool is_due(troupe_turn *turn, tp_durable *self, troupe_slice *ret_bytes)
     bool changed = has_changed(turn, self, ret_bytes);
     if (is->persist == TROUPE_PERSIST_EVERY_TURN)
         return changed;
-    if (turn->read_only || turn->kind == TP_TURN_DEACTIVATE || (!changed && self->turns == 0))
+    if (turn->read_only || (!changed && self->turns == 0))
         return false;
     /* A reminder is consumed together with what its turn did. */
     if (++self->turns < is->snapshot_interval && tp_fifo_is_empty(&turn->changes))

@@ -228,9 +228,9 @@ void tp_entry_release(tp_shard *shard, tp_entry *entry);
 /* gate.c */
 /* A request of a running turn: held until the turn's next commit point. Takes the message on OK. */
 TROUPE_CHECK troupe_status tp_gate_hold(troupe_turn *turn, uint32_t to, tp_message *message);
-/* A reply of an actor whose turn has ended: leaves when all that it may rest on is durable. */
 /* Leaves when all that the actor has begun is durable; `parted`: a failure cannot take all back. */
 void tp_gate_push(tp_shard *shard, tp_durable *self, uint32_t to, tp_message *message, bool parted);
+/* The same of the reply of a turn that has ended. */
 void tp_gate_reply(troupe_turn *turn, uint32_t to, tp_message *reply);
 /* What a turn held joins the gate. */
 void tp_gate_join(troupe_turn *turn, tp_durable *self);

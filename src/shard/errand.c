@@ -3,8 +3,8 @@
  * Errands: what an operator does to what is stored of an actor, as a turn of that actor, so that
  * versions, the gate and the order of its turns hold for it as for anything else. An old state is
  * put in place of the present one, all is deleted, a dead letter is sent again or dropped, a
- * reminder is cancelled. What
- * only looks at the store is in src/node/stored.c, which also sends these.
+ * reminder is cancelled. What only looks at the store is in src/node/stored.c, which also sends
+ * these.
  *
  * The answer is the status in digits, a blank, and the version that the commit makes, or words; the
  * turn itself ends OK unless the store fails, so that no supervision takes an operator's slip for

@@ -201,7 +201,6 @@ static tp_message *make_acked(tp_shard *shard, const tp_activation *actor, troup
 
 static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason,
     troupe_outcome outcome, troupe_slice words);
-static void send_again(tp_shard *shard, tp_alarm *alarm);
 
 /* Into the gate, behind what was sent before; on its way at once if all is durable. */
 void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry)
@@ -482,7 +481,6 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
     tp_beside *beside = self->beside;
     beside->buries = true;
     beside->again_wait = AGAIN_FIRST / 2; /* those behind it were not taken before it */
-    tp_alarm_cancel(shard, &beside->again);
     tp_alarm_set(shard, &beside->again, tp_time_after(shard->now, BURIAL), send_again);
     tp_entry *oldest = beside->counts[TROUPE_ROW_DEAD] >= DEAD_MAX ? oldest_dead(self) : NULL;
     if (oldest != NULL) {
