@@ -310,9 +310,11 @@ bool tp_retry_may(const troupe_call_options *options, troupe_status status, trou
         return false;
     if (tp_retry_is_own(options))
         return status == TROUPE_UNKNOWN;
-    if (attempt >= options->retry.attempts ||
-        (outcome != TROUPE_NOT_DONE && options->once.size == 0))
+    bool once = options->once.size != 0;
+    if (attempt >= options->retry.attempts || (outcome != TROUPE_NOT_DONE && !once))
         return false;
+    if (once && status == TROUPE_UNKNOWN)
+        return true; /* its way broke; INTERRUPTED is what it would hear again */
     troupe_kind kind = troupe_status_kind(status);
     return kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE;
 }

@@ -52,7 +52,25 @@ static troupe_status rest(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_sleep(turn, TROUPE_SECONDS(1));
 }
 
-static const troupe_method methods[] = {
+/* The first time it ends as if its way had broken. */
+static troupe_status break_first(troupe_turn *turn, void *state, troupe_slice in)
+{
+    static uint32_t times;
+    return times++ % 2 == 0 ? troupe_fail(turn, TROUPE_UNKNOWN, "broke") : add(turn, state, in);
+}
+
+static const troupe_call_options again = {TROUPE_CALL_OPTIONS, .timeout = DEADLINE,
+    .retry = {.attempts = 2}, .once = {"again", sizeof "again" - 1}};
+
+static troupe_status pass_on(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    TROUPE_TRY(troupe_ask(turn, id_of("tally/other"), "break_first", in, &again, &answer));
+    return troupe_reply_take(turn, &answer);
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(break_first), TROUPE_METHOD(pass_on),
     TROUPE_METHOD(add), TROUPE_METHOD(relay), TROUPE_METHOD(rest), TROUPE_READ_METHOD(show)};
 static const troupe_type tally_type = {TROUPE_TYPE("tally"), .state_size = sizeof(tally),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
@@ -184,6 +202,18 @@ static void a_call_that_comes_when_its_key_may_be_forgotten_is_unknown(void **st
     stand_close(&at);
 }
 
+static void a_retry_asks_a_call_once_again_when_its_way_broke(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    assert_heard(ask_with(at.node, "tally/x", "break_first", "", &again), TROUPE_OK);
+    assert_heard(ask(at.node, "tally/x", "pass_on", ""), TROUPE_OK);
+    assert_string_equal(ask(at.node, "tally/x", "show", "").text, "1, 1");
+    assert_string_equal(ask(at.node, "tally/other", "show", "").text, "1, 1");
+    stand_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +221,7 @@ int main(void)
         cmocka_unit_test(a_key_asked_again_is_remembered_until_the_later_deadline),
         cmocka_unit_test(a_call_that_was_interrupted_is_remembered_as_long),
         cmocka_unit_test(a_call_that_comes_when_its_key_may_be_forgotten_is_unknown),
+        cmocka_unit_test(a_retry_asks_a_call_once_again_when_its_way_broke),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
