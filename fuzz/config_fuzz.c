@@ -29,7 +29,7 @@ static void check_value(const troupe_node_options *options, const char *name)
     char error[256];
     troupe_node_options copy = *options;
     size_t length = troupe_options_get(options, name, text, sizeof(text));
-    require(length > 0);
+    require(length > 0 || tp_option_find(name)->type == TP_OPTION_TEXT);
     if (length < sizeof(text)) {
         require(troupe_options_set(&copy, name, text, error, sizeof(error)) == TROUPE_OK);
         (void)troupe_options_get(&copy, name, again, sizeof(again));
