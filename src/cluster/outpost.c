@@ -312,7 +312,8 @@ static void note_gauge(tp_outpost *self)
     self->gauge_at = shard->now + TICK;
 }
 
-/* Whoever waits is told; nothing that is queued begins. */
+/* Whoever waits is told; nothing that is queued begins, nor what turns that end still send: absent
+ * refuses it. */
 static void give_up(tp_outpost *self)
 {
     tp_shard *shard = self->shard;
@@ -320,8 +321,10 @@ static void give_up(tp_outpost *self)
     tp_arrivals_flush(shard);
     TP_LIST_EACH(&shard->recency, link)
     {
-        tp_mailbox_fail_all(shard, TP_CONTAINER(link, tp_activation, recency), TROUPE_UNAVAILABLE,
-            "its node was put out of the cluster");
+        tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
+        tp_activation_guard(shard, actor);
+        tp_mailbox_fail_all(
+            shard, actor, TROUPE_UNAVAILABLE, "its node was put out of the cluster");
     }
 }
 

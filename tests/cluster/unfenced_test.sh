@@ -19,7 +19,7 @@ start_three
 
 # run_load SECONDS: writes at 1 and 3, reads at 2.
 run_load() {
-    "$work/load" run ledger 20 12 "$1" "$work/n1.sock" "=$work/n2.sock" "$work/n3.sock" \
+    "$work/load" run ledger 200 12 "$1" "$work/n1.sock" "=$work/n2.sock" "$work/n3.sock" \
         >"$work/load.out" 2>"$work/err"
 }
 run_load 3 || die 'a history is bad while nothing is wrong'
