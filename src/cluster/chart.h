@@ -35,6 +35,16 @@ void tp_chart_release(tp_chart *chart); /* NULL is a no-op */
 void tp_chart_teach(const tp_chart *chart, tp_shared *shared);
 
 /* NULL: no member of this view. */
+/* Its address, as a string. False: it is NULL, or longer than that. */
+static inline bool tp_chart_address(const tp_view_member *member, char *address, size_t size)
+{
+    if (member == NULL || member->address.size >= size)
+        return false;
+    memcpy(address, member->address.data, member->address.size);
+    address[member->address.size] = 0;
+    return true;
+}
+
 static inline const tp_view_member *tp_chart_member(const tp_chart *chart, uint64_t incarnation)
 {
     return tp_view_find(chart->members, incarnation);

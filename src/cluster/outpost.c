@@ -155,8 +155,7 @@ static void absent(tp_away *away, tp_message *message)
     tp_outpost_drain(self);
 }
 
-static bool pass_by(
-    tp_away *away, const tp_message_parts *parts, const tp_message_head *head)
+static bool pass_by(tp_away *away, const tp_message_parts *parts, const tp_message_head *head)
 {
     tp_outpost *self = of(away);
     bool is_clear = !self->drains && tp_fifo_is_empty(&self->late) && self->waiting == 0 &&
@@ -592,13 +591,8 @@ void tp_outpost_rouse(tp_outpost *self, bool is_lost)
 static bool find_member(void *user, uint64_t incarnation, char *address, size_t size)
 {
     tp_outpost *self = user;
-    const tp_view_member *member =
-        self->chart != NULL ? tp_chart_member(self->chart, incarnation) : NULL;
-    if (member == NULL || member->address.size >= size)
-        return false;
-    memcpy(address, member->address.data, member->address.size);
-    address[member->address.size] = 0;
-    return true;
+    return tp_chart_address(
+        self->chart != NULL ? tp_chart_member(self->chart, incarnation) : NULL, address, size);
 }
 
 static tp_peer_answer judge(void *user, const tp_hello_side *peer)

@@ -62,12 +62,7 @@ static const tp_view *known_view(const tp_cluster *self)
 static bool find_member(void *user, uint64_t incarnation, char *address, size_t size)
 {
     const tp_view *view = known_view(user);
-    const tp_view_member *member = view != NULL ? tp_view_find(view, incarnation) : NULL;
-    if (member == NULL || member->address.size >= size)
-        return false;
-    memcpy(address, member->address.data, member->address.size);
-    address[member->address.size] = 0;
-    return true;
+    return tp_chart_address(view != NULL ? tp_view_find(view, incarnation) : NULL, address, size);
 }
 
 static tp_peer_answer judge(void *user, const tp_hello_side *peer)

@@ -61,9 +61,9 @@ static void open_one(nodes *self, int i, const troupe_node_options *options, nod
         fail_msg("%s: %s", self->names[i], error);
 }
 
-static bool see_all(nodes *self, void *user)
+bool nodes_see_all(nodes *self, void *unused)
 {
-    (void)user;
+    (void)unused;
     for (int i = 0; i < NODES; i++) {
         troupe_cluster_view view = {.size = sizeof view};
         assert_int_equal(troupe_cluster_view_get(self->list[i], &view), TROUPE_OK);
@@ -80,14 +80,14 @@ void nodes_open_each(
     make_folder(self);
     for (int i = 0; i < NODES; i++)
         open_one(self, i, options != NULL ? &options[i] : NULL, types[i]);
-    nodes_await(see_all, self, NULL);
+    nodes_await(nodes_see_all, self, NULL);
 }
 
 void nodes_replace(nodes *self, int node, nodes_types types)
 {
     troupe_node_close(self->list[node]);
     open_one(self, node, NULL, types);
-    nodes_await(see_all, self, NULL);
+    nodes_await(nodes_see_all, self, NULL);
 }
 
 void nodes_open(nodes *self, const troupe_node_options options[NODES],

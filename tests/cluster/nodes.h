@@ -41,6 +41,8 @@ void nodes_close(nodes *self);
 int nodes_where(nodes *self, int asked, const char *type, const char *key);
 /* Waits until `holds` is true; fails the test after 20 seconds. */
 void nodes_await(bool (*holds)(nodes *self, void *user), nodes *self, void *user);
+/* For nodes_await: has each node a view with all? */
+bool nodes_see_all(nodes *self, void *unused);
 troupe_stats nodes_stats(nodes *self, int node);
 
 #endif

@@ -20,7 +20,7 @@ inside_1='' inside_2='' inside_3='' place_1='' place_2='' place_3=''
 sockets="$work/n1.sock $work/n2.sock $work/n3.sock"
 
 clean() {
-    for process in $pid_1 $pid_2 $pid_3 $redis; do kill -9 "$process" 2>/dev/null; done
+    for process in $pid_1 $pid_2 $pid_3 $daemon $redis; do kill -9 "$process" 2>/dev/null; done
     rm -rf "$work"
 }
 

@@ -259,18 +259,6 @@ static bool is_set(nodes *unused, void *user)
     return atomic_load((atomic_bool *)user);
 }
 
-static bool are_three(nodes *self, void *unused)
-{
-    (void)unused;
-    for (int i = 0; i < NODES; i++) {
-        troupe_cluster_view view = {.size = sizeof view};
-        assert_int_equal(troupe_cluster_view_get(self->list[i], &view), TROUPE_OK);
-        if (view.members != NODES)
-            return false;
-    }
-    return true;
-}
-
 /* The store lets it into the view; nobody speaks with it, and it is put out again. */
 static void a_node_of_another_authority_or_without_certificates_is_put_out(void **state)
 {
@@ -300,7 +288,7 @@ static void a_node_of_another_authority_or_without_certificates_is_put_out(void 
             nodes_await(is_set, &self->nodes, &died);
             troupe_node_close(node);
         }
-        nodes_await(are_three, &self->nodes, NULL);
+        nodes_await(nodes_see_all, &self->nodes, NULL);
         assert_all_answer(self, i == 0 ? "c" : "g");
     }
     nodes_close(&self->nodes);
