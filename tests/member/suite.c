@@ -16,12 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 enum { RACERS = 4, RACES = 40, REGISTERS = 64, TEXT = 64 };
 #define LONG  TROUPE_SECONDS(5)
 #define SHORT TROUPE_MILLISECONDS(300)
+#define TRY   TROUPE_MILLISECONDS(250)
+#define CUT   TROUPE_SECONDS(4)
 
 static uint64_t read_clock(void *context)
 {
@@ -449,6 +452,28 @@ static void a_store_that_is_cut_off_is_told_in_time(void **state)
     handle->close(handle);
 }
 
+/* Else those who are back first replace it: a lease is four such calls long. */
+static void who_was_cut_off_for_long_is_back_with_the_others(void **state)
+{
+    const suite *place = *state;
+    troupe_membership *handle = prepare(place, "back");
+    relay_cut(place->way);
+    for (uint64_t end = read_clock(NULL) + CUT; read_clock(NULL) < end;) {
+        seen none = {0};
+        uint64_t began = read_clock(NULL);
+        assert_int_equal(handle->read_view(handle, TRY, on_view, &none), TROUPE_UNAVAILABLE);
+        while (read_clock(NULL) - began < TRY)
+            usleep(1000); /* what ends at once is not tried at once again */
+    }
+    relay_mend(place->way);
+    seen found = {0};
+    uint64_t began = read_clock(NULL);
+    while (handle->read_view(handle, TRY, on_view, &found) != TROUPE_OK)
+        usleep(1000);
+    assert_true(read_clock(NULL) - began < 3 * TRY);
+    handle->close(handle);
+}
+
 static void a_store_that_dies_keeps_what_it_called_done(void **state)
 {
     const suite *place = *state;
@@ -474,6 +499,7 @@ static int run_on_server(const suite *place)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(a_store_that_stands_still_is_told_in_time, state),
         cmocka_unit_test_prestate(a_store_that_is_cut_off_is_told_in_time, state),
+        cmocka_unit_test_prestate(who_was_cut_off_for_long_is_back_with_the_others, state),
         cmocka_unit_test_prestate(a_store_that_dies_keeps_what_it_called_done, state),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);

@@ -59,6 +59,9 @@ static troupe_status run(pg_members *self, uint64_t deadline, PGresult **ret_row
     if (self->buffer.failed)
         return TROUPE_NO_MEMORY;
     tp_pg_answer answer = {.outcome = TP_PG_UNSENT};
+    /* Calls last a part of a lease: who pauses for longer is back after others have replaced it. */
+    uint64_t now = clock_of(self);
+    self->session.back_off_most = deadline > now ? (deadline - now) / 2 : 1;
     if (tp_pg_session_ready(&self->session, deadline))
         answer = tp_pg_simple(&self->session, self->buffer.data, deadline);
     if (answer.outcome == TP_PG_DONE && answer.rows != NULL) {

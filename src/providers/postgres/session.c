@@ -25,8 +25,8 @@
 
 #define MILLISECOND      UINT64_C(1000000)
 #define FIRST_BACK_OFF   (50 * MILLISECOND)
-#define LONGEST_BACK_OFF (2000 * MILLISECOND)
-#define GRACE            (100 * MILLISECOND) /* for what is under way when the node closes */
+#define LONGEST_BACK_OFF (2000 * MILLISECOND) /* where the session has no other */
+#define GRACE            (100 * MILLISECOND)  /* for what is under way when the node closes */
 
 static uint64_t clock_of(const tp_pg_session *session)
 {
@@ -445,7 +445,8 @@ bool tp_pg_session_ready(tp_pg_session *session, uint64_t deadline)
         return true;
     }
     uint64_t wait = session->back_off != 0 ? session->back_off * 2 : FIRST_BACK_OFF;
-    session->back_off = wait < LONGEST_BACK_OFF ? wait : LONGEST_BACK_OFF;
+    uint64_t most = session->back_off_most != 0 ? session->back_off_most : LONGEST_BACK_OFF;
+    session->back_off = wait < most ? wait : most;
     session->retry_at = clock_of(session) + session->back_off;
     return false;
 }
