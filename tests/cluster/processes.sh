@@ -32,6 +32,10 @@ die() {
     done
     echo '---- what the threads of the nodes wait for'
     for process in $pid_1 $pid_2 $pid_3; do
+        if ! grep -qs '^State:.[^Z]' "/proc/$process/status"; then
+            wait "$process"
+            echo "$process has ended with $?"
+        fi
         for thread in /proc/"$process"/task/*; do
             echo "$process $(cat "$thread/comm" "$thread/wchan" 2>/dev/null | tr '\n' ' ')"
         done

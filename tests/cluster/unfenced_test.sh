@@ -28,7 +28,7 @@ cat "$work/load.out"
 run_load 9 &
 load=$!
 sleep 1
-printf 1 >"$work/stopped"
+printf 1 1<>"$work/stopped" # in place: a file that is cut short under its reader is a SIGBUS
 deaf 2 ip saddr 10.99.0.0/24
 wait $load
 tail -n 30 "$work/load.out"

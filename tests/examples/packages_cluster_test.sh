@@ -27,6 +27,7 @@ awk 'BEGIN {
 
 # Starts it, with work for much longer than this test takes, and waits until its actors are loaded.
 begin() {
+    : >"$work/out" # at once: what the last one said is not what this one says
     TMPDIR=$work setsid "$build/examples/example_packages" --index "$work/index" --rounds 1000 \
         --nodes 3 >"$work/out" 2>&1 &
     driver=$!
