@@ -145,8 +145,9 @@ static bool hear(
     struct peers *peers, uint32_t peer, struct member *driver, struct node_report *ret_report)
 {
     ssize_t size = recv(peers->sockets[peer], ret_report, sizeof(*ret_report), 0);
+    bool ended = size == 0 || (size < 0 && errno == ECONNRESET); /* reset: a word was not read */
     if (size != sizeof(*ret_report))
-        return member_fail(driver, "node-%u %s", peer + 2, size == 0 ? "has ended" : "is silent");
+        return member_fail(driver, "node-%u %s", peer + 2, ended ? "has ended" : "is silent");
     return ret_report->error[0] == '\0' ||
            member_fail(driver, "node-%u: %s", peer + 2, ret_report->error);
 }
