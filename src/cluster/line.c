@@ -13,11 +13,12 @@
 
 #define TICKETS 256 /* parcels of a channel that may be unsettled, at first */
 
-/* A letter, or a word as bytes. */
+/* A letter, an answer, or a word as bytes. */
 typedef struct waiting {
     tp_fifo_node next;
     tp_outpost_letter *letter;
-    uint64_t ticket;
+    tp_message *reply;
+    uint64_t ticket; /* of a letter; of an answer: whose it is */
     size_t size;
     char word[];
 } waiting;
@@ -110,7 +111,7 @@ static troupe_status put_letter(
     return TROUPE_OK;
 }
 
-static waiting *wait_at_end(tp_outpost *self, line *noted, size_t size)
+static waiting *wait_at_end(tp_outpost *self, tp_channel *channel, line *noted, size_t size)
 {
     waiting *made = tp_pool_take(&self->shard->pool, sizeof *made + size);
     if (made == NULL)
@@ -120,7 +121,14 @@ static waiting *wait_at_end(tp_outpost *self, line *noted, size_t size)
     tp_fifo_push_back(&noted->waits, &made->next);
     noted->wait_count++;
     self->waiting++;
+    channel->is_wanted = true; /* or it may never say what it takes, and how many */
     return made;
+}
+
+/* Which frames the peer takes is known once it has said hello. What is large waits until then. */
+static bool is_early(const tp_channel *channel, troupe_status status)
+{
+    return TP_UNLIKELY(status == TROUPE_TOO_LARGE) && !channel->session.agreed;
 }
 
 troupe_status tp_line_pass(tp_outpost *self, tp_channel *channel, tp_message *message,
@@ -131,7 +139,9 @@ troupe_status tp_line_pass(tp_outpost *self, tp_channel *channel, tp_message *me
         return TROUPE_NO_MEMORY;
     if (!tp_fifo_is_empty(&noted->waits) || !tp_session_has_room(&channel->session))
         return TROUPE_BUSY;
-    TROUPE_TRY(put_message(self, channel, noted, message, mark, ticket));
+    troupe_status status = put_message(self, channel, noted, message, mark, ticket);
+    if (status != TROUPE_OK)
+        return is_early(channel, status) ? TROUPE_BUSY : status;
     tp_pool_give(&self->shard->pool, message);
     return TROUPE_OK;
 }
@@ -145,7 +155,9 @@ troupe_status tp_line_tell(tp_outpost *self, tp_channel *channel, const tp_messa
         return TROUPE_NO_MEMORY;
     if (!tp_fifo_is_empty(&noted->waits) || !tp_session_has_room(&channel->session))
         return TROUPE_BUSY;
-    TROUPE_TRY(tp_translator_put_tell(channel, parts, head, mark, &number));
+    troupe_status status = tp_translator_put_tell(channel, parts, head, mark, &number);
+    if (status != TROUPE_OK)
+        return is_early(channel, status) ? TROUPE_BUSY : status;
     noted->list[number & (noted->size - 1)] = ticket;
     tp_count(&self->shard->counters.sent_away);
     return TROUPE_OK;
@@ -158,15 +170,52 @@ troupe_status tp_line_send(
     line *noted = line_of(self, channel);
     if (noted == NULL)
         return TROUPE_NO_MEMORY;
-    if (tp_fifo_is_empty(&noted->waits) && tp_session_has_room(&channel->session))
-        return put_letter(self, channel, noted, own, ticket);
+    if (tp_fifo_is_empty(&noted->waits) && tp_session_has_room(&channel->session)) {
+        troupe_status status = put_letter(self, channel, noted, own, ticket);
+        if (!is_early(channel, status))
+            return status;
+    }
     TP_MARK(self->shard, "letter waits for credit");
-    waiting *made = wait_at_end(self, noted, 0);
+    waiting *made = wait_at_end(self, channel, noted, 0);
     if (made == NULL)
         return TROUPE_NO_MEMORY;
     made->letter = own;
     made->ticket = ticket;
     return TROUPE_OK;
+}
+
+/* False: it has to wait. */
+static bool put_reply(tp_outpost *self, tp_channel *channel, uint32_t number, tp_message *reply)
+{
+    const tp_correspondent *to = tp_correspondents_at(&self->translator.correspondents, number);
+    troupe_status status = tp_translator_put_reply(&self->translator, channel, reply, to);
+    if (is_early(channel, status))
+        return false;
+    if (status == TROUPE_TOO_LARGE) {
+        tp_message *words = tp_outpost_say_too_large(self, channel, reply);
+        if (words != NULL)
+            status = tp_translator_put_reply(&self->translator, channel, words, to);
+        tp_pool_give(&self->shard->pool, words);
+    }
+    if (status != TROUPE_OK)
+        tp_count(&self->shard->counters.no_memory); /* the asker's deadline ends it: UNKNOWN */
+    tp_pool_give(&self->shard->pool, reply);
+    return true;
+}
+
+void tp_line_reply(tp_outpost *self, tp_channel *channel, uint32_t to, tp_message *reply)
+{
+    if (TP_LIKELY(put_reply(self, channel, to, reply)))
+        return;
+    line *noted = line_of(self, channel);
+    waiting *made = noted != NULL ? wait_at_end(self, channel, noted, 0) : NULL;
+    if (made == NULL) {
+        tp_count(&self->shard->counters.no_memory);
+        tp_pool_give(&self->shard->pool, reply);
+        return;
+    }
+    made->reply = reply;
+    made->ticket = to;
 }
 
 static troupe_status put_word(tp_channel *channel, const void *bytes, size_t size)
@@ -185,7 +234,7 @@ static troupe_status begin_word(tp_outpost *self, tp_channel *channel, size_t si
     uint64_t number;
     if (noted == NULL || tp_fifo_is_empty(&noted->waits))
         return tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, ret_at, &number);
-    waiting *made = wait_at_end(self, noted, size);
+    waiting *made = wait_at_end(self, channel, noted, size);
     if (made == NULL)
         return TROUPE_NO_MEMORY;
     *ret_at = made->word;
@@ -217,16 +266,18 @@ troupe_status tp_line_give(
 /* False: it waits on. */
 static bool let_out(tp_outpost *self, tp_channel *channel, line *noted, waiting *first)
 {
+    if (first->reply != NULL)
+        return put_reply(self, channel, (uint32_t)first->ticket, first->reply);
     if (first->letter == NULL)
         return put_word(channel, first->word, first->size) == TROUPE_OK;
     if (!tp_session_has_room(&channel->session))
         return false;
     troupe_status status = put_letter(self, channel, noted, first->letter, first->ticket);
-    if (status != TROUPE_TOO_LARGE)
+    if (status != TROUPE_TOO_LARGE || is_early(channel, status))
         return status == TROUPE_OK;
     /* No frame ever holds it, and all that waits behind it would wait for ever. */
     tp_outpost_no_way(
-        self, tp_letter_open(self, &first->letter->letter), first->ticket, status);
+        self, channel, tp_letter_open(self, &first->letter->letter), first->ticket, status);
     return true;
 }
 
@@ -243,6 +294,7 @@ void tp_line_flush(void *user, tp_channel *channel)
         self->waiting--;
         tp_pool_give(&self->shard->pool, first);
     }
+    channel->is_wanted = false;
 }
 
 /* Letters that wait are as if they were lost on their way: their tickets die with the member. */
@@ -257,6 +309,7 @@ void tp_line_drop(void *user, tp_channel *channel)
         waiting *gone = TP_CONTAINER(node, waiting, next);
         if (gone->letter != NULL)
             tp_pool_give(&self->shard->pool, tp_letter_open(self, &gone->letter->letter));
+        tp_pool_give(&self->shard->pool, gone->reply);
         tp_pool_give(&self->shard->pool, gone);
         self->waiting--;
     }

@@ -286,9 +286,11 @@ static void send_away(tp_away *away, uint32_t number, tp_message *message)
         send_mark(self, to, message);
     } else if (message->kind == TP_REPLY && to->peer != 0 && !to->is_gone) {
         tp_channel *channel = tp_outpost_channel(self, to->peer, to->agent);
-        if (channel == NULL ||
-            tp_translator_put_reply(&self->translator, channel, message, to) != TROUPE_OK)
-            tp_count(&shard->counters.no_memory); /* the asker's deadline ends it: UNKNOWN */
+        if (channel != NULL) {
+            tp_line_reply(self, channel, number, message);
+            return;
+        }
+        tp_count(&shard->counters.no_memory); /* the asker's deadline ends it: UNKNOWN */
     }
     tp_pool_give(&shard->pool, message);
 }
@@ -669,6 +671,13 @@ static uint32_t rules_without(const tp_shard *shard)
     return rules;
 }
 
+/* Of which a payload of that size, and what travels with it, is the body. */
+static uint32_t frame_for(uint64_t max_message)
+{
+    uint64_t size = max_message + TP_PARCEL_SLIP_MAX + TP_PARCEL_NO_PAYLOAD_MAX;
+    return size > TP_SESSION_SURE_FRAME ? (uint32_t)size : TP_SESSION_SURE_FRAME;
+}
+
 static troupe_status create_parts(tp_outpost *self)
 {
     tp_shard *shard = self->shard;
@@ -694,7 +703,6 @@ static troupe_status create_parts(tp_outpost *self)
         .self = {.incarnation = options->incarnation,
             .shard = (uint16_t)shard->number,
             .shards = (uint16_t)shared->shard_count,
-            .max_frame = 1u << 24,
             .node = options->node,
             .address = options->address},
         .cluster = options->cluster,
@@ -703,6 +711,7 @@ static troupe_status create_parts(tp_outpost *self)
         .tls = options->tls,
         .allows_clear_text = options->allows_clear_text,
         .log = on_log};
+    channels.session.max_frame = frame_for(shared->options.max_message);
     channels.session.sends_once = TP_MUTANT(shard, TP_MUTANT_NO_RESEND);
     channels.session.takes_again = TP_MUTANT(shard, TP_MUTANT_TAKE_AGAIN);
     tp_mover_init(&self->mover, shard, &self->translator);

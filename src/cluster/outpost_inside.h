@@ -94,6 +94,8 @@ TROUPE_CHECK troupe_status tp_line_say(
     tp_outpost *self, tp_channel *channel, unsigned what, const tp_directory_word *word);
 TROUPE_CHECK troupe_status tp_line_give(
     tp_outpost *self, tp_channel *channel, unsigned what, const void *body, size_t body_size);
+/* An answer, to that correspondent. Takes the message. */
+void tp_line_reply(tp_outpost *self, tp_channel *channel, uint32_t to, tp_message *reply);
 /* The ticket of a parcel that is settled; 0: it has none. */
 uint64_t tp_line_take(tp_channel *channel, uint64_t number);
 void tp_line_flush(void *self, tp_channel *channel);
@@ -111,9 +113,14 @@ tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_direct
  * directory says that it is here. Its type is one of this node's. NULL: there is no record, and the
  * message was answered. */
 tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
-/* It cannot leave by the way of that ticket, and never will: who sent it is told. Takes it. */
-void tp_outpost_no_way(
-    tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status);
+/* It cannot leave by the way of that ticket, over that channel (NULL: there is none), and never
+ * will: who sent it is told. Takes it. */
+void tp_outpost_no_way(tp_outpost *self, const tp_channel *channel, tp_message *message,
+    uint64_t ticket, troupe_status status);
+/* An answer or acknowledgement that is too large for that channel, as one that says so. NULL: no
+ * memory. */
+tp_message *tp_outpost_say_too_large(
+    tp_outpost *self, const tp_channel *channel, const tp_message *message);
 /* A request of this node that goes the way of those before it. False: it needs a letter. */
 bool tp_outpost_pass_by(
     tp_outpost *self, const tp_message_parts *parts, const tp_message_head *head);

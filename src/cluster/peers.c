@@ -129,7 +129,6 @@ troupe_status tp_control_open_channels(tp_cluster *self)
             .shard = TP_SHARD_CONTROL,
             .link = self->incarnation != 0 ? 0 : random, /* candidates differ by this */
             .shards = (uint16_t)self->options.shards,
-            .max_frame = 1u << 22,
             .node = troupe_str(self->node),
             .address = troupe_str(self->address)},
         .cluster = troupe_str(self->name),

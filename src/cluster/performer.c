@@ -195,12 +195,75 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
         settle(self, from, shard, number, false);
 }
 
-void tp_outpost_no_way(
-    tp_outpost *self, tp_message *message, uint64_t ticket, troupe_status status)
+/* What is too large for a channel, in words that say whose limit it is. */
+static void too_large_words(const tp_outpost *self, const tp_channel *channel,
+    const tp_message *message, char *words, size_t size)
 {
+    const tp_view_member *peer = tp_chart_member(self->chart, channel->peer);
+    (void)snprintf(words, size,
+        "its %zu bytes do not go to %.*s, which takes frames of %u bytes; max_message is %llu "
+        "here: let it be the same on all nodes",
+        tp_message_payload(message).size, TROUPE_ARG(peer != NULL ? peer->name : (troupe_slice){0}),
+        channel->session.max_send, (unsigned long long)self->shard->shared->options.max_message);
+}
+
+tp_message *tp_outpost_say_too_large(
+    tp_outpost *self, const tp_channel *channel, const tp_message *message)
+{
+    char words[TP_WORDS_MAX];
+    tp_count(&self->shard->counters.too_large);
+    too_large_words(self, channel, message, words, sizeof words);
+    const tp_slip *slip = tp_message_slip(message);
+    tp_slip own;
+    if (slip != NULL) {
+        own = *slip;
+        own.status = TROUPE_TOO_LARGE;
+    }
+    const tp_message_parts parts = {.caller = tp_message_tail(message),
+        .key = tp_message_key(message),
+        .partition = tp_message_partition(message),
+        .content_type = TROUPE_TEXT,
+        .payload = troupe_str(words),
+        .slip = slip != NULL ? &own : NULL};
+    const tp_message_head head = {.hash = message->hash,
+        .type = message->type,
+        .deadline = message->deadline,
+        .from = message->from,
+        .caller_type = message->caller_type,
+        .status = TROUPE_TOO_LARGE,
+        .method = TP_METHOD_OTHER,
+        .from_shard = message->from_shard,
+        .caller_key_size = message->caller_key_size,
+        .caller_partition_size = message->caller_partition_size,
+        .kind = message->kind};
+    tp_message *made = tp_message_make_here(&self->shard->pool, &parts, &head);
+    if (made != NULL)
+        made->outcome = message->outcome;
+    return made;
+}
+
+/* What came of an outbox message is smaller in words: they go the way that it could not. */
+static void acknowledge_in_words(
+    tp_outpost *self, const tp_channel *channel, const tp_message *message)
+{
+    tp_message *words = tp_outpost_say_too_large(self, channel, message);
+    if (words != NULL) /* else the outbox asks again */
+        tp_send_control(
+            self->shard, tp_hash_shard(words->hash, self->shard->shared->shard_count), words);
+}
+
+void tp_outpost_no_way(tp_outpost *self, const tp_channel *channel, tp_message *message,
+    uint64_t ticket, troupe_status status)
+{
+    char words[TP_WORDS_MAX];
     self->refused++;
-    tp_message_answer(self->shard, message, status, TROUPE_NOT_DONE,
-        "there is no way to its node at the moment: %s", troupe_status_text(status));
+    (void)snprintf(words, sizeof words, "there is no way to its node at the moment: %s",
+        troupe_status_text(status));
+    if (status == TROUPE_TOO_LARGE && message->kind == TP_ACKED)
+        acknowledge_in_words(self, channel, message);
+    else if (status == TROUPE_TOO_LARGE)
+        too_large_words(self, channel, message, words, sizeof words);
+    tp_message_answer(self->shard, message, status, TROUPE_NOT_DONE, "%s", words);
     tp_directory_unsent(self->directory, ticket);
 }
 
@@ -211,7 +274,8 @@ static void forward(tp_outpost *self, const tp_directory_effect *effect)
                                ? TROUPE_UNAVAILABLE
                                : tp_line_send(self, channel, effect->letter, effect->number);
     if (status != TROUPE_OK)
-        tp_outpost_no_way(self, tp_letter_open(self, effect->letter), effect->number, status);
+        tp_outpost_no_way(
+            self, channel, tp_letter_open(self, effect->letter), effect->number, status);
 }
 
 /* Behind others that wait for credit. */
@@ -252,7 +316,7 @@ bool tp_outpost_pass_by(
     if (status == TROUPE_BUSY)
         status = wait_as_letter(self, channel, message, &course);
     if (status != TROUPE_OK)
-        tp_outpost_no_way(self, message, course.ticket, status);
+        tp_outpost_no_way(self, channel, message, course.ticket, status);
     return true;
 }
 
@@ -273,7 +337,7 @@ bool tp_outpost_follow(tp_outpost *self, tp_message *message)
     if (status == TROUPE_BUSY)
         status = wait_as_letter(self, channel, message, &course);
     if (status != TROUPE_OK)
-        tp_outpost_no_way(self, message, course.ticket, status);
+        tp_outpost_no_way(self, channel, message, course.ticket, status);
     return true;
 }
 

@@ -20,7 +20,8 @@
 #define EARLY_MOST   ((size_t)1 << 20)
 #define EARLY_ENOUGH ((size_t)1 << 16)
 #define ROOM_IN      ((size_t)1 << 16) /* at least, for one read */
-#define ENOUGH_IN    ((size_t)1 << 20) /* bytes that wait in the session: no more is read */
+/* Bytes that wait in the session: no more is read, unless a batch lacks some of its own. */
+#define ENOUGH_IN    ((size_t)1 << 20)
 
 /* ---- calls of the stream --------------------------------------------------------------------- */
 
@@ -96,7 +97,8 @@ static void keep_early(tp_connection *self, const void *bytes, size_t size)
 
 static void pause_if_enough(tp_connection *self)
 {
-    if (tp_session_waiting(&self->channel->session) > ENOUGH_IN)
+    const tp_session *session = &self->channel->session;
+    if (tp_session_waiting(session) > ENOUGH_IN && !tp_session_wants_more(session))
         pause_reading(self);
 }
 
@@ -525,7 +527,8 @@ bool tp_connection_pass(tp_connection *self)
         return true;
     }
     if (self->is_paused && self->state == TP_CONNECTION_SPEAKS &&
-        tp_session_waiting(&self->channel->session) < ENOUGH_IN / 2) {
+        (tp_session_waiting(&self->channel->session) < ENOUGH_IN / 2 ||
+            tp_session_wants_more(&self->channel->session))) {
         self->is_paused = false;
         channels->options.env->net.pause(self->stream, false);
     }
@@ -547,6 +550,7 @@ static void write_session(tp_connection *self)
             tp_connection_end(self, "the lease ran out before a write");
             return;
         }
+        self->said_at = channels->now;
         if (write_clear(self, bytes))
             tp_session_written(session);
         else
@@ -556,18 +560,21 @@ static void write_session(tp_connection *self)
         write_encrypted(self);
 }
 
-/* Asks for a sign of life, and gives up without one. */
+/* Asks for a sign of life, and gives up without one. Who is sent a large batch hears enough, and
+ * asks so that its sender does. */
 static uint64_t keep_alive(tp_connection *self)
 {
     tp_channels *channels = self->channels;
     const tp_channels_options *options = &channels->options;
+    const tp_session *session = &self->channel->session;
     uint64_t end = self->heard_at + options->patience;
     if (end <= channels->now) {
         tp_connection_end(self, "nothing was heard for too long");
         return TP_NEVER;
     }
-    uint64_t ask = self->heard_at + options->keep_alive;
-    if (self->asked)
+    bool takes_batch = tp_session_waiting(session) != 0 && tp_session_wants_more(session);
+    uint64_t ask = (takes_batch ? self->said_at : self->heard_at) + options->keep_alive;
+    if (self->asked && !takes_batch)
         return end;
     if (ask > channels->now)
         return ask;

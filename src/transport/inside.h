@@ -44,7 +44,7 @@ struct tp_connection {
     bool is_client, is_writing, writes_session, is_paused, asked;
     bool owes_preamble; /* in clear, before TLS */
     tp_tls *tls;        /* NULL: clear text */
-    uint64_t began, heard_at;
+    uint64_t began, heard_at, said_at;
     tp_hello *hello;
     char *early; /* bytes that came before the hello has ended, and that pass has not seen */
     size_t early_size, early_room;

@@ -17,9 +17,8 @@ enum {
     BATCH_BYTES_LEAST = 1 << 10,
     CHUNK_BYTES = 132 << 10, /* two of 64 KiB, and their heads */
     KEPT_LIMIT = 16 << 20,
-    MAX_FRAME = 16 << 20,
     MAX_FRAME_LEAST = 4096,
-    MAX_FRAME_MOST = 1 << 30,
+    MAX_FRAME_MOST = (1 << 30) + (4 << 20), /* max_message at its most, and what goes with it */
     NAMES = 16384,
     COMPRESS_ABOVE = 1024,
     SETTLE_DELAY = 1000000,
@@ -37,7 +36,7 @@ tp_session_options tp_session_settle_options(const tp_session_options *given)
     uint32_t bytes = given->codec != TP_CODEC_NONE ? BATCH_BYTES_SQUEEZED : BATCH_BYTES;
     set.window = option(given->window, WINDOW, TP_SESSION_FIRST_WINDOW, UINT32_MAX / 2);
     set.batch_count = option(given->batch_count, BATCH_COUNT, 1, UINT16_MAX);
-    set.max_frame = option(given->max_frame, MAX_FRAME, MAX_FRAME_LEAST, MAX_FRAME_MOST);
+    set.max_frame = option(given->max_frame, TP_SESSION_SURE_FRAME, MAX_FRAME_LEAST, MAX_FRAME_MOST);
     set.batch_bytes = option(given->batch_bytes, bytes, BATCH_BYTES_LEAST,
         set.max_frame < TP_BATCH_RAW_MAX ? set.max_frame : TP_BATCH_RAW_MAX);
     set.chunk_bytes = option(given->chunk_bytes, CHUNK_BYTES, 2 * BATCH_BYTES_LEAST, 1 << 28);
@@ -56,7 +55,9 @@ void tp_session_init(tp_session *session, const tp_session_options *options)
         .granted = TP_SESSION_FIRST_WINDOW};
     session->batch_count = session->options.batch_count;
     session->batch_bytes = session->options.batch_bytes;
-    session->max_send = session->options.max_frame;
+    session->max_send = session->options.max_frame < TP_SESSION_SURE_FRAME
+                            ? session->options.max_frame
+                            : TP_SESSION_SURE_FRAME;
     session->codec = session->options.codec;
     tp_taught_init(&session->taught, options->allocator, session->options.names);
     tp_learned_init(&session->learned, options->allocator, session->options.names);
@@ -163,6 +164,7 @@ void tp_session_agree(tp_session *session, uint64_t features, uint32_t max_frame
         max_frame < session->options.max_frame ? max_frame : session->options.max_frame;
     if (session->batch_bytes > session->max_send)
         session->batch_bytes = session->max_send;
+    session->agreed = true;
 }
 
 void tp_session_lost(tp_session *session)

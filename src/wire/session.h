@@ -39,6 +39,8 @@
 /* What a peer may send before it has heard of credits: no window is smaller. */
 #define TP_SESSION_FIRST_WINDOW 256
 #define TP_SESSION_RANGES       64
+/* The body of a frame that every peer takes. Who takes more says so in its hello. */
+#define TP_SESSION_SURE_FRAME   ((uint32_t)16 << 20)
 
 typedef struct tp_session_options {
     const troupe_allocator *allocator;
@@ -52,7 +54,7 @@ typedef struct tp_session_options {
     uint64_t batch_delay;         /* ns; 0: none */
     uint64_t settle_delay;        /* ns that receipts wait for company: 1 ms */
     uint64_t kept_limit;          /* bytes kept for the peer: 16 MiB */
-    uint32_t max_frame;           /* body of a frame, as both have said in the hello: 16 MiB */
+    uint32_t max_frame;           /* body of a frame that is taken: 16 MiB */
     uint32_t names;               /* of each direction: 16384 */
     tp_codec codec;               /* of what is sent; the peer must know it */
     uint32_t compress_above;      /* bytes of a batch: 1024 */
@@ -107,7 +109,7 @@ typedef struct tp_session {
     uint64_t opened_at;                      /* when take first saw the open batch; 0 */
     uint64_t due;
     tp_session_writing writing;
-    bool connected, broken;
+    bool connected, broken, agreed;          /* agreed: the peer has said what it takes */
     tp_session_buffer loose, loose_written, squeezed;
 
     /* in */
@@ -167,7 +169,7 @@ void tp_session_deinit(tp_session *session);
  * its peer. */
 TROUPE_CHECK troupe_status tp_session_connected(tp_session *session, uint64_t received);
 /* What the peer said in its hello that it takes: TP_FEATURE_, bytes of a frame's body.
- * Before connected; until then it is taken to be as this side. */
+ * Before connected; until then larger frames than TP_SESSION_SURE_FRAME are TOO_LARGE. */
 void tp_session_agree(tp_session *session, uint64_t features, uint32_t max_frame);
 /* The stream holds no more of the bytes it was given. What it brought and next has not returned is
  * dropped: it comes again. */
@@ -271,6 +273,8 @@ TROUPE_CHECK troupe_status tp_session_feed(tp_session *session, troupe_slice byt
  * as above. */
 TROUPE_CHECK char *tp_session_space(tp_session *session, size_t wanted, size_t *ret_room);
 void tp_session_fed(tp_session *session, size_t size);
+/* Is a batch begun, and not whole yet? Until more is fed, next has nothing. */
+bool tp_session_wants_more(const tp_session *session);
 /* Bytes fed and not consumed. */
 static inline size_t tp_session_waiting(const tp_session *session)
 {

@@ -110,6 +110,17 @@ troupe_status tp_session_feed(tp_session *session, troupe_slice bytes)
     return TROUPE_OK;
 }
 
+bool tp_session_wants_more(const tp_session *session)
+{
+    size_t waiting = tp_session_waiting(session);
+    tp_batch batch;
+    if (session->in_batch)
+        return false;
+    return waiting < TP_BATCH_HEADER ||
+           (tp_batch_get(session->in.bytes + session->in_begin, &batch) &&
+               waiting - TP_BATCH_HEADER < batch.size);
+}
+
 void tp_session_drop_input(tp_session *session)
 {
     session->in.size = session->in_begin = 0;

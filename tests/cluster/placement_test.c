@@ -154,15 +154,14 @@ static void nodes_know_of_each_others_loads_and_distance(void **state)
     nodes_close(&self);
 }
 
-/* Of the first requests some carry the grant of a home, which is in no frame then. */
+/* Node-1 lets more in than the others take. Of the first requests some carry the grant of a home,
+ * which is in no frame then. */
 static void what_no_frame_holds_is_refused_and_its_actor_made_by_the_next(void **state)
 {
     (void)state;
     enum { BIG = 17 << 20, TRIES = 18 };
     const troupe_type *types[] = {&in_turn};
-    troupe_node_options options[NODES];
-    for (int i = 0; i < NODES; i++)
-        options[i] = (troupe_node_options){TROUPE_NODE_OPTIONS, .max_message = 32u << 20};
+    const troupe_node_options options[NODES] = {{TROUPE_NODE_OPTIONS, .max_message = 32u << 20}};
     nodes self;
     nodes_open(&self, options, types, 1);
     char *big = calloc(1, BIG), key[16];
@@ -205,10 +204,7 @@ static void what_no_frame_holds_keeps_nothing_behind_it(void **state)
     static const troupe_method methods[] = {TROUPE_METHOD(cry)};
     static const troupe_type crier = {TROUPE_TYPE("crier"), TROUPE_METHODS(methods)};
     const troupe_type *types[] = {&seat, &crier};
-    troupe_node_options options[NODES];
-    for (int i = 0; i < NODES; i++)
-        options[i] =
-            (troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 1, .max_message = 32u << 20};
+    const troupe_node_options options[NODES] = {{TROUPE_NODE_OPTIONS, .max_message = 32u << 20}};
     nodes self;
     nodes_open(&self, options, types, 2);
     assert_int_equal(nodes_where(&self, 1, "seat", "far"), 1);

@@ -42,6 +42,7 @@ typedef struct node {
     uint64_t wanted[NODES_MAX + 1];
     uint64_t heard[NODES_MAX + 1];
     uint32_t newer, connected;
+    size_t wants_large, heard_large; /* bytes of one frame, to incarnation 2 */
     char log[4096];
 } node;
 
@@ -74,6 +75,10 @@ static tp_peer_answer judge(void *user, const tp_hello_side *peer)
 static const char *frame(void *user, tp_channel *channel, const tp_session_frame *frame)
 {
     node *self = user;
+    if (frame->kind == TP_FRAME_WORD) {
+        self->heard_large += frame->body.size;
+        return NULL;
+    }
     if (frame->kind != TP_FRAME_FULL)
         return "not what this test says";
     uint64_t number;
@@ -135,7 +140,6 @@ static void open_channels(node *self)
         .self = {.incarnation = self->incarnation,
             .view = self->view,
             .shards = 1,
-            .max_frame = 1 << 20,
             .node = troupe_str("node"),
             .address = troupe_str("n:7000")},
         .cluster = troupe_str(self->cluster),
@@ -157,8 +161,21 @@ static void open_channels(node *self)
     assert_int_equal(tp_door_open(&door, &self->door, error, sizeof error), TROUPE_OK);
 }
 
+static void say_large(node *self)
+{
+    tp_channel *channel = tp_channels_get(self->channels, 2, 0);
+    char *at;
+    assert_int_equal(
+        tp_session_put(&channel->session, TP_FRAME_WORD, 0, self->wants_large, &at, NULL),
+        TROUPE_OK);
+    memset(at, 7, self->wants_large);
+    self->wants_large = 0;
+}
+
 static void say(node *self)
 {
+    if (self->wants_large != 0)
+        say_large(self);
     for (uint32_t to = 1; to <= self->net->count; to++) {
         while (self->told[to] < self->wanted[to]) {
             tp_channel *channel = tp_channels_get(self->channels, to, 0);
@@ -206,13 +223,14 @@ static void stuck(void *user, const char *what)
     fail_msg("%s", what);
 }
 
-static void net_open(net *self, uint64_t seed, uint32_t count, uint32_t break_chance)
+static void net_open_far(
+    net *self, uint64_t seed, uint32_t count, uint32_t break_chance, uint64_t delay_most)
 {
     memset(self, 0, sizeof *self);
     const tp_world_options options = {.seed = seed,
         .pause_chance = 20,
         .pause_max = TROUPE_MILLISECONDS(3),
-        .delay_most = TROUPE_MILLISECONDS(5),
+        .delay_most = delay_most,
         .break_chance = break_chance,
         .stuck = stuck};
     self->world = tp_world_create(&options);
@@ -232,6 +250,11 @@ static void net_open(net *self, uint64_t seed, uint32_t count, uint32_t break_ch
         made->env = tp_world_process(self->world, host);
         assert_non_null(made->env);
     }
+}
+
+static void net_open(net *self, uint64_t seed, uint32_t count, uint32_t break_chance)
+{
+    net_open_far(self, seed, count, break_chance, TROUPE_MILLISECONDS(5));
 }
 
 static void net_start(net *self)
@@ -335,6 +358,27 @@ static void a_cut_or_a_stop_costs_time_only(void **state)
         assert_all_heard(&self);
         net_close(&self);
     }
+}
+
+/* Ten seconds and more of one frame: its sender hears that the other side lives meanwhile. */
+static void a_large_frame_on_a_slow_line_breaks_nothing(void **state)
+{
+    (void)state;
+    enum { LARGE = 4 << 20 };
+    net self;
+    net_open_far(&self, 21, 2, 0, TROUPE_MILLISECONDS(500));
+    net_start(&self);
+    self.nodes[0].wants_large = LARGE;
+    want(&self.nodes[0], 2, 3);
+    run(&self, TROUPE_SECONDS(5));
+    assert_int_equal(self.nodes[1].heard_large, 0);
+    for (int i = 0; i < 60 && self.nodes[1].heard[1] != 3; i++)
+        run(&self, TROUPE_SECONDS(1));
+    assert_int_equal(self.nodes[1].heard_large, LARGE);
+    assert_all_heard(&self);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(tp_channels_count(self.nodes[i].channels).breaks, 0);
+    net_close(&self);
 }
 
 static void a_wrong_token_cluster_or_incarnation_is_refused_in_words(void **state)
@@ -624,6 +668,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_arrive_once_and_in_order_whatever_breaks),
         cmocka_unit_test(a_cut_or_a_stop_costs_time_only),
+        cmocka_unit_test(a_large_frame_on_a_slow_line_breaks_nothing),
         cmocka_unit_test(a_wrong_token_cluster_or_incarnation_is_refused_in_words),
         cmocka_unit_test(a_peer_of_a_newer_view_is_let_in_once_it_is_known),
         cmocka_unit_test(nothing_is_written_without_a_lease),

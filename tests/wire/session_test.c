@@ -546,6 +546,28 @@ static void a_peer_gets_no_larger_frame_and_no_codec_than_it_takes(void **state)
     close_pair(&self);
 }
 
+/* What the peer's hello has not said may be wrong: a frame is kept until the peer has it. */
+static void a_frame_is_no_larger_than_all_take_before_the_peer_has_spoken(void **state)
+{
+    (void)state;
+    enum { LARGE = 24 << 20 };
+    pair self;
+    tp_session_options options = {.max_frame = 32 << 20};
+    open_pair(&self, 1, &options);
+    tp_session *session = &self.sides[0].session;
+    char *body;
+    assert_int_equal(
+        tp_session_put(session, TP_FRAME_WORD, 0, LARGE, &body, NULL), TROUPE_TOO_LARGE);
+    assert_int_equal(
+        tp_session_put(session, TP_FRAME_WORD, 0, TP_SESSION_SURE_FRAME, &body, NULL), TROUPE_OK);
+    tp_session_agree(session, 0, 20 << 20);
+    assert_int_equal(
+        tp_session_put(session, TP_FRAME_WORD, 0, LARGE, &body, NULL), TROUPE_TOO_LARGE);
+    tp_session_agree(session, 0, UINT32_MAX);
+    assert_int_equal(tp_session_put(session, TP_FRAME_WORD, 0, LARGE, &body, NULL), TROUPE_OK);
+    close_pair(&self);
+}
+
 static void loose_frames_are_bounded_and_lost_with_their_connection(void **state)
 {
     (void)state;
@@ -718,6 +740,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_reads_nothing_gets_no_credit),
         cmocka_unit_test(a_frame_beyond_the_limit_is_too_large),
         cmocka_unit_test(a_peer_gets_no_larger_frame_and_no_codec_than_it_takes),
+        cmocka_unit_test(a_frame_is_no_larger_than_all_take_before_the_peer_has_spoken),
         cmocka_unit_test(loose_frames_are_bounded_and_lost_with_their_connection),
         cmocka_unit_test(frames_gather_while_a_write_is_under_way),
         cmocka_unit_test(a_batch_waits_for_its_delay_and_no_longer),
