@@ -18,7 +18,7 @@ enum {
     CHUNK_BYTES = 132 << 10, /* two of 64 KiB, and their heads */
     KEPT_LIMIT = 16 << 20,
     MAX_FRAME_LEAST = 4096,
-    MAX_FRAME_MOST = (1 << 30) + (4 << 20), /* max_message at its most, and what goes with it */
+    MAX_FRAME_MOST = (1 << 30) + (4 << 20), /* the most of max_message, and its parts */
     NAMES = 16384,
     COMPRESS_ABOVE = 1024,
     SETTLE_DELAY = 1000000,
