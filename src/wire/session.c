@@ -36,7 +36,8 @@ tp_session_options tp_session_settle_options(const tp_session_options *given)
     uint32_t bytes = given->codec != TP_CODEC_NONE ? BATCH_BYTES_SQUEEZED : BATCH_BYTES;
     set.window = option(given->window, WINDOW, TP_SESSION_FIRST_WINDOW, UINT32_MAX / 2);
     set.batch_count = option(given->batch_count, BATCH_COUNT, 1, UINT16_MAX);
-    set.max_frame = option(given->max_frame, TP_SESSION_SURE_FRAME, MAX_FRAME_LEAST, MAX_FRAME_MOST);
+    set.max_frame =
+        option(given->max_frame, TP_SESSION_SURE_FRAME, MAX_FRAME_LEAST, MAX_FRAME_MOST);
     set.batch_bytes = option(given->batch_bytes, bytes, BATCH_BYTES_LEAST,
         set.max_frame < TP_BATCH_RAW_MAX ? set.max_frame : TP_BATCH_RAW_MAX);
     set.chunk_bytes = option(given->chunk_bytes, CHUNK_BYTES, 2 * BATCH_BYTES_LEAST, 1 << 28);
