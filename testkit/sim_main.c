@@ -23,6 +23,7 @@ typedef struct sim_options {
     uint64_t seed, seeds, start;
     const char *scenario;
     const char *load;
+    const char *mutant; /* NULL: each */
     uint32_t jobs;
     bool one, mutants, marks, trace, json, shrunk, once, progress, help;
 } sim_options;
@@ -34,12 +35,23 @@ typedef struct mutant {
 } mutant;
 
 static const mutant mutants[] = {
-#define TP_MUTANT_NAME(number, name, scenario) {name, scenario, TP_MUTANT_##number},
+#define TP_MUTANT_NAME(number, name, scenario)  {name, scenario, TP_MUTANT_##number},
+#define TP_MUTANT_AGAIN(number, name, scenario) {name, scenario, TP_MUTANT_##number},
 #include "testkit/mutants.def"
 #undef TP_MUTANT_NAME
+#undef TP_MUTANT_AGAIN
 };
 
-_Static_assert(sizeof mutants / sizeof mutants[0] == TP_MUTANT_COUNT, "every mutant has a name");
+#define MUTANT_COUNT (sizeof mutants / sizeof mutants[0])
+
+#define TP_MUTANT_NAME(...)  +1
+#define TP_MUTANT_AGAIN(...) +0
+_Static_assert(
+#include "testkit/mutants.def"
+    == TP_MUTANT_COUNT,
+    "every mutant has a name");
+#undef TP_MUTANT_NAME
+#undef TP_MUTANT_AGAIN
 
 typedef struct expected_mark {
     const char *name;
@@ -65,6 +77,7 @@ static const char usage[] =
     "  --load FILE       simulations of a shared object instead (TROUPE_SIMULATION)\n"
     "  --shrunk          with --seed: make a failing run small, and print its steps\n"
     "  --mutants         run each planted mistake until a seed catches it\n"
+    "  --mutant NAME     only that one\n"
     "  --marks           the share of seeds that reached each named situation\n"
     "  --trace           the trace hash of each seed\n"
     "  --once            run each seed once, not twice\n"
@@ -108,6 +121,8 @@ static bool read_value(const char *word, const char *value, sim_options *options
         options->scenario = value;
     else if (strcmp(word, "--load") == 0)
         options->load = value;
+    else if (strcmp(word, "--mutant") == 0)
+        options->mutant = value;
     else if (!read_number(value, &number))
         return false;
     else if (strcmp(word, "--seed") == 0)
@@ -336,8 +351,9 @@ static bool is_seen_by(const char *scenario, const mutant *it)
 static bool run_mutants(const sim_options *options)
 {
     uint32_t survived = 0, tried = 0;
-    for (size_t i = 0; i < TP_MUTANT_COUNT; i++) {
-        if (!is_seen_by(options->scenario, &mutants[i]))
+    for (size_t i = 0; i < MUTANT_COUNT; i++) {
+        if (!is_seen_by(options->scenario, &mutants[i]) ||
+            (options->mutant != NULL && strcmp(options->mutant, mutants[i].name) != 0))
             continue;
         tried++;
         survived += !catch_mutant(options, &mutants[i]);
@@ -393,7 +409,7 @@ int tp_sim_main(int argc, char **argv)
     }
     bool good = run_seeds(&options, &subject);
     fflush(stdout);
-    if (options.mutants)
+    if (options.mutants || options.mutant != NULL)
         good = run_mutants(&options) && good;
     fflush(stdout);
     return good ? 0 : 1;

@@ -10,6 +10,7 @@
  *   town_run.c     performs operations, waits for rest, ends
  *   town_plan.c    draws operations, says them in words
  *   town_types.c   the actor types: they do what deeds say
+ *   town_kept.c    what outlives turns: outboxes, reminders, timers; draws, does and checks them
  *   town_model.c   what is known of deeds and actors, and the checkers
  *
  * Invariants
@@ -37,29 +38,52 @@
 #define TOWN_CLIENTS  2
 #define TOWN_CHILDREN 3
 #define TOWN_TIMED    64
+#define TOWN_BELLS    2
+#define TOWN_ATTEMPTS 5
+#define TOWN_KEY      16
 
 typedef struct tp_town tp_town;
 typedef struct tp_town_deed tp_town_deed;
 
-/* A message that is sent once, and what became of it. */
+/* What a deed leaves behind at its actor. */
+typedef enum tp_town_keep { TOWN_NOTHING, TOWN_REMIND, TOWN_UNREMIND, TOWN_TIMER } tp_town_keep;
+
+/* One issue of a deed from outside. */
+typedef struct tp_town_attempt {
+    tp_town_deed *deed;
+    uint32_t number; /* from 1 */
+} tp_town_attempt;
+
+/* A message, and what became of it. */
 struct tp_town_deed {
     tp_town *town;
     uint32_t number; /* from 1 */
     uint16_t target;
     bool is_tell;
+    bool once;               /* an ask with a key: asked again while its outcome is not known */
+    bool outbox, then;       /* sent by the outbox of its sender; then: its answer is a turn */
+    bool refuses;            /* an outbox message: fails for good at its target */
+    bool repeats;            /* may be issued again: by a turn that runs again */
+    tp_town_keep keeps;
+    uint8_t bell;
+    uint64_t in, period; /* of a reminder or timer; period 0: it rings once */
     uint64_t rests;   /* parks before it takes effect; 0: not */
     uint64_t timeout; /* 0: the node's */
     tp_town_deed *from, *children[TOWN_CHILDREN];
     uint32_t child_count;
 
     /* fate */
-    uint16_t house; /* that it was sent from */
+    uint16_t house; /* that it was sent from last */
+    uint32_t houses; /* a bit for each one that it was sent from */
+    uint32_t issues, not_done;
+    uint64_t until;  /* of a call once: it is not asked after that */
+    bool gave_up;    /* an outbox message: a turn of it failed, and that may be for good */
+    tp_town_attempt attempts[TOWN_ATTEMPTS];
     uint32_t stream, sequence;
     uint64_t issued_at, bound; /* world's time when its answer must have come */
     uint64_t stalled;          /* of its house, until it was issued */
     bool issued, excused;      /* excused: its house is gone, or leaves */
     bool strict;               /* nothing goes wrong when it is issued: nor may it */
-    bool sent_stale;           /* by an activation that was not the owner any more */
     bool ended, stale;         /* its turn reached its end; as no owner any more */
     uint32_t starts, answers;
     uint16_t runs_at; /* house of its turn */
@@ -67,10 +91,40 @@ struct tp_town_deed {
     troupe_outcome outcome;
 };
 
+/* What an actor knows of a reminder or timer of its. */
+typedef struct tp_town_bell {
+    uint64_t is_set, period;
+    uint64_t last; /* reminder: due time that rang; timer: world's time when it was set */
+    uint64_t next; /* reminder: number; timer: world's time when it is due */
+} tp_town_bell;
+
 typedef struct tp_town_state {
     uint64_t writes;
-    uint8_t marks[TOWN_DEEDS];
+    tp_town_bell bells[TOWN_BELLS];
+    uint32_t last[TOWN_ACTORS]; /* the number of the newest outbox message of each */
+    uint8_t marks[TOWN_DEEDS];  /* counters of two bits, see tp_town_mark_of */
 } tp_town_state;
+
+enum { TOWN_MARK_DONE, TOWN_MARK_ANSWERED, TOWN_MARK_FAILED };
+
+static inline uint32_t tp_town_mark_of(
+    const tp_town_state *state, const tp_town_deed *deed, uint32_t which)
+{
+    return (state->marks[deed->number - 1] >> (2 * which)) & 3U;
+}
+
+static inline void tp_town_mark(tp_town_state *state, const tp_town_deed *deed, uint32_t which)
+{
+    if (tp_town_mark_of(state, deed, which) != 3)
+        state->marks[deed->number - 1] += (uint8_t)(1U << (2 * which));
+}
+
+/* What is stored of an actor. */
+typedef struct tp_town_record {
+    tp_town_state state;
+    uint32_t rows[TROUPE_ROW_DEAD + 1];
+    uint64_t version, wake;
+} tp_town_record;
 
 typedef struct tp_town_actor {
     uint8_t type;
@@ -80,6 +134,7 @@ typedef struct tp_town_actor {
     uint64_t newest_when;
     uint32_t kept;    /* writes of `jar`s that ended */
     uint64_t version; /* stored, as seen last */
+    uint32_t sent[TOWN_ACTORS]; /* numbers given to its outbox messages, also in vain */
 } tp_town_actor;
 
 typedef enum tp_house_state {
@@ -220,16 +275,40 @@ tp_town_deed *tp_town_deed_make(tp_town *town, uint16_t target);
 
 /* town_types.c */
 void tp_town_types_make(tp_house *house);
+uint16_t tp_town_self(const troupe_turn *turn);
+troupe_slice tp_town_key(const tp_town_deed *deed, char out[TOWN_KEY]); /* of a call once */
 troupe_id tp_town_id(const tp_town *town, uint16_t actor);
 uint32_t tp_town_actor_of(const tp_town *town, troupe_id id); /* actor_count: none of them */
 
 /* What a deed travels with. */
 typedef struct tp_town_order {
-    uint32_t number, stream, sequence, spare;
+    uint32_t number, stream;
+    uint32_t sequence; /* 0: in no order */
+    uint32_t is_stale; /* its sender was not the owner any more */
 } tp_town_order;
 typedef struct tp_town_receipt {
     uint64_t number, writes;
 } tp_town_receipt;
+
+/* town_run.c: a call once is asked again after a while, at another house perhaps. */
+void tp_town_again(tp_town_deed *deed);
+
+/* town_kept.c */
+void tp_town_draw_kept(tp_town *town, tp_prng *prng, tp_town_deed *deed);
+/* Sends by the outbox of the actor whose turn this is. */
+troupe_status tp_town_post(troupe_turn *turn, tp_house *house, tp_town_deed *child);
+void tp_town_posted(tp_town_state *state, tp_town_deed *deed, const tp_town_order *order);
+troupe_status tp_town_keep_it(troupe_turn *turn, tp_town_state *state, const tp_town_deed *deed);
+/* Of a turn of an actor: are its timers late? */
+void tp_town_check_timers(tp_house *house, const tp_town_state *state, uint16_t actor);
+troupe_status tp_town_ring(troupe_turn *turn, void *bytes, troupe_slice payload);
+troupe_status tp_town_tick(troupe_turn *turn, void *bytes, troupe_slice payload);
+troupe_status tp_town_done(troupe_turn *turn, void *bytes, troupe_slice payload);
+troupe_status tp_town_failed(troupe_turn *turn, void *bytes, troupe_slice payload);
+void tp_town_check_late(tp_town *town); /* no reminder is */
+/* Is an outbox not empty? Names the actor. */
+bool tp_town_is_owed(tp_town *town, uint16_t *ret_actor);
+void tp_town_check_kept(tp_town *town, const tp_town_record *records);
 
 /* town_model.c */
 _Noreturn void tp_town_violate(tp_town *town, const char *checker, const char *format, ...)
@@ -242,8 +321,10 @@ void tp_town_answered(tp_town_deed *deed, const troupe_answer *answer);
 /* Is this house's activation the newest one of the actor? */
 bool tp_town_owns(const tp_house *house, uint16_t actor);
 void tp_town_activated(tp_house *house, uint16_t actor);
-/* What is stored of it; false: nothing. */
-bool tp_town_stored(tp_town *town, uint16_t actor, tp_town_state *ret_state);
+/* What is stored of it; zeros: nothing. */
+void tp_town_stored(tp_town *town, uint16_t actor, tp_town_record *ret_record);
+/* The newest attempt of a call once has ended NOT_DONE: that speaks of those before it, too. */
+void tp_town_told_none(tp_town_deed *deed, troupe_status status);
 void tp_town_excuse(tp_town *town, const tp_house *house);
 void tp_town_look(tp_town *town); /* at each step or so */
 void tp_town_check_rest(tp_town *town);

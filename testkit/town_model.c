@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "store/record.h"
+#include "store/rows.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,6 +51,8 @@ tp_town_order tp_town_issue(tp_town_deed *deed, const tp_house *house, uint32_t 
 {
     tp_town *town = deed->town;
     deed->issued = true;
+    deed->issues++;
+    deed->houses |= UINT32_C(1) << house->number;
     deed->strict = town->calm || town->resting;
     deed->bound = deed->timeout != 0 ? deed->timeout : TROUPE_SECONDS(10);
     deed->issued_at = tp_world_now(town->world);
@@ -58,7 +61,8 @@ tp_town_order tp_town_issue(tp_town_deed *deed, const tp_house *house, uint32_t 
     deed->house = house->number;
     deed->stalled = house->stalled;
     deed->stream = stream;
-    deed->sequence = ++town->streams[stream].sent[deed->target];
+    /* A call once that is asked again may come behind what was sent later. */
+    deed->sequence = deed->once ? 0 : ++town->streams[stream].sent[deed->target];
     return (tp_town_order){deed->number, stream, deed->sequence, 0};
 }
 
@@ -93,14 +97,19 @@ void tp_town_begun(const tp_house *house, tp_town_deed *deed, const tp_town_orde
             deed->target, house->name, town->houses[actor->newest_at].name,
             (double)actor->newest_when / 1e9);
     }
-    if (deed->sent_stale)
+    if (order->is_stale)
         tp_town_violate(town, "P2 one owner",
             "#%u begins at %s; who sent it from %s was not the owner any more", deed->number,
             house->name, town->houses[deed->house].name);
-    if (deed->starts++ != 0)
-        tp_town_violate(town, "P4 once", "#%u begins a second time, at %s; the first was at %s",
-            deed->number, house->name, town->houses[deed->runs_at].name);
+    /* What is made to take effect once may begin again: the turn was lost before its commit. */
+    if (++deed->starts > deed->issues && !deed->once && !deed->outbox)
+        tp_town_violate(town, "P4 once",
+            "#%u was sent %u times, and begins %u times, at %s; before that it was at %s",
+            deed->number, deed->issues, deed->starts, house->name,
+            town->houses[deed->runs_at].name);
     deed->runs_at = house->number;
+    if (order->sequence == 0 || deed->outbox)
+        return;
     uint32_t *came = &town->streams[order->stream].came[deed->target];
     if (order->sequence <= *came)
         tp_town_violate(town, "P4 order",
@@ -119,9 +128,21 @@ void tp_town_ended(const tp_house *house, tp_town_deed *deed)
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
-bool tp_town_stored(tp_town *town, uint16_t actor, tp_town_state *ret_state)
+static void read_state(
+    tp_town *town, uint16_t actor, const troupe_store_item *item, tp_town_state *ret_state)
 {
-    memset(ret_state, 0, sizeof *ret_state);
+    const char *reason = "";
+    troupe_slice bytes;
+    uint64_t seed = tp_record_seed(tp_town_id(town, actor));
+    if (tp_record_open(item->value, seed, &bytes, &reason) != TROUPE_OK ||
+        bytes.size != sizeof *ret_state)
+        tp_town_violate(town, "P11 state", "the record of actor %u: %s", actor, reason);
+    memcpy(ret_state, bytes.data, sizeof *ret_state);
+}
+
+void tp_town_stored(tp_town *town, uint16_t actor, tp_town_record *ret_record)
+{
+    memset(ret_record, 0, sizeof *ret_record);
     troupe_id id = tp_town_id(town, actor);
     troupe_store_op op = {.kind = TROUPE_STORE_LOAD, .id = id, .allocator = tp_allocator_system()};
     troupe_store_op *list[] = {&op};
@@ -132,20 +153,22 @@ bool tp_town_stored(tp_town *town, uint16_t actor, tp_town_state *ret_state)
         tp_town_violate(town, "P6 versions", "actor %u has version %llu, and had %llu", actor,
             (unsigned long long)op.found, (unsigned long long)town->actors[actor].version);
     town->actors[actor].version = op.found;
-    bool found = false;
+    ret_record->version = op.found;
+    ret_record->wake = op.wake;
     for (const troupe_store_item *item = op.items; item != NULL; item = item->next) {
-        const char *reason = "";
-        troupe_slice bytes;
-        if (item->kind != TROUPE_ROW_STATE)
-            continue;
-        if (tp_record_open(item->value, tp_record_seed(id), &bytes, &reason) != TROUPE_OK ||
-            bytes.size != sizeof *ret_state)
-            tp_town_violate(town, "P11 state", "the record of actor %u: %s", actor, reason);
-        memcpy(ret_state, bytes.data, sizeof *ret_state);
-        found = true;
+        if (item->kind == TROUPE_ROW_STATE)
+            read_state(town, actor, item, &ret_record->state);
+        else if (item->kind <= TROUPE_ROW_DEAD && !tp_row_is_forgot(item->kind, item->key))
+            ret_record->rows[item->kind]++;
     }
     troupe_store_release(&op);
-    return found;
+}
+
+static uint32_t stored_mark(const tp_town_deed *deed)
+{
+    tp_town_record record;
+    tp_town_stored(deed->town, deed->target, &record);
+    return tp_town_mark_of(&record.state, deed, TOWN_MARK_DONE);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -181,7 +204,7 @@ static void check_status(const tp_town_deed *deed, const troupe_answer *answer)
         break;
     case TROUPE_CANCELLED:
     case TROUPE_WITHDRAWN: /* who asked had given up */
-        ok = ok || deed->from != NULL || deed->excused;
+        ok = ok || deed->from != NULL || deed->excused || deed->once;
         break;
     case TROUPE_NO_TYPE:
         ok = is_bare(deed) || (ok && town->patchy);
@@ -213,17 +236,25 @@ static void check_ok(tp_town_deed *deed, const troupe_answer *answer)
             town, "P3 answer", "#%u gets the answer of #%u", deed->number, (uint32_t)told.number);
     if (!deed->ended)
         tp_town_violate(town, "P3 answer", "#%u is answered, and has not run", deed->number);
-    if (deed->stale)
+    if (deed->stale && deed->issues == 1 && !deed->once)
         tp_town_violate(town, "P2 one owner",
             "#%u is answered by %s, which had lost actor %u before its turn ended", deed->number,
             town->houses[deed->runs_at].name, deed->target);
     if (town->actors[deed->target].type != TOWN_TILL)
         return;
-    tp_town_state state;
-    (void)tp_town_stored(town, deed->target, &state);
-    if (state.marks[deed->number - 1] != 1)
+    uint32_t stored = stored_mark(deed);
+    if (stored == 0 || (stored > 1 && (deed->once || deed->issues == 1)))
         tp_town_violate(town, "P5 durable", "#%u at actor %u is answered, and is stored %u times",
-            deed->number, deed->target, state.marks[deed->number - 1]);
+            deed->number, deed->target, stored);
+}
+
+void tp_town_told_none(tp_town_deed *deed, troupe_status status)
+{
+    uint32_t stored = stored_mark(deed);
+    if (stored != 0)
+        tp_town_violate(deed->town, "P7 NOT_DONE",
+            "#%u at actor %u, a call once, is stored, and ends with %s: NOT_DONE", deed->number,
+            deed->target, troupe_status_name(status));
 }
 
 static uint64_t stalled_of(const tp_town_deed *deed)
@@ -236,11 +267,11 @@ void tp_town_answered(tp_town_deed *deed, const troupe_answer *answer)
     tp_town *town = deed->town;
     tp_world_trace(town->world, 952,
         ((uint64_t)deed->number << 32) | ((uint64_t)answer->status << 4) | answer->outcome);
-    if (deed->answers++ != 0)
+    if (deed->answers++ == deed->issues)
         tp_town_violate(town, "P3 once", "#%u is answered twice: %s, now %s", deed->number,
             troupe_status_name(deed->status), troupe_status_name(answer->status));
     uint64_t now = tp_world_now(town->world);
-    if (deed->from == NULL && !deed->excused &&
+    if (deed->from == NULL && !deed->excused && deed->issues == 1 &&
         now > deed->issued_at + deed->bound + SLACK + stalled_of(deed))
         tp_town_violate(town, "P3 in time", "#%u from %s to actor %u ends after %.3f s",
             deed->number, town->houses[deed->house].name, deed->target,
@@ -251,7 +282,8 @@ void tp_town_answered(tp_town_deed *deed, const troupe_answer *answer)
         check_ok(deed, answer);
     else
         check_status(deed, answer);
-    if (answer->outcome == TROUPE_NOT_DONE && deed->ended && !deed->stale &&
+    deed->not_done += answer->outcome == TROUPE_NOT_DONE;
+    if (answer->outcome == TROUPE_NOT_DONE && deed->ended && !deed->stale && deed->issues == 1 &&
         town->actors[deed->target].type != TOWN_TILL)
         tp_town_violate(town, "P3 NOT_DONE", "#%u has run, and ends with %s: NOT_DONE",
             deed->number, troupe_status_name(answer->status));
@@ -263,7 +295,7 @@ void tp_town_look(tp_town *town)
     uint64_t now = tp_world_now(town->world);
     for (uint32_t i = 0; i < town->deed_count; i++) {
         const tp_town_deed *deed = town->deeds[i];
-        if (!deed->issued || deed->is_tell || deed->answers != 0 || deed->excused ||
+        if (deed->issues != 1 || deed->is_tell || deed->answers != 0 || deed->excused ||
             deed->from != NULL)
             continue;
         if (now > deed->issued_at + deed->bound + SLACK + stalled_of(deed))
@@ -275,54 +307,67 @@ void tp_town_look(tp_town *town)
 
 void tp_town_excuse(tp_town *town, const tp_house *house)
 {
-    for (uint32_t i = 0; i < town->deed_count; i++)
-        if (town->deeds[i]->issued && town->deeds[i]->house == house->number)
-            town->deeds[i]->excused = true;
+    for (uint32_t i = 0; i < town->deed_count; i++) {
+        tp_town_deed *deed = town->deeds[i];
+        if (!(deed->houses & UINT32_C(1) << house->number))
+            continue;
+        deed->excused = true;
+        if (deed->house == house->number && deed->answers < deed->issues)
+            tp_town_again(deed); /* who asked is outside, and lives */
+    }
 }
 
 /* ---- at rest --------------------------------------------------------------------------------- */
 
+static void check_stored(tp_town *town, const tp_town_deed *deed, uint32_t stored)
+{
+    bool exact = town->actors[deed->target].type == TOWN_TILL || !deed->outbox;
+    bool is_answered = deed->answers == deed->issues;
+    uint32_t most = deed->once || deed->outbox ? 1 : deed->issues;
+    if (stored > most && exact)
+        tp_town_violate(town, deed->once ? "P7 once" : "P4 once",
+            "#%u was sent %u times, and is stored %u times", deed->number, deed->issues, stored);
+    if (deed->status == TROUPE_OK && deed->answers != 0 && !deed->is_tell && stored == 0)
+        tp_town_violate(
+            town, "P5 durable", "#%u was acknowledged, and is not stored", deed->number);
+    if (is_answered && deed->not_done == deed->issues && stored != 0)
+        tp_town_violate(town, "P3 NOT_DONE", "#%u ended with %s, NOT_DONE, and is stored",
+            deed->number, troupe_status_name(deed->status));
+    if (town->calm && deed->ended && stored == 0)
+        tp_town_violate(
+            town, "P8 planned", "#%u ran at actor %u, and is not stored", deed->number,
+            deed->target);
+}
+
 static void check_deed(tp_town *town, const tp_town_deed *deed, const tp_town_state *state)
 {
     uint8_t type = town->actors[deed->target].type;
-    uint32_t stored = state->marks[deed->number - 1];
     if (!deed->issued)
         return;
-    if (!deed->is_tell && deed->answers == 0 && !deed->excused && deed->from == NULL)
+    if (!deed->is_tell && deed->answers < deed->issues && !deed->excused && deed->from == NULL)
         tp_town_violate(town, "P3 rest", "#%u was never answered", deed->number);
     if (deed->outcome == TROUPE_NOT_DONE && deed->answers != 0 && deed->ended && !deed->stale &&
-        type != TOWN_TILL)
+        type != TOWN_TILL && deed->issues == 1)
         tp_town_violate(town, "P3 NOT_DONE", "#%u ran, and ended with %s: NOT_DONE", deed->number,
             troupe_status_name(deed->status));
-    bool kept = type == TOWN_TILL || (type == TOWN_JAR && town->calm);
     bool had_host = !town->was_bare || type == TOWN_HAT;
     if (town->calm && deed->is_tell && deed->answers == 0 && deed->starts == 0 &&
         !deed->excused && had_host)
         tp_town_violate(
             town, "P8 planned", "the tell #%u to actor %u was lost", deed->number, deed->target);
-    if (!kept)
-        return;
-    bool done = deed->answers != 0 && deed->status == TROUPE_OK && !deed->is_tell;
-    if (stored > 1)
-        tp_town_violate(town, "P4 once", "#%u is stored %u times", deed->number, stored);
-    if (done && stored != 1)
-        tp_town_violate(
-            town, "P5 durable", "#%u was acknowledged, and is not stored", deed->number);
-    if (deed->answers != 0 && deed->outcome == TROUPE_NOT_DONE && stored != 0)
-        tp_town_violate(town, "P3 NOT_DONE", "#%u ended with %s, NOT_DONE, and is stored",
-            deed->number, troupe_status_name(deed->status));
-    if (town->calm && deed->ended && stored != 1)
-        tp_town_violate(town, "P8 planned", "#%u ran at actor %u, and is stored %u times",
-            deed->number, deed->target, stored);
+    if (type == TOWN_TILL || (type == TOWN_JAR && town->calm))
+        check_stored(town, deed, tp_town_mark_of(state, deed, TOWN_MARK_DONE));
 }
 
 void tp_town_check_rest(tp_town *town)
 {
-    for (uint16_t i = 0; i < town->actor_count; i++) {
-        tp_town_state state;
-        (void)tp_town_stored(town, i, &state);
-        for (uint32_t k = 0; k < town->deed_count; k++)
-            if (town->deeds[k]->target == i)
-                check_deed(town, town->deeds[k], &state);
-    }
+    tp_town_record *records = calloc(TOWN_ACTORS, sizeof *records);
+    if (records == NULL)
+        abort();
+    for (uint16_t i = 0; i < town->actor_count; i++)
+        tp_town_stored(town, i, &records[i]);
+    for (uint32_t i = 0; i < town->deed_count; i++)
+        check_deed(town, town->deeds[i], &records[town->deeds[i]->target].state);
+    tp_town_check_kept(town, records);
+    free(records);
 }

@@ -38,9 +38,11 @@ static void draw_children(tp_town *town, tp_prng *prng, tp_town_deed *deed)
 {
     uint32_t count = 1 + (uint32_t)tp_prng_below(prng, TOWN_CHILDREN);
     uint16_t same = (uint16_t)tp_prng_below(prng, town->actor_count);
+    /* All by the outbox or none: an ask in the middle is a commit point. */
+    bool posts = town->actors[deed->target].type == TOWN_TILL && tp_prng_chance(prng, 1, 2);
     for (uint32_t i = 0; i < count && town->deed_count < DRAWN_MOST; i++) {
         /* Asks go up only: who waits in a circle waits for ever. */
-        bool asks = tp_prng_chance(prng, 1, 2) && deed->target + 1U < town->actor_count;
+        bool asks = !posts && tp_prng_chance(prng, 1, 2) && deed->target + 1U < town->actor_count;
         uint16_t target = same;
         if (asks)
             target = (uint16_t)(deed->target + 1 +
@@ -48,10 +50,15 @@ static void draw_children(tp_town *town, tp_prng *prng, tp_town_deed *deed)
         tp_town_deed *child = tp_town_deed_make(town, target);
         child->is_tell = !asks;
         child->from = deed;
+        child->outbox = posts;
+        child->then = posts && tp_prng_chance(prng, 1, 2);
+        child->refuses = posts && tp_prng_chance(prng, 1, 6);
+        child->repeats = deed->repeats || deed->once || deed->outbox;
         if (asks && !town->calm && tp_prng_chance(prng, 1, 3))
             child->timeout = draw_time(prng, TROUPE_MILLISECONDS(1), TROUPE_SECONDS(4));
         if (tp_prng_chance(prng, 1, 8))
             child->rests = draw_time(prng, TROUPE_MICROSECONDS(5), TROUPE_MILLISECONDS(100));
+        tp_town_draw_kept(town, prng, child);
         deed->children[deed->child_count++] = child;
     }
 }
@@ -67,6 +74,7 @@ static tp_town_deed *draw_deed(tp_town *town, tp_prng *prng, uint16_t target)
             prng, TROUPE_MICROSECONDS(5), town->calm ? TROUPE_MILLISECONDS(50) : 2 * town->ttl);
     if (!deed->is_tell && !town->calm && tp_prng_chance(prng, 1, 3))
         deed->timeout = draw_time(prng, TROUPE_MILLISECONDS(1), TROUPE_SECONDS(8));
+    tp_town_draw_kept(town, prng, deed);
     if (tp_prng_chance(prng, 1, 4))
         draw_children(town, prng, deed);
     return deed;
@@ -125,6 +133,13 @@ void tp_town_plan(tp_town *town, uint32_t index, tp_town_op *ret_op)
 
 /* ---- in words -------------------------------------------------------------------------------- */
 
+static const char *word_of(const tp_town_deed *deed)
+{
+    if (deed->outbox)
+        return deed->then ? "asks for later" : "posts to";
+    return deed->once ? "asks once" : deed->is_tell ? "tells" : "asks";
+}
+
 void tp_town_say(tp_town *town, uint32_t index, const tp_town_op *op)
 {
     static const char *const names[TOWN_OPS] = {"asks", "waits", "deactivates", "STARTS", "LEAVES",
@@ -141,11 +156,11 @@ void tp_town_say(tp_town *town, uint32_t index, const tp_town_op *op)
     for (uint32_t i = 0; i < op->count && used + 100 < sizeof text; i++) {
         const tp_town_deed *deed = op->deeds[i];
         used += (size_t)snprintf(text + used, sizeof text - used, "; #%u %s %s/%u", deed->number,
-            deed->is_tell ? "tells" : "asks", tp_town_type_names[town->actors[deed->target].type],
+            word_of(deed), tp_town_type_names[town->actors[deed->target].type],
             deed->target);
         for (uint32_t k = 0; k < deed->child_count && used + 40 < sizeof text; k++)
             used += (size_t)snprintf(text + used, sizeof text - used, " (#%u %s %u)",
-                deed->children[k]->number, deed->children[k]->is_tell ? "tells" : "asks",
+                deed->children[k]->number, word_of(deed->children[k]),
                 deed->children[k]->target);
     }
     town->options->say(town->options->say_user, text);

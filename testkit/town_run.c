@@ -13,6 +13,9 @@
 
 #define SLICE TROUPE_MILLISECONDS(50)
 
+/* A call once is asked no longer than that; its key is kept for max_clock_skew (10 s) more. */
+#define ONCE_MOST TROUPE_SECONDS(8)
+
 #define OPS_LEAST 60
 #define OPS_MOST  600
 
@@ -33,31 +36,81 @@ static void run_for(tp_town *town, uint64_t duration)
 
 static void answered(void *user, const troupe_answer *answer)
 {
-    tp_town_answered(user, answer);
+    const tp_town_attempt *attempt = user;
+    tp_town_deed *deed = attempt->deed;
+    bool is_newest = attempt->number == deed->issues;
+    if (is_newest && deed->once && answer->outcome == TROUPE_NOT_DONE)
+        tp_town_told_none(deed, answer->status);
+    tp_town_answered(deed, answer);
+    if (is_newest && answer->status != TROUPE_OK)
+        tp_town_again(deed);
+}
+
+/* All attempts of a call once end before its actor may forget the key. */
+static void fix_end(const tp_town *town, tp_town_deed *deed)
+{
+    uint64_t now = tp_world_now(town->world);
+    if (deed->until == 0)
+        deed->until = now + (deed->timeout != 0 ? deed->timeout : ONCE_MOST);
+    if (deed->until < now + TROUPE_MILLISECONDS(1))
+        deed->until = now + TROUPE_MILLISECONDS(1);
+    bool slices = deed->number % 2 == 0 && deed->until - now > TROUPE_SECONDS(2);
+    deed->timeout = slices ? TROUPE_SECONDS(1) : deed->until - now;
 }
 
 static void issue(tp_house *house, tp_town_deed *deed)
 {
     tp_town *town = house->town;
+    char key[TOWN_KEY];
     uint32_t client = deed->number % TOWN_CLIENTS;
-    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = deed->timeout};
+    if (deed->issues == TOWN_ATTEMPTS)
+        return;
+    if (deed->once)
+        fix_end(town, deed);
+    troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = deed->timeout};
+    if (deed->once)
+        options.once = tp_town_key(deed, key);
     const tp_town_order order = tp_town_issue(deed, house, house->streams[client]);
+    tp_town_attempt *attempt = &deed->attempts[deed->issues - 1];
+    *attempt = (tp_town_attempt){deed, deed->issues};
     troupe_id to = tp_town_id(town, deed->target);
     troupe_slice payload = {&order, sizeof order};
     troupe_status status =
-        deed->is_tell ? troupe_client_tell(house->clients[client], to, "serve", payload, &options)
-                      : troupe_client_ask_callback(
-                            house->clients[client], to, "serve", payload, &options, answered, deed);
-    const troupe_answer answer = {.status = status, .outcome = TROUPE_NOT_DONE};
+        deed->is_tell
+            ? troupe_client_tell(house->clients[client], to, "serve", payload, &options)
+            : troupe_client_ask_callback(
+                  house->clients[client], to, "serve", payload, &options, answered, attempt);
+    const troupe_answer answer = {.status = status,
+        .outcome = deed->once ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE};
     if (status != TROUPE_OK)
         tp_town_answered(deed, &answer);
 }
 
+static void issue_at(tp_town *town, uint32_t pick, tp_town_deed *deed)
+{
+    tp_house *house = tp_town_pick(town, pick);
+    if (house != NULL)
+        issue(house, deed);
+}
+
 static void issue_later(tp_town_timed *self)
 {
-    tp_house *house = tp_town_pick(self->town, self->pick);
-    if (house != NULL)
-        issue(house, self->deed);
+    issue_at(self->town, self->pick, self->deed);
+}
+
+void tp_town_again(tp_town_deed *deed)
+{
+    tp_town *town = deed->town;
+    uint64_t wait = tp_prng_below(tp_world_prng(town->world), TROUPE_MILLISECONDS(700));
+    bool is_late = tp_world_now(town->world) + wait + TROUPE_MILLISECONDS(1) > deed->until;
+    if (!deed->once || deed->from != NULL || is_late || deed->issues == TOWN_ATTEMPTS)
+        return;
+    tp_town_timed *timed = tp_town_later(town, wait, issue_later);
+    if (timed == NULL)
+        return;
+    timed->deed = deed;
+    timed->pick = deed->number + deed->issues;
+    tp_world_mark(town->world, "a call once is asked again from outside");
 }
 
 static void trouble_later(tp_town_timed *self)
@@ -140,9 +193,9 @@ static void perform(tp_town *town, const tp_town_op *op)
     switch (op->kind) {
     case TOWN_ASKS:
         for (uint32_t i = 0; i < op->count; i++) {
-            house = tp_town_pick(town, op->pick + i / 2);
-            if (house != NULL)
-                issue(house, op->deeds[i]);
+            issue_at(town, op->pick + i / 2, op->deeds[i]);
+            if (op->deeds[i]->once && op->deeds[i]->number % 4 == 0) /* two at once */
+                issue_at(town, op->pick + 1 + i / 2, op->deeds[i]);
         }
         return;
     case TOWN_WAIT:
@@ -208,6 +261,17 @@ static void ask_all(tp_town *town)
         }
 }
 
+/* Nobody calls the owners of outboxes and reminders: their nodes have to wake them. */
+static void settle(tp_town *town)
+{
+    uint16_t actor;
+    for (uint32_t round = 0; tp_town_is_owed(town, &actor); round++) {
+        if (round == 60)
+            tp_town_violate(town, "P7 outbox", "the outbox of actor %u does not empty", actor);
+        run_for(town, TROUPE_SECONDS(2));
+    }
+}
+
 static void rest(tp_town *town)
 {
     tp_town_heal(town);
@@ -219,6 +283,8 @@ static void rest(tp_town *town)
     run_for(town, 4 * town->ttl + TROUPE_SECONDS(1)); /* those who were killed are put out */
     close_dead(town);
     town->resting = true;
+    settle(town);
+    tp_town_check_late(town);
     ask_all(town);
     run_for(town, TROUPE_SECONDS(12));
     ask_all(town);
@@ -268,6 +334,8 @@ void tp_town_run(const tp_stage_options *options, tp_stage_result *ret_result)
     town->doubts = doubts;
     run_ops(town);
     rest(town);
+    settle(town);
+    tp_town_check_late(town);
     close_all(town);
     tp_town_check_rest(town);
     fill_result(town, began, ret_result);

@@ -6,6 +6,7 @@
  */
 #include "testkit/town.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,12 @@ troupe_id tp_town_id(const tp_town *town, uint16_t actor)
 {
     const tp_town_actor *self = &town->actors[actor];
     return troupe_id_of(tp_town_type_names[self->type], self->key);
+}
+
+troupe_slice tp_town_key(const tp_town_deed *deed, char out[TOWN_KEY])
+{
+    (void)snprintf(out, TOWN_KEY, "deed %u", deed->number);
+    return troupe_str(out);
 }
 
 uint32_t tp_town_actor_of(const tp_town *town, troupe_id id)
@@ -27,7 +34,7 @@ uint32_t tp_town_actor_of(const tp_town *town, troupe_id id)
     return i;
 }
 
-static uint16_t self_of(const troupe_turn *turn)
+uint16_t tp_town_self(const troupe_turn *turn)
 {
     troupe_slice key = troupe_turn_self(turn).key;
     char text[8] = "";
@@ -48,10 +55,15 @@ static tp_town_deed *deed_of(tp_town *town, troupe_slice payload, tp_town_order 
 static troupe_status pass_on(troupe_turn *turn, tp_house *house, tp_town_deed *child)
 {
     tp_town *town = house->town;
-    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = child->timeout};
-    uint16_t self = self_of(turn);
-    const tp_town_order order = tp_town_issue(child, house, house->activations[self]);
-    child->sent_stale = !tp_town_owns(house, self);
+    char key[TOWN_KEY];
+    if (child->outbox)
+        return tp_town_post(turn, house, child);
+    troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = child->timeout};
+    if (child->once)
+        options.once = tp_town_key(child, key);
+    uint16_t self = tp_town_self(turn);
+    tp_town_order order = tp_town_issue(child, house, house->activations[self]);
+    order.is_stale = !tp_town_owns(house, self);
     troupe_slice payload = {&order, sizeof order};
     troupe_id to = tp_town_id(town, child->target);
     if (child->is_tell) {
@@ -73,6 +85,26 @@ static troupe_status pass_on(troupe_turn *turn, tp_house *house, tp_town_deed *c
                : TROUPE_OK;
 }
 
+static troupe_status do_it(
+    troupe_turn *turn, tp_town_state *state, tp_town_deed *deed, const tp_town_order *order)
+{
+    tp_house *house = troupe_turn_user(turn);
+    if (deed->rests != 0)
+        TROUPE_TRY(troupe_sleep(turn, deed->rests));
+    if (deed->refuses)
+        return troupe_fail(turn, TROUPE_APPLICATION + 1, "refused");
+    for (uint32_t i = 0; i < deed->child_count; i++)
+        TROUPE_TRY(pass_on(turn, house, deed->children[i]));
+    tp_town_posted(state, deed, order);
+    tp_town_mark(state, deed, TOWN_MARK_DONE);
+    TROUPE_TRY(tp_town_keep_it(turn, state, deed));
+    const tp_town_receipt receipt = {deed->number, ++state->writes};
+    tp_town_ended(house, deed);
+    return deed->is_tell && !deed->then
+               ? TROUPE_OK
+               : troupe_reply_bytes(turn, (troupe_slice){&receipt, sizeof receipt});
+}
+
 static troupe_status serve(troupe_turn *turn, void *bytes, troupe_slice payload)
 {
     tp_town_state *state = bytes;
@@ -80,29 +112,29 @@ static troupe_status serve(troupe_turn *turn, void *bytes, troupe_slice payload)
     tp_town *town = house->town;
     tp_town_order order;
     tp_town_deed *deed = deed_of(town, payload, &order);
-    if (self_of(turn) != deed->target)
-        tp_town_violate(town, "P4 payload", "#%u comes to actor %u", deed->number, self_of(turn));
+    if (tp_town_self(turn) != deed->target)
+        tp_town_violate(
+            town, "P4 payload", "#%u comes to actor %u", deed->number, tp_town_self(turn));
     tp_town_begun(house, deed, &order);
-    if (deed->rests != 0)
-        TROUPE_TRY(troupe_sleep(turn, deed->rests));
-    for (uint32_t i = 0; i < deed->child_count; i++)
-        TROUPE_TRY(pass_on(turn, house, deed->children[i]));
-    if (state->marks[deed->number - 1] != 3)
-        state->marks[deed->number - 1]++;
-    const tp_town_receipt receipt = {deed->number, ++state->writes};
-    tp_town_ended(house, deed);
-    return deed->is_tell ? TROUPE_OK
-                         : troupe_reply_bytes(turn, (troupe_slice){&receipt, sizeof receipt});
+    if (deed->once && tp_town_mark_of(state, deed, TOWN_MARK_DONE) != 0)
+        tp_town_violate(town, "P7 once", "#%u, a call once, has taken effect, and runs again at %s",
+            deed->number, house->name);
+    tp_town_check_timers(house, state, deed->target);
+    troupe_status status = do_it(turn, state, deed, &order);
+    deed->gave_up = deed->gave_up || (status != TROUPE_OK && !deed->refuses);
+    return status;
 }
 
 static troupe_status on_activate(troupe_turn *turn, void *bytes)
 {
     (void)bytes;
-    tp_town_activated(troupe_turn_user(turn), self_of(turn));
+    tp_town_activated(troupe_turn_user(turn), tp_town_self(turn));
     return TROUPE_OK;
 }
 
-static const troupe_method methods[] = {TROUPE_METHOD(serve)};
+static const troupe_method methods[] = {TROUPE_METHOD(serve),
+    TROUPE_METHOD_NAMED("ring", tp_town_ring), TROUPE_METHOD_NAMED("tick", tp_town_tick),
+    TROUPE_METHOD_NAMED("done", tp_town_done), TROUPE_METHOD_NAMED("failed", tp_town_failed)};
 
 void tp_town_types_make(tp_house *house)
 {

@@ -471,7 +471,8 @@ static uint64_t env_now(tp_env *env)
 }
 static uint64_t env_wall(tp_env *env)
 {
-    return env_now(env) + UINT64_C(1700000000000000000);
+    uint64_t skew = TP_CONTAINER(env, world_env, env)->skew;
+    return env_now(env) - skew + skew % TROUPE_SECONDS(1) + UINT64_C(1700000000000000000);
 }
 
 static void env_entropy(tp_env *env, void *out, size_t size)

@@ -81,7 +81,8 @@ void tp_world_kill(tp_world *world, tp_env *process);
 void tp_world_pause(tp_world *world, tp_env *process, uint64_t duration);
 /* One way: what is sent while it is cut arrives when it is healed. */
 void tp_world_cut(tp_world *world, tp_env *from, tp_env *to, bool is_cut);
-/* Its clock: so far ahead of the world's, and faster by `rate` of 1e9. Before its first step. */
+/* Its clock: so far ahead of the world's, and faster by `rate` of 1e9; its wall clock by less than
+ * a second, and as fast. Before its first step. */
 void tp_world_set_clock(tp_env *process, uint64_t skew, int64_t rate);
 /* Counts what is out, and fails by plan. */
 const troupe_allocator *tp_world_allocator(tp_world *world);
