@@ -104,6 +104,7 @@ enum {
     X(PS, "ps", ADMIN_HAS_LIMIT, false)                                                            \
     X(WHERE, "where", ADMIN_TAKES_ACTOR, true)                                                     \
     X(STATS, "stats", 0, false)                                                                    \
+    X(METRICS, "metrics", 0, false)                                                                \
     X(DEACTIVATE, "deactivate", ADMIN_TAKES_ACTOR, true)                                           \
     X(STORE, "store", ADMIN_HAS_CHECK, false)                                                      \
     X(STATE, "state", ADMIN_TAKES_ACTOR, true)                                                     \

@@ -214,6 +214,10 @@ typedef enum cli_option {
       "Counters are since the start of the node; times are sampled.",                              \
       "$ troupe stats\n"                                                                           \
       "$ troupe stats --json | jq .counters.turns")                                                \
+    X(metrics, "", 0, 0, CLI_TAKES_NODE,                                                           \
+      "print the metrics of the node as Prometheus reads them",                                    \
+      "The text exposition format, version 0.0.4; docs/metrics.md says what each metric is.",      \
+      "$ troupe metrics | grep '^troupe_actors'")                                                  \
     X(types, "", 0, 0, CLI_TAKES_NODE,                                                             \
       "list the actor types of the node and their methods",                                        \
       "",                                                                                          \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands that look into a running node or steer it: actors, ps, where, stats, types,
+ * The commands that look into a running node or steer it: actors, ps, where, stats, metrics, types,
  * deactivate, ping, shutdown. Not calls of actors, which are calls.c.
  * Invariants: 1. What is printed for a person is also in --json. Threads: one.
  */
@@ -315,6 +315,17 @@ cli_exit cli_run_stats(const cli_context *context)
     if (code == CLI_OK) code = print_table(&table);
     cli_answer_deinit(&answer);
     return code;
+}
+
+cli_exit cli_run_metrics(const cli_context *context)
+{
+    cli_answer answer;
+    cli_exit code = ask_about(context, "metrics", &answer);
+    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
+    const char *page = json_string_value(json_object_get(answer.root, "page"));
+    fputs(page != NULL ? page : "", stdout);
+    cli_answer_deinit(&answer);
+    return CLI_OK;
 }
 
 cli_exit cli_run_types(const cli_context *context)

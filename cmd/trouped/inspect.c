@@ -193,6 +193,25 @@ static troupe_status show_stats(daemon_call *call, troupe_node *node)
     return TROUPE_OK;
 }
 
+static troupe_status add_part(void *user, troupe_slice part)
+{
+    cmd_bytes *page = user;
+    cmd_bytes_add(page, part.data, part.size);
+    return page->failed ? TROUPE_NO_MEMORY : TROUPE_OK;
+}
+
+static troupe_status show_metrics(daemon_call *call, troupe_node *node)
+{
+    cmd_bytes page = {0};
+    troupe_status status = troupe_node_metrics(node, add_part, &page);
+    if (status == TROUPE_OK) {
+        admin_write_text(&call->out, "content_type", troupe_str(TROUPE_METRICS_TYPE));
+        admin_write_text(&call->out, "page", troupe_slice_of(page.data, page.size));
+    }
+    cmd_bytes_deinit(&page);
+    return status;
+}
+
 void inspect_run(worker_job *job)
 {
     daemon_call *call = (daemon_call *)(void *)((char *)job - offsetof(daemon_call, job));
@@ -232,6 +251,9 @@ void inspect_run(worker_job *job)
         break;
     case ADMIN_VERB_STATS:
         status = show_stats(call, node);
+        break;
+    case ADMIN_VERB_METRICS:
+        status = show_metrics(call, node);
         break;
     case ADMIN_VERB_DEACTIVATE:
         status = explain_type(call->server, call->request.actor.type) == NULL

@@ -112,6 +112,18 @@ typedef struct troupe_stats {
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats);
 TROUPE_API const char *troupe_node_name(const troupe_node *node);
 
+#define TROUPE_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* Takes the next part of a page; what it returns other than OK ends the page. */
+typedef troupe_status troupe_page_write(void *user, troupe_slice part);
+
+/* [any thread] A page with all metrics of the node, as Prometheus reads them (content type
+ * TROUPE_METRICS_TYPE); docs/metrics.md lists them. `write` gets it in parts of some kilobytes, on
+ * the calling thread, before this returns. It asks nobody, and so waits for nobody: of a shard that
+ * is stuck the page says what it last noted. NO_MEMORY; else what `write` returned. Since 0.1. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_metrics(
+    troupe_node *node, troupe_page_write *write, void *user);
+
 /* ---- actors -------------------------------------------------------------------------------- */
 
 typedef struct troupe_actor_info {

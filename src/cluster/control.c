@@ -128,9 +128,11 @@ static uint64_t sooner(uint64_t left, uint64_t right)
 static uint64_t report(tp_cluster *self, uint64_t now)
 {
     tp_outpost **outposts = tp_control_outposts(self);
-    uint64_t due = tp_reporter_pass(
-        &self->reporter, now, self->incarnation, self->chart, self->channels, outposts);
-    if (outposts == NULL || self->chart == NULL)
+    if (outposts == NULL) /* the shards are not there yet, or no more */
+        return now + self->reporter.interval;
+    uint64_t due =
+        tp_reporter_pass(&self->reporter, now, self->incarnation, self->chart, self->channels);
+    if (self->chart == NULL)
         return due;
     return sooner(
         due, tp_balancer_pass(&self->balancer, now, self->incarnation, self->chart, outposts));

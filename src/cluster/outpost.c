@@ -297,22 +297,6 @@ static void send_away(tp_away *away, uint32_t number, tp_message *message)
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-void tp_outpost_read_gauge(const tp_outpost *self, tp_outpost_gauge *ret_gauge)
-{
-    *ret_gauge = (tp_outpost_gauge){.actors = tp_cell_get(&self->actors),
-        .queued = tp_cell_get(&self->queued),
-        .bytes = tp_cell_get(&self->bytes)};
-}
-
-static void note_gauge(tp_outpost *self)
-{
-    const tp_shard *shard = self->shard;
-    tp_cell_set(&self->actors, shard->active);
-    tp_cell_set(&self->queued, shard->queued);
-    tp_cell_set(&self->bytes, tp_pool_bytes(&shard->pool));
-    self->gauge_at = shard->now + TICK;
-}
-
 /* Whoever waits is told; nothing that is queued begins, nor what turns that end still send: absent
  * refuses it. */
 static void give_up(tp_outpost *self)
@@ -353,8 +337,6 @@ static bool pass(tp_away *away)
     }
     tp_outpost_drain(self);
     tp_recall_tick(&self->recall, self->directory);
-    if (shard->now >= self->gauge_at)
-        note_gauge(self);
     for (int i = 0; i < 16 && tp_directory_work(self->directory); i++)
         tp_outpost_drain(self);
     tp_outpost_drain(self);

@@ -52,11 +52,6 @@ typedef struct tp_outpost_figures {
     uint64_t received, refused, lost;
 } tp_outpost_figures;
 
-/* As its shard last noted them. */
-typedef struct tp_outpost_gauge {
-    uint64_t actors, queued, bytes;
-} tp_outpost_gauge;
-
 /* Before the shard's runner starts; it is the shard's `away` from then on. NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_outpost_create(
     const tp_outpost_options *options, tp_outpost **ret_outpost);
@@ -75,9 +70,6 @@ void tp_outpost_adopt(tp_outpost *outpost, tp_socket socket, tp_preamble preambl
 void tp_outpost_set_tls(tp_outpost *outpost, tp_tls_context *tls);
 /* [any thread] The lease holds again, or this incarnation is over (`is_lost`). */
 void tp_outpost_rouse(tp_outpost *outpost, bool is_lost);
-
-/* [any thread] */
-void tp_outpost_read_gauge(const tp_outpost *outpost, tp_outpost_gauge *ret_gauge);
 
 /* [shard] */
 tp_outpost *tp_outpost_of(const tp_shard *shard);

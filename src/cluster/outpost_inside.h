@@ -54,8 +54,6 @@ struct tp_outpost {
     tp_recall recall;
     tp_placing placing;
     tp_sampler sampler;
-    tp_cell actors, queued, bytes; /* [any reads] as of some tick */
-    uint64_t gauge_at;
     tp_channels *channels;
     _Atomic(tp_tls_context *) next_tls; /* [any] given, and not taken by the channels yet */
     tp_chart *chart, *chart_before;     /* the directory uses the view before until the next */

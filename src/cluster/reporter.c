@@ -14,22 +14,19 @@ void tp_reporter_init(tp_reporter *self, tp_shared *shared, tp_loads *loads)
 
 /* ---- one's own ------------------------------------------------------------------------------- */
 
-static void measure(
-    tp_reporter *self, uint64_t now, tp_outpost *const *outposts, tp_wire_load *ret_load)
+static void measure(tp_reporter *self, uint64_t now, tp_wire_load *ret_load)
 {
     const tp_shared *shared = self->shared;
     uint64_t turns = 0, timed = 0, time = 0;
     *ret_load = (tp_wire_load){.memory_limit = shared->options.memory_limit};
     for (uint32_t i = 0; i < shared->shard_count; i++) {
         const tp_shard *shard = shared->shards[i];
-        tp_outpost_gauge gauge;
-        tp_outpost_read_gauge(outposts[i], &gauge);
         turns += tp_cell_get(&shard->counters.turns);
         timed += tp_histogram_count(&shard->turn_time);
         time += tp_cell_get(&shard->turn_time.sum);
-        ret_load->actors += gauge.actors;
-        ret_load->queued += gauge.queued;
-        ret_load->memory += gauge.bytes;
+        ret_load->actors += tp_cell_get(&shard->gauges.actors);
+        ret_load->queued += tp_cell_get(&shard->gauges.queued);
+        ret_load->memory += tp_pool_bytes(&shard->pool);
     }
     uint64_t elapsed = now - self->at;
     if (timed > self->timed)
@@ -65,9 +62,9 @@ static void tell(tp_channels *channels, uint64_t to, const tp_wire_load *load, u
 }
 
 uint64_t tp_reporter_pass(tp_reporter *self, uint64_t now, uint64_t incarnation,
-    const tp_chart *chart, tp_channels *channels, tp_outpost *const *outposts)
+    const tp_chart *chart, tp_channels *channels)
 {
-    if (incarnation == 0 || chart == NULL || channels == NULL || outposts == NULL)
+    if (incarnation == 0 || chart == NULL || channels == NULL)
         return now + self->interval;
     if (self->view != chart->view.number &&
         tp_loads_follow(self->loads, chart->members) == TROUPE_OK) {
@@ -82,7 +79,7 @@ uint64_t tp_reporter_pass(tp_reporter *self, uint64_t now, uint64_t incarnation,
         return self->due;
     self->incarnation = incarnation;
     tp_wire_load load;
-    measure(self, now, outposts, &load);
+    measure(self, now, &load);
     tp_loads_said(self->loads, incarnation, &load, now);
     uint32_t count = chart->view.member_count;
     uint32_t next = tp_directory_find_member(&chart->view, incarnation);

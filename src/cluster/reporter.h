@@ -16,7 +16,8 @@
 
 #include "cluster/chart.h"
 #include "cluster/loads.h"
-#include "cluster/outpost.h"
+#include "shard/shard.h"
+#include "transport/channels.h"
 
 #define TP_REPORTER_ROUND 64
 
@@ -33,9 +34,9 @@ typedef struct tp_reporter {
 } tp_reporter;
 
 void tp_reporter_init(tp_reporter *self, tp_shared *shared, tp_loads *loads);
-/* Returns when it is to be called again. `outposts`: of all shards, or NULL: not yet. */
+/* Returns when it is to be called again. */
 uint64_t tp_reporter_pass(tp_reporter *self, uint64_t now, uint64_t incarnation,
-    const tp_chart *chart, tp_channels *channels, tp_outpost *const *outposts);
+    const tp_chart *chart, tp_channels *channels);
 
 /* NULL, or what is wrong with it. */
 TROUPE_CHECK const char *tp_reporter_load(

@@ -70,6 +70,9 @@ troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
 TROUPE_CHECK troupe_status tp_node_errand_callback(troupe_node *node, troupe_id id,
     tp_errand errand, troupe_slice payload, troupe_client_done *done, void *user);
 
+/* sight.c [any thread]: adds what is counted, by shards or not. */
+void tp_node_count(const troupe_node *node, troupe_stats *into);
+
 /* Runs `visit` on the thread of each shard, one after the other, and waits. USAGE in a turn or a
  * callback; CLOSED. */
 typedef void tp_shard_visit(tp_shard *shard, void *user);

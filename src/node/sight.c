@@ -95,8 +95,23 @@ typedef struct summing {
 static void sum(tp_shard *shard, void *user)
 {
     summing *self = user;
-    tp_inspect_stats(shard, self->stats);
+    tp_inspect_now(shard, self->stats);
     tp_inspect_times(shard, self->times);
+}
+
+void tp_node_count(const troupe_node *node, troupe_stats *into)
+{
+    for (uint32_t i = 0; i < node->shared.shard_count; i++)
+        tp_inspect_counters(node->shared.shards[i], into);
+    into->busy_inbox += atomic_load_explicit(&node->outside_busy, memory_order_relaxed);
+    into->busy_actors += atomic_load_explicit(&node->outside_crowded, memory_order_relaxed);
+    into->no_memory += atomic_load_explicit(&node->outside_no_memory, memory_order_relaxed);
+    into->too_large += atomic_load_explicit(&node->outside_too_large, memory_order_relaxed);
+    tp_storage_counts store = tp_storage_count(node->storage);
+    into->busy_store += store.busy;
+    into->store_ops += store.ops;
+    into->store_groups += store.groups;
+    into->store_errors += store.errors;
 }
 
 static troupe_distribution distribution(const tp_histogram *histogram)
@@ -119,15 +134,7 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
     summing self = {&stats, times};
     troupe_status status = tp_node_visit(node, 0, shared->shard_count, sum, &self);
     if (status == TROUPE_OK) {
-        stats.busy_inbox += atomic_load_explicit(&node->outside_busy, memory_order_relaxed);
-        stats.busy_actors += atomic_load_explicit(&node->outside_crowded, memory_order_relaxed);
-        stats.no_memory += atomic_load_explicit(&node->outside_no_memory, memory_order_relaxed);
-        stats.too_large += atomic_load_explicit(&node->outside_too_large, memory_order_relaxed);
-        tp_storage_counts store = tp_storage_count(node->storage);
-        stats.busy_store += store.busy;
-        stats.store_ops += store.ops;
-        stats.store_groups += store.groups;
-        stats.store_errors += store.errors;
+        tp_node_count(node, &stats);
         stats.turn_time = distribution(&times[0]);
         stats.ask_time = distribution(&times[1]);
         stats.queue_time = distribution(&times[2]);

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks into a shard, on its own thread between turns. Nothing here changes anything or runs user
- * code but the visitor.
+ * Looks into a shard, on its own thread between turns, but for what any thread may read. Nothing
+ * here changes anything or runs user code but the visitor.
  */
 #include "shard/gather.h"
 #include "shard/workers.h"
 
-void tp_inspect_stats(tp_shard *shard, troupe_stats *into)
+void tp_inspect_counters(const tp_shard *shard, troupe_stats *into)
 {
 #define X(name, text) into->name += tp_cell_get(&shard->counters.name);
     TROUPE_COUNTER_MAP(X)
 #undef X
+}
+
+void tp_inspect_now(tp_shard *shard, troupe_stats *into)
+{
     into->active += shard->active;
     into->parked += shard->parked_count;
     into->pending_asks += shard->pending;
@@ -20,7 +24,7 @@ void tp_inspect_stats(tp_shard *shard, troupe_stats *into)
     into->fibers += tp_fiber_pool_alive(&shard->fibers);
 }
 
-void tp_inspect_times(tp_shard *shard, tp_histogram into[TP_TIMES])
+void tp_inspect_times(const tp_shard *shard, tp_histogram into[TP_TIMES])
 {
     tp_histogram_merge(&into[0], &shard->turn_time);
     tp_histogram_merge(&into[1], &shard->ask_time);

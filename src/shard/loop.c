@@ -184,6 +184,16 @@ static bool has_arrivals(tp_runner *runner)
     return false;
 }
 
+/* For who reads without asking the shard. */
+static inline void note_gauges(tp_shard *shard)
+{
+    tp_cell_set(&shard->gauges.actors, shard->active);
+    tp_cell_set(&shard->gauges.queued, shard->queued);
+    tp_cell_set(&shard->gauges.parked, shard->parked_count);
+    tp_cell_set(&shard->gauges.pending, shard->pending);
+    tp_cell_set(&shard->gauges.fibers, tp_fiber_pool_alive(&shard->fibers));
+}
+
 static uint64_t step(tp_runner *runner)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
@@ -215,6 +225,7 @@ static uint64_t step(tp_runner *runner)
     if (TP_UNLIKELY(tp_store_waits(shard)) && may_run)
         tp_store_flush(shard);
     tp_links_flush(shard);
+    note_gauges(shard);
     uint64_t again = TP_LIKELY(shard->away == NULL) ? TP_NEVER : shard->away->flush(shard->away);
     if ((has_turns(shard) && may_run) || more || again <= shard->now)
         return 0;

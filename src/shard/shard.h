@@ -308,6 +308,11 @@ typedef struct tp_counters {
 #undef X
 } tp_counters;
 
+/* What is now, as the last pass left it. */
+typedef struct tp_gauges {
+    tp_cell actors, queued, parked, pending, fibers;
+} tp_gauges;
+
 typedef struct tp_subscription {
     uint64_t number;
     troupe_lifecycle_visit *visit;
@@ -437,7 +442,8 @@ struct tp_shard {
     tp_prng prng;
 
     /* sight */
-    tp_counters counters;
+    tp_counters counters; /* [any reads], as the next two */
+    tp_gauges gauges;
     tp_histogram turn_time, ask_time, queue_time, cache_time;
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
     uint32_t subscription_count;
@@ -655,9 +661,11 @@ bool tp_retry_may(const troupe_call_options *options, troupe_status status, trou
     uint32_t attempt);
 
 /* inspect.c */
-void tp_inspect_stats(tp_shard *shard, troupe_stats *into);
+/* [any thread] Adds what it has counted, and its times. */
+void tp_inspect_counters(const tp_shard *shard, troupe_stats *into);
 #define TP_TIMES 4 /* turn, ask, queue, cache */
-void tp_inspect_times(tp_shard *shard, tp_histogram into[TP_TIMES]);
+void tp_inspect_times(const tp_shard *shard, tp_histogram into[TP_TIMES]);
+void tp_inspect_now(tp_shard *shard, troupe_stats *into); /* adds what is now */
 bool tp_inspect_matches(troupe_slice pattern, troupe_slice text);
 size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit,
     troupe_actor_visit *visit, void *user);

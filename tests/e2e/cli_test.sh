@@ -51,7 +51,7 @@ run 0 troupe --version
 has out 'troupe 0.'
 run 0 troupe version --json
 is api_number 1
-for command in ask tell actors lookup discover nodes view migrate preload rebalance drain ps where stats types deactivate config \
+for command in ask tell actors lookup discover nodes view migrate preload rebalance drain ps where stats metrics types deactivate config \
     ping shutdown sim bench demo completion version help; do
     run 0 troupe help $command
     has out "troupe $command"

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The metrics of a node at a moment: reads the cells of shards, storage and client, none of which
+ * is asked for it, and has a page written (src/observe/exposition.c).
+ *
+ * Threads: any. Each value is one that was; not all are of the same moment.
+ */
+#include "node/node.h"
+
+#include "base/alloc.h"
+#include "observe/metrics.h"
+
+_Static_assert((int)TP_METRIC_HISTOGRAMS == TP_TIMES, "all that are measured, in the same order");
+
+static void read_shard(const tp_shard *shard, uint64_t into[TP_METRIC_COUNT])
+{
+#define READ(name) into[TP_METRIC_OF_##name] = tp_cell_get(&shard->gauges.name)
+    READ(actors);
+    READ(queued);
+    READ(parked);
+    READ(pending);
+    READ(fibers);
+#undef READ
+    into[TP_METRIC_OF_bytes] = tp_pool_bytes(&shard->pool);
+    into[TP_METRIC_OF_reserved] = tp_pool_reserved(&shard->pool);
+}
+
+static void read_node(const troupe_node *node, tp_metrics *into)
+{
+    const tp_shared *shared = &node->shared;
+    troupe_stats stats = {.size = sizeof stats};
+    tp_node_count(node, &stats);
+#define X(name, help) into->values[TP_METRIC_OF_##name] = stats.name;
+    TROUPE_COUNTER_MAP(X)
+#undef X
+    into->values[TP_METRIC_OF_uptime] = node->env->now(node->env) - shared->started;
+    into->node = node->name;
+    into->version = TROUPE_VERSION;
+    into->shards = shared->shard_count;
+    for (uint32_t i = 0; i < shared->shard_count; i++) {
+        tp_inspect_times(shared->shards[i], into->times);
+        read_shard(shared->shards[i], into->of_shards[i]);
+    }
+}
+
+troupe_status troupe_node_metrics(troupe_node *node, troupe_page_write *write, void *user)
+{
+    const tp_shared *shared = &node->shared;
+    tp_metrics *metrics;
+    size_t of_shards = shared->shard_count * sizeof *metrics->of_shards;
+    size_t size = sizeof *metrics + of_shards;
+    metrics = tp_allocate_zeroed(shared->allocator, size);
+    if (metrics == NULL)
+        return TROUPE_NO_MEMORY;
+    metrics->of_shards = (void *)(metrics + 1);
+    read_node(node, metrics);
+    troupe_status status = tp_exposition_write(metrics, write, user);
+    tp_release(shared->allocator, metrics, size);
+    return status;
+}

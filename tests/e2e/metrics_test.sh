@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# `troupe metrics` prints what Prometheus reads: promtool finds nothing to complain of, and what was
+# done is what was counted.
+set -u
+. "$(dirname "$0")/daemon.sh"
+export COUNTER_FILE="$work/counts"
+
+command -v promtool >/dev/null || die 'promtool is missing: make deps-test'
+module counter
+start --load "$work/counter.so" --shards 2
+
+# value NAME: of the last page, summed over its labels.
+value() {
+    awk -v name="$1" 'index($1, name "{") == 1 || $1 == name { sum += $2; seen = 1 }
+                      END { if (!seen) exit 1; print sum }' "$work/out" || die "no $1 on the page"
+}
+# is NAME VALUE
+is() {
+    checks=$((checks + 1))
+    got=$(value "$1") || exit 1
+    [ "$got" = "$2" ] || die "$1 is $got, not $2"
+}
+
+for i in 1 2 3 4 5 6 7; do
+    troupe ask counter/$i count >/dev/null || die 'the ask failed'
+done
+run 0 troupe metrics
+cp "$work/out" "$work/page"
+is troupe_asks_total 7
+is troupe_turns_total 7
+is troupe_failures_total 0
+is troupe_actors 7
+run 0 promtool check metrics <"$work/page"
+[ ! -s "$work/err" ] || die 'promtool complains'
+echo "$checks checks"
