@@ -26,6 +26,8 @@
 #define TP_POOL_REGION_MIN_BYTES (256 * 1024)
 #define TP_POOL_REGION_MAX_BYTES (32 * 1024 * 1024)
 #define TP_POOL_LARGE_MAX (UINT64_C(1) << 40)
+#define TP_POOL_KEPT_MAX 16 /* large blocks that wait to be taken again, in all so many bytes */
+#define TP_POOL_KEPT_BYTES (4 * 1024 * 1024)
 #define TP_POOL_BATCH 64 /* foreign blocks that travel home together */
 
 /* Hash index: buckets are the top bits of a hash; the cursor of a scan needs the others. */

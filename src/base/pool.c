@@ -78,6 +78,7 @@ troupe_status tp_pool_init(tp_pool *pool, const troupe_allocator *allocator, uin
     pool->region_bytes = TP_POOL_REGION_MIN_BYTES;
     tp_list_init(&pool->free_pages);
     tp_list_init(&pool->large);
+    tp_list_init(&pool->kept);
     for (uint32_t i = 0; i < TP_POOL_CLASSES; i++) {
         pool->current[i] = (tp_pool_page *)&no_page;
         tp_list_init(&pool->listed[i]);
@@ -90,14 +91,28 @@ void tp_pool_connect(tp_pool *pool, tp_pool **all)
     pool->all = all;
 }
 
+/* The page is in no list. */
 static void release_large(tp_pool *pool, tp_pool_page *page)
 {
     void *base = page->base;
     size_t base_size = page->base_size;
-    tp_list_remove(&page->link);
     tp_cell_sub(&pool->reserved, base_size);
     TP_POOL_SHOW(base, base_size);
     tp_release(pool->allocator, base, base_size);
+}
+
+static void release_all(tp_pool *pool, tp_list *pages)
+{
+    for (tp_link *link = tp_list_pop_front(pages); link != NULL; link = tp_list_pop_front(pages)) {
+        release_large(pool, TP_CONTAINER(link, tp_pool_page, link));
+    }
+}
+
+static void release_kept(tp_pool *pool)
+{
+    release_all(pool, &pool->kept);
+    pool->kept_count = 0;
+    pool->kept_bytes = 0;
 }
 
 void tp_pool_deinit(tp_pool *pool)
@@ -105,10 +120,8 @@ void tp_pool_deinit(tp_pool *pool)
     if (pool->allocator == NULL) {
         return;
     }
-    for (tp_link *link = tp_list_front(&pool->large); link != NULL;
-         link = tp_list_front(&pool->large)) {
-        release_large(pool, TP_CONTAINER(link, tp_pool_page, link));
-    }
+    release_all(pool, &pool->large);
+    release_kept(pool);
     while (pool->regions != NULL) {
         tp_pool_region *region = pool->regions;
         pool->regions = region->next;
@@ -256,6 +269,67 @@ static void *take_small(tp_pool *pool, size_t size)
 
 /* ---- large blocks ---- */
 
+static void forget_kept(tp_pool *pool, tp_pool_page *page)
+{
+    tp_list_remove(&page->link);
+    pool->kept_count--;
+    pool->kept_bytes -= page->base_size;
+}
+
+/* A kept block whose allocation is as large as that, or a quarter larger at most; or NULL. */
+static tp_pool_page *find_kept(tp_pool *pool, size_t base_size)
+{
+    TP_LIST_EACH (&pool->kept, link) {
+        tp_pool_page *page = TP_CONTAINER(link, tp_pool_page, link);
+        if (page->base_size >= base_size && page->base_size - base_size <= base_size / 4) {
+            forget_kept(pool, page);
+            return page;
+        }
+    }
+    return NULL;
+}
+
+/* The oldest go where there are too many; one of more than a quarter of all bytes is not kept. */
+static void keep_or_release(tp_pool *pool, tp_pool_page *page)
+{
+    if (page->base_size > TP_POOL_KEPT_BYTES / 4) {
+        release_large(pool, page);
+        return;
+    }
+    while (pool->kept_count == TP_POOL_KEPT_MAX ||
+           pool->kept_bytes + page->base_size > TP_POOL_KEPT_BYTES) {
+        tp_pool_page *oldest = TP_CONTAINER(tp_list_back(&pool->kept), tp_pool_page, link);
+        forget_kept(pool, oldest);
+        release_large(pool, oldest);
+    }
+    TP_POOL_HIDE((char *)page_start(page) + TP_POOL_PAGE_HEADER_BYTES, page->large_size);
+    tp_list_push_front(&pool->kept, &page->link);
+    pool->kept_count++;
+    pool->kept_bytes += page->base_size;
+}
+
+/* The header of a block that was asked of the allocator, or NULL. What is kept is no reason. */
+static tp_pool_page *allocate_large(tp_pool *pool, size_t base_size)
+{
+    char *base = tp_allocate(pool->allocator, base_size);
+    if (base == NULL && pool->kept_count > 0) {
+        release_kept(pool);
+        base = tp_allocate(pool->allocator, base_size);
+    }
+    if (base == NULL) {
+        return NULL;
+    }
+    tp_pool_page *page = tp_pool_page_of(align_to_page(base));
+    memset(page, 0, sizeof(*page));
+    page->owner = pool->owner;
+    page->size_class = TP_POOL_CLASS_LARGE;
+    page->base = base;
+    page->base_size = base_size;
+    page->wake = TP_POOL_WAKE_ALWAYS;
+    tp_cell_add(&pool->reserved, base_size);
+    return page;
+}
+
 static void *take_large(tp_pool *pool, size_t size)
 {
     if (size > TP_POOL_LARGE_MAX) {
@@ -263,25 +337,21 @@ static void *take_large(tp_pool *pool, size_t size)
     }
     tp_pool_collect(pool); /* large blocks on their way are worth having back first */
     size_t base_size = size + TP_POOL_PAGE_HEADER_BYTES + TP_POOL_PAGE_BYTES;
-    char *base = tp_allocate(pool->allocator, base_size);
-    if (base == NULL) {
+    tp_pool_page *page = find_kept(pool, base_size);
+    if (page == NULL) {
+        page = allocate_large(pool, base_size);
+    }
+    if (page == NULL) {
         return NULL;
     }
-    char *start = align_to_page(base);
-    char *block = start + TP_POOL_PAGE_HEADER_BYTES;
-    tp_pool_page *page = tp_pool_page_of(start);
-    memset(page, 0, sizeof(*page));
-    page->owner = pool->owner;
-    page->size_class = TP_POOL_CLASS_LARGE;
+    char *block = page_start(page) + TP_POOL_PAGE_HEADER_BYTES;
+    char *end = (char *)page->base + page->base_size;
     page->large_size = size;
-    page->base = base;
-    page->base_size = base_size;
     page->live = 1;
-    page->wake = TP_POOL_WAKE_ALWAYS;
     tp_list_push_back(&pool->large, &page->link);
-    tp_cell_add(&pool->reserved, base_size);
     tp_cell_add(&pool->taken, size);
-    TP_POOL_HIDE(block + size, (size_t)(base + base_size - (block + size)));
+    TP_POOL_SHOW(block, size);
+    TP_POOL_HIDE(block + size, (size_t)(end - (block + size)));
     return block;
 }
 
@@ -337,7 +407,8 @@ void tp_pool_give_slowly(tp_pool *mine, void *block, tp_pool_page *page)
 {
     if (page->size_class == TP_POOL_CLASS_LARGE) {
         tp_cell_add(&mine->given, page->large_size);
-        release_large(mine, page);
+        tp_list_remove(&page->link);
+        keep_or_release(mine, page);
         return;
     }
     tp_pool_set_link(block, page->free);

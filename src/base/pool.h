@@ -9,7 +9,9 @@
  * A page begins with its header: one line that stays as it is while blocks are out (any thread may
  * read it) and one that the owner writes. Headers of neighbouring pages begin at different lines,
  * or they would all compete for one set of the cache. Blocks larger than TP_POOL_SMALL_MAX have an
- * allocation each, with a page header before them, so that giving needs no size.
+ * allocation each, with a page header before them, so that giving needs no size. The last of those
+ * that came back are kept (TP_POOL_KEPT_MAX, TP_POOL_KEPT_BYTES): an allocator may give such memory
+ * to the system and get it back by page faults, which cost more than to fill it.
  *
  * Direct mode, for hostile tests: every block is an allocation of its own, so that failing
  * allocators and memory checkers see each one; blocks given by others are released at once, and
@@ -72,7 +74,7 @@ typedef struct tp_pool_page {
     int32_t live;
     int32_t wake;
     uint32_t carved; /* bytes of the page that became blocks so far, with the header */
-    tp_link link;    /* among the listed pages of the class, the free pages or the large blocks */
+    tp_link link;    /* among the listed pages of the class, the free pages, large or kept blocks */
 } tp_pool_page;
 
 /* Blocks of one other owner, on their way. Written by the pool's own thread. */
@@ -96,7 +98,10 @@ typedef struct tp_pool {
     tp_pool_page *current[TP_POOL_CLASSES]; /* never NULL: a page without free blocks stands in */
     tp_list listed[TP_POOL_CLASSES];
     tp_list free_pages;
-    tp_list large;
+    tp_list large; /* out, or on their way home */
+    tp_list kept;  /* large blocks to be taken again, the latest first */
+    uint32_t kept_count;
+    size_t kept_bytes; /* of their allocations */
     tp_pool_region *regions;
     char *fresh; /* pages of the newest region that were never used */
     uint32_t fresh_count;

@@ -315,6 +315,56 @@ static void deinit_takes_back_pages_and_large_blocks_still_out(void **state)
     assert_int_equal(memory.wrong_sizes, 0);
 }
 
+/* Large blocks: the latest come back without a call of the allocator, within their bounds. */
+static void large_blocks_are_kept_for_the_next_within_bounds(void **state)
+{
+    (void)state;
+    failing memory;
+    failing_init(&memory);
+    tp_pool pool;
+    assert_int_equal(tp_pool_init(&pool, &memory.allocator, 0, 1, false), TROUPE_OK);
+    void *first = tp_pool_take(&pool, 70000);
+    memset(first, 1, 70000);
+    tp_pool_give(&pool, first);
+    uint64_t calls = memory.calls;
+    void *again = tp_pool_take(&pool, 60000); /* a little smaller: the same block */
+    assert_ptr_equal(again, first);
+    memset(again, 2, 60000);
+    assert_int_equal(memory.calls, calls);
+    void *small = tp_pool_take(&pool, 20000); /* much smaller, when the kept one is home: not it */
+    tp_pool_give(&pool, again);
+    void *other = tp_pool_take(&pool, 20000);
+    assert_ptr_not_equal(other, first);
+    assert_int_equal(tp_pool_bytes(&pool), 40000);
+    tp_pool_give(&pool, small);
+    tp_pool_give(&pool, other);
+
+    void *many[100];
+    for (size_t i = 0; i < 100; i++) {
+        many[i] = tp_pool_take(&pool, 300000);
+        assert_non_null(many[i]);
+    }
+    void *huge = tp_pool_take(&pool, TP_POOL_KEPT_BYTES);
+    assert_non_null(huge);
+    tp_pool_give(&pool, huge);
+    for (size_t i = 0; i < 100; i++) {
+        tp_pool_give(&pool, many[i]);
+    }
+    assert_int_equal(tp_pool_bytes(&pool), 0);
+    assert_true(tp_pool_reserved(&pool) > 300000);
+    assert_true(tp_pool_reserved(&pool) <= TP_POOL_KEPT_BYTES);
+
+    memory.fail_from = memory.calls + 1; /* refused once: what is kept goes, and it asks again */
+    memory.fail_count = 1;
+    huge = tp_pool_take(&pool, TP_POOL_KEPT_BYTES);
+    assert_non_null(huge);
+    assert_true(tp_pool_reserved(&pool) < TP_POOL_KEPT_BYTES + 2 * TP_POOL_PAGE_BYTES);
+    tp_pool_give(&pool, huge);
+    tp_pool_deinit(&pool);
+    assert_int_equal(memory.bytes, 0);
+    assert_int_equal(memory.wrong_sizes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +374,7 @@ int main(void)
         cmocka_unit_test(refused_memory_is_null),
         cmocka_unit_test(blocks_given_by_another_thread_travel_home),
         cmocka_unit_test(deinit_takes_back_pages_and_large_blocks_still_out),
+        cmocka_unit_test(large_blocks_are_kept_for_the_next_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
