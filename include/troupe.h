@@ -441,7 +441,9 @@ typedef struct troupe_node_options {
     uint32_t senders_limit;   /* senders of outbox messages that an actor remembers */
     uint64_t prune_interval;  /* from one look for snapshots beyond their retention to the next */
     uint32_t reminders_limit; /* reminders of an actor */
-    uint64_t wake_scan;  /* so often the store is asked who must be woken; TROUPE_NEVER: at start */
+    /* So often the store is asked who must be woken; TROUPE_NEVER: only at start, and in a cluster
+     * when a member leaves or has gone. */
+    uint64_t wake_scan;
     uint64_t max_actors; /* active at once; the least recently used idle ones go first */
     uint64_t memory_limit; /* bytes of activations, messages and state; as above */
     uint64_t idle;         /* age at which an idle actor is deactivated */

@@ -181,6 +181,7 @@ struct troupe_store {
      * for what it could not do. May be NULL. */
     void (*hurry)(troupe_store *store);
     void (*close)(troupe_store *store);
+    bool own; /* no other node sees what is in it (a file, memory): so this one wakes all of it */
 };
 
 /* What the node lends its providers. */

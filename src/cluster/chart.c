@@ -82,6 +82,54 @@ void tp_chart_release(tp_chart *chart)
     tp_release(chart->allocator, chart, chart->bytes);
 }
 
+static bool hosts(const tp_view_member *member, troupe_slice type)
+{
+    for (size_t k = 0; k < member->type_count; k++)
+        if (troupe_slice_equal(member->types[k], type))
+            return true;
+    return false;
+}
+
+/* The highest weight has it (rendezvous hashing): a view moves only what it has to. */
+static const tp_view_member *stand_in(const tp_chart *chart, troupe_slice type, uint64_t hash)
+{
+    const tp_view_member *best = NULL;
+    uint64_t most = 0;
+    for (size_t i = 0; i < chart->members->member_count; i++) {
+        const tp_view_member *member = &chart->members->members[i];
+        uint64_t weight = tp_index_mix(hash ^ tp_index_mix(member->incarnation));
+        bool counts = member->status == TP_VIEW_ACTIVE && hosts(member, type);
+        if (counts && (best == NULL || weight > most)) {
+            best = member;
+            most = weight;
+        }
+    }
+    return best;
+}
+
+bool tp_chart_wakes(const tp_chart *chart, uint64_t incarnation, troupe_slice type, uint64_t hash)
+{
+    if (tp_ring_count(chart->ring) == 0)
+        return false;
+    const tp_view_member *member = &chart->members->members[tp_directory_home(&chart->view, hash)];
+    if (!hosts(member, type))
+        member = stand_in(chart, type, hash);
+    return member != NULL && member->incarnation == incarnation;
+}
+
+bool tp_chart_wakes_more(const tp_chart *chart, const tp_chart *before, uint64_t incarnation)
+{
+    if (before == NULL || tp_chart_member(before, incarnation) == NULL)
+        return true;
+    for (size_t i = 0; i < before->members->member_count; i++) {
+        const tp_view_member *was = &before->members->members[i];
+        const tp_view_member *is = tp_chart_member(chart, was->incarnation);
+        if (is == NULL || (was->status == TP_VIEW_ACTIVE && is->status != TP_VIEW_ACTIVE))
+            return true;
+    }
+    return false;
+}
+
 void tp_chart_teach(const tp_chart *chart, tp_shared *shared)
 {
     const tp_view *view = chart->members;

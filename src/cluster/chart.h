@@ -34,7 +34,13 @@ void tp_chart_release(tp_chart *chart); /* NULL is a no-op */
  * next view, or when somebody mentions it. */
 void tp_chart_teach(const tp_chart *chart, tp_shared *shared);
 
-/* NULL: no member of this view. */
+/* Is it that member that wakes sleeping actors of that type and hash? The home does; if that does
+ * not host the type, one of those that do, the same in the eyes of all. */
+bool tp_chart_wakes(const tp_chart *chart, uint64_t incarnation, troupe_slice type, uint64_t hash);
+/* May that member have to wake some whom others woke as of `before` (NULL: none)? That is, is it
+ * new, or has another gone, or ceased to be a home? Who comes only takes from others. */
+bool tp_chart_wakes_more(const tp_chart *chart, const tp_chart *before, uint64_t incarnation);
+
 /* Its address, as a string. False: it is NULL, or longer than that. */
 static inline bool tp_chart_address(const tp_view_member *member, char *address, size_t size)
 {
@@ -45,6 +51,7 @@ static inline bool tp_chart_address(const tp_view_member *member, char *address,
     return true;
 }
 
+/* NULL: no member of this view. */
 static inline const tp_view_member *tp_chart_member(const tp_chart *chart, uint64_t incarnation)
 {
     return tp_view_find(chart->members, incarnation);

@@ -397,6 +397,13 @@ static bool is_quiet(const tp_away *away)
     return tp_fifo_is_empty(&self->late) && !has_open(self) && tp_channels_are_idle(self->channels);
 }
 
+static bool wakes(const tp_away *away, const tp_type *type, uint64_t hash)
+{
+    const tp_outpost *self = (const tp_outpost *)(const void *)away;
+    return self->chart != NULL &&
+           tp_chart_wakes(self->chart, self->options.incarnation, type->name, hash);
+}
+
 static bool is_leaving(const tp_away *away)
 {
     const tp_outpost *self = (const tp_outpost *)(const void *)away;
@@ -474,7 +481,6 @@ static void leave_gone(tp_outpost *self)
         tp_recall_forget(&self->recall, node);
         tp_correspondents_gone(&self->translator.correspondents, node);
         tp_channels_gone(self->channels, node, tp_line_drop, self);
-        tp_sleepers_rescan(self->shard);
     }
 }
 
@@ -491,6 +497,8 @@ static void view_came(tp_shard *shard, tp_inbound *inbound)
     }
     tp_channels_set_view(self->channels, self->options.incarnation, self->chart->view.number);
     leave_gone(self);
+    if (tp_chart_wakes_more(self->chart, self->chart_before, self->options.incarnation))
+        tp_sleepers_rescan(self->shard);
     tp_chart_release(delivery->before);
     tp_chart_release(delivery->chart);
     tp_release(shard->shared->allocator, delivery, sizeof *delivery);
@@ -712,6 +720,7 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
         .pass_by = pass_by,
         .follow = follow,
         .send = send_away,
+        .wakes = wakes,
         .gone = gone,
         .moves_on = moves_on,
         .still = still,

@@ -18,6 +18,7 @@
 #include "node/joining.h"
 #include "node/options.h"
 #include "shard/away.h"
+#include "shard/wake.h"
 
 #include <stdio.h>
 
@@ -110,6 +111,7 @@ static troupe_status open_shards(troupe_node *node)
     if (node->cluster != NULL)
         TROUPE_TRY(tp_cluster_attach(node->cluster));
     for (uint32_t i = 0; i < shared->shard_count; i++) {
+        tp_sleepers_start(shared->shards[i]);
         TROUPE_TRY(node->env->runner_start(node->env, &shared->shards[i]->runner));
         node->runners++;
     }

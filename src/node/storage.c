@@ -476,6 +476,7 @@ static troupe_status start(tp_storage *self, uint64_t writer, char *error, size_
 {
     troupe_store *store = self->store;
     self->port.durable = store->durable;
+    self->port.own = store->own;
     self->port.immediate = store->immediate;
     self->group = store->group != 0 && store->group < GROUP_MOST ? store->group : GROUP_MOST;
     self->port.submit = submit_immediate;

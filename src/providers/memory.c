@@ -477,6 +477,7 @@ static troupe_status open_store(const troupe_store_host *host, const char *url,
     self->store = (troupe_store){.size = sizeof self->store,
         .promises = "memory: nothing survives the node",
         .immediate = true,
+        .own = true,
         .run = run,
         .close = close_store};
     self->allocator = host->allocator;

@@ -419,6 +419,7 @@ void tp_sqlite_start(sqlite_store *self)
     self->store = (troupe_store){.size = sizeof self->store,
         .promises = self->promises,
         .durable = !self->settings.relaxed,
+        .own = true,
         .group = SQLITE_GROUP,
         .run = run,
         .hurry = hurry,

@@ -34,13 +34,15 @@ struct tp_away {
     void (*absent)(tp_away *away, tp_message *message);
     /* A plain tell of the turn that runs, to an id as above, before it is a message: the parts are
      * the caller's. True: it is on its way; false: nothing was done, make a message of it. */
-    bool (*pass_by)(
-        tp_away *away, const tp_message_parts *parts, const tp_message_head *head);
+    bool (*pass_by)(tp_away *away, const tp_message_parts *parts, const tp_message_head *head);
     /* A cancel or probe that goes after an ask: to `node`, or (0) to where the id of its hash is,
      * as far as it is known. Takes the message. It may be lost: deadlines end what it is about. */
     void (*follow)(tp_away *away, uint64_t node, tp_message *message);
     /* To a correspondent: a reply, an acknowledgement, a mark; takes the message. Never refused. */
     void (*send)(tp_away *away, uint32_t to, tp_message *message);
+    /* Is it this node that wakes the actor of that hash should it sleep on work? Of all members
+     * that host its type, which this one does, one is. As of the view that this shard has. */
+    bool (*wakes)(const tp_away *away, const tp_type *type, uint64_t hash);
     /* The record of an actor is about to go. */
     void (*gone)(tp_away *away, const tp_activation *actor);
     /* The node closes: may the actor, which is idle, live on at another one? True: it moves, or

@@ -374,7 +374,6 @@ troupe_status tp_shard_connect(tp_shard *shard)
     for (uint32_t i = 0; i < shared->shard_count; i++)
         if (i != shard->number)
             shard->links[i].ring = shared->shards[i]->incoming[shard->number];
-    tp_sleepers_start(shard);
     return TROUPE_OK;
 }
 

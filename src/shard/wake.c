@@ -5,8 +5,8 @@
  *
  *     leaves  the actor's record goes: its shard keeps the moment, if it is near
  *     scan    shard 0 asks the store who is due in the next two intervals, at start, after each
- *             interval and when a node has gone from the cluster, in pages, and tells each one's
- *             shard
+ *             interval and when a view may give it more to wake, in pages, and tells each one's
+ *             shard; in a cluster only of those that are this node's to wake (away.h: wakes)
  *     comes   if the actor is not active then, a message that does nothing activates it; its load
  *             arms its reminders and sends its outbox
  *
@@ -15,9 +15,13 @@
  * it has come; what cannot be kept for want of room or memory comes late, by one interval.
  * 2. A moment may be kept of an actor that is active, or that has nothing due any more: it does
  * nothing, or activates once in vain. So nothing has to be taken back.
+ * 3. Where the nodes of a cluster have one store, one of them wakes an actor that a scan found, and
+ * in the next view the same or one that scans anew: who lost it drops the moment when it comes. A
+ * node that its actor left keeps that moment whatever the view is: no scan may have seen it.
  *
  * Threads: the shard's own; the scan's operation is the store's while under way.
  */
+#include "shard/away.h"
 #include "shard/durable.h"
 #include "shard/wake.h"
 
@@ -36,6 +40,7 @@ typedef struct sleeper {
     uint64_t hash;
     const tp_type *type;
     uint16_t key_size, partition_size;
+    bool is_ours; /* a scan found it, and it was this node's to wake: while it is, it comes */
     /* key, partition */
 } sleeper;
 
@@ -120,12 +125,20 @@ static tp_message *make_message(tp_shard *shard, const sleeper *self)
     return tp_message_make_here(&shard->pool, &parts, &head);
 }
 
+/* One of all that see the same store. */
+static bool is_ours(const tp_shard *shard, const tp_type *type, uint64_t hash)
+{
+    const tp_away *away = shard->away;
+    return away == NULL || shard->shared->store->own || away->wakes(away, type, hash);
+}
+
 static void come(tp_shard *shard, tp_moment *moment)
 {
     sleeper *self = TP_CONTAINER(moment, sleeper, moment);
     const tp_activation *actor =
         tp_activation_find(shard, self->type, self->hash, partition_of(self), key_of(self));
-    if ((actor != NULL && actor->phase == TP_ACTIVE) || !is_open(shard)) {
+    bool is_lost = self->is_ours && !is_ours(shard, self->type, self->hash);
+    if ((actor != NULL && actor->phase == TP_ACTIVE) || is_lost || !is_open(shard)) {
         forget(shard, self);
         return;
     }
@@ -165,7 +178,7 @@ static sleeper *create(tp_shard *shard, const whom *of)
 }
 
 /* The earliest of the moments of an actor is kept. */
-static void keep(tp_shard *shard, const whom *of, uint64_t due)
+static void keep(tp_shard *shard, const whom *of, uint64_t due, bool ours)
 {
     if (TP_MUTANT(shard, TP_MUTANT_NO_WAKE))
         return;
@@ -173,7 +186,10 @@ static void keep(tp_shard *shard, const whom *of, uint64_t due)
     bool is_new = self == NULL;
     if (is_new)
         self = create(shard, of);
-    if (self != NULL && (is_new || due < self->moment.due))
+    if (self == NULL)
+        return;
+    self->is_ours = ours && (is_new || self->is_ours);
+    if (is_new || due < self->moment.due)
         tp_moment_set(shard, &self->moment, due, come);
 }
 
@@ -208,7 +224,7 @@ void tp_wake_leaves(tp_shard *shard, tp_activation *actor)
     if (due == 0 || due > horizon(shard))
         return;
     whom of = {actor->type, actor->hash, tp_activation_partition(actor), tp_activation_key(actor)};
-    keep(shard, &of, due);
+    keep(shard, &of, due, false);
 }
 
 void tp_wake_failed(tp_shard *shard, tp_message *message, troupe_status status)
@@ -219,7 +235,7 @@ void tp_wake_failed(tp_shard *shard, tp_message *message, troupe_status status)
                 status == TROUPE_NO_MEMORY || status == TROUPE_TIMEOUT;
     if (is_open(shard) && shard->sleepers != NULL)
         keep(shard, &of,
-            shard->env->wall(shard->env) + scattered(shard, soon ? AGAIN_FIRST : AGAIN_CAP));
+            shard->env->wall(shard->env) + scattered(shard, soon ? AGAIN_FIRST : AGAIN_CAP), false);
     tp_pool_give(&shard->pool, message);
 }
 
@@ -229,7 +245,8 @@ void tp_wake_arrived(tp_shard *shard, tp_message *message)
         message->type, message->hash, tp_message_partition(message), tp_message_key(message)};
     const tp_activation *actor = tp_activation_find(shard, of.type, of.hash, of.partition, of.key);
     if (is_open(shard) && (actor == NULL || actor->phase != TP_ACTIVE))
-        keep(shard, &of, message->deadline);
+        /* The scan may know a newer view than this shard: then the next one counts. */
+        keep(shard, &of, message->deadline, is_ours(shard, of.type, of.hash));
     tp_pool_give(&shard->pool, message);
 }
 
@@ -286,6 +303,15 @@ static void skip(tp_shard *shard, scan *self, troupe_slice id)
         "persist while it lives; it and others like it are left alone");
 }
 
+/* Do other members host it, and not this one? Then one of them wakes it. */
+static bool is_others(const tp_shard *shard, const tp_type *type)
+{
+    tp_shared *shared = shard->shared;
+    uint64_t view = atomic_load_explicit(&shared->foreign.view, memory_order_acquire);
+    return !shared->store->own && tp_type_is_foreign(type) &&
+           tp_foreign_is_hosted(shared, type->number - TP_FOREIGN_FIRST, view);
+}
+
 static void hand_on(tp_shard *shard, scan *self, const troupe_store_item *item)
 {
     troupe_id id;
@@ -293,15 +319,20 @@ static void hand_on(tp_shard *shard, scan *self, const troupe_store_item *item)
         skip(shard, self, item->key);
         return;
     }
-    const tp_type *type = tp_types_find(&shard->shared->types, id.type);
+    const tp_type *type = tp_type_known(shard->shared, id.type);
+    if (type != NULL && is_others(shard, type))
+        return;
     if (type == NULL || !type->commits) {
         skip(shard, self, item->key);
         return;
     }
+    uint64_t hash = tp_type_hash(&shard->shared->types, type, id.partition, id.key);
+    if (!is_ours(shard, type, hash))
+        return;
     const tp_message_head head = {.kind = TP_WAKE,
         .deadline = item->time,
         .type = type,
-        .hash = tp_type_hash(&shard->shared->types, type, id.partition, id.key),
+        .hash = hash,
         .from_shard = (uint16_t)shard->number};
     const tp_message_parts parts = {.key = id.key, .partition = id.partition};
     tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
@@ -385,7 +416,7 @@ troupe_status tp_sleepers_create(tp_shard *shard)
 
 void tp_sleepers_start(tp_shard *shard)
 {
-    if (shard->sleepers != NULL && shard->number == 0)
+    if (shard->sleepers != NULL && shard->number == 0 && shard->away == NULL)
         tp_alarm_set(shard, &shard->sleepers->scan.next, shard->now, begin);
 }
 

@@ -11,8 +11,10 @@
 #include "shard/shard.h"
 
 TROUPE_CHECK troupe_status tp_sleepers_create(tp_shard *shard);
-void tp_sleepers_start(tp_shard *shard); /* the scans; before its runner starts */
-/* A node has gone, and with it the moments that it kept. Of shard 0; a no-op of others. */
+/* The scans; before its runner starts. In a cluster they wait for the first view. */
+void tp_sleepers_start(tp_shard *shard);
+/* In a cluster: there may be more to wake here than in the view before; or a node has gone, and
+ * with it the moments that it kept. Of shard 0; a no-op of others. */
 void tp_sleepers_rescan(tp_shard *shard);
 void tp_sleepers_destroy(tp_shard *shard);
 void tp_wake_arrived(tp_shard *shard, tp_message *message); /* of a scan; takes */

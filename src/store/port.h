@@ -19,6 +19,7 @@ struct tp_store_port {
     /* [any thread] A list linked by `next`, which is the port's until `done`. */
     void (*submit)(tp_store_port *port, troupe_store_op *first);
     bool durable;
+    bool own;        /* no other node sees what is in it */
     bool immediate;  /* all ends before submit returns, on the caller's thread */
     uint64_t writer; /* of this run of the node */
 };

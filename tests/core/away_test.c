@@ -51,6 +51,14 @@ static void send_away(tp_away *away, uint32_t to, tp_message *message)
     self->sent[self->sent_count++] = message;
 }
 
+static bool wakes(const tp_away *away, const tp_type *type, uint64_t hash)
+{
+    (void)away;
+    (void)type;
+    (void)hash;
+    return true;
+}
+
 static void gone(tp_away *away, const tp_activation *actor)
 {
     (void)actor;
@@ -130,6 +138,7 @@ static void play(scene *self, elsewhere *other)
     *other = (elsewhere){.port = {.absent = absent,
                              .follow = follow,
                              .send = send_away,
+                             .wakes = wakes,
                              .gone = gone,
                              .moves_on = moves_on,
                              .pass = pass,
