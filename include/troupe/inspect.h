@@ -60,6 +60,8 @@ extern "C" {
     X(busy_once, "refusals because a window of once keys was full")                               \
     X(outbox_sent, "messages committed to an outbox")                                             \
     X(outbox_again, "messages of outboxes sent again")                                            \
+    X(outbox_early, "messages of outboxes that come again, as those that waited for the ones "    \
+                    "before them filled a mailbox")                                               \
     X(busy_outbox, "refusals because an outbox was full")                                         \
     X(busy_senders, "outbox messages that come again, as their target knew senders_limit others")  \
     X(senders_forgotten, "senders of outbox messages forgotten, as nothing of them was under way") \

@@ -106,6 +106,8 @@ void tp_delivery_over(troupe_turn *turn, troupe_status status)
     const tp_slip *slip = slip_of(turn);
     if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX) && !turn->lost)
         tp_outbox_over(turn, slip, status);
+    if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX))
+        tp_early_next(turn->shard, turn->actor, tp_message_caller(turn->message));
     if (slip != NULL && (slip->flags & TP_SLIP_REMIND))
         tp_reminder_over(turn, slip);
     if (slip != NULL && (slip->flags & TP_SLIP_ERRAND) && status == TROUPE_OK)

@@ -31,6 +31,7 @@ typedef struct tp_commit tp_commit;
 
 #define TP_ROW_KINDS (TROUPE_ROW_DEAD + 1)
 typedef struct tp_beside tp_beside;
+typedef struct tp_early tp_early; /* early.c */
 
 /* A row beside the state, and a change of one. */
 typedef struct tp_entry {
@@ -92,6 +93,7 @@ struct tp_beside {
     bool forgets;      /* until few are known */
     uint64_t permit;   /* the version of the commit that forgot last; 0: none did */
     tp_fifo farewells; /* tp_message: into the gate as soon as their commit has its number */
+    tp_early *early;   /* NULL: nobody waited yet */
 };
 
 static inline uint32_t tp_rows_count(const tp_durable *self, uint32_t kind)
@@ -202,6 +204,7 @@ static inline bool tp_store_waits(const tp_shard *shard)
 void tp_store_flush(tp_shard *shard);
 
 /* rows.c */
+TROUPE_CHECK troupe_status tp_rows_init(tp_shard *shard, tp_durable *self); /* `beside` is there */
 tp_entry *tp_rows_find(const tp_durable *self, uint32_t kind, troupe_slice key);
 tp_entry *tp_rows_first(const tp_durable *self, uint32_t kind); /* oldest first; NULL: none */
 tp_entry *tp_rows_next(const tp_durable *self, const tp_entry *entry);
@@ -271,6 +274,8 @@ TROUPE_CHECK troupe_status tp_once_ends(
     troupe_turn *turn, const tp_slip *slip, troupe_status status);
 
 /* outbox.c */
+/* After so long a message is given up. */
+#define TP_OUTBOX_LIFE TROUPE_HOURS(24 * 14)
 /* Stages a message of this turn. USAGE: the type does not persist every turn, or the turn only
  * reads. BUSY: outbox_limit. */
 TROUPE_CHECK troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice method,
@@ -283,17 +288,33 @@ void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked);
 void tp_outbox_acks_drain(tp_shard *shard);               /* [step] */
 void tp_outbox_acked(tp_shard *shard, tp_message *acked); /* it has come to the sender's; takes */
 void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked); /* takes */
-/* [target] Tells a sender what became of its message; of this actor's commits. */
-void tp_outbox_tell(tp_shard *shard, tp_activation *actor, troupe_id sender, const tp_slip *told,
-    troupe_slice words);
+/* What `actor` lets another one know of a message. NULL: no memory, or there is no such type. */
+tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, troupe_id to,
+    const tp_slip *slip, troupe_slice words);
+void tp_outbox_push_acked(tp_shard *shard, tp_durable *self, tp_message *acked); /* to the gate */
+tp_entry *tp_outbox_row(const tp_durable *self, tp_row_number number); /* NULL: it is gone */
+/* A row of this turn's commit. BUSY: outbox_limit, but for answers. */
+TROUPE_CHECK troupe_status tp_outbox_stage(troupe_turn *turn, tp_row *row, bool is_answer);
 /* A row of it goes with the commit that is built. */
 void tp_outbox_goes(tp_shard *shard, tp_durable *self, const tp_entry *entry);
 void tp_outbox_farewells(tp_shard *shard, tp_durable *self); /* that commit has its number */
+
+/* outbox_target.c */
+/* Tells a sender what became of its message; of this actor's commits. */
+void tp_outbox_tell(tp_shard *shard, tp_activation *actor, troupe_id sender, const tp_slip *told,
+    troupe_slice words);
 bool tp_outbox_begins(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_outbox_ends(
     troupe_turn *turn, const tp_slip *slip, troupe_status status);
 void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status); /* tells */
+
+/* early.c */
+/* A turn of its sender runs: it waits for that one's end, or comes again. Takes the message. */
+void tp_early_wait(tp_shard *shard, tp_activation *actor, tp_message *message);
+/* No turn of this sender runs: the next of it that waits goes to the front of the mailbox. */
+void tp_early_next(tp_shard *shard, tp_activation *actor, troupe_id sender);
+void tp_early_clear(tp_shard *shard, tp_beside *beside);
 
 /* senders.c */
 tp_entry *tp_senders_find(const tp_durable *self, troupe_id sender); /* NULL: not known */

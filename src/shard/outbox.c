@@ -11,12 +11,12 @@
  *
  * Invariants
  * 1. Of one sender to one target, messages are handled in the order of their numbers, none twice: a
- * message names the one before it that may still be under way, and waits (is dropped, and comes
- * again) until that one was handled, and until none of that sender runs, given up or not. An answer
- * may pass others that did not begin: senders.c.
+ * message names the one before it that may still be under way, and is dropped, and comes again,
+ * until that one was handled; while any of that sender runs, given up or not, it waits (early.c).
+ * An answer may pass others that did not begin: senders.c.
  * 2. A row stays until its acknowledgement has come; that it was removed goes with the sender's
  * next commit, or a short while later by itself.
- * 3. A message that is OUTBOX_LIFE old is given up. A target remembers a sender for longer than
+ * 3. A message that is TP_OUTBOX_LIFE old is given up. A target remembers a sender for longer than
  * that, or until that says that it has nothing left for it (senders.c).
  * 4. A message that its target refuses for good (an error of a tell) becomes a dead letter of the
  * sender: kept, listed, replayed. A request that is given up runs its `failed` method; its row goes
@@ -31,10 +31,8 @@
 #define AGAIN_FIRST   TROUPE_SECONDS(1) /* until what is not acknowledged is sent again */
 #define AGAIN_CAP     TROUPE_SECONDS(30)
 #define BURIAL        TROUPE_MILLISECONDS(5)
-#define OUTBOX_LIFE   TROUPE_HOURS(24 * 14)
 #define SEND_AT_ONCE  256
 #define DEAD_MAX      1000
-#define NUMBER_DIGITS ((size_t)2 * TP_ROW_NUMBER_BYTES)
 
 static uint64_t hash_of(tp_shard *shard, troupe_id id, const tp_type **ret_type)
 {
@@ -54,7 +52,7 @@ static uint32_t staged_of(const troupe_turn *turn)
     return count;
 }
 
-static troupe_status stage(troupe_turn *turn, tp_row *row, bool is_answer)
+troupe_status tp_outbox_stage(troupe_turn *turn, tp_row *row, bool is_answer)
 {
     static const char no_number[TP_ROW_NUMBER_BYTES] = {0};
     tp_shard *shard = turn->shard;
@@ -84,9 +82,9 @@ troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice metho
                       .method = method,
                       .content_type = troupe_str(content),
                       .payload = payload}};
-    uint64_t life = options != NULL && options->timeout != 0 && options->timeout < OUTBOX_LIFE
+    uint64_t life = options != NULL && options->timeout != 0 && options->timeout < TP_OUTBOX_LIFE
                         ? options->timeout
-                        : OUTBOX_LIFE;
+                        : TP_OUTBOX_LIFE;
     row.outbox.expires = shard->env->wall(shard->env) + life;
     if (then != NULL) {
         row.outbox.flags = TP_SLIP_THEN;
@@ -96,7 +94,7 @@ troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice metho
     }
     void *block;
     TROUPE_TRY(tp_context_merge(turn, options, &block, &row.outbox.baggage));
-    troupe_status status = stage(turn, &row, false);
+    troupe_status status = tp_outbox_stage(turn, &row, false);
     if (block != NULL)
         tp_pool_give(&shard->pool, block);
     if (status == TROUPE_OK)
@@ -108,8 +106,8 @@ troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead)
 {
     tp_row row = {.outbox = dead->row.dead.message};
     row.outbox.attempts = 0;
-    row.outbox.expires = turn->shard->env->wall(turn->shard->env) + OUTBOX_LIFE;
-    TROUPE_TRY(stage(turn, &row, false));
+    row.outbox.expires = turn->shard->env->wall(turn->shard->env) + TP_OUTBOX_LIFE;
+    TROUPE_TRY(tp_outbox_stage(turn, &row, false));
     TROUPE_TRY(tp_rows_remove(turn, TROUPE_ROW_DEAD, dead->key));
     tp_count(&turn->shard->counters.outbox_sent);
     return TROUPE_OK;
@@ -179,8 +177,7 @@ static tp_message *make(tp_shard *shard, const tp_durable *self, const tp_entry 
     return tp_message_make_here(&shard->pool, &parts, &head);
 }
 
-/* What `actor` lets another one know of a message. NULL: no memory, or there is no such type. */
-static tp_message *make_acked(tp_shard *shard, const tp_activation *actor, troupe_id to,
+tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, troupe_id to,
     const tp_slip *slip, troupe_slice words)
 {
     tp_message_head head = {.kind = TP_ACKED,
@@ -255,7 +252,7 @@ static bool send_one(
 }
 
 /* NULL: it is gone. */
-static tp_entry *row_of(const tp_durable *self, tp_row_number number)
+tp_entry *tp_outbox_row(const tp_durable *self, tp_row_number number)
 {
     char key[TP_ROW_NUMBER_BYTES];
     tp_row_number_key(number, key);
@@ -265,7 +262,7 @@ static tp_entry *row_of(const tp_durable *self, tp_row_number number)
 /* Begins behind those of the last time, so that many to one stuck target hold up no other. */
 static tp_entry *first_again(const tp_durable *self)
 {
-    const tp_entry *last = row_of(self, self->beside->again_last);
+    const tp_entry *last = tp_outbox_row(self, self->beside->again_last);
     tp_entry *next = last != NULL ? tp_rows_next(self, last) : NULL;
     return next != NULL ? next : tp_rows_first(self, TROUPE_ROW_OUTBOX);
 }
@@ -369,10 +366,10 @@ static tp_message *farewell_to(tp_shard *shard, const tp_durable *self, troupe_i
         return NULL;
     }
     const tp_slip slip = {.flags = TP_SLIP_OUTBOX | TP_SLIP_FAREWELL, .number = number};
-    return make_acked(shard, self->actor, target, &slip, (troupe_slice){NULL, 0});
+    return tp_outbox_make_acked(shard, self->actor, target, &slip, (troupe_slice){NULL, 0});
 }
 
-static void push_acked(tp_shard *shard, tp_durable *self, tp_message *acked)
+void tp_outbox_push_acked(tp_shard *shard, tp_durable *self, tp_message *acked)
 {
     tp_gate_push(shard, self, tp_hash_shard(acked->hash, shard->shared->shard_count), acked, false);
 }
@@ -395,7 +392,7 @@ void tp_outbox_farewells(tp_shard *shard, tp_durable *self)
         return;
     for (tp_fifo_node *node; (node = tp_fifo_pop_front(&self->beside->farewells)) != NULL;) {
         TP_MARK(shard, "farewell");
-        push_acked(shard, self, tp_message_of(node));
+        tp_outbox_push_acked(shard, self, tp_message_of(node));
     }
 }
 
@@ -412,7 +409,7 @@ static void want_farewell(
     const tp_slip *slip = tp_message_slip(acked);
     tp_message *message = farewell_to(shard, self, tp_message_caller(acked), slip->number, NULL);
     if (message != NULL)
-        push_acked(shard, self, message);
+        tp_outbox_push_acked(shard, self, message);
 }
 
 /* ---- the sender's side: acknowledgements ---------------------------------------------------- */
@@ -513,7 +510,7 @@ static void take_acked(tp_shard *shard, tp_durable *self, const tp_message *acke
         tp_senders_farewell(shard, self, acked);
         return;
     }
-    tp_entry *entry = row_of(self, slip->number);
+    tp_entry *entry = tp_outbox_row(self, slip->number);
     if (slip->flags & TP_SLIP_PERMIT) {
         if (entry != NULL)
             send_with_permit(shard, self, entry, slip);
@@ -561,211 +558,4 @@ void tp_outbox_acks_drain(tp_shard *shard)
 {
     for (tp_fifo_node *node; (node = tp_fifo_pop_front(&shard->acks)) != NULL;)
         tp_outbox_acked(shard, tp_message_of(node));
-}
-
-/* ---- the target's side ---------------------------------------------------------------------- */
-
-void tp_outbox_tell(tp_shard *shard, tp_activation *actor, troupe_id sender, const tp_slip *told,
-    troupe_slice words)
-{
-    tp_durable *self = tp_durable_of(actor);
-    bool gated = self != NULL && actor->type->gated;
-    tp_slip slip = *told;
-    if (gated && !(slip.flags & TP_SLIP_PERMIT) && tp_senders_are_many(shard, self))
-        slip.flags |= TP_SLIP_WANTED;
-    tp_message *acked = make_acked(shard, actor, sender, &slip, words);
-    if (acked == NULL)
-        return; /* the message comes again */
-    bool early = TP_MUTANT(shard, TP_MUTANT_ACK_EARLY);
-    if (gated && !early)
-        push_acked(shard, self, acked);
-    else
-        tp_outbox_ack(shard, tp_hash_shard(acked->hash, shard->shared->shard_count), acked);
-}
-
-/* Is a turn of this actor at the message of this number, or (NULL) at any of the same sender? It
- * was sent again, or given up, while its first run is parked. */
-static bool is_running(
-    const tp_activation *actor, const tp_message *message, const tp_row_number *number)
-{
-    for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
-        const tp_slip *other = turn->message != NULL && turn->kind == TP_TURN_METHOD
-                                   ? tp_message_slip(turn->message)
-                                   : NULL;
-        if (other != NULL && (other->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE)) &&
-            (number == NULL || tp_row_number_compare(other->number, *number) == 0) &&
-            troupe_id_equal(tp_message_caller(turn->message), tp_message_caller(message)))
-            return true;
-    }
-    return false;
-}
-
-/* A failure that did nothing and may pass: the message is not acknowledged, and comes again. */
-static bool may_pass(const troupe_turn *turn, troupe_status status)
-{
-    if (status == TROUPE_OK || tp_turn_outcome(turn) != TROUPE_NOT_DONE)
-        return false;
-    troupe_kind kind = troupe_status_kind(status);
-    return kind == TROUPE_KIND_BUSY || kind == TROUPE_KIND_UNAVAILABLE;
-}
-
-/* A request of this actor by its number, written in 24 hex digits; NULL: it is over. */
-static tp_entry *request_of(const tp_durable *self, troupe_slice digits)
-{
-    char key[TP_ROW_NUMBER_BYTES];
-    for (size_t i = 0; i < sizeof key; i++) {
-        const char *at = (const char *)digits.data + 2 * i;
-        key[i] = (char)(((at[0] - 'a') << 4) | (at[1] - 'a'));
-    }
-    tp_entry *entry = tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
-    return entry != NULL && !entry->retired ? entry : NULL;
-}
-
-static bool is_answer(const tp_slip *slip)
-{
-    return (slip->flags & TP_SLIP_ANSWER) && slip->done.size == NUMBER_DIGITS;
-}
-
-static void write_number(tp_row_number number, char out[NUMBER_DIGITS])
-{
-    char key[TP_ROW_NUMBER_BYTES];
-    tp_row_number_key(number, key);
-    for (size_t i = 0; i < sizeof key; i++) {
-        out[2 * i] = (char)('a' + ((unsigned char)key[i] >> 4));
-        out[2 * i + 1] = (char)('a' + (key[i] & 15));
-    }
-}
-
-static bool begins_here(
-    tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
-{
-    const tp_entry *entry = row_of(tp_durable_of(actor), slip->number);
-    if (entry != NULL && !entry->retired && !is_running(actor, message, &slip->number))
-        return true;
-    TP_MARK(shard, "answer had come before");
-    tp_pool_give(&shard->pool, message);
-    return false;
-}
-
-bool tp_outbox_begins(
-    tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
-{
-    tp_durable *self = tp_durable_of(actor);
-    if (slip->flags & TP_SLIP_HERE)
-        return begins_here(shard, actor, message, slip);
-    if (is_running(actor, message, &slip->number)) {
-        TP_MARK(shard, "outbox message came again");
-        tp_pool_give(&shard->pool, message); /* the end of its turn acknowledges it */
-        return false;
-    }
-    if (!actor->type->gated)
-        return true;
-    const tp_entry *seen = tp_senders_find(self, tp_message_caller(message));
-    tp_row_number last = seen != NULL ? seen->row.sender.last : (tp_row_number){0, 0};
-    bool is_new = tp_row_number_compare(slip->number, last) > 0;
-    if (is_new && is_answer(slip) && request_of(self, slip->done) == NULL)
-        is_new = false; /* its request was given up */
-    if (!is_new && !TP_MUTANT(shard, TP_MUTANT_NO_DEDUP)) {
-        TP_MARK(shard, "outbox message came again");
-        tp_slip told = {.flags = TP_SLIP_OUTBOX, .number = slip->number};
-        troupe_slice words = {NULL, 0};
-        bool is_last = seen != NULL && tp_row_number_compare(slip->number, last) == 0;
-        if (is_last && seen->row.sender.refused != TROUPE_OK) { /* it may not know that yet */
-            told.status = seen->row.sender.refused;
-            told.outcome = TROUPE_UNKNOWN_OUTCOME;
-            words = troupe_str(troupe_status_text(told.status));
-        }
-        tp_outbox_tell(shard, actor, tp_message_caller(message), &told, words);
-        tp_pool_give(&shard->pool, message);
-        return false;
-    }
-    /* Behind one that was refused it waits until its sender has buried that for sure. */
-    bool is_behind = seen != NULL && seen->row.sender.refused != TROUPE_OK &&
-                     tp_row_number_compare(slip->before, last) == 0;
-    bool passes = seen == NULL && is_answer(slip) && tp_senders_are_full(shard, self);
-    if (passes)
-        TP_MARK(shard, "answer passes others");
-    bool is_early = !passes && (tp_row_number_compare(slip->before, last) > 0 || is_behind);
-    if (is_early || is_running(actor, message, NULL)) {
-        TP_MARK(shard, "outbox message came too early");
-        tp_pool_give(&shard->pool, message);
-        return false;
-    }
-    if (seen == NULL && !is_answer(slip) && !tp_senders_let_in(shard, actor, message)) {
-        tp_pool_give(&shard->pool, message);
-        return false;
-    }
-    return true;
-}
-
-/* The answer of a request that a persistent actor has served is an outbox message of its own. */
-static troupe_status stage_answer(troupe_turn *turn, const tp_slip *slip, troupe_status status)
-{
-    const tp_message *reply = turn->reply;
-    bool fits = reply != NULL && reply->status == status;
-    char digits[NUMBER_DIGITS];
-    write_number(slip->number, digits);
-    bool many = tp_senders_are_many(turn->shard, tp_durable_of(turn->actor));
-    tp_row row = {.outbox = {.flags = TP_SLIP_ANSWER | (many ? TP_SLIP_WANTED : 0u),
-                      .then_done = {digits, sizeof digits}, /* which request it answers */
-                      .status = status,
-                      .outcome = status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn),
-                      .target = tp_message_caller(turn->message),
-                      .method = status == TROUPE_OK ? slip->done : slip->failed,
-                      .expires = turn->shard->env->wall(turn->shard->env) + OUTBOX_LIFE,
-                      .then_context = slip->context,
-                      .baggage = slip->baggage}};
-    if (fits) {
-        row.outbox.payload = tp_message_payload(reply);
-        row.outbox.content_type = tp_message_content_type(reply);
-    } else {
-        row.outbox.payload = troupe_str(troupe_status_text(status));
-    }
-    return stage(turn, &row, true); /* as replies are never refused */
-}
-
-troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_status status)
-{
-    if (slip->flags & TP_SLIP_HERE) {
-        char key[TP_ROW_NUMBER_BYTES];
-        tp_row_number_key(slip->number, key);
-        return tp_rows_remove(turn, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
-    }
-    if (!turn->actor->type->gated || may_pass(turn, status))
-        return TROUPE_OK;
-    /* Noted even if it was refused and did nothing: else a copy that comes after its sender has
-     * buried it does what its dead letter says was not done, or runs beside the next. */
-    bool is_request = slip->flags & TP_SLIP_THEN;
-    bool kept_by_request = is_answer(slip);
-    TROUPE_TRY(tp_senders_note(
-        turn, slip, is_request || kept_by_request ? TROUPE_OK : status, kept_by_request));
-    tp_entry *request = kept_by_request ? request_of(tp_durable_of(turn->actor), slip->done) : NULL;
-    if (request != NULL && (slip->flags & TP_SLIP_WANTED))
-        request->farewell = true;
-    if (request != NULL)
-        TROUPE_TRY(tp_rows_remove(turn, TROUPE_ROW_OUTBOX, request->key));
-    return is_request ? stage_answer(turn, slip, status) : TROUPE_OK;
-}
-
-void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status)
-{
-    bool gated = turn->actor->type->gated;
-    if ((slip->flags & TP_SLIP_HERE) || may_pass(turn, status) || (gated && !turn->remembered))
-        return; /* it comes again */
-    if (gated && (slip->flags & TP_SLIP_THEN))
-        return; /* its answer says so */
-    tp_shard *shard = turn->shard;
-    tp_slip told = {.flags = TP_SLIP_OUTBOX,
-        .number = slip->number,
-        .status = status,
-        .outcome = status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn)};
-    const tp_message *reply = turn->reply;
-    troupe_slice words = {NULL, 0};
-    if (!gated && (slip->flags & TP_SLIP_THEN))
-        told.flags |= TP_SLIP_ANSWER;
-    if (reply != NULL && reply->status == status)
-        words = tp_message_payload(reply);
-    else if (status != TROUPE_OK)
-        words = troupe_str(troupe_status_text(status));
-    tp_outbox_tell(shard, turn->actor, tp_message_caller(turn->message), &told, words);
 }

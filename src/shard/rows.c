@@ -56,7 +56,7 @@ void tp_entry_release(tp_shard *shard, tp_entry *entry)
 
 /* ---- in memory ------------------------------------------------------------------------------ */
 
-static troupe_status init(tp_shard *shard, tp_durable *self)
+troupe_status tp_rows_init(tp_shard *shard, tp_durable *self)
 {
     tp_beside *beside = self->beside;
     if (beside == NULL) {
@@ -99,6 +99,7 @@ void tp_rows_clear(tp_shard *shard, tp_durable *self)
     tp_moment_cancel(shard, &beside->remind);
     beside->permit = 0;
     beside->forgets = false;
+    tp_early_clear(shard, beside);
     if (!beside->has_rows)
         return;
     for (int i = 0; i < TP_ROW_KINDS; i++) {
@@ -181,7 +182,7 @@ static void insert(tp_durable *self, tp_entry *entry)
 /* Takes the place of the one before, if there is one. */
 static troupe_status keep(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
-    TROUPE_TRY(init(shard, self));
+    TROUPE_TRY(tp_rows_init(shard, self));
     if (tp_row_is_forgot(entry->kind, entry->key)) {
         self->beside->permit = entry->row.sender.last.version;
         return TROUPE_OK;
@@ -261,7 +262,7 @@ void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry)
 bool tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key)
 {
     size_t size = tp_row_size(row, key);
-    bool has_room = size != 0 && init(shard, self) == TROUPE_OK;
+    bool has_room = size != 0 && tp_rows_init(shard, self) == TROUPE_OK;
     tp_entry *entry = has_room ? make(shard, row->kind, key, size) : NULL;
     if (entry == NULL) {
         tp_count(&shard->counters.no_memory);

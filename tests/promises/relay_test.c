@@ -12,6 +12,8 @@
 #include "shard/shard.h"
 #include <troupe/stored.h>
 
+#define NOOK 32
+
 typedef struct till {
     uint64_t sent, came;
 } till;
@@ -32,6 +34,41 @@ static troupe_status send(troupe_turn *turn, void *state, troupe_slice in)
         .timeout = strcmp(method, "late") == 0 ? MS(500) : 0};
     TROUPE_TRY(troupe_tell(turn, id_of(words), method, troupe_str(""), &options));
     return troupe_reply_bytes(turn, troupe_str("sent"));
+}
+
+/* "id ms count": outbox tells of `step`, with their numbers from 1, that rest so long. */
+static troupe_status pour(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char words[96], to[32];
+    unsigned rest = 0, count = 0;
+    snprintf(words, sizeof words, "%.*s", TROUPE_ARG(in));
+    if (sscanf(words, "%31s %u %u", to, &rest, &count) != 3)
+        return TROUPE_USAGE;
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true};
+    for (unsigned i = 1; i <= count; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%u %u", i, rest);
+        TROUPE_TRY(troupe_tell(turn, id_of(to), "step", troupe_str(text), &options));
+    }
+    return troupe_reply_bytes(turn, troupe_str("poured"));
+}
+
+/* Counts in `came` those that come in order, in `sent` the others. */
+static troupe_status step(troupe_turn *turn, void *state, troupe_slice in)
+{
+    till *self = state;
+    char text[32];
+    unsigned number = 0, rest = 0;
+    snprintf(text, sizeof text, "%.*s", TROUPE_ARG(in));
+    if (sscanf(text, "%u %u", &number, &rest) != 2)
+        return TROUPE_USAGE;
+    TROUPE_TRY(troupe_sleep(turn, MS(rest)));
+    if (number == self->came + 1)
+        self->came = number;
+    else
+        self->sent++;
+    return TROUPE_OK;
 }
 
 static troupe_status take(troupe_turn *turn, void *state, troupe_slice in)
@@ -113,22 +150,25 @@ static troupe_status load(troupe_turn *turn, void *state, troupe_slice saved)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(send), TROUPE_METHOD(take),
-    TROUPE_METHOD(nap), TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_METHOD(second),
-    TROUPE_METHOD(late), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(pour), TROUPE_METHOD(step), TROUPE_METHOD(nap), TROUPE_METHOD(refuse),
+    TROUPE_METHOD(half), TROUPE_METHOD(second), TROUPE_METHOD(late), TROUPE_READ_METHOD(show)};
 static const troupe_type till_type = {TROUPE_TYPE("till"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type hall_type = {TROUPE_TYPE("hall"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN,
     .reentrancy = TROUPE_REENTRANCY_ALWAYS};
+static const troupe_type nook_type = {TROUPE_TYPE("nook"), .state_size = sizeof(till),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN,
+    .reentrancy = TROUPE_REENTRANCY_ALWAYS, .mailbox_limit = NOOK};
 static const troupe_type hook_type = {TROUPE_TYPE("hook"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN, .save = save, .load = load};
 
 static void open_for(stand *self, uint32_t senders_limit)
 {
-    static const troupe_type *const types[] = {&till_type, &hook_type, &hall_type};
+    static const troupe_type *const types[] = {&till_type, &hook_type, &hall_type, &nook_type};
     const troupe_node_options options = {
         TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER, .senders_limit = senders_limit};
-    stand_open(self, 1, &options, types, 3);
+    stand_open(self, 1, &options, types, 4);
 }
 
 static void open_stand(stand *self)
@@ -246,6 +286,69 @@ static void what_was_given_up_while_it_runs_is_not_overtaken(void **state)
     stand_run(&at, TROUPE_SECONDS(5));
     shows(&at, "hall/t", "0 sent, 2 came"); /* and not 11 */
     assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
+    stand_close(&at);
+}
+
+/* Its turns rest, and let others in: those of the stream wait for each other, not for repeats. */
+static void a_stream_to_one_who_rests_takes_no_repeat(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    assert_heard(ask(at.node, "till/a", "pour", "hall/t 3 200"), TROUPE_OK);
+    stand_run(&at, MS(200 * 4));
+    shows(&at, "hall/t", "0 sent, 200 came");
+    assert_int_equal(stats_of(at.node).outbox_again, 0);
+    assert_int_equal(stats_of(at.node).outbox_early, 0);
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
+    stand_close(&at);
+}
+
+static void those_of_several_streams_wait_for_their_own(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    call calls[2] = {{0}};
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    const char *const senders[] = {"till/a", "till/b"};
+    for (size_t i = 0; i < 2; i++)
+        assert_ok(troupe_client_ask_callback(client, id_of(senders[i]), "pour",
+            troupe_str("hall/t 5 100"), NULL, call_over, &calls[i]));
+    stand_run(&at, MS(100 * 6)); /* side by side: one behind the other takes a second */
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(stored_rows(&at, senders[i], TROUPE_ROW_OUTBOX), 0);
+    assert_int_equal(stats_of(at.node).outbox_again, 0);
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
+static void who_waits_for_one_before_it_keeps_the_limit_of_the_mailbox(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    assert_heard(ask(at.node, "till/a", "pour", "nook/t 3 200"), TROUPE_OK);
+    stand_run(&at, MS(900));
+    assert_int_equal(stats_of(at.node).outbox_early, 200 - 1 - NOOK);
+    shows(&at, "nook/t", "0 sent, 33 came");
+    stand_run(&at, TROUPE_SECONDS(100));
+    shows(&at, "nook/t", "0 sent, 200 came");
+    stand_close(&at);
+}
+
+static void those_that_wait_go_with_their_node(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    assert_heard(ask(at.node, "till/a", "pour", "hall/t 30 50"), TROUPE_OK);
+    stand_run(&at, MS(100));
+    stand_close_node(&at); /* nothing of them is left in it */
+    stand_open_node(&at);
+    stand_run(&at, TROUPE_SECONDS(60));
+    shows(&at, "hall/t", "0 sent, 50 came");
     stand_close(&at);
 }
 
@@ -376,6 +479,10 @@ int main(void)
         cmocka_unit_test(two_that_refuse_each_other_remember_it),
         cmocka_unit_test(a_copy_of_what_was_refused_is_not_done_later),
         cmocka_unit_test(what_was_given_up_while_it_runs_is_not_overtaken),
+        cmocka_unit_test(a_stream_to_one_who_rests_takes_no_repeat),
+        cmocka_unit_test(those_of_several_streams_wait_for_their_own),
+        cmocka_unit_test(who_waits_for_one_before_it_keeps_the_limit_of_the_mailbox),
+        cmocka_unit_test(those_that_wait_go_with_their_node),
         cmocka_unit_test(a_sender_that_is_one_too_many_comes_again),
         cmocka_unit_test(an_old_copy_of_a_forgotten_sender_is_not_taken),
         cmocka_unit_test(a_farewell_that_got_lost_is_asked_for),
