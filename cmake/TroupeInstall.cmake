@@ -25,9 +25,11 @@ if(TARGET testkit_objects)
     install(TARGETS troupe_testkit_static)
 endif()
 
-# The runtime looks for libtroupe_<scheme>.so beside itself.
-foreach(target IN LISTS provider_modules)
-    install(TARGETS ${target} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+# The runtime looks for libtroupe_<scheme>.so, libtroupe_gateway.so beside itself.
+foreach(target IN LISTS provider_modules ITEMS troupe_gateway)
+    if(TARGET ${target})
+        install(TARGETS ${target} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+    endif()
 endforeach()
 
 # What `troupe bench` and `troupe demo` become; neither is for the PATH.

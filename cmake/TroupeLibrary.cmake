@@ -10,6 +10,8 @@ file(GLOB troupe_sources CONFIGURE_DEPENDS
     "${CMAKE_SOURCE_DIR}/src/*/*.c" "${CMAKE_SOURCE_DIR}/src/*/*.S"
     # A provider in a folder of its own is a module, but this one, which needs no client library.
     "${CMAKE_SOURCE_DIR}/src/providers/file/*.c")
+# The gateway is a module, too.
+list(FILTER troupe_sources EXCLUDE REGEX "/src/gateway/[^/]+$")
 file(GLOB testkit_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/testkit/*.c")
 
 add_library(troupe_deps INTERFACE)

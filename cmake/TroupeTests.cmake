@@ -8,6 +8,8 @@
 # tests/crash and tests/member also use what the tests of tests/store share; tests/member links the
 # providers of membership likewise.
 #
+# tests/gateway links the inside of the gateway, likewise.
+#
 # A folder of tests that cannot run under a sanitizer says so in tests/<area>/NO_TSAN or NO_ASAN, a
 # file with the reason in it; the reason is printed at each configure and by tools/test.
 
@@ -16,8 +18,15 @@ if(TROUPE_FUZZ AND TARGET troupe_static)
     foreach(file IN LISTS fuzz_sources)
         cmake_path(GET file STEM stem)
         string(REGEX REPLACE "_fuzz$" "" name "${stem}")
+        if(name STREQUAL "route" AND NOT TARGET gateway_objects)
+            message(STATUS "fuzz_route is NOT built: the gateway is not")
+            continue()
+        endif()
         add_executable(fuzz_${name} "${file}")
         target_link_libraries(fuzz_${name} PRIVATE cmd_shared troupe_inside troupe_testkit_static)
+        if(name STREQUAL "route")
+            target_link_libraries(fuzz_${name} PRIVATE gateway_objects)
+        endif()
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
         set_target_properties(fuzz_${name} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
@@ -90,6 +99,15 @@ foreach(file IN LISTS test_sources test_scripts)
             endif()
             continue()
         endif()
+        if(area STREQUAL "gateway" AND NOT TARGET gateway_objects)
+            if(TROUPE_TESTS STREQUAL "AUTO")
+                message(STATUS "${area}/${name} is NOT built: the gateway is not")
+            else()
+                message(SEND_ERROR "${area}/${name}: the gateway is not built; make deps-test "
+                    "installs what it needs, TROUPE_TESTS=AUTO leaves its tests out")
+            endif()
+            continue()
+        endif()
         set(target test_${area}_${name})
         # What is beside a test and is no test itself is shared by the tests of its folder.
         file(GLOB shared_sources CONFIGURE_DEPENDS "${folder}/*.c")
@@ -112,6 +130,9 @@ foreach(file IN LISTS test_sources test_scripts)
             cmd_shared troupe_inside troupe_testkit_static PkgConfig::CMOCKA)
         if(provider)
             target_link_libraries(${target} PRIVATE provider_${provider})
+        endif()
+        if(area STREQUAL "gateway")
+            target_link_libraries(${target} PRIVATE gateway_objects)
         endif()
         if(TROUPE_NO_LTO) # the objects' ordinary code: dozens of links must not optimise each anew
             target_link_options(${target} PRIVATE ${TROUPE_NO_LTO})

@@ -472,6 +472,13 @@ typedef struct troupe_node_options {
     bool allow_clear_text;          /* beyond loopback; from nodes without certificates */
     uint64_t lease_ttl;             /* a node unheard of for so long is replaced */
     uint64_t join_timeout;          /* of becoming a member */
+    const char *http, *http_token;  /* "": no calls over HTTP; callers need no token */
+    bool http_allow_open;           /* beyond loopback without a token */
+    uint32_t http_threads;          /* that read and write */
+    uint32_t http_connections;      /* at once */
+    uint32_t http_calls;            /* under way at once */
+    uint64_t http_bytes;            /* of bodies and answers at once */
+    uint64_t http_timeout;          /* of silent connections and of requests that are not whole */
     uint32_t cache_size;            /* entries of the location cache; matters between nodes */
     const char *cache_policy;       /* "lru", "tinylfu" */
     uint64_t cache_ttl;             /* places older than that are not believed; TROUPE_NEVER */

@@ -125,8 +125,13 @@ static void print_ready(const daemon_options *options, const daemon_modules *mod
     if (options->socket != options->usual_socket && getenv("TROUPE_SOCKET") == NULL) {
         printf(" --socket %s", options->socket);
     }
-    printf(" ask %s/1 %s\n", first->name,
-           first->method_count > 0 ? first->methods[0].name : "METHOD");
+    const char *method = first->method_count > 0 ? first->methods[0].name : "METHOD";
+    printf(" ask %s/1 %s", first->name, method);
+    if (troupe_node_http(node) != NULL) {
+        printf(", or curl http://%s/v1.0/actors/%s/1/method/%s", troupe_node_http(node),
+               first->name, method);
+    }
+    printf("\n");
     fflush(stdout);
 }
 

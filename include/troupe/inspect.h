@@ -82,6 +82,10 @@ extern "C" {
     X(cache_corrections, "places put over in the location cache")                                 \
     X(cache_refreshes, "look-ups that make places of the location cache young again")             \
     X(rebalanced, "actors that rebalancing began to move to other nodes")                         \
+    X(http_requests, "requests over HTTP")                                                        \
+    X(http_refused, "requests over HTTP that were refused before they were calls")                \
+    X(http_busy, "refusals because http_calls or http_bytes were under way, or the node closes")  \
+    X(http_cut, "connections for HTTP closed because of http_timeout, or of an unwanted body")    \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 
@@ -113,6 +117,8 @@ typedef struct troupe_stats {
 /* [any thread but in a turn] `ret_stats->size` must be set. CLOSED, USAGE. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats);
 TROUPE_API const char *troupe_node_name(const troupe_node *node);
+/* Where it takes calls over HTTP, "127.0.0.1:7800", as long as it is open; NULL: it does not. */
+TROUPE_API const char *troupe_node_http(const troupe_node *node);
 
 #define TROUPE_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 

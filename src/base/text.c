@@ -152,3 +152,16 @@ void tp_text_json(tp_text *text, troupe_slice bytes)
     }
     append_whole(text, "\"", 1);
 }
+
+bool tp_text_is_utf8(troupe_slice bytes)
+{
+    const unsigned char *p = bytes.data;
+    for (size_t at = 0; at < bytes.size;) {
+        size_t length = p[at] < 0x80 ? 1 : sequence_length(p + at, bytes.size - at);
+        if (length == 0) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}

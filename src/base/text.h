@@ -34,6 +34,9 @@ void tp_text_append(tp_text *text, troupe_slice bytes);
  * whole or not at all. */
 void tp_text_json(tp_text *text, troupe_slice bytes);
 
+/* Are they all of well-formed UTF-8? */
+bool tp_text_is_utf8(troupe_slice bytes);
+
 static inline troupe_slice tp_text_slice(const tp_text *text)
 {
     return troupe_slice_of(text->data, text->size);

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/id.h"
 #include "node/certificates.h"
+#include "node/gateway.h"
 #include "node/joining.h"
 #include "node/options.h"
 #include "shard/away.h"
@@ -172,7 +173,8 @@ static troupe_status open_parts(troupe_node *node, const troupe_type *const *typ
         type_count, error, error_size));
     TROUPE_TRY(open_storage(node, error, error_size));
     TROUPE_TRY(open_shards(node));
-    return troupe_client_open(node, &node->client);
+    TROUPE_TRY(troupe_client_open(node, &node->client));
+    return tp_node_open_gateway(node, error, error_size);
 }
 
 static troupe_status allocate_node(
@@ -222,6 +224,7 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     shared->options.listen = shared->options.advertise = NULL;
     shared->options.tls_certificate = shared->options.tls_key = NULL;
     shared->options.tls_authority = NULL;
+    shared->options.http = shared->options.http_token = NULL;
     *ret_node = node;
     return TROUPE_OK;
 }
@@ -422,6 +425,7 @@ void troupe_node_close(troupe_node *node)
         return;
     uint64_t drain = node->shared.options.drain_timeout;
     bool leaves = node->cluster != NULL && !atomic_load(&node->died), in_time = false;
+    tp_node_drain_gateway(node);
     if (leaves) {
         tp_cluster_leave(node->cluster);
         (void)settle(node, TP_CLOSING, drain < HURRY_TIME ? drain : HURRY_TIME, UNTIL_LEAVING);
@@ -445,6 +449,7 @@ void troupe_node_close(troupe_node *node)
             "some actors were not deactivated; what they had not saved is lost");
     if (leaves)
         leave(node);
+    tp_node_close_gateway(node, HURRY_TIME);
     dispose(node);
 }
 

@@ -26,6 +26,7 @@ struct troupe_node {
     tp_storage *storage;
     struct tp_cluster *cluster; /* NULL: the node is alone */
     void *membership_module;
+    struct tp_node_gateway *gateway; /* NULL: no calls over HTTP */
     char *tls_paths[TP_TLS_FILES];          /* NULL: clear text */
     _Atomic bool died;                      /* [any] put out of its cluster */
     troupe_store *given_store;              /* until it is the storage's */

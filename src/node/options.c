@@ -356,7 +356,7 @@ static troupe_status resolve_one(
 }
 
 /* Of host:port: an address that no other machine reaches? A name but localhost is not looked up. */
-static bool is_loopback(const char *address)
+bool tp_address_is_loopback(const char *address)
 {
     const char *colon = strrchr(address, ':');
     size_t size = colon != NULL ? (size_t)(colon - address) : strlen(address);
@@ -382,14 +382,38 @@ static troupe_status check_secrecy(
     if (given == 3 || options->allow_clear_text || options->cluster[0] == 0) {
         return TROUPE_OK;
     }
-    bool is_heard = !is_loopback(options->listen);
-    if (!is_heard && (options->advertise[0] == 0 || is_loopback(options->advertise))) {
+    bool is_heard = !tp_address_is_loopback(options->listen);
+    if (!is_heard && (options->advertise[0] == 0 || tp_address_is_loopback(options->advertise))) {
         return TROUPE_OK;
     }
     (void)snprintf(error, error_size,
         "%s: %.100s is reached from other machines, and would be without encryption: give "
         "tls_certificate, tls_key and tls_authority, or set allow_clear_text=true",
         is_heard ? "listen" : "advertise", is_heard ? options->listen : options->advertise);
+    return TROUPE_USAGE;
+}
+
+/* Calls over HTTP: a token, or none where it does not leave the machine, or is wanted. */
+static troupe_status check_http(
+    const troupe_node_options *options, char *error, size_t error_size)
+{
+    if (options->http[0] == 0) {
+        return TROUPE_OK;
+    }
+    if (!tp_address_is_loopback(options->http) && options->http_token[0] == 0 &&
+        !options->http_allow_open) {
+        (void)snprintf(error, error_size,
+            "http: %.100s is reached from other machines, and anybody there could call: give "
+            "http_token, or set http_allow_open=true",
+            options->http);
+        return TROUPE_USAGE;
+    }
+    if (options->http_bytes / 4 >= options->max_message) {
+        return TROUPE_OK;
+    }
+    (void)snprintf(error, error_size,
+        "http_bytes: it is less than four times max_message, and such a body would never fit: "
+        "raise http_bytes or lower max_message");
     return TROUPE_USAGE;
 }
 
@@ -412,6 +436,7 @@ static troupe_status resolve_together(
         return TROUPE_USAGE;
     }
     TROUPE_TRY(check_secrecy(options, error, error_size));
+    TROUPE_TRY(check_http(options, error, error_size));
     if (options->max_message <= options->mailbox_bytes) {
         return TROUPE_OK;
     }

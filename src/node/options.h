@@ -38,6 +38,9 @@ const tp_option *tp_option_find(const char *name);
 TROUPE_CHECK troupe_status tp_options_resolve(const troupe_node_options *given,
     troupe_node_options *ret_options, char *error, size_t error_size);
 
+/* Of host:port: an address that no other machine reaches? A name but localhost is not looked up. */
+bool tp_address_is_loopback(const char *address);
+
 /* ---- values (option_value.c) ----------------------------------------------------------------- */
 
 /* Reads a count, duration, bytes or bool. False: not of this form, or over 64 bits. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From the scheme of a URL to the provider, of storage (node/storage.h) or of membership
- * (node/membership.h): those in the library, or a module libtroupe_SCHEME.so,
+ * (node/membership.h): those in the library, or a module libtroupe_SCHEME.so; and to
+ * the gateway (node/gateway.h), which is libtroupe_gateway.so. Modules are
  * looked for in the folders of $TROUPE_PROVIDER_PATH, beside the library (or the program that it is
  * linked into), in the folder `troupe` beside it, and where the system looks.
  *
  * Threads: the opening thread.
  */
+#include "node/gateway.h"
 #include "node/membership.h"
 #include "node/storage.h"
 #include "providers/file/file.h"
@@ -196,6 +198,35 @@ troupe_status tp_membership_find(const char *url, const troupe_membership_provid
     TROUPE_TRY(load_entry(
         &self, url, TROUPE_MEMBERSHIP_SYMBOL, sizeof **ret_provider, &entry, error, error_size));
     *ret_provider = entry;
+    *ret_module = self.module;
+    return TROUPE_OK;
+}
+
+troupe_status tp_gateway_find(
+    const tp_gateway_entry **ret_entry, void **ret_module, char *error, size_t error_size)
+{
+    search self = {.scheme = "gateway"};
+    const char *fault = NULL;
+    if (!load_from_path(&self) && !load_beside(&self) && !load(&self, "", 0)) {
+        snprintf(error, error_size,
+            "http: there is no libtroupe_gateway.so in $TROUPE_PROVIDER_PATH, beside the library "
+            "or program, in its folder troupe, or where the system looks for libraries%s; it is "
+            "built where libmicrohttpd-dev is installed",
+            self.last);
+        return TROUPE_USAGE;
+    }
+    const tp_gateway_entry *const *at = dlsym(self.module, TP_GATEWAY_SYMBOL);
+    const tp_gateway_entry *entry = at != NULL ? *at : NULL;
+    if (entry == NULL)
+        fault = "has no entry for it: it is no gateway";
+    else if (entry->size < sizeof *entry || entry->number != TP_GATEWAY_NUMBER)
+        fault = "was built for another version of Troupe: build it anew";
+    if (fault != NULL) {
+        snprintf(error, error_size, "http: libtroupe_gateway.so %s", fault);
+        tp_provider_release(self.module);
+        return TROUPE_USAGE;
+    }
+    *ret_entry = entry;
     *ret_module = self.module;
     return TROUPE_OK;
 }

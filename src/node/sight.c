@@ -8,6 +8,7 @@
  * Threads: any that is not the node's. A shard that does not come to a visit within VISIT_WAIT (a
  * stuck turn) is given up; the visit is then void, whoever comes later.
  */
+#include "node/gateway.h"
 #include "node/node.h"
 #include "shard/workers.h"
 
@@ -112,6 +113,7 @@ void tp_node_count(const troupe_node *node, troupe_stats *into)
     into->store_ops += store.ops;
     into->store_groups += store.groups;
     into->store_errors += store.errors;
+    tp_node_count_gateway(node, into);
 }
 
 static troupe_distribution distribution(const tp_histogram *histogram)

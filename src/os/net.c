@@ -568,9 +568,8 @@ static troupe_status listener_begin(
     return TROUPE_OK;
 }
 
-static troupe_status net_listen(struct tp_env *env, struct tp_runner *runner, const char *address,
-    void (*accepted)(void *user, tp_socket socket), void *user, tp_listener **ret_listener,
-    char *error, size_t error_size)
+troupe_status tp_net_bind(
+    const char *address, tp_socket *ret_socket, char *error, size_t error_size)
 {
     address_parts parts;
     struct addrinfo hints = hints_for(true), *found = NULL;
@@ -591,16 +590,37 @@ static troupe_status net_listen(struct tp_env *env, struct tp_runner *runner, co
         (void)snprintf(error, error_size, "cannot listen on %s: %s", address, why);
         return TROUPE_UNAVAILABLE;
     }
+    ret_socket->handle = descriptor;
+    return TROUPE_OK;
+}
+
+void tp_net_bound(tp_socket socket, char *out, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getsockname((int)socket.handle, (struct sockaddr *)&address, &length) != 0)
+        length = 0;
+    print_address((struct sockaddr *)&address, length, out, size);
+}
+
+static troupe_status net_listen(struct tp_env *env, struct tp_runner *runner, const char *address,
+    void (*accepted)(void *user, tp_socket socket), void *user, tp_listener **ret_listener,
+    char *error, size_t error_size)
+{
+    tp_socket socket;
+    troupe_status status = tp_net_bind(address, &socket, error, error_size);
+    if (status != TROUPE_OK)
+        return status;
     tp_seat *seat = seat_of(env, runner);
     tp_listener *listener = tp_allocate_zeroed(seat->env->allocator, sizeof *listener);
     if (listener == NULL) {
-        (void)close(descriptor);
+        (void)close((int)socket.handle);
         (void)snprintf(error, error_size, "no memory");
         return TROUPE_NO_MEMORY;
     }
     listener->accepted = accepted;
     listener->user = user;
-    troupe_status status = listener_begin(seat, descriptor, listener, error, error_size);
+    status = listener_begin(seat, (int)socket.handle, listener, error, error_size);
     if (status == TROUPE_OK)
         *ret_listener = listener;
     return status;
@@ -608,11 +628,7 @@ static troupe_status net_listen(struct tp_env *env, struct tp_runner *runner, co
 
 static void net_listener_address(tp_listener *listener, char *out, size_t size)
 {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    if (getsockname(listener->descriptor, (struct sockaddr *)&address, &length) != 0)
-        length = 0;
-    print_address((struct sockaddr *)&address, length, out, size);
+    tp_net_bound((tp_socket){listener->descriptor}, out, size);
 }
 
 /* ---- together -------------------------------------------------------------------------------- */

@@ -85,4 +85,11 @@ typedef struct tp_net {
     void (*close)(tp_stream *stream);                        /* NULL is a no-op */
 } tp_net;
 
+/* [any thread, real machines only] A socket that listens, for a library that accepts by itself: it
+ * does not block, and no child inherits it. As `listen`. */
+TROUPE_CHECK troupe_status tp_net_bind(
+    const char *address, tp_socket *ret_socket, char *error, size_t error_size);
+/* Its address in words, with the port that was taken. */
+void tp_net_bound(tp_socket socket, char *out, size_t size);
+
 #endif

@@ -227,6 +227,22 @@ static void an_escape_is_never_cut_in_two(void **state)
     }
 }
 
+static void only_well_formed_utf8_is_utf8(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "", "a", "\x7F", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
+    static const char *const bad[] = {"\x80", "\xFF", "a\xC3", "\xC0\xAE", "\xE0\x80\xAF",
+        "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF0\x9F\x98", "\xC3\x28"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(tp_text_is_utf8(troupe_str(good[i])));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(tp_text_is_utf8(troupe_str(bad[i])));
+    }
+    assert_true(tp_text_is_utf8(troupe_slice_of("a\0b", 3)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +253,7 @@ int main(void)
         cmocka_unit_test(names_follow_their_rule),
         cmocka_unit_test(text_is_cut_where_the_buffer_ends),
         cmocka_unit_test(json_strings_are_escaped_and_always_utf8),
+        cmocka_unit_test(only_well_formed_utf8_is_utf8),
         cmocka_unit_test(an_escape_is_never_cut_in_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The shared libraries export names that begin with troupe_ and nothing else, provider modules only
-# their entry, and libtroupe.so exports every function that the public headers declare.
+# their entry, the gateway likewise, and libtroupe.so exports every function that the public headers
+# declare.
 set -u
 build=${TROUPE_BUILD:?is set by ctest}
 source=${TROUPE_SOURCE:?is set by ctest}
@@ -34,8 +35,8 @@ for module in "$build"/libtroupe_*.so; do
     case $module in */libtroupe_testkit.so | *'*'*) continue ;; esac
     # One for each port that it implements: storage, membership.
     if ! names "$module" | grep -q . ||
-        names "$module" | grep -qvx 'troupe_provider_entry\|troupe_membership_entry'; then
-        echo "FAILED: $module exports none, or other names than the entries of providers:"
+        names "$module" | grep -qvx 'troupe_provider_entry\|troupe_membership_entry\|troupe_gateway_entry'; then
+        echo "FAILED: $module exports none, or other names than the entries of modules:"
         names "$module" | head -n 20
         bad=1
     fi

@@ -145,6 +145,9 @@ static void wrong_options_are_refused_by_name_with_what_to_do(void **state)
             {"listen", "0.0.0.0:7101", "allow_clear_text"}},
         {{TROUPE_NODE_OPTIONS, .cluster = "file:x", .advertise = "127.example.org:7101"},
             {"advertise", "127.example.org", "tls_certificate"}},
+        {{TROUPE_NODE_OPTIONS, .http = "0.0.0.0:7800"}, {"http", "0.0.0.0:7800", "http_token"}},
+        {{TROUPE_NODE_OPTIONS, .http = "127.0.0.1:0", .http_bytes = 1 << 20},
+            {"http_bytes", "max_message", "raise"}},
         {{TROUPE_NODE_OPTIONS, .driven = true, .shards = 2}, {"shards", "2", "driven"}},
         {{TROUPE_NODE_OPTIONS, .max_message = 2048, .mailbox_bytes = 1024},
             {"max_message", "2KiB", "mailbox_bytes"}},
@@ -211,6 +214,22 @@ static void clear_text_stays_on_this_machine_unless_asked_for(void **state)
     }
 }
 
+static void http_beyond_this_machine_needs_a_token_or_consent(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    troupe_node_options options;
+    troupe_node_options given = {TROUPE_NODE_OPTIONS, .http = "0.0.0.0:7800"};
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_USAGE);
+    given.http_token = "secret";
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+    given.http_token = "";
+    given.http_allow_open = true;
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+    given = (troupe_node_options){TROUPE_NODE_OPTIONS, .http = "127.0.0.1:0"};
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+}
+
 static void set_check(void *user, const troupe_option_info *info)
 {
     char text[64];
@@ -250,7 +269,7 @@ static void each_option_takes_its_default_and_its_limits(void **state)
     (void)state;
     unsigned count = 0;
     troupe_options_each(set_check, &count);
-    assert_int_equal(count, 56); /* the fields of the struct but four that have no text form */
+    assert_int_equal(count, 64); /* the fields of the struct but four that have no text form */
 }
 
 static void values_are_read_as_people_write_them(void **state)
@@ -372,6 +391,7 @@ int main(void)
         cmocka_unit_test(wrong_options_are_refused_by_name_with_what_to_do),
         cmocka_unit_test(options_that_go_together_are_fitted),
         cmocka_unit_test(clear_text_stays_on_this_machine_unless_asked_for),
+        cmocka_unit_test(http_beyond_this_machine_needs_a_token_or_consent),
         cmocka_unit_test(each_option_takes_its_default_and_its_limits),
         cmocka_unit_test(values_are_read_as_people_write_them),
         cmocka_unit_test(what_is_printed_reads_as_the_same),

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Feeds the gateway's reading of paths and header fields with anything. The first byte chooses
+ * which; what parses as a call is an id that the node takes, without what no escape may bring in.
+ * libFuzzer calls it.
+ * Invariants: none of its own. Threads: one.
+ */
+#include "base/text.h"
+#include "gateway/route.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static void require_name(troupe_slice name)
+{
+    const unsigned char *p = name.data;
+    require(name.size != 0 && tp_text_is_utf8(name));
+    require(!troupe_slice_equal(name, troupe_str(".")));
+    require(!troupe_slice_equal(name, troupe_str("..")));
+    for (size_t i = 0; i < name.size; i++) {
+        require(p[i] >= 0x20 && p[i] != 0x7F && memchr("/\\#?", p[i], 4) == NULL);
+    }
+}
+
+static void try_path(troupe_slice path)
+{
+    static tp_route route;
+    const char *reason = NULL;
+    troupe_id again;
+    char text[TP_ID_MAX + 1];
+    troupe_status status = tp_route_parse(path, &route, &reason);
+    if (status != TROUPE_OK) {
+        require((status == TROUPE_USAGE || status == TROUPE_NOT_FOUND) && reason != NULL);
+        return;
+    }
+    if (route.kind != TP_ROUTE_INVOKE)
+        return;
+    require(!route.is_open);
+    require_name(route.id.key);
+    require_name(troupe_str(route.name));
+    require(strlen(route.name) <= TP_NAME_MAX);
+    size_t size = troupe_id_print(route.id, text, sizeof text);
+    require(size < sizeof text);
+    require(troupe_id_parse(troupe_slice_of(text, size), &again, NULL) == TROUPE_OK);
+    require(troupe_id_equal(again, route.id));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static char field[4096];
+    uint64_t timeout = 0;
+    if (size == 0)
+        return 0;
+    uint8_t which = data[0] % 4;
+    data++;
+    size--;
+    if (which == 0) {
+        try_path(troupe_slice_of(data, size));
+        return 0;
+    }
+    if (size >= sizeof field)
+        return 0;
+    memcpy(field, data, size);
+    field[size] = 0;
+    if (which == 1) {
+        bool is_one = tp_route_timeout(field, &timeout);
+        require(!is_one || (timeout != 0 && timeout <= TROUPE_HOURS(24)));
+    } else if (which == 2) {
+        bool is_one = tp_route_token_is(field, false, "token");
+        require(is_one == (strcmp(field, "token") == 0));
+        require(!tp_route_token_is(field, true, "token") || strlen(field) >= 12);
+    } else {
+        (void)!tp_route_host_is_local(field);
+    }
+    return 0;
+}

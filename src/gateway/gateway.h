@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gateway: actors over HTTP/1.1, by the calls of the Dapr actors API v1.0. A module,
+ * libtroupe_gateway.so, which a node loads when its option `http` names an address; this header is
+ * the port between the two. The node hands in what the gateway may use of it as functions, so that
+ * it does not matter whether the program links libtroupe.so or has the runtime inside.
+ *
+ * Invariants
+ * 1. No thread of the gateway waits for an actor.
+ * 2. Everything that a stranger can make grow has a limit: connections, calls under way, bytes.
+ * 3. Nothing is called of the host after `close` has returned.
+ * Threads: open, drain and close are the opening and closing thread's; the HTTP library runs
+ * `threads` of its own; answers come on the threads of shards.
+ */
+#ifndef TP_GATEWAY_GATEWAY_H
+#define TP_GATEWAY_GATEWAY_H
+
+#include "os/env.h"
+
+#include <troupe.h>
+#include <troupe/inspect.h>
+#include <troupe/log.h>
+
+#define TP_GATEWAY_NUMBER 1 /* of this port; a module with another one is refused */
+#define TP_GATEWAY_SYMBOL "troupe_gateway_entry"
+#define TP_GATEWAY_WORDS  2048
+
+typedef struct tp_gateway tp_gateway;
+
+/* What it uses of its node. The token is copied by open. */
+typedef struct tp_gateway_host {
+    tp_env *env;
+    const troupe_allocator *allocator;
+    troupe_client *client;
+    /* troupe_client_ask_callback */
+    troupe_status (*ask)(troupe_client *client, troupe_id id, const char *method,
+        troupe_slice payload, const troupe_call_options *options, troupe_client_done *done,
+        void *user);
+    /* [any thread] What is wrong with a call that was not taken, in words; they are in `room`. */
+    troupe_slice (*explain)(troupe_node *node, troupe_id id, const char *method,
+        troupe_status status, char room[TP_GATEWAY_WORDS]);
+    /* [any thread] troupe_node_metrics */
+    troupe_status (*metrics)(troupe_node *node, troupe_page_write *write, void *user);
+    bool (*is_ready)(troupe_node *node); /* [any thread] it serves, and does not close */
+    void (*log)(troupe_node *node, troupe_log_level level, const char *event, const char *text);
+    troupe_node *node;
+    const char *name; /* of the node; lives as long as it */
+    size_t type_count;
+    troupe_slice (*type)(troupe_node *node, size_t index); /* its name */
+    tp_socket socket;                                      /* it listens; the gateway closes it */
+    const char *token;                                     /* empty: none is asked for */
+    bool beyond;                                           /* it is reached from other machines */
+    uint32_t threads;
+    uint32_t connections; /* at once; more wait until one has gone */
+    uint32_t calls;       /* under way at once; beyond it 503 */
+    uint64_t bytes;       /* of bodies and answers at once; beyond it 503 */
+    uint64_t body;        /* of one; beyond it 413 */
+    /* A connection that says nothing for so long is closed, and one whose request is not whole. */
+    uint64_t timeout;
+} tp_gateway_host;
+
+/* X(name): counters since it was opened, those of troupe_stats with "http_" before. */
+#define TP_GATEWAY_COUNTER_MAP(X) X(requests) X(refused) X(busy) X(cut)
+
+typedef struct tp_gateway_counts {
+#define TP_GATEWAY_FIELD(name) uint64_t name;
+    TP_GATEWAY_COUNTER_MAP(TP_GATEWAY_FIELD)
+#undef TP_GATEWAY_FIELD
+} tp_gateway_counts;
+
+typedef struct tp_gateway_entry {
+    size_t size;
+    uint32_t number;
+    /* NO_MEMORY, UNAVAILABLE: `error` says why; what becomes of the socket is not known. */
+    troupe_status (*open)(
+        const tp_gateway_host *host, tp_gateway **ret_gateway, char *error, size_t error_size);
+    /* Takes no new connection, and answers 503 to whatever begins from now on. */
+    void (*drain)(tp_gateway *gateway);
+    /* After drain, and when the node has ended what it was asked: gives the answers that are not
+     * sent yet `patience` to leave, and ends. */
+    void (*close)(tp_gateway *gateway, uint64_t patience);
+    void (*count)(const tp_gateway *gateway, tp_gateway_counts *ret_counts); /* [any thread] */
+} tp_gateway_entry;
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the gateway share: server.c (listens, opens and closes), request.c (from a
+ * request to an ask and back), pages.c (what is known here).
+ *
+ * A request, by its stage:
+ *
+ *   READING    its body comes in                    -> ASKED, or ANSWERED (a page, a refusal)
+ *   ASKED      its connection is suspended          -> ANSWERED, by the thread of a shard
+ *   ANSWERED   what is sent is known; a body that still comes is thrown away
+ *
+ * Invariants
+ * 1. A request is counted in `calls` from before its ask until it was sent or its connection broke.
+ * 2. A connection is suspended exactly while its request is ASKED.
+ *
+ * Threads: a request belongs to the library's thread of its connection, but for the time from the
+ * suspend to the resume, when it belongs to the node; the library's lock publishes it both ways.
+ */
+#ifndef TP_GATEWAY_INSIDE_H
+#define TP_GATEWAY_INSIDE_H
+
+#include "gateway/gateway.h"
+#include "gateway/route.h"
+
+#include "base/alloc.h"
+
+#include <microhttpd.h>
+
+enum {
+    TP_HTTP_HERE = 512, /* bytes of a body, and of an answer, that need no block of their own */
+    TP_HTTP_ERROR_MAX = 4096,
+};
+
+typedef enum tp_request_stage {
+    TP_REQUEST_READING,
+    TP_REQUEST_ASKED,
+    TP_REQUEST_ANSWERED,
+} tp_request_stage;
+
+struct tp_gateway {
+    /* Set by open. */
+    tp_gateway_host host;
+    struct MHD_Daemon *daemon;
+    char *token;
+
+    /* [any thread] */
+    _Atomic bool draining;
+    _Atomic uint32_t calls;
+    _Atomic uint32_t asked;      /* that the node has not answered */
+    _Atomic uint64_t bytes;      /* in bodies and answers */
+    _Atomic(tp_waiter *) closer; /* taken by who signals it */
+#define TP_GATEWAY_ATOMIC(name) _Atomic uint64_t name;
+    TP_GATEWAY_COUNTER_MAP(TP_GATEWAY_ATOMIC)
+#undef TP_GATEWAY_ATOMIC
+};
+
+/* Bytes that grow, of a body or an answer; small ones lie in `here`. */
+typedef struct tp_http_bytes {
+    char *data;
+    size_t size, room;
+    char here[TP_HTTP_HERE];
+} tp_http_bytes;
+
+typedef struct tp_request {
+    tp_gateway *gateway;
+    struct MHD_Connection *connection;
+    tp_request_stage stage;
+    bool is_call; /* counted in `calls` */
+    uint64_t began;
+    uint64_t timeout;         /* 0: the node's */
+    const char *content_type; /* as its field said; NULL: none */
+    const char *once;
+    size_t thrown_away; /* of a body that nobody wants */
+    /* The answer. */
+    unsigned code;
+    const char *answer_type; /* in `answer`, behind the payload, or static */
+    const char *allow;       /* of 405 */
+    bool passes;             /* Retry-After */
+    tp_http_bytes body, answer;
+    tp_route route;
+} tp_request;
+
+static inline void tp_gateway_add(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* request.c: the two functions that the library calls. */
+enum MHD_Result tp_request_handle(void *gateway, struct MHD_Connection *connection,
+    const char *path, const char *method, const char *version, const char *upload,
+    size_t *upload_size, void **request);
+void tp_request_completed(void *gateway, struct MHD_Connection *connection, void **request,
+    enum MHD_RequestTerminationCode how);
+
+/* The request ends with this: an error, in the words given or those of the status. */
+void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
+    troupe_status status, troupe_outcome outcome, troupe_slice message);
+
+/* Room for `size` bytes of the answer; NULL: none, and the request has failed with BUSY. */
+char *tp_request_room(tp_request *request, size_t size);
+
+/* pages.c: a page that is not a call; the request is ANSWERED afterwards. */
+void tp_page_answer(tp_request *request);
+
+#endif

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a request to an ask, and from an answer to a response. Not the protocol: the library reads
+ * the head, and calls tp_request_handle once for it, then for each part of the body, once more at
+ * its end, and again when the connection is resumed. Stages and threads: inside.h.
+ */
+#include "gateway/codes.h"
+#include "gateway/inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONTENT_TYPE_MAX = 255,
+    WAVED_THROUGH = 64 * 1024,     /* a refused body up to this size is read, so that the connection
+                                      can go on; behind a larger one it is closed at once */
+    THROWN_AWAY_MAX = 1024 * 1024, /* the same for bodies that do not say their size */
+};
+
+#define ERR_REQUEST "ERR_BAD_REQUEST"
+#define ERR_INVOKE  "ERR_ACTOR_INVOKE_METHOD"
+
+/* ---- bytes ---------------------------------------------------------------------------------- */
+
+static bool take(tp_gateway *gateway, uint64_t size)
+{
+    uint64_t before = atomic_fetch_add_explicit(&gateway->bytes, size, memory_order_relaxed);
+    if (before + size <= gateway->host.bytes)
+        return true;
+    atomic_fetch_sub_explicit(&gateway->bytes, size, memory_order_relaxed);
+    return false;
+}
+
+static void give(tp_gateway *gateway, uint64_t size)
+{
+    atomic_fetch_sub_explicit(&gateway->bytes, size, memory_order_relaxed);
+}
+
+/* Makes room for `size` bytes in all. False: no memory, or the gateway has given out all it may. */
+static bool make_room(tp_gateway *gateway, tp_http_bytes *bytes, size_t size)
+{
+    if (size <= bytes->room)
+        return true;
+    size_t room = size > 2 * bytes->room ? size : 2 * bytes->room;
+    bool is_here = bytes->data == bytes->here;
+    if (!take(gateway, room))
+        return false;
+    char *moved = tp_allocate(gateway->host.allocator, room);
+    if (moved == NULL) {
+        give(gateway, room);
+        return false;
+    }
+    memcpy(moved, bytes->data, bytes->size);
+    if (!is_here) {
+        tp_release(gateway->host.allocator, bytes->data, bytes->room);
+        give(gateway, bytes->room);
+    }
+    bytes->data = moved;
+    bytes->room = room;
+    return true;
+}
+
+static void init_bytes(tp_http_bytes *bytes)
+{
+    bytes->data = bytes->here;
+    bytes->size = 0;
+    bytes->room = sizeof bytes->here;
+}
+
+static void deinit_bytes(tp_gateway *gateway, tp_http_bytes *bytes)
+{
+    if (bytes->data == bytes->here)
+        return;
+    tp_release(gateway->host.allocator, bytes->data, bytes->room);
+    give(gateway, bytes->room);
+}
+
+char *tp_request_room(tp_request *request, size_t size)
+{
+    if (!make_room(request->gateway, &request->answer, size))
+        return NULL;
+    return request->answer.data;
+}
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
+    troupe_status status, troupe_outcome outcome, troupe_slice message)
+{
+    tp_text text;
+    size_t room =
+        message.size + 512 < TP_HTTP_ERROR_MAX ? message.size * 2 + 512 : TP_HTTP_ERROR_MAX;
+    request->answer.size = 0;
+    if (room < TP_HTTP_HERE || tp_request_room(request, room) == NULL)
+        room = request->answer.room; /* the message is cut */
+    tp_text_init(&text, request->answer.data, room);
+    tp_http_error(&text, error_code, status, outcome, message);
+    request->answer.size = text.size;
+    request->answer_type = TROUPE_JSON;
+    request->code = code;
+    request->passes = tp_http_passes(code);
+    request->stage = TP_REQUEST_ANSWERED;
+}
+
+/* Refused before it was a call. */
+static void refuse(tp_request *request, unsigned code, const char *error_code, troupe_status status,
+    const char *message)
+{
+    tp_gateway_add(&request->gateway->refused);
+    tp_request_fail(request, code, error_code, status, TROUPE_NOT_DONE, troupe_str(message));
+}
+
+static void refuse_busy(tp_request *request, troupe_status status, const char *message)
+{
+    tp_gateway_add(&request->gateway->busy);
+    tp_request_fail(request, 503, ERR_INVOKE, status, TROUPE_NOT_DONE, troupe_str(message));
+}
+
+static void refuse_size(tp_request *request)
+{
+    refuse(request, 413, ERR_REQUEST, TROUPE_TOO_LARGE,
+        "the body is larger than max_message of the node");
+}
+
+/* ---- the head ------------------------------------------------------------------------------- */
+
+static const char *field(const tp_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+/* Whoever knows the token may call; without one, programs of this machine. A page in a browser is
+ * none, though the browser runs here: it says where it comes from (Origin), or, when its own name
+ * was made to mean this machine, that name (Host). */
+static bool let_in(tp_request *request)
+{
+    const tp_gateway_host *host = &request->gateway->host;
+    const char *name = field(request, MHD_HTTP_HEADER_HOST);
+    if (host->token[0] != 0) {
+        if (tp_route_token_is(field(request, MHD_HTTP_HEADER_AUTHORIZATION), true, host->token) ||
+            tp_route_token_is(field(request, "dapr-api-token"), false, host->token))
+            return true;
+        refuse(request, 401, "ERR_API_TOKEN", TROUPE_DENIED,
+            "invalid api token: send that of http_token as Authorization: Bearer TOKEN, or as "
+            "dapr-api-token");
+        return false;
+    }
+    if (field(request, MHD_HTTP_HEADER_ORIGIN) == NULL &&
+        (host->beyond || name == NULL || tp_route_host_is_local(name)))
+        return true;
+    refuse(request, 403, "ERR_FORBIDDEN", TROUPE_DENIED,
+        "calls from web pages, and under names that are not this machine's, need a token: set "
+        "http_token");
+    return false;
+}
+
+static bool takes_method(tp_request *request, const char *method)
+{
+    static const char *const of_calls[] = {"POST", "PUT", "GET", "DELETE"};
+    static const char *const of_pages[] = {"GET", "HEAD"};
+    bool is_call = request->route.kind == TP_ROUTE_INVOKE;
+    const char *const *list = is_call ? of_calls : of_pages;
+    for (size_t i = 0; i < (is_call ? 4u : 2u); i++)
+        if (strcmp(method, list[i]) == 0)
+            return true;
+    request->allow = is_call ? "POST, PUT, GET, DELETE" : "GET, HEAD";
+    refuse(request, 405, ERR_REQUEST, TROUPE_USAGE,
+        is_call ? "call by POST, PUT, GET or DELETE" : "read this page by GET");
+    return false;
+}
+
+static bool read_fields(tp_request *request)
+{
+    const char *timeout = field(request, "Troupe-Timeout");
+    request->content_type = field(request, MHD_HTTP_HEADER_CONTENT_TYPE);
+    request->once = field(request, "Idempotency-Key");
+    if (timeout != NULL && !tp_route_timeout(timeout, &request->timeout)) {
+        refuse(request, 400, ERR_REQUEST, TROUPE_USAGE,
+            "Troupe-Timeout is a number with us, ms, s or m behind it, up to a day: 500ms");
+        return false;
+    }
+    if (request->content_type != NULL && strlen(request->content_type) > CONTENT_TYPE_MAX) {
+        refuse(request, 400, ERR_REQUEST, TROUPE_USAGE, "Content-Type is longer than 255 bytes");
+        return false;
+    }
+    if (request->once != NULL &&
+        (request->once[0] == 0 || strlen(request->once) > TP_ROUTE_ONCE_MAX)) {
+        refuse(request, 400, ERR_REQUEST, TROUPE_USAGE, "Idempotency-Key has 1 to 64 bytes");
+        return false;
+    }
+    return true;
+}
+
+/* Of the body, as the head says; UINT64_MAX: it does not. */
+static uint64_t announced(const tp_request *request)
+{
+    const char *length = field(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (length != NULL)
+        return strtoull(length, NULL, 10); /* the library has looked at it */
+    return field(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ? UINT64_MAX : 0;
+}
+
+/* Everything that can be said before the body is here. */
+static void read_head(tp_request *request, const char *path, const char *method, uint64_t size)
+{
+    const char *reason;
+    troupe_status status = tp_route_parse(troupe_str(path), &request->route, &reason);
+    if (status != TROUPE_OK) {
+        request->route.is_open = false;
+        request->route.kind = TP_ROUTE_INVOKE;
+    }
+    if (!request->route.is_open && !let_in(request))
+        return;
+    if (status != TROUPE_OK)
+        refuse(request, tp_http_code(status, TROUPE_NOT_DONE),
+            status == TROUPE_NOT_FOUND ? "ERR_NOT_FOUND" : ERR_REQUEST, status, reason);
+    else if (!takes_method(request, method) || !read_fields(request))
+        return;
+    else if (size != UINT64_MAX && size > request->gateway->host.body)
+        refuse_size(request);
+}
+
+static enum MHD_Result respond(tp_request *request);
+
+static enum MHD_Result begin(tp_gateway *gateway, struct MHD_Connection *connection,
+    const char *path, const char *method, void **ret_request)
+{
+    tp_request *request = tp_allocate(gateway->host.allocator, sizeof *request);
+    if (request == NULL)
+        return MHD_NO;
+    memset(request, 0, offsetof(tp_request, body));
+    init_bytes(&request->body);
+    init_bytes(&request->answer);
+    request->gateway = gateway;
+    request->connection = connection;
+    request->began = gateway->host.env->now(gateway->host.env);
+    *ret_request = request;
+    tp_gateway_add(&gateway->requests);
+    uint64_t size = announced(request);
+    read_head(request, path, method, size);
+    /* What is answered before its body was read ends the connection. */
+    if (request->stage == TP_REQUEST_ANSWERED && size != UINT64_MAX && size > WAVED_THROUGH)
+        return respond(request);
+    return MHD_YES;
+}
+
+/* ---- the body ------------------------------------------------------------------------------- */
+
+static bool is_late(const tp_request *request)
+{
+    const tp_gateway_host *host = &request->gateway->host;
+    return host->env->now(host->env) - request->began > host->timeout;
+}
+
+static enum MHD_Result read_body(tp_request *request, const char *upload, size_t *upload_size)
+{
+    tp_http_bytes *body = &request->body;
+    size_t size = *upload_size;
+    *upload_size = 0;
+    if (request->stage == TP_REQUEST_READING && size > request->gateway->host.body - body->size)
+        refuse_size(request);
+    else if (request->stage == TP_REQUEST_READING &&
+             !make_room(request->gateway, body, body->size + size))
+        refuse_busy(request, TROUPE_BUSY, "the bodies under way take all of http_bytes");
+    if (request->stage == TP_REQUEST_ANSWERED)
+        request->thrown_away += size;
+    if (request->thrown_away > THROWN_AWAY_MAX || is_late(request)) {
+        tp_gateway_add(&request->gateway->cut);
+        return MHD_NO;
+    }
+    if (request->stage == TP_REQUEST_READING) {
+        memcpy(body->data + body->size, upload, size);
+        body->size += size;
+    }
+    return MHD_YES;
+}
+
+/* ---- the call ------------------------------------------------------------------------------- */
+
+static void end_call(tp_request *request)
+{
+    tp_gateway *gateway = request->gateway;
+    if (!request->is_call)
+        return;
+    request->is_call = false;
+    if (atomic_fetch_sub(&gateway->calls, 1) != 1)
+        return;
+    tp_waiter *closer = atomic_exchange(&gateway->closer, NULL);
+    if (closer != NULL)
+        gateway->host.env->signal(gateway->host.env, closer);
+}
+
+/* False: refused. It is counted before `draining` is read, and close sets that before it reads the
+ * count, so that none slips through. */
+static bool enter(tp_request *request)
+{
+    tp_gateway *gateway = request->gateway;
+    request->is_call = true;
+    uint32_t before = atomic_fetch_add(&gateway->calls, 1);
+    if (atomic_load(&gateway->draining))
+        refuse_busy(request, TROUPE_CLOSED, "the node is closing: ask another one");
+    else if (before >= gateway->host.calls)
+        refuse_busy(request, TROUPE_BUSY, "http_calls are under way: try again later");
+    else
+        return true;
+    end_call(request);
+    return false;
+}
+
+static void keep_payload(tp_request *request, const troupe_answer *answer)
+{
+    size_t type_size = answer->content_type.size;
+    char *at = tp_request_room(request, answer->payload.size + type_size + 1);
+    if (at == NULL) {
+        tp_request_fail(request, 502, ERR_INVOKE, TROUPE_UNKNOWN, TROUPE_UNKNOWN_OUTCOME,
+            troupe_str("it ran, but there was no room for its answer: http_bytes, or memory"));
+        return;
+    }
+    if (answer->payload.size != 0)
+        memcpy(at, answer->payload.data, answer->payload.size);
+    at += answer->payload.size;
+    if (type_size != 0)
+        memcpy(at, answer->content_type.data, type_size);
+    at[type_size] = 0;
+    request->answer_type = type_size != 0 ? at : TROUPE_BYTES;
+    request->answer.size = answer->payload.size;
+    request->code = answer->payload.size != 0 ? 200 : 204;
+    request->stage = TP_REQUEST_ANSWERED;
+}
+
+/* [shard] Copies; when the connection is resumed the request is the library's again. */
+static void on_answer(void *user, const troupe_answer *answer)
+{
+    tp_request *request = user;
+    if (answer->status == TROUPE_OK)
+        keep_payload(request, answer);
+    else
+        tp_request_fail(request, tp_http_code(answer->status, answer->outcome), ERR_INVOKE,
+            answer->status, answer->outcome, answer->message);
+    atomic_fetch_sub(&request->gateway->asked, 1);
+    MHD_resume_connection(request->connection);
+}
+
+/* Suspended first: the answer may be here before the call of `ask` has returned. */
+static void start_call(tp_request *request)
+{
+    const tp_gateway_host *host = &request->gateway->host;
+    const troupe_call_options options = {
+        TROUPE_CALL_OPTIONS,
+        .timeout = request->timeout,
+        .content_type = request->content_type,
+        .once = troupe_str(request->once),
+    };
+    troupe_id id = request->route.id;
+    troupe_slice body = troupe_slice_of(request->body.data, request->body.size);
+    request->stage = TP_REQUEST_ASKED;
+    atomic_fetch_add(&request->gateway->asked, 1);
+    MHD_suspend_connection(request->connection);
+    troupe_status status =
+        host->ask(host->client, id, request->route.name, body, &options, on_answer, request);
+    if (status == TROUPE_OK)
+        return;
+    char room[TP_GATEWAY_WORDS];
+    troupe_slice words = host->explain(host->node, id, request->route.name, status, room);
+    if (status == TROUPE_USAGE && request->once != NULL)
+        words = troupe_str("Idempotency-Key is for types that persist every turn");
+    troupe_outcome outcome = troupe_status_outcome(status);
+    tp_request_fail(request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome, words);
+    atomic_fetch_sub(&request->gateway->asked, 1);
+    MHD_resume_connection(request->connection);
+}
+
+/* ---- the answer ----------------------------------------------------------------------------- */
+
+static void add_field(struct MHD_Response *response, const char *name, const char *value)
+{
+    /* Refused: it has line ends in it. The payload then goes without a type. */
+    (void)!MHD_add_response_header(response, name, value);
+}
+
+static enum MHD_Result respond(tp_request *request)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        request->answer.size, request->answer.data, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    if (request->answer.size != 0)
+        add_field(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->answer_type);
+    if (request->passes)
+        add_field(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (request->allow != NULL)
+        add_field(response, MHD_HTTP_HEADER_ALLOW, request->allow);
+    if (request->code == 401)
+        add_field(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    enum MHD_Result result = MHD_queue_response(request->connection, request->code, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* The request is whole. */
+static enum MHD_Result finish(tp_request *request)
+{
+    if (request->stage == TP_REQUEST_READING && request->route.kind != TP_ROUTE_INVOKE)
+        tp_page_answer(request);
+    if (request->stage == TP_REQUEST_READING && enter(request)) {
+        start_call(request);
+        return MHD_YES; /* the request may be gone */
+    }
+    return respond(request);
+}
+
+enum MHD_Result tp_request_handle(void *gateway, struct MHD_Connection *connection,
+    const char *path, const char *method, const char *version, const char *upload,
+    size_t *upload_size, void **request)
+{
+    (void)version;
+    if (*request == NULL)
+        return begin(gateway, connection, path, method, request);
+    if (*upload_size != 0)
+        return read_body(*request, upload, upload_size);
+    return finish(*request);
+}
+
+void tp_request_completed(
+    void *user, struct MHD_Connection *connection, void **at, enum MHD_RequestTerminationCode how)
+{
+    tp_gateway *gateway = user;
+    tp_request *request = *at;
+    (void)connection;
+    if (request == NULL)
+        return;
+    *at = NULL;
+    if (how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
+        tp_gateway_add(&gateway->cut);
+    end_call(request);
+    deinit_bytes(gateway, &request->body);
+    deinit_bytes(gateway, &request->answer);
+    tp_release(gateway->host.allocator, request, sizeof *request);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads paths and header fields. See route.h.
+ */
+#include "gateway/route.h"
+
+#include "base/id.h"
+#include "base/text.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define ACTORS "/v1.0/actors/"
+
+typedef struct page {
+    const char *path;
+    tp_route_kind kind;
+    bool needs_token;
+} page;
+
+static const page pages[] = {
+#define PAGE(name, path, token) {path, TP_ROUTE_##name, token},
+    TP_ROUTE_PAGE_MAP(PAGE)
+#undef PAGE
+};
+
+/* ---- names in paths ------------------------------------------------------------------------- */
+
+static int hex_of(char byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    byte |= 0x20;
+    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+}
+
+/* One byte of a name; `*at` goes behind it. -1: a per cent sign that begins no escape. */
+static int next_byte(troupe_slice from, size_t *at)
+{
+    const char *data = from.data;
+    char byte = data[(*at)++];
+    if (byte != '%')
+        return (unsigned char)byte;
+    if (from.size - *at < 2)
+        return -1;
+    int high = hex_of(data[*at]), low = hex_of(data[*at + 1]);
+    *at += 2;
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/* What is wrong with a byte of a name; NULL: nothing. */
+static const char *fault_of(int byte)
+{
+    if (byte < 0)
+        return "a '%' in the path is not followed by two hexadecimal digits";
+    if (byte == '/' || byte == '\\')
+        return "a type, id or method has a slash or backslash in it, which no escape makes a name";
+    if (byte == '#' || byte == '?')
+        return "a type, id or method has a '#' or '?' in it";
+    if (byte < 0x20 || byte == 0x7F)
+        return "a type, id or method has a NUL or another control character in it";
+    return NULL;
+}
+
+/* Decodes into `out`, at most `most` bytes; NULL: well, else what is wrong. */
+static const char *decode(troupe_slice from, char *out, size_t most, size_t *ret_size)
+{
+    size_t size = 0;
+    for (size_t at = 0; at < from.size;) {
+        int byte = next_byte(from, &at);
+        const char *fault = fault_of(byte);
+        if (fault != NULL)
+            return fault;
+        if (size == most)
+            return "a type, id or method is too long: 128 bytes, of an id 1024";
+        out[size++] = (char)byte;
+    }
+    if (size == 0)
+        return "a type, id or method is empty";
+    if (out[0] == '.' && (size == 1 || (size == 2 && out[1] == '.')))
+        return "a type, id or method is \".\" or \"..\"";
+    if (!tp_text_is_utf8(troupe_slice_of(out, size)))
+        return "a type, id or method is not UTF-8";
+    *ret_size = size;
+    return NULL;
+}
+
+/* The bytes up to the next slash; `*rest` goes behind it. False: there is no slash. */
+static bool cut(troupe_slice *rest, troupe_slice *ret_part)
+{
+    const char *slash = rest->size != 0 ? memchr(rest->data, '/', rest->size) : NULL;
+    if (slash == NULL)
+        return false;
+    *ret_part = troupe_slice_of(rest->data, (size_t)(slash - (const char *)rest->data));
+    *rest = troupe_slice_of(slash + 1, rest->size - ret_part->size - 1);
+    return true;
+}
+
+static troupe_status fail(troupe_status status, const char **ret_reason, const char *reason)
+{
+    *ret_reason = reason;
+    return status;
+}
+
+#define NO_PAGE "there is no such page: /v1.0/actors/TYPE/ID/method/METHOD calls an actor"
+
+/* TYPE/ID/method/NAME. The id is put together as its text form, so that one parser judges it. */
+static troupe_status parse_call(troupe_slice rest, tp_route *route, const char **ret_reason)
+{
+    troupe_slice type, key, word;
+    if (!cut(&rest, &type) || !cut(&rest, &key) || !cut(&rest, &word) ||
+        !troupe_slice_equal(word, troupe_str("method")))
+        return fail(TROUPE_NOT_FOUND, ret_reason, NO_PAGE);
+    if (rest.size != 0 && memchr(rest.data, '/', rest.size) != NULL)
+        return fail(TROUPE_USAGE, ret_reason, "the name of a method has no slash in it");
+    char *at = route->room;
+    size_t size;
+    const char *fault = decode(type, at, 2 * TP_NAME_MAX + 1, &size);
+    if (fault == NULL) {
+        at += size;
+        *at++ = '/';
+        fault = decode(key, at, TP_KEY_MAX, &size);
+    }
+    if (fault == NULL) {
+        at += size;
+        *at++ = 0;
+        fault = decode(rest, at, TP_NAME_MAX, &size);
+    }
+    if (fault != NULL)
+        return fail(TROUPE_USAGE, ret_reason, fault);
+    at[size] = 0;
+    route->name = at;
+    return tp_id_parse(troupe_slice_of(route->room, (size_t)(at - 1 - route->room)),
+        &route->id.type, &route->id.partition, &route->id.key, ret_reason);
+}
+
+troupe_status tp_route_parse(troupe_slice path, tp_route *ret_route, const char **ret_reason)
+{
+    *ret_reason = NULL;
+    if (path.size > TP_ROUTE_PATH_MAX)
+        return fail(TROUPE_USAGE, ret_reason, "the path is longer than 8192 bytes");
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
+        if (troupe_slice_equal(path, troupe_str(pages[i].path))) {
+            ret_route->kind = pages[i].kind;
+            ret_route->is_open = !pages[i].needs_token;
+            return TROUPE_OK;
+        }
+    }
+    size_t size = sizeof ACTORS - 1;
+    ret_route->kind = TP_ROUTE_INVOKE;
+    ret_route->is_open = false;
+    if (path.size < size || memcmp(path.data, ACTORS, size) != 0)
+        return fail(TROUPE_NOT_FOUND, ret_reason, NO_PAGE);
+    return parse_call(
+        troupe_slice_of((const char *)path.data + size, path.size - size), ret_route, ret_reason);
+}
+
+/* ---- header fields --------------------------------------------------------------------------- */
+
+bool tp_route_timeout(const char *text, uint64_t *ret_timeout)
+{
+    static const struct {
+        const char *unit;
+        uint64_t length;
+    } units[] = {{"us", TROUPE_MICROSECONDS(1)}, {"ms", TROUPE_MILLISECONDS(1)},
+        {"s", TROUPE_SECONDS(1)}, {"m", TROUPE_MINUTES(1)}};
+    uint64_t value = 0;
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 12)
+        return false;
+    for (size_t i = 0; i < digits; i++)
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(text + digits, units[i].unit) != 0)
+            continue;
+        if (value == 0 || value > TROUPE_HOURS(24) / units[i].length)
+            return false;
+        *ret_timeout = value * units[i].length;
+        return true;
+    }
+    return false;
+}
+
+bool tp_route_token_is(const char *field, bool bearer, const char *token)
+{
+    if (field == NULL)
+        return false;
+    if (bearer) {
+        if (strncasecmp(field, "bearer ", 7) != 0)
+            return false;
+        field += 7 + strspn(field + 7, " ");
+    }
+    size_t given = strlen(field), wanted = strlen(token);
+    unsigned difference = given != wanted || wanted == 0;
+    for (size_t i = 0; i < given; i++)
+        difference |= (unsigned char)field[i] ^ (unsigned char)token[wanted != 0 ? i % wanted : 0];
+    return difference == 0;
+}
+
+bool tp_route_host_is_local(const char *host)
+{
+    size_t size = strcspn(host, ":");
+    if (host[0] == '[') {
+        size = strcspn(host, "]");
+        return size == 4 && memcmp(host, "[::1", 4) == 0 && host[size] == ']' &&
+               (host[size + 1] == 0 || host[size + 1] == ':');
+    }
+    if (size == 9 && strncasecmp(host, "localhost", 9) == 0)
+        return true;
+    return size > 4 && memcmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == size;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens and closes the gateway of a node, and answers what it asks of it. See gateway.h.
+ *
+ * Threads: fields are set by open.
+ */
+#include "node/gateway.h"
+
+#include "base/alloc.h"
+#include "node/options.h"
+#include "shard/words.h"
+
+#include <stdio.h>
+
+_Static_assert(TP_GATEWAY_WORDS >= TP_REFUSAL_MAX, "words of a refusal fit");
+
+typedef struct tp_node_gateway {
+    const tp_gateway_entry *entry;
+    void *module;
+    tp_gateway *gateway; /* NULL: it is being opened */
+    troupe_client *client;
+    char address[TP_ADDRESS_MAX];
+} tp_node_gateway;
+
+/* ---- what the gateway asks ------------------------------------------------------------------- */
+
+static troupe_slice explain(troupe_node *node, troupe_id id, const char *method,
+    troupe_status status, char room[TP_GATEWAY_WORDS])
+{
+    return tp_refusal_words(room, &node->shared, id, troupe_str(method), status);
+}
+
+static troupe_slice type_name(troupe_node *node, size_t index)
+{
+    return node->shared.types.list[index].name;
+}
+
+static bool is_ready(troupe_node *node)
+{
+    return atomic_load_explicit(&node->shared.closing, memory_order_relaxed) == TP_OPEN &&
+           !atomic_load_explicit(&node->died, memory_order_relaxed);
+}
+
+static void log_words(
+    troupe_node *node, troupe_log_level level, const char *event, const char *text)
+{
+    const troupe_log_field field = {.name = "about", .text = troupe_str(event)};
+    const tp_log_fields fields = {&field, 1};
+    if (level == TROUPE_LOG_ERROR)
+        TP_LOG(&node->log, TROUPE_LOG_ERROR, "gateway", fields, "%s", text);
+    else
+        TP_LOG(&node->log, TROUPE_LOG_DEBUG, "gateway", fields, "%s", text);
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
+{
+    const troupe_node_options *options = &node->shared.options;
+    return (tp_gateway_host){
+        .env = node->env,
+        .allocator = node->shared.allocator,
+        .client = node->gateway->client,
+        .ask = troupe_client_ask_callback,
+        .explain = explain,
+        .metrics = troupe_node_metrics,
+        .is_ready = is_ready,
+        .log = log_words,
+        .node = node,
+        .name = node->name,
+        .type_count = node->shared.types.count,
+        .type = type_name,
+        .socket = socket,
+        .token = options->http_token,
+        .beyond = !tp_address_is_loopback(options->http),
+        .threads = options->http_threads,
+        .connections = options->http_connections,
+        .calls = options->http_calls,
+        .bytes = options->http_bytes,
+        .body = options->max_message,
+        .timeout = options->http_timeout,
+    };
+}
+
+static troupe_status open_server(troupe_node *node, char *error, size_t error_size)
+{
+    tp_node_gateway *self = node->gateway;
+    char words[256] = "";
+    tp_socket socket;
+    TROUPE_TRY(tp_gateway_find(&self->entry, &self->module, error, error_size));
+    TROUPE_TRY(troupe_client_open(node, &self->client));
+    troupe_status status = tp_net_bind(node->shared.options.http, &socket, words, sizeof words);
+    if (status != TROUPE_OK) {
+        (void)snprintf(error, error_size, "http: %s", words);
+        return status;
+    }
+    tp_net_bound(socket, self->address, sizeof self->address);
+    const tp_gateway_host host = host_of(node, socket);
+    return self->entry->open(&host, &self->gateway, error, error_size);
+}
+
+static void release(troupe_node *node)
+{
+    tp_node_gateway *self = node->gateway;
+    troupe_client_close(self->client);
+    tp_provider_release(self->module);
+    tp_release(node->shared.allocator, self, sizeof *self);
+    node->gateway = NULL;
+}
+
+troupe_status tp_node_open_gateway(troupe_node *node, char *error, size_t error_size)
+{
+    if (node->shared.options.http[0] == 0)
+        return TROUPE_OK;
+    if (!node->owns_env) {
+        (void)snprintf(error, error_size, "http: a simulated world has no network for it");
+        return TROUPE_USAGE;
+    }
+    node->gateway = tp_allocate_zeroed(node->shared.allocator, sizeof *node->gateway);
+    if (node->gateway == NULL)
+        return TROUPE_NO_MEMORY;
+    troupe_status status = open_server(node, error, error_size);
+    if (status != TROUPE_OK) {
+        release(node);
+        return status;
+    }
+    TP_LOG(&node->log, TROUPE_LOG_INFO, "http", TP_NO_FIELDS, "calls are taken at http://%s",
+        node->gateway->address);
+    return TROUPE_OK;
+}
+
+void tp_node_drain_gateway(troupe_node *node)
+{
+    if (node->gateway != NULL)
+        node->gateway->entry->drain(node->gateway->gateway);
+}
+
+void tp_node_close_gateway(troupe_node *node, uint64_t patience)
+{
+    if (node->gateway == NULL)
+        return;
+    node->gateway->entry->close(node->gateway->gateway, patience);
+    release(node);
+}
+
+void tp_node_count_gateway(const troupe_node *node, troupe_stats *stats)
+{
+    tp_gateway_counts counts;
+    if (node->gateway == NULL)
+        return;
+    node->gateway->entry->count(node->gateway->gateway, &counts);
+#define ADD(name) stats->http_##name += counts.name;
+    TP_GATEWAY_COUNTER_MAP(ADD)
+#undef ADD
+}
+
+const char *troupe_node_http(const troupe_node *node)
+{
+    return node->gateway != NULL ? node->gateway->address : NULL;
+}

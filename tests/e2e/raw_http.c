@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sends bytes to a server of this machine as they are, as no HTTP client would, and prints what
+ * comes back. tests/gateway compiles it.
+ *
+ *   raw_http PORT COUNT       sends standard input, and prints what comes until so many answers are
+ *                             whole, or the server closes: then it says so; 0: until it closes
+ *   raw_http PORT hold COUNT  opens so many connections, says "held", waits for a line on standard
+ *                             input, then sends GET /livez on each and says how many were answered
+ *
+ * Invariants: it ends by itself: nothing is waited for longer than 20 seconds. Threads: one.
+ */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 20000, ROOM = 8 << 20 };
+
+static char out[ROOM], in[ROOM];
+
+static void must(int holds, const char *what)
+{
+    if (holds) return;
+    perror(what);
+    exit(1);
+}
+
+static int open_connection(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+    must(descriptor >= 0, "socket");
+    must(connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0, "connect");
+    return descriptor;
+}
+
+/* Size of the answer that begins at `data`; 0: it is not whole. */
+static size_t answer_size(const char *data)
+{
+    const char *end = strstr(data, "\r\n\r\n");
+    if (end == NULL) return 0;
+    size_t head = (size_t)(end - data) + 4;
+    const char *length = strcasestr(data, "content-length:");
+    size_t body = length != NULL && length < end ? strtoul(length + 15, NULL, 10) : 0;
+    return strlen(data) >= head + body ? head + body : 0;
+}
+
+/* False: nothing came in time, or it is closed. */
+static int receive(int descriptor, size_t *size)
+{
+    struct pollfd wait = {descriptor, POLLIN, 0};
+    must(poll(&wait, 1, PATIENCE_MS) == 1, "nothing came");
+    ssize_t got = recv(descriptor, in + *size, ROOM - 1 - *size, 0);
+    if (got <= 0) return 0;
+    *size += (size_t)got;
+    in[*size] = 0;
+    return 1;
+}
+
+static int send_all(int port, long count)
+{
+    int descriptor = open_connection(port);
+    size_t size = fread(out, 1, ROOM, stdin), sent = 0, got = 0, at = 0;
+    while (sent < size) {
+        ssize_t part = send(descriptor, out + sent, size - sent, MSG_NOSIGNAL);
+        if (part <= 0) break; /* it is closed already: what it said is printed */
+        sent += (size_t)part;
+    }
+    for (long seen = 0; count == 0 || seen < count;) {
+        size_t step = answer_size(in + at);
+        if (step != 0) {
+            at += step;
+            seen++;
+        } else if (!receive(descriptor, &got)) {
+            fwrite(in, 1, got, stdout);
+            printf("(closed)\n");
+            return 0;
+        }
+    }
+    fwrite(in, 1, got, stdout);
+    return 0;
+}
+
+static int hold(int port, long count)
+{
+    static const char request[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct rlimit limit = {(rlim_t)count + 64, (rlim_t)count + 64};
+    int *list = calloc((size_t)count, sizeof *list);
+    long served = 0;
+    must(list != NULL, "memory");
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    for (long i = 0; i < count; i++) list[i] = open_connection(port);
+    printf("held\n");
+    fflush(stdout);
+    (void)getchar();
+    for (long i = 0; i < count; i++) {
+        size_t got = 0;
+        must(send(list[i], request, sizeof request - 1, MSG_NOSIGNAL) > 0, "send");
+        served += receive(list[i], &got) && strncmp(in, "HTTP/1.1 200", 12) == 0;
+    }
+    printf("served %ld\n", served);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[2], "hold") == 0) return hold(atoi(argv[1]), atol(argv[3]));
+    if (argc == 3) return send_all(atoi(argv[1]), atol(argv[2]));
+    return 2;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A module for the tests of the gateway: actors that answer as they are told, with any status,
+ * late, with nothing, with what they were sent; one that reads and answers by a schema; one that
+ * persists every turn. tests/gateway compiles it.
+ * Invariants: none of its own. Threads: the actors' shards.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <troupe/module.h>
+
+struct sum {
+    int64_t total;
+};
+static const troupe_field sum_fields[] = {TROUPE_FIELD_I64(struct sum, total)};
+static const troupe_schema sum_schema = TROUPE_SCHEMA(struct sum, sum_fields);
+
+struct part {
+    int64_t amount;
+};
+static const troupe_field part_fields[] = {
+    TROUPE_FIELD_I64(struct part, amount, .required = true)};
+static const troupe_schema part_schema = TROUPE_SCHEMA(struct part, part_fields);
+
+static long number_of(troupe_slice in)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%.*s", TROUPE_ARG(in));
+    return strtol(text, NULL, 10);
+}
+
+static troupe_status echo(troupe_turn *turn, void *state, troupe_slice in)
+{
+    char type[256];
+    (void)state;
+    snprintf(type, sizeof(type), "%.*s", TROUPE_ARG(troupe_turn_content_type(turn)));
+    return troupe_reply_typed(turn, type, in);
+}
+
+static troupe_status nothing(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    return troupe_reply_bytes(turn, troupe_str(""));
+}
+
+static troupe_status fail(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    return troupe_fail(turn, (troupe_status)number_of(in), "as I was told: %ld", number_of(in));
+}
+
+static troupe_status panic(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    troupe_panic(turn, "as I was told");
+}
+
+/* A type of content that would add a field to the head. */
+static troupe_status split(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    return troupe_reply_typed(turn, "text/plain\r\nX-Evil: 1", in);
+}
+
+static troupe_status late(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    TROUPE_TRY(troupe_sleep(turn, TROUPE_MILLISECONDS(number_of(in))));
+    return troupe_reply_format(turn, "late");
+}
+
+static troupe_status add(troupe_turn *turn, void *state, troupe_slice in)
+{
+    struct sum *sum = state;
+    struct part part;
+    TROUPE_TRY(troupe_decode(turn, &part_schema, in, &part));
+    sum->total += part.amount;
+    return troupe_reply(turn, &sum_schema, sum);
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(echo), TROUPE_METHOD(nothing),
+    TROUPE_METHOD(fail), TROUPE_METHOD(panic), TROUPE_METHOD(split), TROUPE_METHOD(late),
+    TROUPE_METHOD(add)};
+
+static const troupe_type web = {TROUPE_TYPE("web"), TROUPE_STATE(struct sum, sum_fields),
+    TROUPE_METHODS(methods)};
+static const troupe_type vault = {TROUPE_TYPE("vault"), TROUPE_STATE(struct sum, sum_fields),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+
+TROUPE_MODULE(&web, &vault)
