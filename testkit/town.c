@@ -122,6 +122,8 @@ void tp_town_make(tp_town *town, tp_prng *prng)
     town->shards = 1 + (uint32_t)tp_prng_below(prng, 2);
     if (town->options->shards_most == 1)
         town->shards = 1;
+    uint64_t seed = town->options->seed;
+    town->link_limit = seed % 4 == 0 ? 2 + (uint32_t)(seed / 4 % 40) : 0;
     make_world(town, prng);
     make_houses(town, prng);
     make_stores(town, prng);
@@ -218,7 +220,7 @@ static troupe_status open_node(tp_house *house, char *error, size_t error_size)
 {
     tp_town *town = house->town;
     const troupe_node_options options = {TROUPE_NODE_OPTIONS, .name = house->name,
-        .shards = town->shards, .memory_limit = UINT64_C(1) << 40,
+        .shards = town->shards, .link_limit = town->link_limit, .memory_limit = UINT64_C(1) << 40,
         .allocator = tp_world_memory_of(house->env), .log = "info",
         .cluster = "town:", .cluster_name = "town", .listen = house->address,
         .allow_clear_text = true, .lease_ttl = town->ttl, .join_timeout = TROUPE_SECONDS(30),

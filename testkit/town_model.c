@@ -195,6 +195,8 @@ static void check_status(const tp_town_deed *deed, const troupe_answer *answer)
         ok = ok || is_bare(deed);
         break;
     case TROUPE_BUSY:
+        ok = ok || town->link_limit != 0;
+        break;
     case TROUPE_UNKNOWN:
         break;
     case TROUPE_CLOSED:

@@ -34,7 +34,7 @@ extern "C" {
     X(dead_letters, "accepted tells that found nobody: unknown method, failed activation, node "  \
                     "closed, no memory")                                                          \
     X(busy_mailbox, "refusals because a mailbox was full")                                        \
-    X(busy_link, "refusals because the link to another shard was full")                           \
+    X(busy_link, "refusals because the link to another shard, or to another node, was full")      \
     X(busy_inbox, "refusals because an inbox was full")                                           \
     X(busy_asks, "refusals because max_asks were pending")                                        \
     X(busy_fibers, "refusals because max_fibers turns were parked")                               \

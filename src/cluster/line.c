@@ -5,13 +5,19 @@
  * what waits for credit. While a letter waits, words wait behind it: between the same two ends the
  * order is kept.
  *
+ * Bounded, each channel for itself, so that a member that takes nothing in is in nobody's way:
+ * link_limit letters or BYTES_MAX bytes, beyond which letters are BUSY (counted: busy_link), and
+ * words that may be lost are lost; who tells more than TP_HOLD_BACK_AT is held back first. What the
+ * directory says, and answers, are bounded by what they are about.
  * Threads: the shard's.
  */
 #include "cluster/outpost_inside.h"
 
 #include "base/alloc.h"
 
-#define TICKETS 256 /* parcels of a channel that may be unsettled, at first */
+#define TICKETS   256                     /* parcels that may be unsettled, at first */
+#define BYTES_MAX ((uint64_t)64 << 20)    /* that wait */
+#define AGAIN     TROUPE_MILLISECONDS(50) /* senders forget after 100 that they are held back */
 
 /* A letter, an answer, or a word as bytes. */
 typedef struct waiting {
@@ -19,7 +25,8 @@ typedef struct waiting {
     tp_outpost_letter *letter;
     tp_message *reply;
     uint64_t ticket; /* of a letter; of an answer: whose it is */
-    size_t size;
+    size_t size;     /* of the word */
+    uint64_t bytes;
     char word[];
 } waiting;
 
@@ -28,7 +35,9 @@ typedef struct line {
     uint64_t size;   /* power of two */
     uint64_t oldest; /* number of the first that may be unsettled */
     tp_fifo waits;
+    uint64_t wait_bytes; /* of letters, answers and words in it */
     uint32_t wait_count;
+    tp_held_back held_back;
 } line;
 
 static line *line_of(tp_outpost *self, tp_channel *channel)
@@ -82,6 +91,30 @@ uint64_t tp_line_take(tp_channel *channel, uint64_t number)
     return ticket;
 }
 
+/* ---- who tells too much ---------------------------------------------------------------------- */
+
+void tp_hold_back(tp_shard *shard, tp_held_back *held, uint64_t hash)
+{
+    uint64_t now = tp_clock(shard);
+    uint32_t at = 0;
+    while (at < held->count && held->list[at].hash != hash)
+        at++;
+    if (at == TP_HELD_BACK_MAX || (at < held->count && now - held->list[at].told_at < AGAIN))
+        return;
+    TP_MARK(shard, "senders to another node are held back");
+    if (at == held->count)
+        held->count++;
+    held->list[at].hash = hash;
+    held->list[at].told_at = now;
+    tp_mailbox_mark(shard, hash, true);
+}
+
+void tp_let_on(tp_shard *shard, tp_held_back *held)
+{
+    while (held->count != 0)
+        tp_mailbox_mark(shard, held->list[--held->count].hash, false);
+}
+
 /* ---- letters and words ----------------------------------------------------------------------- */
 
 static troupe_status put_message(tp_outpost *self, tp_channel *channel, line *noted,
@@ -111,15 +144,27 @@ static troupe_status put_letter(
     return TROUPE_OK;
 }
 
-static waiting *wait_at_end(tp_outpost *self, tp_channel *channel, line *noted, size_t size)
+/* As much as may be waits, or that divided by `part`. */
+static bool is_full(const tp_outpost *self, const line *noted, uint32_t part)
+{
+    uint32_t limit = self->shard->shared->options.link_limit;
+    return noted->wait_count >= limit / part + (limit % part != 0) ||
+           noted->wait_bytes >= BYTES_MAX / part;
+}
+
+/* `size`: of a word, which is to be written there; `bytes`: of all that waits with it. */
+static waiting *wait_at_end(
+    tp_outpost *self, tp_channel *channel, line *noted, size_t size, uint64_t bytes)
 {
     waiting *made = tp_pool_take(&self->shard->pool, sizeof *made + size);
     if (made == NULL)
         return NULL;
     memset(made, 0, sizeof *made);
     made->size = size;
+    made->bytes = bytes;
     tp_fifo_push_back(&noted->waits, &made->next);
     noted->wait_count++;
+    noted->wait_bytes += bytes;
     self->waiting++;
     channel->is_wanted = true; /* or it may never say what it takes, and how many */
     return made;
@@ -175,12 +220,20 @@ troupe_status tp_line_send(
         if (!is_early(channel, status))
             return status;
     }
+    if (is_full(self, noted, 1)) {
+        TP_MARK(self->shard, "too much waits for another node");
+        tp_count(&self->shard->counters.busy_link);
+        return TROUPE_BUSY;
+    }
     TP_MARK(self->shard, "letter waits for credit");
-    waiting *made = wait_at_end(self, channel, noted, 0);
+    waiting *made = wait_at_end(self, channel, noted, 0, letter->bytes);
     if (made == NULL)
         return TROUPE_NO_MEMORY;
     made->letter = own;
     made->ticket = ticket;
+    bool is_begun_here = own->message->kind == TP_TELL && letter->from == 0;
+    if (is_begun_here && (noted->wait_count >= TP_HOLD_BACK_AT || is_full(self, noted, 2)))
+        tp_hold_back(self->shard, &noted->held_back, letter->id.hash);
     return TROUPE_OK;
 }
 
@@ -208,7 +261,8 @@ void tp_line_reply(tp_outpost *self, tp_channel *channel, uint32_t to, tp_messag
     if (TP_LIKELY(put_reply(self, channel, to, reply)))
         return;
     line *noted = line_of(self, channel);
-    waiting *made = noted != NULL ? wait_at_end(self, channel, noted, 0) : NULL;
+    size_t bytes = tp_message_bytes(reply);
+    waiting *made = noted != NULL ? wait_at_end(self, channel, noted, 0, bytes) : NULL;
     if (made == NULL) {
         tp_count(&self->shard->counters.no_memory);
         tp_pool_give(&self->shard->pool, reply);
@@ -234,7 +288,7 @@ static troupe_status begin_word(tp_outpost *self, tp_channel *channel, size_t si
     uint64_t number;
     if (noted == NULL || tp_fifo_is_empty(&noted->waits))
         return tp_session_put(&channel->session, TP_FRAME_WORD, 0, size, ret_at, &number);
-    waiting *made = wait_at_end(self, channel, noted, size);
+    waiting *made = wait_at_end(self, channel, noted, size, size);
     if (made == NULL)
         return TROUPE_NO_MEMORY;
     *ret_at = made->word;
@@ -258,6 +312,8 @@ troupe_status tp_line_give(
 {
     const tp_wire_word out = {.what = (uint8_t)what, .body = {body, body_size}};
     char *at;
+    if (channel->user != NULL && is_full(self, channel->user, 1))
+        return TROUPE_BUSY;
     TROUPE_TRY(begin_word(self, channel, tp_wire_word_size(&out), &at));
     tp_wire_word_put(at, &out);
     return TROUPE_OK;
@@ -285,16 +341,21 @@ void tp_line_flush(void *user, tp_channel *channel)
 {
     tp_outpost *self = user;
     line *noted = channel->user;
-    while (noted != NULL && !tp_fifo_is_empty(&noted->waits)) {
+    if (noted == NULL)
+        return;
+    while (!tp_fifo_is_empty(&noted->waits)) {
         waiting *first = TP_CONTAINER(tp_fifo_front(&noted->waits), waiting, next);
         if (!let_out(self, channel, noted, first))
-            return;
+            break;
         tp_fifo_pop_front(&noted->waits);
         noted->wait_count--;
+        noted->wait_bytes -= first->bytes;
         self->waiting--;
         tp_pool_give(&self->shard->pool, first);
     }
-    channel->is_wanted = false;
+    channel->is_wanted = !tp_fifo_is_empty(&noted->waits);
+    if (noted->wait_count <= TP_HOLD_BACK_AT / 4 && !is_full(self, noted, 8))
+        tp_let_on(self->shard, &noted->held_back);
 }
 
 /* Letters that wait are as if they were lost on their way: their tickets die with the member. */
@@ -313,6 +374,7 @@ void tp_line_drop(void *user, tp_channel *channel)
         tp_pool_give(&self->shard->pool, gone);
         self->waiting--;
     }
+    tp_let_on(self->shard, &noted->held_back);
     tp_release(allocator, noted->list, noted->size * sizeof *noted->list);
     tp_release(allocator, noted, sizeof *noted);
     channel->user = NULL;

@@ -8,8 +8,6 @@
 #include "shard/wake.h"
 
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
-#define FULL_AT      512                     /* letters that wait until senders are held back */
-#define FULL_AGAIN   TROUPE_MILLISECONDS(50) /* marks are forgotten after 100 */
 #define MOVES_FOR    TROUPE_SECONDS(5)       /* of a node that closes: tries to move its actors */
 #define TICK_AT_REST TROUPE_SECONDS(1)
 
@@ -44,6 +42,9 @@ static void feed_request(tp_outpost *self, tp_message *message)
             "no memory for a message to another node");
         return;
     }
+    if (message->kind == TP_TELL &&
+        TP_UNLIKELY(tp_directory_held_of(self->directory, &made->letter.id) >= TP_HOLD_BACK_AT))
+        tp_hold_back(self->shard, &self->held_back, message->hash);
     if (!tp_outpost_is_home(self, message->hash))
         made->letter.hint = tp_recall_hint(&self->recall, self->chart, &made->letter.id);
     tp_directory_request(self->directory, &made->letter);
@@ -88,42 +89,6 @@ void tp_outpost_drain(tp_outpost *self)
     self->drains = false;
 }
 
-static uint64_t burden(const tp_outpost *self)
-{
-    return self->waiting + tp_directory_held(self->directory);
-}
-
-/* Letters pile up: who sends more is told BUSY at once, by what its shard knows (as with a full
- * mailbox). What was accepted goes on waiting. */
-static void hold_back(tp_outpost *self, uint64_t hash)
-{
-    if (TP_LIKELY(self->full_count == 0 && burden(self) < FULL_AT))
-        return;
-    uint64_t now = tp_clock(self->shard);
-    uint32_t at = 0;
-    while (at < self->full_count && self->full[at].hash != hash)
-        at++;
-    if (at == self->full_count) {
-        if (at == FULL_MAX || burden(self) < FULL_AT)
-            return;
-        TP_MARK(self->shard, "senders to another node are held back");
-        self->full_count++;
-    } else if (now - self->full[at].told_at < FULL_AGAIN) {
-        return;
-    }
-    self->full[at].hash = hash;
-    self->full[at].told_at = now;
-    tp_mailbox_mark(self->shard, hash, true);
-}
-
-static void let_on(tp_outpost *self)
-{
-    if (self->full_count == 0 || burden(self) > FULL_AT / 4)
-        return;
-    while (self->full_count != 0)
-        tp_mailbox_mark(self->shard, self->full[--self->full_count].hash, false);
-}
-
 static void absent(tp_away *away, tp_message *message)
 {
     tp_outpost *self = of(away);
@@ -132,8 +97,6 @@ static void absent(tp_away *away, tp_message *message)
             "this node was put out of the cluster");
         return;
     }
-    if (message->kind == TP_TELL)
-        hold_back(self, message->hash);
     if (!self->drains && tp_fifo_is_empty(&self->late)) {
         if (tp_outpost_follow(self, message)) {
             if (tp_directory_has_effects(self->directory))
@@ -158,8 +121,7 @@ static void absent(tp_away *away, tp_message *message)
 static bool pass_by(tp_away *away, const tp_message_parts *parts, const tp_message_head *head)
 {
     tp_outpost *self = of(away);
-    bool is_clear = !self->drains && tp_fifo_is_empty(&self->late) && self->waiting == 0 &&
-                    self->full_count == 0 && !is_over(self);
+    bool is_clear = !self->drains && tp_fifo_is_empty(&self->late) && !is_over(self);
     return TP_LIKELY(is_clear) && tp_outpost_pass_by(self, parts, head);
 }
 
@@ -371,7 +333,8 @@ static uint64_t flush(tp_away *away)
         tp_channels_each(self->channels, tp_line_flush, self);
         tp_outpost_drain(self); /* ways of those that no frame holds have ended */
     }
-    let_on(self);
+    if (tp_directory_held(self->directory) <= TP_HOLD_BACK_AT / 4)
+        tp_let_on(self->shard, &self->held_back);
     uint64_t due = tp_channels_flush(self->channels, self->shard->now);
     uint64_t tick = self->shard->now + (has_open(self) ? TICK : TICK_AT_REST);
     if (TP_UNLIKELY(self->was_suspended)) {
@@ -677,7 +640,7 @@ static troupe_status create_parts(tp_outpost *self)
     const tp_directory_options directory = {.self = options->incarnation,
         .shard = shard->number,
         .shards = shared->shard_count,
-        .held_id_max = 1u << 20,
+        .held_id_max = shared->options.link_limit,
         .held_max = 1u << 20,
         .replicas = options->replicas};
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
@@ -702,6 +665,8 @@ static troupe_status create_parts(tp_outpost *self)
         .allows_clear_text = options->allows_clear_text,
         .log = on_log};
     channels.session.max_frame = frame_for(shared->options.max_message);
+    if (TP_UNLIKELY(shard->simulated) && shared->options.link_limit < 64)
+        channels.session.kept_limit = 1024; /* each peer is a slow one */
     channels.session.sends_once = TP_MUTANT(shard, TP_MUTANT_NO_RESEND);
     channels.session.takes_again = TP_MUTANT(shard, TP_MUTANT_TAKE_AGAIN);
     tp_mover_init(&self->mover, shard, &self->translator);

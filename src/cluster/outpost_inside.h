@@ -43,7 +43,16 @@ typedef struct tp_late_event {
     char name[]; /* key, partition */
 } tp_late_event;
 
-#define FULL_MAX 32
+#define TP_HELD_BACK_MAX 32
+#define TP_HOLD_BACK_AT  512 /* letters that wait until who tells more is held back */
+
+/* Ids whose senders were told that it goes no further. Beyond the last one they are not told. */
+typedef struct tp_held_back {
+    struct {
+        uint64_t hash, told_at;
+    } list[TP_HELD_BACK_MAX];
+    uint32_t count;
+} tp_held_back;
 
 struct tp_outpost {
     tp_away port; /* first */
@@ -61,11 +70,8 @@ struct tp_outpost {
     tp_word_room words;
     tp_fifo late;
     tp_inquiries inquiries;
-    uint32_t waiting; /* letters and words that wait for credit */
-    struct {
-        uint64_t hash, told_at;
-    } full[FULL_MAX]; /* whose senders were told that it goes no further */
-    uint32_t full_count;
+    uint32_t waiting;       /* letters, answers and words that wait for credit */
+    tp_held_back held_back; /* whose letters the directory holds; others are their line's */
     uint64_t moves_until; /* of a node that closes; 0: it does not */
     bool drains, was_suspended;
     uint64_t tick_at;
@@ -77,8 +83,14 @@ struct tp_outpost {
 /* outpost.c. As of its chart. */
 bool tp_outpost_is_home(const tp_outpost *self, uint64_t hash);
 
-/* line.c. A letter to be sent; `ticket`: what the directory calls it until it is settled.
- * NO_MEMORY, TOO_LARGE: it is the caller's still. */
+/* line.c. Who tells `hash` more gets BUSY at once, by what its shard knows, as with a full mailbox;
+ * until tp_let_on, or for a while. What was accepted goes on waiting. */
+void tp_hold_back(tp_shard *shard, tp_held_back *held, uint64_t hash);
+void tp_let_on(tp_shard *shard, tp_held_back *held);
+
+/* A letter to be sent; `ticket`: what the directory calls it until it is settled.
+ * NO_MEMORY, TOO_LARGE, BUSY (what waits for that member is as much as may): it is the caller's
+ * still. */
 TROUPE_CHECK troupe_status tp_line_send(
     tp_outpost *self, tp_channel *channel, tp_letter *letter, uint64_t ticket);
 /* The same of a message that needs no letter. BUSY: it has to wait, as a letter. */
@@ -88,8 +100,10 @@ TROUPE_CHECK troupe_status tp_line_pass(tp_outpost *self, tp_channel *channel, t
 TROUPE_CHECK troupe_status tp_line_tell(tp_outpost *self, tp_channel *channel,
     const tp_message_parts *parts, const tp_message_head *head, const tp_postmark *mark,
     uint64_t ticket);
+/* A word of the directory. NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_line_say(
     tp_outpost *self, tp_channel *channel, unsigned what, const tp_directory_word *word);
+/* One that may be lost. NO_MEMORY, BUSY. */
 TROUPE_CHECK troupe_status tp_line_give(
     tp_outpost *self, tp_channel *channel, unsigned what, const void *body, size_t body_size);
 /* An answer, to that correspondent. Takes the message. */

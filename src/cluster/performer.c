@@ -449,7 +449,7 @@ static void install_copy(tp_outpost *self, const tp_directory_effect *effect)
     const void *body = tp_mover_copy(&self->mover, &effect->id, effect->number, &size);
     if (channel == NULL || body == NULL)
         return; /* the directory asks for it back by and by */
-    if (tp_line_give(self, channel, TP_WORD_INSTALL, body, size) != TROUPE_OK)
+    if (tp_line_give(self, channel, TP_WORD_INSTALL, body, size) == TROUPE_NO_MEMORY)
         tp_count(&self->shard->counters.no_memory);
 }
 

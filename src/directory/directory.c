@@ -22,8 +22,8 @@
 static void set_defaults(tp_directory_options *options)
 {
     options->held_id_max = options->held_id_max != 0 ? options->held_id_max : 1024;
-    options->held_max = options->held_max != 0 ? options->held_max : 65536;
-    options->held_bytes_max = options->held_bytes_max != 0 ? options->held_bytes_max : 64u << 20;
+    options->held_max = options->held_max != 0 ? options->held_max : 131072;
+    options->held_bytes_max = options->held_bytes_max != 0 ? options->held_bytes_max : 128u << 20;
     options->repeat = options->repeat != 0 ? options->repeat : UINT64_C(1000000000);
     options->move_patience =
         options->move_patience != 0 ? options->move_patience : UINT64_C(5000000000);

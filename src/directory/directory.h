@@ -283,8 +283,8 @@ typedef struct tp_directory_options {
     uint64_t self;           /* incarnation */
     uint32_t shard, shards;  /* of this node */
     uint32_t held_id_max;    /* letters held of one id; 0: 1,024 */
-    uint32_t held_max;       /* letters held in all; 0: 65,536 */
-    uint64_t held_bytes_max; /* 0: 64 MiB */
+    uint32_t held_max;       /* letters held; half of it for ids that hold some; 0: 131,072 */
+    uint64_t held_bytes_max; /* likewise; 0: 128 MiB */
     uint32_t slice;          /* items of a page; 0: TP_DIRECTORY_SLICE_MAX */
     uint32_t replicas;       /* nodes after the home that keep a copy of each entry; 8 at most */
     uint64_t repeat;         /* ns between repeats of open requests; 0: 1 s */
@@ -437,6 +437,8 @@ bool tp_directory_sound(tp_directory *directory, uint64_t round);
 
 /* Letters held, and whether there are effects to take. */
 uint64_t tp_directory_held(const tp_directory *directory);
+/* Of one id. */
+uint32_t tp_directory_held_of(tp_directory *directory, const tp_directory_id *id);
 bool tp_directory_has_effects(const tp_directory *directory);
 void tp_directory_figures_get(const tp_directory *directory, tp_directory_figures *ret_figures);
 /* Of the tables; records and letters are in the pool. */

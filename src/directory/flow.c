@@ -529,11 +529,15 @@ void tp_flow(tp_directory *self, tp_record *record)
 
 /* ---- events ---- */
 
+/* Ids whose letters go no further fill half of the room: the other half is for those whose letters
+ * only pass through. */
 static bool is_full(const tp_directory *self, const tp_aside *aside, const tp_letter *letter)
 {
+    uint32_t halves = aside->held != 0 ? 1 : 2;
+    uint64_t bytes = self->figures.held_bytes + letter->bytes;
     return aside->held >= self->options.held_id_max ||
-           self->figures.held >= self->options.held_max ||
-           self->figures.held_bytes + letter->bytes > self->options.held_bytes_max;
+           self->figures.held >= self->options.held_max / 2 * halves ||
+           bytes > self->options.held_bytes_max / 2 * halves;
 }
 
 static void hold(tp_directory *self, tp_aside *aside, tp_lane *lane, tp_letter *letter)

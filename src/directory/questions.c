@@ -129,6 +129,12 @@ uint64_t tp_directory_held(const tp_directory *self)
     return self->figures.held;
 }
 
+uint32_t tp_directory_held_of(tp_directory *self, const tp_directory_id *id)
+{
+    const tp_record *record = self->figures.held != 0 ? tp_directory_find(self, id) : NULL;
+    return record != NULL && record->aside != NULL ? record->aside->held : 0;
+}
+
 bool tp_directory_has_effects(const tp_directory *self)
 {
     return !tp_fifo_is_empty(&self->out) || self->current_note != NULL ||

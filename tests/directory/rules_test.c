@@ -451,6 +451,25 @@ static void letters_that_wait_are_bounded_and_end_in_time(void **state)
     close_scene(s);
 }
 
+static void ids_whose_letters_wait_leave_room_for_others(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){.held_max = 4});
+    tp_directory_id stuck = id_at(s, 1, 0);
+    listen(s);
+    for (int i = 0; i < 5; i++) {
+        request(s, stuck);
+        bool is_refused = said_effect(s, TP_DIRECTORY_REFUSE) != NULL;
+        assert_int_equal(is_refused, i >= 2);
+    }
+    for (uint32_t i = 1; i < 5; i++) {
+        request(s, id_at(s, 1, 0));
+        bool is_refused = said_effect(s, TP_DIRECTORY_REFUSE) != NULL;
+        assert_int_equal(is_refused, i >= 3);
+    }
+    close_scene(s);
+}
+
 static void strangers_are_refused(void **state)
 {
     (void)state;
@@ -650,6 +669,7 @@ int main(void)
         cmocka_unit_test(an_actor_that_is_made_here_waits_for_what_is_on_its_way),
         cmocka_unit_test(a_letter_that_comes_back_goes_before_newer_ones),
         cmocka_unit_test(letters_that_wait_are_bounded_and_end_in_time),
+        cmocka_unit_test(ids_whose_letters_wait_leave_room_for_others),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(ways_to_a_node_that_is_gone_are_told_lost),
         cmocka_unit_test(a_home_after_a_crash_asks_all_before_it_grants),
