@@ -122,7 +122,7 @@ tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_messag
     if (actor == NULL)
         return tp_accept_granted(shard, message);
     if (message->kind == TP_ACKED)
-        tp_outbox_acked(shard, message);
+        tp_outbox_acked_at(shard, actor, message);
     else
         tp_accept_at(shard, actor, message);
     return actor;

@@ -287,6 +287,7 @@ void tp_outbox_loaded(tp_shard *shard, tp_durable *self); /* what is left of bef
 void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked);
 void tp_outbox_acks_drain(tp_shard *shard);               /* [step] */
 void tp_outbox_acked(tp_shard *shard, tp_message *acked); /* it has come to the sender's; takes */
+void tp_outbox_acked_at(tp_shard *shard, tp_activation *actor, tp_message *acked); /* takes */
 void tp_outbox_ack_begins(tp_shard *shard, tp_activation *actor, tp_message *acked); /* takes */
 /* What `actor` lets another one know of a message. NULL: no memory, or there is no such type. */
 tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, troupe_id to,

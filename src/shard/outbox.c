@@ -546,6 +546,17 @@ void tp_outbox_acked(tp_shard *shard, tp_message *acked)
     tp_outbox_ack_begins(shard, actor, acked);
 }
 
+/* Of an actor that is here for sure: it may be guarded, and whoever guards it has sent this. */
+void tp_outbox_acked_at(tp_shard *shard, tp_activation *actor, tp_message *acked)
+{
+    if (actor->phase == TP_ACTIVE) {
+        tp_outbox_ack_begins(shard, actor, acked);
+        return;
+    }
+    TP_MARK(shard, "acknowledged while it comes or goes");
+    tp_accept_at(shard, actor, acked);
+}
+
 void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked)
 {
     if (to == shard->number)
