@@ -86,6 +86,7 @@ static void step(relay *self)
             files[1 + 2 * i + k] = (struct pollfd){self->pairs[i][k], POLLIN, 0};
     if (poll(files, 1 + 2 * RELAY_PAIRS, 5) <= 0 || atomic_load(&self->is_cut))
         return;
+    poll(NULL, 0, atomic_load(&self->delay));
     for (int i = 0; i < RELAY_PAIRS; i++)
         for (int k = 0; k < 2; k++)
             if (self->pairs[i][0] >= 0 && files[1 + 2 * i + k].revents != 0 &&
@@ -147,4 +148,9 @@ void relay_cut(relay *self)
 void relay_mend(relay *self)
 {
     atomic_store(&self->is_cut, false);
+}
+
+void relay_slow(relay *self, int delay)
+{
+    atomic_store(&self->delay, delay);
 }

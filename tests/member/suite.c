@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-enum { RACERS = 4, RACES = 40, REGISTERS = 64, TEXT = 64 };
+enum { RACERS = 4, RACES = 40, REGISTERS = 64, TEXT = 64, FAR = 40 /* ms each way */ };
 #define LONG  TROUPE_SECONDS(5)
 #define SHORT TROUPE_MILLISECONDS(300)
 #define TRY   TROUPE_MILLISECONDS(250)
@@ -474,6 +474,25 @@ static void who_was_cut_off_for_long_is_back_with_the_others(void **state)
     handle->close(handle);
 }
 
+/* To connect and to ask takes longer than a call may: it is done all the same. */
+static void a_store_far_away_is_connected_to(void **state)
+{
+    const suite *place = *state;
+    relay_slow(place->way, FAR);
+    troupe_membership *handle = prepare(place, "far");
+    relay_cut(place->way);
+    seen found = {0};
+    assert_int_equal(handle->read_view(handle, TRY, on_view, &found), TROUPE_UNAVAILABLE);
+    relay_mend(place->way);
+    uint64_t began = read_clock(NULL);
+    while (handle->read_view(handle, TRY, on_view, &found) != TROUPE_OK) {
+        assert_true(read_clock(NULL) - began < LONG);
+        usleep(1000);
+    }
+    handle->close(handle);
+    relay_slow(place->way, 0);
+}
+
 static void a_store_that_dies_keeps_what_it_called_done(void **state)
 {
     const suite *place = *state;
@@ -500,6 +519,7 @@ static int run_on_server(const suite *place)
         cmocka_unit_test_prestate(a_store_that_stands_still_is_told_in_time, state),
         cmocka_unit_test_prestate(a_store_that_is_cut_off_is_told_in_time, state),
         cmocka_unit_test_prestate(who_was_cut_off_for_long_is_back_with_the_others, state),
+        cmocka_unit_test_prestate(a_store_far_away_is_connected_to, state),
         cmocka_unit_test_prestate(a_store_that_dies_keeps_what_it_called_done, state),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);

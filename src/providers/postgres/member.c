@@ -59,11 +59,14 @@ static troupe_status run(pg_members *self, uint64_t deadline, PGresult **ret_row
     if (self->buffer.failed)
         return TROUPE_NO_MEMORY;
     tp_pg_answer answer = {.outcome = TP_PG_UNSENT};
-    /* Calls last a part of a lease: who pauses for longer is back after others have replaced it. */
-    uint64_t now = clock_of(self);
-    self->session.back_off_most = deadline > now ? (deadline - now) / 2 : 1;
+    /* Calls last a part of a lease: who pauses for longer is back after others have replaced it. To
+     * connect takes several round trips and a new process of the server: it may last twice as long,
+     * and the statement has its own time behind it, or none would ever do. */
+    uint64_t now = clock_of(self), time = deadline > now ? deadline - now : 1;
+    self->session.back_off_most = time / 2;
+    self->session.opening_extra = time;
     if (tp_pg_session_ready(&self->session, deadline))
-        answer = tp_pg_simple(&self->session, self->buffer.data, deadline);
+        answer = tp_pg_simple(&self->session, self->buffer.data, clock_of(self) + time);
     if (answer.outcome == TP_PG_DONE && answer.rows != NULL) {
         *ret_rows = answer.rows;
         return TROUPE_OK;

@@ -79,6 +79,7 @@ typedef struct tp_pg_session {
     uint64_t timeout;    /* ns: of a run, and of an opening */
     uint64_t retry_at;
     uint64_t back_off, back_off_most; /* between two tries to connect */
+    uint64_t opening_extra;           /* ns that connecting may last beyond a deadline */
     uint64_t writer; /* that this node opened; 0: none yet. Names its session at the server */
     bool weak;       /* the URL accepts settings that break P5 */
     bool durable;    /* with the settings found */

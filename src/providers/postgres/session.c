@@ -440,7 +440,7 @@ bool tp_pg_session_ready(tp_pg_session *session, uint64_t deadline)
     uint64_t now = clock_of(session);
     if (is_hurried(session) || now < session->retry_at || now >= deadline)
         return false;
-    if (tp_pg_session_open(session, deadline) == TROUPE_OK) {
+    if (tp_pg_session_open(session, deadline + session->opening_extra) == TROUPE_OK) {
         say(session, TROUPE_LOG_INFO, "store_back", "postgres: the server is there again");
         return true;
     }
