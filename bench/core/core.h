@@ -62,7 +62,7 @@ tp_bench_body tp_core_ask_cross_callback;
 tp_bench_body tp_core_ask_external_1, tp_core_ask_external_64;
 tp_bench_body tp_core_tell_random, tp_core_tell_random_bare, tp_core_lookup_count;
 tp_bench_body tp_core_activate, tp_core_activate_count, tp_core_idle_bytes, tp_core_idle_cpu;
-tp_bench_body tp_core_overload, tp_core_start, tp_core_soak;
+tp_bench_body tp_core_overload, tp_core_scrape, tp_core_start, tp_core_soak;
 
 /* The process that row start starts. */
 int tp_core_start_child(void);

@@ -16,16 +16,19 @@ extern "C" {
 
 /* ---- statistics ---------------------------------------------------------------------------- */
 
-/* Counters since start, summed over the shards: X(name, what it counts). */
-#define TROUPE_COUNTER_MAP(X)                                                                     \
-    X(tells, "tells accepted")                                                                    \
-    X(asks, "asks accepted")                                                                      \
+/* Counters since start: X(name, what it counts). Of each type and shard: */
+#define TROUPE_TYPE_COUNTER_MAP(X)                                                                \
     X(turns, "turns ended")                                                                       \
     X(failures, "turns that ended with another status than OK")                                   \
     X(refused, "calls that a filter refused")                                                     \
-    X(panics, "turns that panicked")                                                              \
     X(activations, "activations begun")                                                           \
-    X(deactivations, "activations ended")                                                         \
+    X(deactivations, "activations ended")
+
+/* Of each shard, whatever the type. */
+#define TROUPE_NODE_COUNTER_MAP(X)                                                                \
+    X(tells, "tells accepted")                                                                    \
+    X(asks, "asks accepted")                                                                      \
+    X(panics, "turns that panicked")                                                              \
     X(evictions, "activations ended because max_actors or memory_limit was reached")              \
     X(lost_states,                                                                                \
         "activations with state ended by idling or eviction though their type is not persistent") \
@@ -88,6 +91,10 @@ extern "C" {
     X(http_cut, "connections for HTTP closed because of http_timeout, or of an unwanted body")    \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
+
+#define TROUPE_COUNTER_MAP(X)                                                                     \
+    TROUPE_TYPE_COUNTER_MAP(X)                                                                    \
+    TROUPE_NODE_COUNTER_MAP(X)
 
 /* A sampled distribution, in nanoseconds. */
 typedef struct troupe_distribution {

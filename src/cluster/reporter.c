@@ -17,11 +17,12 @@ void tp_reporter_init(tp_reporter *self, tp_shared *shared, tp_loads *loads)
 static void measure(tp_reporter *self, uint64_t now, tp_wire_load *ret_load)
 {
     const tp_shared *shared = self->shared;
-    uint64_t turns = 0, timed = 0, time = 0;
+    troupe_stats stats = {.size = sizeof stats};
+    uint64_t timed = 0, time = 0;
     *ret_load = (tp_wire_load){.memory_limit = shared->options.memory_limit};
     for (uint32_t i = 0; i < shared->shard_count; i++) {
         const tp_shard *shard = shared->shards[i];
-        turns += tp_cell_get(&shard->counters.turns);
+        tp_inspect_counters(shard, &stats);
         timed += tp_histogram_count(&shard->turn_time);
         time += tp_cell_get(&shard->turn_time.sum);
         ret_load->actors += tp_cell_get(&shard->gauges.actors);
@@ -32,14 +33,14 @@ static void measure(tp_reporter *self, uint64_t now, tp_wire_load *ret_load)
     if (timed > self->timed)
         self->mean = (time - self->time) / (timed - self->timed);
     if (self->at != 0 && elapsed != 0) {
-        double busy = (double)(turns - self->turns) * (double)self->mean;
+        double busy = (double)(stats.turns - self->turns) * (double)self->mean;
         double share = busy / ((double)elapsed * shared->shard_count);
         ret_load->cpu = share >= 1 ? 1000 : (uint32_t)(share * 1000);
-        ret_load->turns = (uint64_t)((double)(turns - self->turns) * 1e9 / (double)elapsed);
-        ret_load->turn_ns = turns != self->turns ? self->mean : 0;
+        ret_load->turns = (uint64_t)((double)(stats.turns - self->turns) * 1e9 / (double)elapsed);
+        ret_load->turn_ns = stats.turns != self->turns ? self->mean : 0;
     }
     self->at = now;
-    self->turns = turns;
+    self->turns = stats.turns;
     self->timed = timed;
     self->time = time;
 }

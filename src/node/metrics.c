@@ -15,7 +15,6 @@ _Static_assert((int)TP_METRIC_HISTOGRAMS == TP_TIMES, "all that are measured, in
 static void read_shard(const tp_shard *shard, uint64_t into[TP_METRIC_COUNT])
 {
 #define READ(name) into[TP_METRIC_OF_##name] = tp_cell_get(&shard->gauges.name)
-    READ(actors);
     READ(queued);
     READ(parked);
     READ(pending);
@@ -25,34 +24,55 @@ static void read_shard(const tp_shard *shard, uint64_t into[TP_METRIC_COUNT])
     into[TP_METRIC_OF_reserved] = tp_pool_reserved(&shard->pool);
 }
 
+static void read_type(const tp_type_counters *from, uint64_t into[TP_METRICS_OF_TYPES])
+{
+#define READ(name, help) into[TP_METRIC_OF_##name] = tp_cell_get(&from->name);
+    TROUPE_TYPE_COUNTER_MAP(READ)
+    READ(actors, )
+    READ(timed, )
+    READ(time, )
+#undef READ
+}
+
 static void read_node(const troupe_node *node, tp_metrics *into)
 {
     const tp_shared *shared = &node->shared;
     troupe_stats stats = {.size = sizeof stats};
     tp_node_count(node, &stats);
 #define X(name, help) into->values[TP_METRIC_OF_##name] = stats.name;
-    TROUPE_COUNTER_MAP(X)
+    TROUPE_NODE_COUNTER_MAP(X)
 #undef X
     into->values[TP_METRIC_OF_uptime] = node->env->now(node->env) - shared->started;
     into->node = node->name;
     into->version = TROUPE_VERSION;
-    into->shards = shared->shard_count;
-    for (uint32_t i = 0; i < shared->shard_count; i++) {
+    for (uint32_t i = 0; i < into->shards; i++) {
         tp_inspect_times(shared->shards[i], into->times);
         read_shard(shared->shards[i], into->of_shards[i]);
+    }
+    for (uint32_t i = 0; i < into->types; i++) {
+        into->type_names[i] = shared->types.list[i].name;
+        for (uint32_t k = 0; k < into->shards; k++)
+            read_type(&shared->shards[k]->of_types[i], into->of_types[i * into->shards + k]);
     }
 }
 
 troupe_status troupe_node_metrics(troupe_node *node, troupe_page_write *write, void *user)
 {
     const tp_shared *shared = &node->shared;
+    size_t shards = shared->shard_count, types = shared->types.count;
     tp_metrics *metrics;
-    size_t of_shards = shared->shard_count * sizeof *metrics->of_shards;
-    size_t size = sizeof *metrics + of_shards;
+    size_t of_shards = shards * sizeof *metrics->of_shards;
+    size_t of_types = shards * types * sizeof *metrics->of_types;
+    size_t size = sizeof *metrics + of_shards + of_types + types * sizeof *metrics->type_names;
     metrics = tp_allocate_zeroed(shared->allocator, size);
     if (metrics == NULL)
         return TROUPE_NO_MEMORY;
-    metrics->of_shards = (void *)(metrics + 1);
+    char *rest = (char *)(metrics + 1);
+    metrics->shards = shared->shard_count;
+    metrics->types = shared->types.count;
+    metrics->of_shards = (void *)rest;
+    metrics->of_types = (void *)(rest + of_shards);
+    metrics->type_names = (void *)(rest + of_shards + of_types);
     read_node(node, metrics);
     troupe_status status = tp_exposition_write(metrics, write, user);
     tp_release(shared->allocator, metrics, size);

@@ -190,6 +190,21 @@ static void put_of_shards(page *self, const row *of, const tp_metrics *metrics, 
     }
 }
 
+static void put_of_types(page *self, const row *of, const tp_metrics *metrics, size_t at)
+{
+    for (uint32_t i = 0; i < metrics->types; i++) {
+        for (uint32_t k = 0; k < metrics->shards; k++) {
+            put_slice(self, of->name);
+            put(self, "{type=\"", 7);
+            put_slice(self, metrics->type_names[i]); /* of letters, digits, '_', '.', '-' */
+            put(self, "\",shard=\"", 9);
+            put_number(self, k);
+            put(self, "\"}", 2);
+            put_value(self, of->unit, metrics->of_types[(size_t)i * metrics->shards + k][at]);
+        }
+    }
+}
+
 troupe_status tp_exposition_write(
     const tp_metrics *metrics, troupe_page_write *write, void *user)
 {
@@ -208,6 +223,8 @@ troupe_status tp_exposition_write(
             put_histogram(&self, of, &metrics->times[histogram++]);
         } else if (of->scope == TP_METRIC_SHARD) {
             put_of_shards(&self, of, metrics, i);
+        } else if (of->scope == TP_METRIC_TYPE) {
+            put_of_types(&self, of, metrics, i);
         } else {
             put_slice(&self, of->name);
             put_value(&self, of->unit, metrics->values[i]);

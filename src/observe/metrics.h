@@ -18,6 +18,7 @@ typedef enum tp_metric_scope {
     TP_METRIC_INFO,
     TP_METRIC_NODE,
     TP_METRIC_SHARD,
+    TP_METRIC_TYPE,
 } tp_metric_scope;
 
 typedef enum tp_metric_kind {
@@ -47,12 +48,28 @@ enum {
 #undef TP_METRIC
 };
 
+enum {
+    TP_METRICS_OF_TYPES = 0
+#define TP_METRIC(id, scope, kind, unit, name, help) +(TP_METRIC_##scope == TP_METRIC_TYPE)
+#include "observe/metrics.def"
+#undef TP_METRIC
+};
+
+#define TP_METRIC(id, scope, kind, unit, name, help)                                 \
+    _Static_assert((TP_METRIC_##scope == TP_METRIC_TYPE) ==                          \
+                       ((int)TP_METRIC_OF_##id < (int)TP_METRICS_OF_TYPES),          \
+        "rows of types come first");
+#include "observe/metrics.def"
+#undef TP_METRIC
+
 typedef struct tp_metrics {
     const char *node, *version;
-    uint32_t shards;
+    uint32_t shards, types;
+    troupe_slice *type_names;
     uint64_t values[TP_METRIC_COUNT];         /* of NODE */
     tp_histogram times[TP_METRIC_HISTOGRAMS]; /* in their order in the table */
     uint64_t (*of_shards)[TP_METRIC_COUNT];   /* of SHARD */
+    uint64_t (*of_types)[TP_METRICS_OF_TYPES]; /* of TYPE: by type, then by shard */
 } tp_metrics;
 
 /* The page, in Prometheus' text format 0.0.4. What `write` returns other than OK ends it. */

@@ -63,6 +63,7 @@ tp_activation *tp_activation_create(
     shard->recent[hash % TP_RECENT] = (tp_recent){.hash = hash, .actor = actor};
     tp_list_push_back(&shard->recency, &actor->recency);
     shard->active++;
+    tp_count(&tp_counters_of(shard, type)->actors);
     actor->last_used = shard->now;
     actor->activated_at = shard->now;
     return actor;
@@ -95,6 +96,7 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
         tp_pool_give(&shard->pool, extras);
     }
     shard->active--;
+    tp_cell_sub(&tp_counters_of(shard, actor->type)->actors, 1);
     shard->departures++;
     while (TP_UNLIKELY(atomic_fetch_add_explicit(&shard->watchers, 0, memory_order_acq_rel) != 0)) {
         /* the watchdog copies an id: well under a microsecond */

@@ -181,7 +181,7 @@ static void end_callback(tp_shard *shard, tp_callback *callback, tp_message *rep
 
 static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *reply)
 {
-    if (TP_UNLIKELY(ask->sampled) && !shard->shared->options.no_metrics)
+    if (TP_UNLIKELY(ask->sampled))
         tp_histogram_record(&shard->ask_time, tp_clock_read(shard) - ask->asked);
     if (TP_UNLIKELY(ask->cancel != NULL))
         detach_cancel(shard, ask);

@@ -132,10 +132,10 @@ static inline tp_activation *near_ref(tp_shard *shard, const troupe_ref *ref)
 
 static void sample_arrival(tp_shard *shard, tp_message *message)
 {
-    if (TP_LIKELY(++shard->sample % TP_SAMPLE != 0) || shard->shared->options.no_metrics)
+    if (TP_LIKELY(!tp_is_timed(shard)))
         return;
     message->flags |= TP_MESSAGE_TIMED;
-    message->arrived = tp_clock(shard);
+    message->arrived = tp_clock_read(shard);
 }
 
 static inline bool has_room(const tp_activation *near, size_t payload_size)

@@ -30,7 +30,7 @@ const char *tp_filters_check(const troupe_filter *list, size_t size, size_t coun
 static void refuse(troupe_turn *turn, const troupe_filter *filter, troupe_status status)
 {
     turn->refused = true;
-    tp_count(&turn->shard->counters.refused);
+    tp_count(&tp_counters_of(turn->shard, turn->actor->type)->refused);
     if (tp_turn_is_asked(turn) && !turn->failed)
         (void)!troupe_fail(turn, status, "refused by the filter '%s': %s",
             filter->name != NULL ? filter->name : "(unnamed)", troupe_status_text(status));

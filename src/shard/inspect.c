@@ -9,8 +9,13 @@
 void tp_inspect_counters(const tp_shard *shard, troupe_stats *into)
 {
 #define X(name, text) into->name += tp_cell_get(&shard->counters.name);
-    TROUPE_COUNTER_MAP(X)
+    TROUPE_NODE_COUNTER_MAP(X)
 #undef X
+    for (uint32_t i = 0; i < shard->shared->types.count; i++) {
+#define X(name, text) into->name += tp_cell_get(&shard->of_types[i].name);
+        TROUPE_TYPE_COUNTER_MAP(X)
+#undef X
+    }
 }
 
 void tp_inspect_now(tp_shard *shard, troupe_stats *into)

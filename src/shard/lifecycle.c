@@ -85,7 +85,7 @@ static void activated(tp_shard *shard, tp_activation *actor)
     actor->flags |= TP_LIVE;
     actor->flags &= (uint16_t) ~(TP_STOPPING | TP_CAME); /* called again before its record went */
     actor->activated_at = shard->now;
-    tp_count(&shard->counters.activations);
+    tp_count(&tp_counters_of(shard, actor->type)->activations);
     tp_idle_watch(shard, actor);
     tell(shard, actor, TROUPE_LIFECYCLE_ACTIVATED, (troupe_reason)0, TROUPE_OK);
     if (actor->type->commits) {
@@ -289,7 +289,7 @@ static void gone(tp_shard *shard, tp_activation *actor, troupe_reason reason)
 {
     TP_TRACE(shard, TP_TRACE_LEAVE, actor->hash ^ (uint64_t)reason);
     if (actor->flags & TP_LIVE) {
-        tp_count(&shard->counters.deactivations);
+        tp_count(&tp_counters_of(shard, actor->type)->deactivations);
         if (reason == TROUPE_REASON_EVICTED)
             tp_count(&shard->counters.evictions);
         bool loses = reason == TROUPE_REASON_EVICTED || reason == TROUPE_REASON_IDLE;
@@ -525,7 +525,7 @@ void tp_deactivation_over(tp_shard *shard, tp_activation *actor, troupe_status s
     TP_MARK(shard, "messages during deactivation");
     if (TP_MUTANT(shard, TP_MUTANT_FREE_EARLY))
         tp_mailbox_fail_all(shard, actor, TROUPE_UNAVAILABLE, "lost");
-    tp_count(&shard->counters.deactivations);
+    tp_count(&tp_counters_of(shard, actor->type)->deactivations);
     tell(shard, actor, TROUPE_LIFECYCLE_DEACTIVATED, extras->reason, TROUPE_OK);
     tp_activation_reset(shard, actor);
     extras->reason = (troupe_reason)0;

@@ -143,7 +143,7 @@ static size_t room_of(const tp_activation *actor)
 static void end(tp_shard *shard, tp_activation *actor, troupe_status status)
 {
     if (status != TROUPE_OK) {
-        tp_count(&shard->counters.failures);
+        tp_count(&tp_counters_of(shard, actor->type)->failures);
         actor->errors++;
     }
     tp_activation_over(shard, actor, status);

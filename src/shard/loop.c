@@ -17,6 +17,7 @@
 
 #define RESTING        TROUPE_MILLISECONDS(1) /* stacks are given back so often */
 #define STARVING       TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
+#define GAUGED         16                     /* passes without a rest, at most */
 #define TURNS_PER_PASS 256                    /* some 20 us of short turns */
 
 void tp_settle(tp_shard *shard, tp_activation *actor)
@@ -184,8 +185,8 @@ static bool has_arrivals(tp_runner *runner)
     return false;
 }
 
-/* For who reads without asking the shard. */
-static inline void note_gauges(tp_shard *shard)
+/* For who reads without asking the shard: before it rests, and now and then while it does not. */
+static void note_gauges(tp_shard *shard)
 {
     tp_cell_set(&shard->gauges.actors, shard->active);
     tp_cell_set(&shard->gauges.queued, shard->queued);
@@ -225,10 +226,13 @@ static uint64_t step(tp_runner *runner)
     if (TP_UNLIKELY(tp_store_waits(shard)) && may_run)
         tp_store_flush(shard);
     tp_links_flush(shard);
-    note_gauges(shard);
     uint64_t again = TP_LIKELY(shard->away == NULL) ? TP_NEVER : shard->away->flush(shard->away);
-    if ((has_turns(shard) && may_run) || more || again <= shard->now)
+    if ((has_turns(shard) && may_run) || more || again <= shard->now) {
+        if (TP_UNLIKELY(tp_cell_get(&shard->counters.passes) % GAUGED == 0))
+            note_gauges(shard);
         return 0;
+    }
+    note_gauges(shard);
     tp_count(&shard->counters.sleeps);
     tp_pool_flush(&shard->pool);
     tp_pool_collect(&shard->pool);
@@ -242,6 +246,12 @@ static uint64_t step(tp_runner *runner)
     if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
         due = due < shard->now + STARVING ? due : shard->now + STARVING;
     return due;
+}
+
+bool tp_timing_draw(tp_shard *shard)
+{
+    shard->sample = 1 + (uint32_t)tp_prng_below(&shard->sampling, 2 * TP_SAMPLE - 1);
+    return !shard->shared->options.no_metrics;
 }
 
 bool tp_shard_is_quiet(const tp_shard *shard)
@@ -293,9 +303,10 @@ static troupe_status create_parts(tp_shard *shard)
     TROUPE_TRY(tp_mpring_init(&shard->calls, allocator, shared->options.inbox_limit));
     TROUPE_TRY(tp_fibers_init(shard));
     TROUPE_TRY(tp_sleepers_create(shard));
+    shard->of_types = tp_allocate_lines(allocator, shared->types.count * sizeof *shard->of_types);
     shard->links = tp_allocate_zeroed(allocator, count * sizeof *shard->links);
     shard->incoming = tp_allocate_zeroed(allocator, count * sizeof(tp_spsc *));
-    if (shard->links == NULL || shard->incoming == NULL)
+    if (shard->of_types == NULL || shard->links == NULL || shard->incoming == NULL)
         return TROUPE_NO_MEMORY;
     uint32_t capacity = 64;
     while (capacity / 4 * 3 < shared->options.link_limit)
@@ -351,6 +362,8 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     uint64_t seed;
     shared->env->entropy(shared->env, &seed, sizeof seed);
     tp_prng_seed(&shard->prng, seed);
+    tp_prng_seed(&shard->sampling, number);
+    shard->sample = TP_SAMPLE;
 }
 
 troupe_status tp_shard_create(tp_shared *shared, uint32_t number, tp_shard **ret_shard)
@@ -409,5 +422,8 @@ void tp_shard_destroy(tp_shard *shard)
     tp_fiber_pool_deinit(&shard->fibers);
     tp_index_deinit(&shard->table);
     tp_pool_deinit(&shard->pool);
+    if (shard->of_types != NULL)
+        tp_release_lines(
+            allocator, shard->of_types, shard->shared->types.count * sizeof *shard->of_types);
     tp_release_lines(allocator, shard, sizeof *shard);
 }

@@ -181,7 +181,7 @@ void tp_move_finish(tp_shard *shard, tp_activation *actor)
 {
     TP_ASSERT(actor->phase == TP_MOVING && tp_fifo_is_empty(&actor->mailbox));
     if (actor->flags & TP_LIVE) {
-        tp_count(&shard->counters.deactivations);
+        tp_count(&tp_counters_of(shard, actor->type)->deactivations);
         if (shard->subscription_count != 0) {
             const troupe_lifecycle event = {.kind = TROUPE_LIFECYCLE_DEACTIVATED,
                 .id = tp_activation_id(actor),

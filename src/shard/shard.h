@@ -38,7 +38,7 @@
 #define TP_RECENT        256 /* direct-mapped: hash to activation, for the hot ones */
 #define TP_HINTS         16  /* direct-mapped: names to types, and to methods */
 #define TP_SNAPSHOT      256 /* state bytes kept on the stack of a turn */
-#define TP_SAMPLE        128 /* one turn in so many is timed */
+#define TP_SAMPLE        128 /* one in so many is timed: turns, asks, messages */
 #define TP_TIMERS_MAX    64  /* per actor */
 #define TP_SUBSCRIPTIONS 16
 #define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
@@ -304,11 +304,21 @@ typedef struct tp_link_out {
 /* ---- the shard ----------------------------------------------------------------------------- */
 typedef struct tp_counters {
 #define X(name, text) tp_cell name;
-    TROUPE_COUNTER_MAP(X)
+    TROUPE_NODE_COUNTER_MAP(X)
 #undef X
 } tp_counters;
 
-/* What is now, as the last pass left it. */
+/* What a shard counts of one type; together, so that a turn touches one line. */
+typedef struct tp_type_counters {
+#define X(name, text) tp_cell name;
+    TROUPE_TYPE_COUNTER_MAP(X)
+#undef X
+    tp_cell actors;      /* records, now */
+    tp_cell timed, time; /* turns that were measured, and their ns */
+} tp_type_counters;
+_Static_assert(sizeof(tp_type_counters) == 64, "a line");
+
+/* What is now, as the last passes left it. */
 typedef struct tp_gauges {
     tp_cell actors, queued, parked, pending, fibers;
 } tp_gauges;
@@ -381,7 +391,7 @@ struct tp_shard {
     tp_list storings; /* operations of the store that turns wait for */
     uint32_t parked_count;
     int32_t turns_left; /* of this pass; a batch may run past it */
-    uint32_t sample;
+    uint32_t sample; /* so many more until one is timed */
     uint64_t unique; /* the last number that was given by tp_shard_unique */
     tp_fifo commits; /* tp_durable: with something to send to the store */
     uint32_t commits_under_way;
@@ -440,9 +450,11 @@ struct tp_shard {
     tp_moments moments;
     tp_sleepers *sleepers; /* NULL: no type of the node commits while it lives */
     tp_prng prng;
+    tp_prng sampling; /* which ones are timed; apart, so that this changes nothing else */
 
     /* sight */
-    tp_counters counters; /* [any reads], as the next two */
+    tp_counters counters;       /* [any reads], as the next three */
+    tp_type_counters *of_types; /* by number */
     tp_gauges gauges;
     tp_histogram turn_time, ask_time, queue_time, cache_time;
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
@@ -469,9 +481,14 @@ TROUPE_CHECK troupe_status tp_shard_create(
 TROUPE_CHECK troupe_status tp_shard_connect(tp_shard *shard);
 void tp_shard_destroy(tp_shard *shard); /* after its runner was joined */
 bool tp_shard_is_quiet(const tp_shard *shard);
+bool tp_timing_draw(tp_shard *shard); /* for tp_is_timed of quick.h */
 static inline void tp_count(tp_cell *cell)
 {
     tp_cell_add(cell, 1);
+}
+static inline tp_type_counters *tp_counters_of(const tp_shard *shard, const tp_type *type)
+{
+    return &shard->of_types[type->number];
 }
 
 /* park.c */

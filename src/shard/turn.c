@@ -71,7 +71,7 @@ static inline void begin_timing(troupe_turn *turn, bool is_next)
     tp_shard *shard = turn->shard;
     turn->timed = shard->times_all; /* where no thread moves its pulse */
     turn->sampled = false;
-    if (TP_UNLIKELY(++shard->sample % TP_SAMPLE == 0) && !shard->shared->options.no_metrics)
+    if (TP_UNLIKELY(tp_is_timed(shard)))
         turn->sampled = turn->timed = true;
     if (TP_UNLIKELY(turn->timed && !(is_next && shard->times_all)))
         tp_clock_read(shard); /* else the end of the last turn has just read it */
@@ -144,6 +144,14 @@ __attribute__((noinline, cold)) static void log_long(troupe_turn *turn, uint64_t
         "a turn ran long without a park; others of its shard waited");
 }
 
+static void note_time(troupe_turn *turn, uint64_t time)
+{
+    tp_type_counters *counters = tp_counters_of(turn->shard, turn->actor->type);
+    tp_histogram_record(&turn->shard->turn_time, time);
+    tp_count(&counters->timed);
+    tp_cell_add(&counters->time, time);
+}
+
 static void watch_time(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
@@ -156,7 +164,7 @@ static void watch_time(troupe_turn *turn)
         return;
     uint64_t time = tp_clock_read(shard) - turn->began;
     if (turn->sampled)
-        tp_histogram_record(&shard->turn_time, time);
+        note_time(turn, time);
     if (TP_UNLIKELY(options->driven && time >= options->long_turn))
         log_long(turn, time / TROUPE_MILLISECONDS(1));
 }
@@ -267,7 +275,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     TP_TRACE(shard, TP_TRACE_END, actor->hash ^ (uint32_t)status);
     unlink_turn(turn);
     tp_step_ends(shard);
-    tp_count(&shard->counters.turns);
+    tp_count(&tp_counters_of(shard, actor->type)->turns);
     actor->processed++;
     bool is_tick = turn->message != NULL && turn->message->kind == TP_TICK;
     if (TP_LIKELY(!is_tick))
@@ -280,7 +288,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     if (TP_UNLIKELY(turn->arena != NULL))
         tp_arena_drop(shard, &turn->arena, &turn->arena_bytes);
     if (TP_UNLIKELY(status != TROUPE_OK)) {
-        tp_count(&shard->counters.failures);
+        tp_count(&tp_counters_of(shard, actor->type)->failures);
         actor->errors++;
         if (!turn->refused)
             tp_supervise(shard, turn, status); /* may take the message for another delivery */
@@ -411,11 +419,16 @@ static bool may_start(tp_shard *shard, tp_message *message)
     return false;
 }
 
+__attribute__((noinline)) static void note_arrived(tp_shard *shard, uint64_t arrived)
+{
+    uint64_t now = tp_clock_read(shard);
+    tp_histogram_record(&shard->queue_time, now > arrived ? now - arrived : 0);
+}
+
 static inline void note_queue_time(tp_shard *shard, const tp_message *message)
 {
     if (TP_UNLIKELY(message->flags & TP_MESSAGE_TIMED))
-        tp_histogram_record(
-            &shard->queue_time, shard->now > message->arrived ? shard->now - message->arrived : 0);
+        note_arrived(shard, message->arrived);
 }
 
 /* The counts of a turn that ended well. */
@@ -424,7 +437,7 @@ static inline void count_plain(troupe_turn *turn, tp_shard *shard, tp_activation
     if (TP_UNLIKELY(turn->timed || tp_pulse(shard) != turn->pulse))
         watch_time(turn);
     TP_TRACE(shard, TP_TRACE_END, actor->hash ^ TROUPE_OK);
-    tp_count(&shard->counters.turns);
+    tp_count(&tp_counters_of(shard, actor->type)->turns);
     actor->processed++;
     actor->last_used = shard->now;
     if (TP_LIKELY(!turn->read_only))

@@ -32,6 +32,7 @@ is troupe_asks_total 7
 is troupe_turns_total 7
 is troupe_failures_total 0
 is troupe_actors 7
+has out 'troupe_turns_total{type="counter",shard="1"} '
 run 0 promtool check metrics <"$work/page"
 [ ! -s "$work/err" ] || die 'promtool complains'
 echo "$checks checks"

@@ -83,14 +83,38 @@ static void values_stand_behind_help_and_type(void **state)
 {
     (void)state;
     tp_metrics *metrics = snapshot(2);
-    metrics->values[TP_METRIC_OF_turns] = UINT64_MAX;
+    metrics->values[TP_METRIC_OF_tells] = UINT64_MAX;
     metrics->values[TP_METRIC_OF_uptime] = UINT64_C(12000000034);
-    metrics->of_shards[1][TP_METRIC_OF_actors] = 3;
+    metrics->of_shards[1][TP_METRIC_OF_queued] = 3;
     const char *page = page_of(metrics);
-    assert_line(page, "# HELP troupe_turns_total turns ended\n# TYPE troupe_turns_total counter\n"
-                      "troupe_turns_total 18446744073709551615");
+    assert_line(page, "# HELP troupe_tells_total tells accepted\n"
+                      "# TYPE troupe_tells_total counter\n"
+                      "troupe_tells_total 18446744073709551615");
     assert_line(page, "troupe_uptime_seconds 12.000000034");
-    assert_line(page, "troupe_actors{shard=\"0\"} 0\ntroupe_actors{shard=\"1\"} 3");
+    assert_line(page, "troupe_queued_messages{shard=\"0\"} 0\n"
+                      "troupe_queued_messages{shard=\"1\"} 3");
+    drop(metrics);
+}
+
+static void each_type_has_a_line_for_each_shard(void **state)
+{
+    (void)state;
+    tp_metrics *metrics = snapshot(2);
+    troupe_slice names[] = {troupe_str("a.b"), troupe_str("c")};
+    uint64_t values[4][TP_METRICS_OF_TYPES] = {0};
+    metrics->types = 2;
+    metrics->type_names = names;
+    metrics->of_types = values;
+    values[1][TP_METRIC_OF_turns] = 7;
+    values[2][TP_METRIC_OF_turns] = 8;
+    values[3][TP_METRIC_OF_time] = 1500000000;
+    const char *page = page_of(metrics);
+    assert_line(page, "troupe_turns_total{type=\"a.b\",shard=\"0\"} 0\n"
+                      "troupe_turns_total{type=\"a.b\",shard=\"1\"} 7\n"
+                      "troupe_turns_total{type=\"c\",shard=\"0\"} 8\n"
+                      "troupe_turns_total{type=\"c\",shard=\"1\"} 0");
+    assert_line(
+        page, "troupe_timed_turn_seconds_total{type=\"c\",shard=\"1\"} 1.500000000");
     drop(metrics);
 }
 
@@ -141,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_label_is_escaped),
         cmocka_unit_test(values_stand_behind_help_and_type),
+        cmocka_unit_test(each_type_has_a_line_for_each_shard),
         cmocka_unit_test(buckets_are_exact),
         cmocka_unit_test(who_wants_no_more_gets_no_more),
     };
