@@ -293,18 +293,18 @@ static troupe_status ask_again(troupe_node *node, troupe_id id, const char *meth
     tp_env *env = node->env;
     troupe_call_options now = *options;
     troupe_status status = answer->status;
-    bool is_own = tp_retry_is_own(options);
+    bool is_once = options->once.size != 0;
     uint64_t timeout = options->timeout != 0 ? options->timeout : node->shared.options.ask_timeout;
     uint64_t end = tp_time_after(begin, timeout);
     for (uint32_t attempt = 1; tp_retry_may(options, status, answer->outcome, attempt); attempt++) {
         uint64_t chance;
         env->entropy(env, &chance, sizeof chance);
         uint64_t pause = tp_retry_pause(&options->retry, attempt, chance);
-        if (is_own && tp_time_after(env->now(env), pause) >= end)
-            break;
+        if (is_once && tp_time_after(env->now(env), pause) >= end)
+            break; /* later its key may be forgotten, and it would run again */
         troupe_answer_release(answer);
         pause_for(env, pause);
-        if (is_own)
+        if (is_once)
             now.timeout = end > env->now(env) ? end - env->now(env) : 1;
         status = ask_once(node, id, method, payload, &now, answer);
     }
@@ -319,7 +319,7 @@ troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char 
     if (env->is_runner(env))
         return fail(
             node, id, method, ret_answer, TROUPE_USAGE, false); /* it would wait for itself */
-    uint64_t begin = options != NULL && tp_retry_is_own(options) ? env->now(env) : 0;
+    uint64_t begin = options != NULL && options->once.size != 0 ? env->now(env) : 0;
     troupe_status status = ask_once(node, id, method, payload, options, ret_answer);
     if (status == TROUPE_OK || options == NULL)
         return status;
@@ -335,6 +335,7 @@ troupe_status troupe_client_ask_callback(troupe_client *client, troupe_id id, co
     TROUPE_TRY(prepare(client->node, id, method, payload, options, true, false, &outside));
     outside->done = done;
     outside->user = user;
+    outside->asks_again = options != NULL && tp_retry_is_own(options);
     return enter(client->node, outside);
 }
 

@@ -10,6 +10,7 @@
  * that is held for a few instructions.
  */
 #include "shard/gather.h"
+#include "shard/again.h"
 #include "shard/away.h"
 #include "shard/durable.h"
 
@@ -59,6 +60,7 @@ static troupe_status grow(tp_shard *shard)
 /* Asks from outside that nothing answers any more: the node goes before it knew. */
 static void end_outside(tp_shard *shard, tp_ask *ask)
 {
+    tp_again_drop(shard, ask);
     if (ask->kind != TP_ASK_OUTSIDE)
         return;
     ask->kind = TP_ASK_FREE;
@@ -94,6 +96,7 @@ static void time_out(tp_shard *shard, tp_alarm *alarm)
         "%.*s: no answer within the deadline; it may have run, or may run yet",
         TROUPE_ARG(ask->type->name));
     tp_ask gone = *ask; /* it ends first: on this shard the cancel is answered at once */
+    gone.again = NULL;
     tp_ask_end(
         shard, call, TROUPE_TIMEOUT, TROUPE_UNKNOWN_OUTCOME, (troupe_slice){words, (size_t)size});
     send_cancel(shard, call, &gone);
@@ -190,6 +193,7 @@ static void end_with(tp_shard *shard, uint32_t slot, tp_ask *ask, tp_message *re
         tp_ask_end_turn(shard, slot, ask, reply);
         return;
     }
+    tp_again_drop(shard, ask);
     tp_ask_free(shard, slot, ask);
     if (kind == TP_ASK_CALLBACK) {
         end_callback(shard, ask->waiter.callback, reply);
@@ -210,6 +214,10 @@ void tp_ask_reply_slowly(tp_shard *shard, tp_message *reply)
     tp_ask *ask = tp_ask_find(shard, reply->from);
     if (ask == NULL) {
         TP_MARK(shard, "reply came too late");
+        tp_pool_give(&shard->pool, reply);
+        return;
+    }
+    if (TP_UNLIKELY(tp_again_asks(shard, ask, reply->status))) {
         tp_pool_give(&shard->pool, reply);
         return;
     }
@@ -245,6 +253,7 @@ void tp_ask_end(
         detach_cancel(shard, ask);
     troupe_answer answer = {.status = status, .outcome = outcome};
     tp_ask_kind kind = (tp_ask_kind)ask->kind;
+    tp_again_drop(shard, ask);
     tp_ask_free(shard, call.slot, ask);
     if (kind == TP_ASK_TURN) {
         *ask->waiter.turn->wait_answer = answer;
@@ -263,6 +272,7 @@ void tp_ask_withdraw(tp_shard *shard, tp_call call, const char *words)
     if (ask == NULL)
         return;
     tp_ask gone = *ask;
+    gone.again = NULL;
     tp_ask_end(shard, call, TROUPE_CANCELLED, TROUPE_UNKNOWN_OUTCOME, troupe_str(words));
     send_cancel(shard, call, &gone);
 }
@@ -274,6 +284,7 @@ void tp_ask_forget(tp_shard *shard, tp_call call)
         return;
     if (ask->cancel != NULL)
         detach_cancel(shard, ask);
+    tp_again_drop(shard, ask);
     tp_ask_free(shard, call.slot, ask);
 }
 
@@ -311,6 +322,11 @@ static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask)
 {
     if (withdraw_held(shard, call, ask))
         return;
+    if (tp_again_pauses(ask)) { /* nobody has it who could answer */
+        tp_ask_end(shard, call, TROUPE_CANCELLED, TROUPE_UNKNOWN_OUTCOME,
+            troupe_str("cancelled before it was asked again; it may have run"));
+        return;
+    }
     tp_message_parts none = {0};
     tp_message *cancel = tp_message_make(&shard->pool, &none);
     if (cancel == NULL)

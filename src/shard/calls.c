@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls that a turn makes: ask, tell, sleep, blocking work. Each checks its arguments and
- * limits, then makes a message and sends it on its way. Answering is in reply.c.
+ * The calls that a turn makes: ask and tell. Each checks its arguments and limits, then makes a
+ * message and sends it on its way. Answering is in reply.c, waiting without a call in waits.c.
  */
+#include "shard/again.h"
 #include "shard/away.h"
 #include "shard/calls.h"
 #include "shard/context.h"
@@ -231,10 +232,13 @@ __attribute__((noinline)) static troupe_status send_with(troupe_turn *turn, cons
         if (TP_UNLIKELY(status != TROUPE_OK))
             return status;
     }
+    bool by_slot = call != NULL && call != &turn->wait_call && slip != NULL &&
+                   (slip->flags & TP_SLIP_ONCE) && tp_retry_is_own(options);
+    bool is_named = near == NULL || by_slot;
     const tp_activation *self = turn->actor;
     tp_message_parts parts = {.caller = self + 1,
-        .key = near == NULL ? to->key : (troupe_slice){0, 0},
-        .partition = near == NULL ? to->partition : (troupe_slice){0, 0},
+        .key = is_named ? to->key : (troupe_slice){0, 0},
+        .partition = is_named ? to->partition : (troupe_slice){0, 0},
         .method = called.name,
         .content_type = options != NULL ? options->content_type : NULL,
         .payload = payload,
@@ -254,6 +258,11 @@ __attribute__((noinline)) static troupe_status send_with(troupe_turn *turn, cons
     if (TP_UNLIKELY(message == NULL)) {
         tp_count(&shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
+    }
+    troupe_status kept = by_slot ? tp_again_keep(shard, *call, message) : TROUPE_OK;
+    if (TP_UNLIKELY(kept != TROUPE_OK)) {
+        tp_pool_give(&shard->pool, message);
+        return kept;
     }
     sample_arrival(shard, message);
     if (TP_UNLIKELY(gated)) {
@@ -557,23 +566,24 @@ static bool is_broken(const troupe_turn *turn)
     return durable != NULL && durable->broken;
 }
 
-/* After a failure. `end`: of a call once, the deadline of all its attempts. */
+/* After a failure. `end`: of a call once, the deadline of all its attempts: later its key may be
+ * forgotten, and it would run again. */
 __attribute__((noinline)) static troupe_status ask_again(troupe_turn *turn, const tp_target *to,
     tp_callee called, troupe_slice payload, const troupe_call_options *options,
     troupe_answer *answer, troupe_status status, uint64_t end)
 {
     tp_shard *shard = turn->shard;
     troupe_call_options now = *options;
-    bool is_own = tp_retry_is_own(options);
+    bool is_once = options->once.size != 0;
     for (uint32_t attempt = 1; tp_retry_may(options, status, answer->outcome, attempt); attempt++) {
         uint64_t pause = tp_retry_pause(&options->retry, attempt, tp_prng_next(&shard->prng));
-        if (is_own && (is_broken(turn) || tp_time_after(tp_clock(shard), pause) >= end))
+        if (is_once && (is_broken(turn) || tp_time_after(tp_clock(shard), pause) >= end))
             break;
         troupe_answer_release(answer);
         status = troupe_sleep(turn, pause);
         if (status != TROUPE_OK)
             return fail_ask(turn, to, called, status, options, answer);
-        if (is_own)
+        if (is_once)
             now.timeout = end > tp_clock(shard) ? end - tp_clock(shard) : 1;
         status = ask_once(turn, to, called, payload, &now, answer);
     }
@@ -584,8 +594,8 @@ __attribute__((always_inline)) static inline troupe_status ask(troupe_turn *turn
     const tp_target *to, tp_callee called, troupe_slice payload, const troupe_call_options *options,
     troupe_answer *answer)
 {
-    bool is_own = options != NULL && tp_retry_is_own(options);
-    uint64_t end = TP_UNLIKELY(is_own) ? ask_deadline(turn, options) : TP_NEVER;
+    bool is_once = options != NULL && options->once.size != 0;
+    uint64_t end = TP_UNLIKELY(is_once) ? ask_deadline(turn, options) : TP_NEVER;
     troupe_status status = ask_once(turn, to, called, payload, options, answer);
     if (TP_LIKELY(status == TROUPE_OK) || options == NULL)
         return status;
@@ -723,77 +733,4 @@ troupe_status troupe_ask_then(troupe_turn *turn, troupe_id id, const char *name,
         tp_type_method(own, troupe_str(then->failed)) < 0)
         return TROUPE_NO_METHOD;
     return tp_outbox_send(turn, id, troupe_str(name), payload, options, then);
-}
-
-/* ---- waiting ------------------------------------------------------------------------------- */
-
-static void slept(tp_shard *shard, tp_alarm *alarm)
-{
-    (void)shard;
-    tp_unpark(TP_CONTAINER(alarm, troupe_turn, alarm), TROUPE_OK);
-}
-
-troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration)
-{
-    if (duration == 0)
-        return troupe_yield(turn);
-    TROUPE_TRY(tp_park_reserve(turn));
-    turn->alarm.timer.link = (tp_link){NULL, NULL};
-    tp_alarm_set(turn->shard, &turn->alarm, tp_time_after(tp_clock(turn->shard), duration), slept);
-    return tp_park(turn, TP_WAIT_SLEEP);
-}
-
-troupe_status troupe_yield(troupe_turn *turn)
-{
-    TROUPE_TRY(tp_park_reserve(turn));
-    tp_shard *shard = turn->shard;
-    if (turn->actor->type->interleaves && tp_mailbox_may_run(shard, turn->actor))
-        tp_schedule(shard, turn->actor); /* what waits for this actor is ready, too */
-    bool is_first = !tp_arrivals_wait(shard) && tp_fifo_is_empty(&shard->yielding);
-    turn->yield_until = is_first ? shard->run_pushed : shard->arrived;
-    tp_fifo_push_back(is_first ? &shard->yielded : &shard->yielding, &turn->ready);
-    return tp_park(turn, TP_WAIT_YIELD);
-}
-
-typedef struct blocking {
-    tp_job job;
-    tp_inbound inbound;
-    troupe_turn *turn;
-    troupe_job *run;
-    void *argument;
-} blocking;
-
-static void blocking_run(tp_job *job)
-{
-    blocking *self = TP_CONTAINER(job, blocking, job);
-    self->run(self->argument);
-}
-
-static void blocking_done(tp_job *job)
-{
-    blocking *self = TP_CONTAINER(job, blocking, job);
-    tp_inbox_push(self->turn->shard, &self->inbound);
-}
-
-static void blocking_over(tp_shard *shard, tp_inbound *inbound)
-{
-    (void)shard;
-    tp_unpark(TP_CONTAINER(inbound, blocking, inbound)->turn, TROUPE_OK);
-}
-
-troupe_status troupe_blocking(troupe_turn *turn, troupe_job *job, void *argument)
-{
-    tp_shard *shard = turn->shard;
-    TROUPE_TRY(tp_park_reserve(turn));
-    blocking self = {.job = {.run = blocking_run, .done = blocking_done},
-        .inbound = {.arrive = blocking_over},
-        .turn = turn,
-        .run = job,
-        .argument = argument};
-    troupe_status status = shard->env->job_start(shard->env, &self.job);
-    if (status == TROUPE_BUSY)
-        tp_count(&shard->counters.busy_blocking);
-    if (status != TROUPE_OK)
-        return status;
-    return tp_park(turn, TP_WAIT_BLOCKING);
 }

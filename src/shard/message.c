@@ -36,3 +36,32 @@ tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts)
     tp_message_head head = {.kind = TP_TELL, .deadline = UINT64_MAX};
     return tp_message_make_here(pool, parts, &head);
 }
+
+tp_message *tp_message_copy(tp_pool *pool, const tp_message *from)
+{
+    char content[UINT8_MAX + 1];
+    troupe_slice type = tp_message_content_type(from);
+    memcpy(content, type.data, type.size);
+    content[type.size] = 0;
+    bool is_named = from->method == TP_METHOD_OTHER;
+    const tp_message_parts parts = {.caller = tp_message_tail(from),
+        .key = tp_message_key(from),
+        .partition = tp_message_partition(from),
+        .method = is_named ? tp_message_method_name(from) : (troupe_slice){NULL, 0},
+        .content_type = content,
+        .payload = tp_message_payload(from),
+        .slip = tp_message_slip(from)};
+    const tp_message_head head = {.hash = from->hash,
+        .type = from->type,
+        .deadline = from->deadline,
+        .from = from->from,
+        .chain = from->chain,
+        .caller_type = from->caller_type,
+        .status = from->status,
+        .method = from->method,
+        .from_shard = from->from_shard,
+        .caller_key_size = from->caller_key_size,
+        .caller_partition_size = from->caller_partition_size,
+        .kind = from->kind};
+    return tp_message_make_here(pool, &parts, &head);
+}

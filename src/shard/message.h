@@ -269,6 +269,9 @@ __attribute__((always_inline)) static inline tp_message *tp_message_make_here(
 /* The same, called: kind TP_TELL, no deadline, all else zero. */
 TROUPE_CHECK tp_message *tp_message_make(tp_pool *pool, const tp_message_parts *parts);
 
+/* All of it, but for what it has been through: flags, deliveries. NULL: no memory. */
+TROUPE_CHECK tp_message *tp_message_copy(tp_pool *pool, const tp_message *message);
+
 static inline size_t tp_message_bytes(const tp_message *message)
 {
     return (size_t)message->payload_at + message->payload_size;

@@ -8,6 +8,7 @@
  * blocking ask, `state` says who has it in the end: the caller once it is ANSWERED (and signalled),
  * the shard if it was LEFT.
  */
+#include "shard/again.h"
 #include "shard/away.h"
 #include "shard/durable.h"
 #include "shard/workers.h"
@@ -386,6 +387,14 @@ static void arrive(tp_shard *shard, tp_outside *outside)
         refuse(shard, outside, status,
             status == TROUPE_BUSY ? "max_asks are pending; try again later"
                                   : "no memory for an ask");
+        return;
+    }
+    if (TP_UNLIKELY(outside->asks_again))
+        status = tp_again_keep(shard, message->from, message);
+    if (TP_UNLIKELY(status != TROUPE_OK)) {
+        tp_ask_forget(shard, message->from);
+        tp_pool_give(&shard->pool, message);
+        refuse(shard, outside, status, "no memory to ask it again; try again later");
         return;
     }
     ask->waiter.outside = outside;

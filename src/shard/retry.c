@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which calls are asked again, and when: `retry` of the call options, and calls once whose way
- * broke. Pure: who asks again is calls.c for turns, node/client.c for those outside.
+ * broke. Pure: who asks again is calls.c for turns, node/client.c for those outside, again.c for
+ * those that do not wait.
  *
  * Threads: any.
  */

@@ -227,6 +227,7 @@ typedef struct tp_callback {
 } tp_callback;
 
 typedef struct tp_cancel_link tp_cancel_link;
+typedef struct tp_again tp_again;
 typedef struct tp_outside tp_outside;
 
 typedef struct tp_ask {
@@ -240,6 +241,7 @@ typedef struct tp_ask {
     uint64_t hash;
     uint64_t asked; /* when: for youth, and the histogram */
     tp_cancel_link *cancel;
+    tp_again *again; /* of a call once that the slot asks again; else NULL */
     union {
         troupe_turn *turn;
         tp_callback *callback;
@@ -288,6 +290,7 @@ struct tp_outside {
     uint8_t once_size;
     uint8_t errand; /* tp_errand */
     bool is_ask;
+    bool asks_again; /* a call once, of the callback form */
     troupe_answer answer; /* of the blocking form; published by `state` and the waiter's signal */
     char tail[]; /* content type with its 0, key, partition, method, payload, once, baggage; later
                     the answer's */

@@ -59,6 +59,69 @@ static troupe_status break_first(troupe_turn *turn, void *state, troupe_slice in
     return times++ % 2 == 0 ? troupe_fail(turn, TROUPE_UNKNOWN, "broke") : add(turn, state, in);
 }
 
+static const troupe_call_options by_itself = {
+    TROUPE_CALL_OPTIONS, .timeout = DEADLINE, .once = {"itself", sizeof "itself" - 1}};
+
+/* How often it came, and when last. */
+static uint32_t refusals;
+static uint64_t refused_at;
+
+static troupe_status refuse(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    refusals++;
+    refused_at = troupe_wall(turn);
+    return troupe_fail(turn, TROUPE_BUSY, "not now");
+}
+
+static troupe_status break_always(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)refuse(turn, state, in);
+    return TROUPE_UNKNOWN;
+}
+
+static const troupe_call_options often = {TROUPE_CALL_OPTIONS, .timeout = DEADLINE,
+    .retry = {.attempts = 100, .backoff = TROUPE_MILLISECONDS(300)},
+    .once = {"often", sizeof "often" - 1}};
+
+static troupe_status ask_often(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    (void)!troupe_ask(turn, id_of("tally/other"), "refuse", in, &often, &answer);
+    return troupe_reply_take(turn, &answer);
+}
+
+static void passed(troupe_turn *turn, void *state, const troupe_answer *answer, void *user)
+{
+    (void)turn;
+    (void)user;
+    tally *self = state;
+    self->halves += answer->status == TROUPE_OK ? 1 : 1000;
+}
+
+/* By a callback: the first half is done when it asks, the second when the answer is there. */
+static troupe_status pass_later(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    TROUPE_TRY(troupe_ask_callback(
+        turn, id_of("tally/other"), "break_first", in, &by_itself, passed, NULL));
+    return troupe_reply_bytes(turn, troupe_str("later"));
+}
+
+static troupe_status pass_to_two(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    const troupe_request both[] = {
+        {id_of("tally/one"), "break_first", in, &by_itself}, {id_of("tally/two"), "add", in, NULL}};
+    troupe_answer answers[2];
+    troupe_status status = troupe_gather(turn, both, 2, NULL, answers);
+    troupe_answer_release(&answers[0]);
+    troupe_answer_release(&answers[1]);
+    return status == TROUPE_OK ? troupe_reply_bytes(turn, troupe_str("both")) : status;
+}
+
 static const troupe_call_options again = {TROUPE_CALL_OPTIONS, .timeout = DEADLINE,
     .retry = {.attempts = 2}, .once = {"again", sizeof "again" - 1}};
 
@@ -71,7 +134,9 @@ static troupe_status pass_on(troupe_turn *turn, void *state, troupe_slice in)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(break_first), TROUPE_METHOD(pass_on),
-    TROUPE_METHOD(add), TROUPE_METHOD(relay), TROUPE_METHOD(rest), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(refuse), TROUPE_METHOD(break_always), TROUPE_METHOD(ask_often),
+    TROUPE_METHOD(pass_later), TROUPE_METHOD(pass_to_two), TROUPE_METHOD(add), TROUPE_METHOD(relay),
+    TROUPE_METHOD(rest), TROUPE_READ_METHOD(show)};
 static const troupe_type tally_type = {TROUPE_TYPE("tally"), .state_size = sizeof(tally),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 
@@ -184,8 +249,9 @@ static void a_call_that_comes_when_its_key_may_be_forgotten_is_unknown(void **st
     assert_ok(troupe_client_open(at.node, &client));
     tell(at.node, "tally/x", "rest", "");
     stand_run(&at, TROUPE_MILLISECONDS(100));
-    const troupe_call_options options = {
-        TROUPE_CALL_OPTIONS, .timeout = DEADLINE, .once = troupe_str("k")};
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = DEADLINE,
+        .retry = {.attempts = 1}, /* no copy is made here */
+        .once = troupe_str("k")};
     assert_ok(troupe_client_ask_callback(
         client, id_of("tally/x"), "add", troupe_str(""), &options, call_over, &late));
     stand_run(&at, TROUPE_MILLISECONDS(100));
@@ -214,6 +280,89 @@ static void a_retry_asks_a_call_once_again_when_its_way_broke(void **state)
     stand_close(&at);
 }
 
+/* Else an attempt might come when its key is forgotten, and run again. */
+static void a_retry_of_a_call_once_ends_with_its_first_deadline(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    const char *const ids[] = {"tally/x", "tally/y"};
+    const char *const methods_asked[] = {"refuse", "ask_often"};
+    for (int i = 0; i < 2; i++) {
+        refusals = 0;
+        uint64_t begin = at.env->wall(at.env);
+        const troupe_call_options long_one = {TROUPE_CALL_OPTIONS, .timeout = 30 * DEADLINE};
+        heard got = ask_with(at.node, ids[i], methods_asked[i], "", i == 0 ? &often : &long_one);
+        assert_status(got.status, TROUPE_BUSY);
+        assert_true(refusals > 2);
+        assert_true(refused_at <= begin + DEADLINE);
+    }
+    stand_close(&at);
+}
+
+static void callbacks_and_gathers_ask_a_call_once_again_by_themselves(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    static call outside;
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("tally/x"), "break_first", troupe_str(""), &by_itself, call_over, &outside));
+    stand_run(&at, TROUPE_SECONDS(1));
+    assert_int_equal(outside.ends, 1);
+    assert_heard(outside.got, TROUPE_OK);
+    assert_string_equal(outside.got.text, "1");
+    assert_heard(ask(at.node, "tally/later", "pass_later", ""), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(1));
+    assert_string_equal(ask(at.node, "tally/later", "show", "").text, "1, 0");
+    assert_string_equal(ask(at.node, "tally/other", "show", "").text, "1, 1");
+    assert_heard(ask(at.node, "tally/x", "pass_to_two", ""), TROUPE_OK);
+    assert_string_equal(ask(at.node, "tally/one", "show", "").text, "1, 1");
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
+static void a_callback_is_told_when_it_was_asked_again_in_vain(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    static call broken, cancelled;
+    troupe_client *client = NULL;
+    troupe_cancel *cancel = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    assert_ok(troupe_cancel_create(at.node, &cancel));
+    refusals = 0;
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("tally/x"), "break_always", troupe_str(""), &by_itself, call_over, &broken));
+    stand_run(&at, DEADLINE + TROUPE_SECONDS(1));
+    assert_int_equal(broken.ends, 1);
+    assert_status(broken.got.status, TROUPE_UNKNOWN);
+    assert_true(refusals > 5);
+    const troupe_call_options options = {
+        TROUPE_CALL_OPTIONS, .timeout = DEADLINE, .once = troupe_str("other"), .cancel = cancel};
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("tally/x"), "break_always", troupe_str(""), &options, call_over, &cancelled));
+    stand_run(&at, TROUPE_MILLISECONDS(1700)); /* it pauses nearly all the time */
+    troupe_cancel_fire(cancel);
+    stand_run(&at, TROUPE_MILLISECONDS(100));
+    assert_int_equal(cancelled.ends, 1);
+    assert_status(cancelled.got.status, TROUPE_CANCELLED);
+    troupe_cancel_destroy(cancel);
+    /* One that pauses when the node closes. */
+    static call closed;
+    const troupe_call_options last = {
+        TROUPE_CALL_OPTIONS, .timeout = TROUPE_HOURS(1), .once = troupe_str("last")};
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("tally/x"), "break_always", troupe_str(""), &last, call_over, &closed));
+    stand_run(&at, TROUPE_SECONDS(2));
+    troupe_client_close(client);
+    stand_close(&at);
+    assert_int_equal(closed.ends, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +371,9 @@ int main(void)
         cmocka_unit_test(a_call_that_was_interrupted_is_remembered_as_long),
         cmocka_unit_test(a_call_that_comes_when_its_key_may_be_forgotten_is_unknown),
         cmocka_unit_test(a_retry_asks_a_call_once_again_when_its_way_broke),
+        cmocka_unit_test(a_retry_of_a_call_once_ends_with_its_first_deadline),
+        cmocka_unit_test(callbacks_and_gathers_ask_a_call_once_again_by_themselves),
+        cmocka_unit_test(a_callback_is_told_when_it_was_asked_again_in_vain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
