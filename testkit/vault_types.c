@@ -341,7 +341,7 @@ static troupe_status bid(troupe_turn *turn, const void *bytes, troupe_slice payl
         tp_vault_violate(vault, "P5 gate",
             "actor %u leaves with %llu writes, as others are told, and %llu are stored", actor,
             (unsigned long long)told.writes, (unsigned long long)record.state.writes);
-    tp_world_mark(vault->world, "farewell");
+    tp_world_mark(vault->world, "a deactivation tells others");
     return troupe_reply_bytes(turn, payload);
 }
 

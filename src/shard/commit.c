@@ -360,6 +360,7 @@ static troupe_status begin(troupe_turn *turn, tp_durable *self, bool has_state, 
         commit->op.commit.snapshot = true;
     tp_row_number first = {tp_commit_next_version(self), commit->sent};
     put_changes(shard, self, commit, &turn->changes);
+    turn->staged = 0;
     commit->number = ++self->begun;
     list(shard, self);
     tp_gate_join(turn, self);

@@ -32,6 +32,8 @@ typedef struct tp_commit tp_commit;
 #define TP_ROW_KINDS (TROUPE_ROW_DEAD + 1)
 typedef struct tp_beside tp_beside;
 typedef struct tp_early tp_early; /* early.c */
+typedef struct tp_addressee tp_addressee;
+typedef struct tp_addressees tp_addressees; /* addressees.c */
 
 /* A row beside the state, and a change of one. */
 typedef struct tp_entry {
@@ -46,6 +48,8 @@ typedef struct tp_entry {
     bool farewell;           /* of an outbox: its target wants to hear when none is left for it */
     bool forgettable;        /* of a sender: in the list of those */
     bool fired;              /* a reminder whose message is in the mailbox, or whose turn runs */
+    tp_addressee *to;        /* of an outbox, in memory */
+    tp_link mate;            /* among those to the same */
     troupe_slice key, value; /* behind the struct */
     tp_row row;              /* once it is in memory: borrows from value */
 } tp_entry;
@@ -77,23 +81,34 @@ _Static_assert(sizeof(tp_durable) <= 144, "it is a fifth of what an idle actor w
  * an actor is what its activation costs. It stays as long as tp_durable does. */
 struct tp_beside {
     tp_durable *owner;
-    tp_fifo later;  /* tp_entry: changes that no turn has made; they go with the next commit */
-    tp_alarm lazy;  /* or by themselves */
-    tp_alarm again; /* sends again what is not acknowledged */
-    uint64_t again_wait;
-    bool buries;              /* a row became a dead letter, which may not be durable yet */
-    bool has_rows;            /* rows and lists are there */
-    tp_moment remind;         /* the next reminder that has not fired */
-    tp_row_number again_last; /* where sending again stopped */
+    tp_fifo later;    /* tp_entry: changes that no turn has made; they go with the next commit */
+    tp_alarm lazy;    /* or by themselves */
+    bool has_rows;    /* rows and lists are there */
+    tp_moment remind; /* the next reminder that has not fired */
     tp_index rows;
     tp_list by_kind[TP_ROW_KINDS];
     uint32_t counts[TP_ROW_KINDS];
     tp_list forgettable; /* senders, in place of their list above */
     uint32_t forgettable_count;
-    bool forgets;      /* until few are known */
-    uint64_t permit;   /* the version of the commit that forgot last; 0: none did */
-    tp_fifo farewells; /* tp_message: into the gate as soon as their commit has its number */
-    tp_early *early;   /* NULL: nobody waited yet */
+    bool forgets;              /* until few are known */
+    uint64_t permit;           /* the version of the commit that forgot last; 0: none did */
+    tp_fifo farewells;         /* tp_message: into the gate once their commit has its number */
+    tp_early *early;           /* NULL: nobody waited yet */
+    tp_addressees *addressees; /* NULL: there was no row of the outbox yet */
+};
+
+/* Whom rows of an outbox are for. */
+struct tp_addressee {
+    tp_durable *owner;
+    tp_link link;          /* among those of its owner */
+    uint64_t hash;         /* of its id */
+    tp_list open, handled; /* tp_entry: those that are not acknowledged, and those that are */
+    uint64_t since;        /* when the first of the open ones became that */
+    tp_alarm again;        /* sends them again */
+    uint64_t wait;
+    tp_row_number last; /* where sending again is to go on; 0: at the first */
+    bool at_once;       /* they are sent again by the next alarm, however young they are */
+    bool buries;        /* one became a dead letter, which may not be durable yet */
 };
 
 static inline uint32_t tp_rows_count(const tp_durable *self, uint32_t kind)
@@ -281,7 +296,9 @@ TROUPE_CHECK troupe_status tp_once_ends(
 TROUPE_CHECK troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice method,
     troupe_slice payload, const troupe_call_options *options, const troupe_then *then);
 void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry); /* its commit begins */
-void tp_outbox_watch(tp_shard *shard, tp_durable *self);
+/* The first that was open to that one is so no more. */
+void tp_outbox_advances(tp_shard *shard, tp_addressee *to);
+uint64_t tp_outbox_wait(const tp_durable *self); /* until something of it is sent again, at least */
 void tp_outbox_loaded(tp_shard *shard, tp_durable *self); /* what is left of before */
 /* An acknowledgement leaves, to one of this shard with the next pass; takes it. */
 void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked);
@@ -309,6 +326,16 @@ bool tp_outbox_begins(
 TROUPE_CHECK troupe_status tp_outbox_ends(
     troupe_turn *turn, const tp_slip *slip, troupe_status status);
 void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status); /* tells */
+
+/* addressees.c */
+/* NULL: no row is for it. */
+tp_addressee *tp_addressees_find(const tp_shard *shard, const tp_durable *self, troupe_id id);
+tp_addressee *tp_addressees_first(const tp_durable *self); /* NULL: none */
+tp_addressee *tp_addressees_next(const tp_addressee *of);
+TROUPE_CHECK troupe_status tp_addressees_add(tp_shard *shard, tp_durable *self, tp_entry *entry);
+void tp_addressees_handled(tp_shard *shard, tp_entry *entry);
+void tp_addressees_remove(tp_shard *shard, tp_entry *entry);
+void tp_addressees_clear(tp_shard *shard, tp_beside *beside);
 
 /* early.c */
 /* A turn of its sender runs: it waits for that one's end, or comes again. Takes the message. */

@@ -30,6 +30,7 @@
 
 #define AGAIN_FIRST   TROUPE_SECONDS(1) /* until what is not acknowledged is sent again */
 #define AGAIN_CAP     TROUPE_SECONDS(30)
+#define PAUSE         TROUPE_MILLISECONDS(10) /* between SEND_AT_ONCE of them */
 #define BURIAL        TROUPE_MILLISECONDS(5)
 #define SEND_AT_ONCE  256
 #define DEAD_MAX      1000
@@ -44,27 +45,21 @@ static uint64_t hash_of(tp_shard *shard, troupe_id id, const tp_type **ret_type)
 
 /* ---- the sender's side: staging ------------------------------------------------------------- */
 
-static uint32_t staged_of(const troupe_turn *turn)
-{
-    uint32_t count = 0;
-    for (const tp_fifo_node *node = turn->changes.head; node != NULL; node = node->next)
-        count += TP_CONTAINER(node, const tp_entry, node)->kind == TROUPE_ROW_OUTBOX;
-    return count;
-}
-
 troupe_status tp_outbox_stage(troupe_turn *turn, tp_row *row, bool is_answer)
 {
     static const char no_number[TP_ROW_NUMBER_BYTES] = {0};
     tp_shard *shard = turn->shard;
     const tp_durable *self = tp_durable_of(turn->actor);
-    uint32_t count = tp_rows_count(self, TROUPE_ROW_OUTBOX) + staged_of(turn);
+    uint32_t count = tp_rows_count(self, TROUPE_ROW_OUTBOX) + turn->staged;
     if (!is_answer && count >= shard->shared->options.outbox_limit) {
         tp_count(&shard->counters.busy_outbox);
         return TROUPE_BUSY;
     }
     row->kind = TROUPE_ROW_OUTBOX;
     row->outbox.created = shard->env->wall(shard->env);
-    return tp_rows_put(turn, row, (troupe_slice){no_number, sizeof no_number});
+    TROUPE_TRY(tp_rows_put(turn, row, (troupe_slice){no_number, sizeof no_number}));
+    turn->staged++;
+    return TROUPE_OK;
 }
 
 troupe_status tp_outbox_send(troupe_turn *turn, troupe_id id, troupe_slice method,
@@ -115,17 +110,24 @@ troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead)
 
 /* ---- the sender's side: sending ------------------------------------------------------------- */
 
-/* The one before it to the same target that is not acknowledged. */
-static tp_row_number before_of(const tp_durable *self, const tp_entry *entry)
+static tp_entry *row_at(const tp_link *link)
+{
+    return TP_CONTAINER((tp_link *)(uintptr_t)link, tp_entry, mate);
+}
+
+/* 0: not a number. */
+static tp_row_number number_of(const tp_entry *entry)
 {
     tp_row_number none = {0, 0}, number;
-    const tp_link *head = &self->beside->by_kind[TROUPE_ROW_OUTBOX].head;
-    for (const tp_link *link = entry->link.previous; link != head; link = link->previous) {
-        const tp_entry *other = TP_CONTAINER(link, const tp_entry, link);
-        if (!other->retired && troupe_id_equal(other->row.outbox.target, entry->row.outbox.target))
-            return tp_row_number_of(other->key, &number) == TROUPE_OK ? number : none;
-    }
-    return none;
+    return tp_row_number_of(entry->key, &number) == TROUPE_OK ? number : none;
+}
+
+/* The one before it to the same target that is not acknowledged. */
+static tp_row_number before_of(const tp_entry *entry)
+{
+    const tp_link *before = entry->mate.previous;
+    bool is_first = entry->retired || before == &entry->to->open.head;
+    return is_first ? (tp_row_number){0, 0} : number_of(row_at(before));
 }
 
 /* NULL: no memory, or there is no such target any more (`*ret_refused`). */
@@ -137,7 +139,7 @@ static tp_message *make(tp_shard *shard, const tp_durable *self, const tp_entry 
     tp_slip slip = {.flags = row->flags | TP_SLIP_OUTBOX,
         .status = row->status,
         .outcome = row->outcome,
-        .before = before_of(self, entry),
+        .before = before_of(entry),
         .permit = permit,
         .done = row->then_done,
         .failed = row->then_failed,
@@ -198,13 +200,22 @@ tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, tr
 
 static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason,
     troupe_outcome outcome, troupe_slice words);
+static void send_again(tp_shard *shard, tp_alarm *alarm);
+
+static void watch(tp_shard *shard, tp_addressee *to)
+{
+    if (tp_link_is_linked(&to->again.timer.link))
+        return;
+    to->wait = AGAIN_FIRST;
+    tp_alarm_set(shard, &to->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
+}
 
 /* Into the gate, behind what was sent before; on its way at once if all is durable. */
 void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
     troupe_status refused = TROUPE_OK;
     tp_message *message = make(shard, self, entry, 0, &refused);
-    tp_outbox_watch(shard, self);
+    watch(shard, entry->to);
     if (message != NULL) {
         tp_gate_push(
             shard, self, tp_hash_shard(message->hash, shard->shared->shard_count), message, false);
@@ -259,62 +270,106 @@ tp_entry *tp_outbox_row(const tp_durable *self, tp_row_number number)
     return tp_rows_find(self, TROUPE_ROW_OUTBOX, (troupe_slice){key, sizeof key});
 }
 
-/* Begins behind those of the last time, so that many to one stuck target hold up no other. */
-static tp_entry *first_again(const tp_durable *self)
+/* Behind those of the last time: many are sent with a pause in between. */
+static tp_link *first_again(const tp_addressee *to)
 {
-    const tp_entry *last = tp_outbox_row(self, self->beside->again_last);
-    tp_entry *next = last != NULL ? tp_rows_next(self, last) : NULL;
-    return next != NULL ? next : tp_rows_first(self, TROUPE_ROW_OUTBOX);
+    tp_link *link = to->open.head.next;
+    while (to->last.version != 0 && link != &to->open.head &&
+           tp_row_number_compare(number_of(row_at(link)), to->last) <= 0)
+        link = link->next;
+    return link;
+}
+
+/* False: one was buried, and those behind it wait. */
+static bool send_some(tp_shard *shard, tp_durable *self, tp_addressee *to)
+{
+    uint64_t wall = shard->env->wall(shard->env);
+    tp_link *next = first_again(to);
+    for (uint32_t i = 0; next != &to->open.head && i < SEND_AT_ONCE; i++) {
+        tp_entry *entry = row_at(next);
+        next = next->next;
+        tp_row_number number;
+        if (!is_open(self, entry, &number))
+            continue;
+        to->last = number;
+        if (!send_one(shard, self, entry, 0, wall) && to->buries)
+            return false;
+    }
+    if (next == &to->open.head)
+        to->last = (tp_row_number){0, 0};
+    return true;
 }
 
 static void send_again(tp_shard *shard, tp_alarm *alarm)
 {
-    tp_beside *beside = TP_CONTAINER(alarm, tp_beside, again);
-    tp_durable *self = beside->owner;
+    tp_addressee *to = TP_CONTAINER(alarm, tp_addressee, again);
+    tp_durable *self = to->owner;
     if (self->actor->phase != TP_ACTIVE || self->reload) {
         tp_alarm_set(shard, alarm, shard->now + AGAIN_FIRST, send_again);
         return;
     }
     /* A target that has taken a later message takes the one that it refused for handled, should a
      * crash bring that back: those behind a dead letter wait until it is durable. */
-    beside->buries = beside->buries && (tp_rows_wait(self) || self->durable != self->begun);
-    if (beside->buries) {
+    to->buries = to->buries && (tp_rows_wait(self) || self->durable != self->begun);
+    if (to->buries) {
         tp_alarm_set(shard, alarm, shard->now + BURIAL, send_again);
         return;
     }
-    uint64_t wall = shard->env->wall(shard->env);
-    tp_entry *next = first_again(self);
-    for (uint32_t i = 0; next != NULL && i < SEND_AT_ONCE; i++) {
-        tp_entry *entry = next;
-        next = tp_rows_next(self, entry);
-        tp_row_number number;
-        if (!is_open(self, entry, &number))
-            continue;
-        beside->again_last = number;
-        if (!send_one(shard, self, entry, 0, wall) && beside->buries)
-            return; /* those behind a dead letter wait */
+    if (tp_list_is_empty(&to->open))
+        return;
+    uint64_t due = tp_time_after(to->since, to->wait);
+    if (due > shard->now && !to->at_once && to->last.version == 0) {
+        tp_alarm_set(shard, alarm, due, send_again);
+        return;
     }
-    beside->again_wait = beside->again_wait < AGAIN_CAP / 2 ? beside->again_wait * 2 : AGAIN_CAP;
-    if (tp_rows_first(self, TROUPE_ROW_OUTBOX) != NULL)
-        tp_alarm_set(shard, alarm, tp_time_after(shard->now, beside->again_wait), send_again);
+    to->at_once = false;
+    if (!send_some(shard, self, to))
+        return;
+    uint64_t pause = PAUSE;
+    if (to->last.version == 0)
+        pause = to->wait = to->wait < AGAIN_CAP / 2 ? to->wait * 2 : AGAIN_CAP;
+    tp_alarm_set(shard, alarm, tp_time_after(shard->now, pause), send_again);
 }
 
-void tp_outbox_watch(tp_shard *shard, tp_durable *self)
+/* Whatever they are, they are sent again then. */
+static void send_soon(tp_shard *shard, tp_addressee *to, uint64_t pause)
 {
-    tp_beside *beside = self->beside;
-    if (beside->again_wait != 0 && tp_link_is_linked(&beside->again.timer.link))
+    to->at_once = true;
+    to->last = (tp_row_number){0, 0};
+    to->wait = AGAIN_FIRST / 2;
+    tp_alarm_set(shard, &to->again, tp_time_after(shard->now, pause), send_again);
+}
+
+/* What did not get through lately may do so now: nobody waits for longer than at the first time. */
+void tp_outbox_advances(tp_shard *shard, tp_addressee *to)
+{
+    to->since = shard->now;
+    if (to->wait <= AGAIN_FIRST)
         return;
-    beside->again_wait = AGAIN_FIRST;
-    tp_alarm_set(shard, &beside->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
+    TP_MARK(shard, "an outbox advances that did not");
+    to->wait = AGAIN_FIRST;
+    if (to->again.timer.due > tp_time_after(shard->now, AGAIN_FIRST))
+        tp_alarm_set(shard, &to->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
+}
+
+uint64_t tp_outbox_wait(const tp_durable *self)
+{
+    uint64_t least = AGAIN_CAP;
+    const tp_addressee *to = tp_addressees_first(self);
+    if (to == NULL)
+        return AGAIN_FIRST;
+    for (; to != NULL; to = tp_addressees_next(to))
+        least = to->wait < least ? to->wait : least;
+    return least > AGAIN_FIRST ? least : AGAIN_FIRST;
 }
 
 void tp_outbox_loaded(tp_shard *shard, tp_durable *self)
 {
-    if (tp_rows_first(self, TROUPE_ROW_OUTBOX) == NULL)
-        return;
-    TP_MARK(shard, "outbox found at a load");
-    self->beside->again_wait = AGAIN_FIRST / 2;
-    tp_alarm_set(shard, &self->beside->again, shard->now, send_again);
+    tp_addressee *to = tp_addressees_first(self);
+    if (to != NULL)
+        TP_MARK(shard, "outbox found at a load");
+    for (; to != NULL; to = tp_addressees_next(to))
+        send_soon(shard, to, 0);
 }
 
 /* ---- the sender's side: what its targets know of it (senders.c) ------------------------------ */
@@ -324,16 +379,16 @@ static void send_with_permit(
     tp_shard *shard, tp_durable *self, tp_entry *entry, const tp_slip *slip)
 {
     tp_row_number number;
-    if (self->beside->buries || self->reload || !is_open(self, entry, &number))
+    tp_addressee *to = entry->to;
+    if (to->buries || self->reload || !is_open(self, entry, &number))
         return;
     uint64_t wall = shard->env->wall(shard->env), permit = slip->permit;
     TP_MARK(shard, "outbox message sent with a permit");
-    const troupe_id to = entry->row.outbox.target; /* of a row that stays until a commit */
-    tp_entry *next = entry;
-    for (uint32_t i = 0; next != NULL && i < SEND_AT_ONCE; i++) {
-        tp_entry *one = next;
-        next = tp_rows_next(self, one);
-        if (!is_open(self, one, &number) || !troupe_id_equal(one->row.outbox.target, to))
+    tp_link *next = &entry->mate;
+    for (uint32_t i = 0; next != &to->open.head && i < SEND_AT_ONCE; i++) {
+        tp_entry *one = row_at(next);
+        next = next->next;
+        if (!is_open(self, one, &number))
             continue;
         if (!send_one(shard, self, one, permit, wall))
             return;
@@ -341,16 +396,20 @@ static void send_with_permit(
     }
 }
 
-/* The newest one to this target, retired or not. */
-static tp_entry *newest_to(const tp_durable *self, troupe_id target, const tp_entry *but)
+/* Another one to this target, if there is one the newest that is open. */
+static tp_entry *another_to(
+    const tp_shard *shard, const tp_durable *self, troupe_id target, const tp_entry *but)
 {
-    if (tp_rows_count(self, TROUPE_ROW_OUTBOX) == 0)
+    const tp_addressee *to = tp_addressees_find(shard, self, target);
+    if (to == NULL)
         return NULL;
-    const tp_link *head = &self->beside->by_kind[TROUPE_ROW_OUTBOX].head;
-    for (tp_link *link = head->previous; link != head; link = link->previous) {
-        tp_entry *entry = TP_CONTAINER(link, tp_entry, link);
-        if (entry != but && troupe_id_equal(entry->row.outbox.target, target))
-            return entry;
+    const tp_list *const lists[] = {&to->open, &to->handled};
+    for (size_t i = 0; i < 2; i++) {
+        const tp_link *head = &lists[i]->head, *link = head->previous;
+        if (link != head && row_at(link) == but)
+            link = link->previous;
+        if (link != head)
+            return row_at(link);
     }
     return NULL;
 }
@@ -360,7 +419,7 @@ static tp_entry *newest_to(const tp_durable *self, troupe_id target, const tp_en
 static tp_message *farewell_to(tp_shard *shard, const tp_durable *self, troupe_id target,
     tp_row_number number, const tp_entry *but)
 {
-    tp_entry *other = newest_to(self, target, but);
+    tp_entry *other = another_to(shard, self, target, but);
     if (other != NULL) {
         other->farewell = true;
         return NULL;
@@ -475,11 +534,10 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
     if (!tp_rows_add(shard, self, &row, entry->key))
         return; /* it is sent again, and given up again */
     tp_rows_retire(shard, self, entry);
-    tp_beside *beside = self->beside;
-    beside->buries = true;
-    beside->again_wait = AGAIN_FIRST / 2; /* those behind it were not taken before it */
-    tp_alarm_set(shard, &beside->again, tp_time_after(shard->now, BURIAL), send_again);
-    tp_entry *oldest = beside->counts[TROUPE_ROW_DEAD] >= DEAD_MAX ? oldest_dead(self) : NULL;
+    entry->to->buries = true;
+    send_soon(shard, entry->to, BURIAL); /* those behind it were not taken before it */
+    bool is_full = tp_rows_count(self, TROUPE_ROW_DEAD) >= DEAD_MAX;
+    tp_entry *oldest = is_full ? oldest_dead(self) : NULL;
     if (oldest != NULL) {
         tp_count(&shard->counters.dead_dropped);
         tp_rows_retire(shard, self, oldest);

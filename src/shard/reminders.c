@@ -168,7 +168,14 @@ bool tp_reminder_begins(
         tp_pool_give(&shard->pool, message);
         return false;
     }
-    tp_schedule_step step = step_of(&entry->row.reminder, shard->env->wall(shard->env));
+    uint64_t wall = shard->env->wall(shard->env);
+    if (entry->row.reminder.due > wall) { /* it fired by a clock that is ahead of this one */
+        entry->fired = false;
+        tp_reminders_arm(shard, self);
+        tp_pool_give(&shard->pool, message);
+        return false;
+    }
+    tp_schedule_step step = step_of(&entry->row.reminder, wall);
     tp_slip *own = (tp_slip *)(uintptr_t)slip; /* the message is ours now */
     if (TP_MUTANT(shard, TP_MUTANT_RING_EACH))
         step.missed = 0;

@@ -94,12 +94,11 @@ void tp_rows_clear(tp_shard *shard, tp_durable *self)
     while ((node = tp_fifo_pop_front(&beside->later)) != NULL)
         tp_entry_release(shard, TP_CONTAINER(node, tp_entry, node));
     tp_alarm_cancel(shard, &beside->lazy);
-    tp_alarm_cancel(shard, &beside->again);
-    beside->buries = false;
     tp_moment_cancel(shard, &beside->remind);
     beside->permit = 0;
     beside->forgets = false;
     tp_early_clear(shard, beside);
+    tp_addressees_clear(shard, beside);
     if (!beside->has_rows)
         return;
     for (int i = 0; i < TP_ROW_KINDS; i++) {
@@ -160,6 +159,8 @@ void tp_rows_forgettable(tp_durable *self, tp_entry *entry)
 static void forget(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
     self->beside->forgettable_count -= entry->forgettable;
+    if (entry->kind == TROUPE_ROW_OUTBOX)
+        tp_addressees_remove(shard, entry);
     tp_index_remove(&self->beside->rows, entry->hash, entry);
     tp_list_remove(&entry->link);
     self->beside->counts[entry->kind]--;
@@ -189,6 +190,10 @@ static troupe_status keep(tp_shard *shard, tp_durable *self, tp_entry *entry)
     }
     tp_entry *before = tp_rows_find(self, entry->kind, entry->key);
     TROUPE_TRY(tp_index_insert(&self->beside->rows, entry->hash, entry));
+    if (entry->kind == TROUPE_ROW_OUTBOX && tp_addressees_add(shard, self, entry) != TROUPE_OK) {
+        (void)tp_index_remove(&self->beside->rows, entry->hash, entry);
+        return TROUPE_NO_MEMORY;
+    }
     if (before != NULL)
         forget(shard, self, before);
     insert(self, entry);
@@ -255,6 +260,8 @@ void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry)
         return; /* it is found again, and retired then */
     removal->remove = true;
     entry->retired = true;
+    if (entry->kind == TROUPE_ROW_OUTBOX)
+        tp_addressees_handled(shard, entry);
     tp_fifo_push_back(&self->beside->later, &removal->node);
     tp_commit_later(shard, self);
 }
@@ -277,6 +284,7 @@ bool tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_sl
 void tp_rows_drop(troupe_turn *turn)
 {
     tp_fifo_node *node;
+    turn->staged = 0;
     while ((node = tp_fifo_pop_front(&turn->changes)) != NULL)
         tp_entry_release(turn->shard, TP_CONTAINER(node, tp_entry, node));
 }

@@ -173,6 +173,7 @@ struct troupe_turn {
     tp_fifo held;    /* requests that leave with the next commit point */
     bool remembered; /* that its message was handled is in a commit, or need not be */
     uint32_t held_count;
+    uint32_t staged;        /* messages of the outbox among the changes */
     tp_fifo twins;          /* messages with the same once key: they wait for its end */
     troupe_writer *written; /* by the save hook, in the turn's arena */
     /* set when it parks */

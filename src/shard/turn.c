@@ -106,6 +106,7 @@ void tp_turn_init(troupe_turn *turn, tp_shard *shard, tp_activation *actor, tp_m
         tp_fifo_init(&turn->held);
         tp_fifo_init(&turn->twins);
         turn->held_count = 0;
+        turn->staged = 0;
         turn->remembered = false;
         turn->written = NULL;
     }

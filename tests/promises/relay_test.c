@@ -333,8 +333,43 @@ static void who_waits_for_one_before_it_keeps_the_limit_of_the_mailbox(void **st
     stand_run(&at, MS(900));
     assert_int_equal(stats_of(at.node).outbox_early, 200 - 1 - NOOK);
     shows(&at, "nook/t", "0 sent, 33 came");
-    stand_run(&at, TROUPE_SECONDS(100));
+    stand_run(&at, TROUPE_SECONDS(8)); /* each second as many, as it goes on */
     shows(&at, "nook/t", "0 sent, 200 came");
+    stand_close(&at);
+}
+
+static void a_target_that_does_not_answer_holds_up_no_other(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    call nap = {0};
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/x"), "nap", troupe_str("120000"), NULL, call_over, &nap));
+    assert_heard(ask(at.node, "till/a", "send", "till/x take"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(70)); /* to that it is sent each 30 s now */
+    assert_in_range(stats_of(at.node).outbox_again, 4, 6);
+    assert_heard(ask(at.node, "till/a", "pour", "nook/t 3 200"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(9));
+    shows(&at, "nook/t", "0 sent, 200 came");
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
+static void an_outbox_of_many_is_sent_at_once_after_a_crash(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    assert_heard(ask(at.node, "till/a", "pour", "till/t 0 1000"), TROUPE_OK);
+    stand_crash(&at);
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 1000);
+    assert_heard(ask(at.node, "till/a", "nap", "1"), TROUPE_OK); /* it is there again */
+    stand_run(&at, MS(500));
+    shows(&at, "till/t", "0 sent, 1000 came");
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
     stand_close(&at);
 }
 
@@ -482,6 +517,8 @@ int main(void)
         cmocka_unit_test(a_stream_to_one_who_rests_takes_no_repeat),
         cmocka_unit_test(those_of_several_streams_wait_for_their_own),
         cmocka_unit_test(who_waits_for_one_before_it_keeps_the_limit_of_the_mailbox),
+        cmocka_unit_test(a_target_that_does_not_answer_holds_up_no_other),
+        cmocka_unit_test(an_outbox_of_many_is_sent_at_once_after_a_crash),
         cmocka_unit_test(those_that_wait_go_with_their_node),
         cmocka_unit_test(a_sender_that_is_one_too_many_comes_again),
         cmocka_unit_test(an_old_copy_of_a_forgotten_sender_is_not_taken),
