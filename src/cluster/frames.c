@@ -5,6 +5,28 @@
  */
 #include "cluster/outpost_inside.h"
 
+static void settle(tp_outpost *self, tp_channel *channel, uint64_t parcel)
+{
+    if (tp_session_settle(&channel->session, parcel) != TROUPE_OK)
+        tp_count(&self->shard->counters.no_memory);
+}
+
+/* Its type has no number here, and never gets one: breaking the link would not help. */
+static void refuse_type(tp_outpost *self, tp_channel *channel, const tp_session_frame *frame,
+    const tp_parcel *parcel, troupe_slice unknown)
+{
+    uint32_t to;
+    tp_message *reply =
+        tp_translator_refuse(&self->translator, channel->peer, parcel, unknown, &to);
+    self->refused++;
+    TP_MARK(self->shard, "a type that there is no room for");
+    if (reply != NULL)
+        tp_reply_leave(self->shard, to, reply);
+    else
+        tp_count(&self->shard->counters.dead_letters);
+    settle(self, channel, frame->parcel);
+}
+
 static const char *take_request(
     tp_outpost *self, tp_channel *channel, const tp_session_frame *frame)
 {
@@ -18,6 +40,10 @@ static const char *take_request(
         return fault;
     tp_message *message = tp_translator_read(
         &self->translator, &channel->session, channel->peer, frame->kind, &parcel, &mark, &fault);
+    if (message == NULL && mark.unknown.size != 0) {
+        refuse_type(self, channel, frame, &parcel, mark.unknown);
+        return NULL;
+    }
     if (message == NULL)
         return fault != NULL ? fault : "no memory for it now";
     self->received++;
@@ -33,8 +59,7 @@ static const char *take_request(
             tp_directory_detoured(self->directory, parcel.hash, mark.origin, mark.hops);
             tp_outpost_drain(self);
         }
-        if (tp_session_settle(&channel->session, frame->parcel) != TROUPE_OK)
-            tp_count(&shard->counters.no_memory);
+        settle(self, channel, frame->parcel);
         return NULL;
     }
     tp_outpost_letter *made = tp_letter_make(self, message);
@@ -98,6 +123,8 @@ static const char *take_copy(tp_outpost *self, const tp_channel *channel, troupe
     const char *fault = tp_mover_came(&self->mover, body, &id, &number, &is_short);
     if (fault != NULL)
         return fault;
+    if (is_short && tp_foreign_is_full(self->shard->shared))
+        return NULL; /* its source takes it back by and by, as if it had been lost */
     if (is_short)
         return "no memory for it now";
     if (tp_directory_installed(self->directory, &id, channel->peer, number) != TROUPE_OK) {

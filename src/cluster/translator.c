@@ -3,6 +3,7 @@
 #include "cluster/translator.h"
 
 #include "base/alloc.h"
+#include "shard/words.h"
 
 /* Of a slip: flags, status, outcome and errand, expiry, two numbers of outbox rows, the reminder,
  * the permit; then five texts with their sizes. */
@@ -398,11 +399,42 @@ static const void *lay_caller(const tp_parcel *parcel, caller_room *room)
     return room->bytes;
 }
 
+/* The name of the type, or of its caller's. */
+static troupe_slice unknown_type(
+    const tp_session *session, const tp_parcel *parcel, bool is_callers)
+{
+    uint16_t name = is_callers ? parcel->caller_name : parcel->name;
+    if (name != 0)
+        return tp_session_find_name(session, name)->type;
+    return is_callers ? parcel->caller_type : parcel->type;
+}
+
+tp_message *tp_translator_refuse(tp_translator *self, uint64_t sender, const tp_parcel *parcel,
+    troupe_slice unknown, uint32_t *ret_to)
+{
+    uint16_t to;
+    if (!(parcel->bits & TP_PARCEL_ASK) || !find_from(self, sender, parcel, &to))
+        return NULL;
+    char words[TP_WORDS_MAX];
+    const tp_message_parts parts = {
+        .content_type = TROUPE_TEXT, .payload = tp_no_room_words(words, unknown)};
+    const tp_message_head head = {.deadline = TP_NEVER,
+        .from = {parcel->from.slot, parcel->from.generation},
+        .status = TROUPE_NO_TYPE,
+        .kind = TP_REPLY};
+    tp_message *reply = tp_message_make_here(&self->shard->pool, &parts, &head);
+    if (reply != NULL)
+        reply->outcome = TROUPE_NOT_DONE;
+    *ret_to = to;
+    return reply;
+}
+
 tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_t sender,
     unsigned kind, const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault)
 {
     named names = {.method = TP_METHOD_OTHER};
     const tp_type *caller = NULL;
+    *ret_mark = (tp_postmark){0};
     tp_slip slip;
     char content[UINT8_MAX + 1] = "";
     caller_room room;
@@ -411,9 +443,13 @@ tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_
         *ret_fault = find_caller(self, session, parcel, &caller);
     if (*ret_fault == NULL && (parcel->bits & TP_PARCEL_SLIP))
         *ret_fault = get_slip(parcel->slip, &slip);
-    if (*ret_fault != NULL || names.type == NULL ||
-        ((parcel->bits & TP_PARCEL_CALLER) && caller == NULL))
+    if (*ret_fault != NULL)
         return NULL;
+    if (names.type == NULL || ((parcel->bits & TP_PARCEL_CALLER) && caller == NULL)) {
+        if (tp_foreign_is_full(self->shard->shared))
+            ret_mark->unknown = unknown_type(session, parcel, names.type != NULL);
+        return NULL;
+    }
     uint16_t from;
     if (!find_from(self, sender, parcel, &from))
         return NULL;

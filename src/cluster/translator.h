@@ -34,6 +34,7 @@ typedef struct tp_postmark {
     uint64_t grant, home;
     uint8_t hops;
     bool only_active;
+    troupe_slice unknown; /* a type that it names, for which there is no room; else empty */
 } tp_postmark;
 
 TROUPE_CHECK troupe_status tp_translator_init(
@@ -63,9 +64,13 @@ TROUPE_CHECK troupe_status tp_translator_put_reply(
     tp_translator *self, tp_channel *channel, const tp_message *reply, const tp_correspondent *to);
 
 /* A parcel of `sender` becomes a message. `session`: that knows its names; NULL: it needs none.
- * NULL: *ret_fault says what is wrong with it, or is NULL: no memory. */
+ * NULL: *ret_fault says what is wrong with it, or is NULL: its type is `unknown`, or no memory. */
 tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_t sender,
     unsigned kind, const tp_parcel *parcel, tp_postmark *ret_mark, const char **ret_fault);
+/* The refusal of such a request whose type is unknown: the answer to it, and in *ret_to for whom.
+ * NULL: it wants none, or there is no memory. */
+tp_message *tp_translator_refuse(tp_translator *self, uint64_t sender, const tp_parcel *parcel,
+    troupe_slice unknown, uint32_t *ret_to);
 /* A reply; for the shard *ret_shard of this node. NULL: no memory. */
 tp_message *tp_translator_read_reply(
     tp_translator *self, const tp_wire_reply *reply, uint32_t *ret_shard);

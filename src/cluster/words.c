@@ -83,7 +83,11 @@ static bool is_text(troupe_slice text, size_t least, size_t most)
     return text.size >= least && text.size <= most;
 }
 
-/* NULL; a fault; or "" for want of memory. */
+/* Of a type for which there is no room: nothing of it is ever known or made here, so that what the
+ * item says of an id is of no use. */
+static const char unknown[] = "unknown";
+
+/* NULL; a fault; `unknown`; or "" for want of memory. */
 static const char *get_item(tp_translator *translator, tp_in *in, tp_directory_item *item)
 {
     item->id.hash = tp_in_64(in);
@@ -105,7 +109,7 @@ static const char *get_item(tp_translator *translator, tp_in *in, tp_directory_i
         return "a state in it is none";
     const tp_type *known = tp_foreign_learn(translator->shard->shared, type, 0);
     if (known == NULL)
-        return "";
+        return tp_foreign_is_full(translator->shard->shared) ? unknown : "";
     item->id.type = known->number;
     return NULL;
 }
@@ -138,14 +142,19 @@ const char *tp_word_get(tp_translator *translator, tp_word_room *room, unsigned 
             (i > 0 && room->spans[i].first <= room->spans[i - 1].last))
             return "its spans are not in order";
     }
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < word.item_count; i++) {
-        const char *fault = get_item(translator, &in, &room->items[i]);
+        const char *fault = get_item(translator, &in, &room->items[kept]);
+        if (fault == unknown)
+            continue;
+        kept++;
         *ret_short = fault != NULL && fault[0] == 0;
         if (fault != NULL)
             return *ret_short ? NULL : fault;
     }
     if (in.at != in.end)
         return "something follows its end";
+    word.item_count = kept;
     word.items = room->items;
     word.spans = room->spans;
     *ret_word = word;

@@ -119,6 +119,11 @@ const tp_type *tp_foreign_learn(tp_shared *shared, troupe_slice name, uint64_t v
     return type != NULL ? &type->type : NULL;
 }
 
+bool tp_foreign_is_full(const tp_shared *shared)
+{
+    return atomic_load_explicit(&shared->foreign.count, memory_order_acquire) >= TP_FOREIGN_TOLD;
+}
+
 /* Under the lock. */
 static troupe_status add_method(tp_shared *shared, tp_foreign_type *self, troupe_slice name)
 {

@@ -16,7 +16,8 @@
  *
  * Bounded: TP_FOREIGN_MAX types in a node's life; beyond, a name is not learned. Once there are
  * TP_FOREIGN_TOLD, one that somebody only mentions is not, so that a member that makes names up
- * takes none from views. TP_FOREIGN_METHODS selectors of each.
+ * takes none from views: its calls get NO_TYPE. No name leaves, so none of those that were refused
+ * is learned by a mention later. TP_FOREIGN_METHODS selectors of each.
  * Threads: any. The lock orders those who learn; `next` and `count` publish a type that is whole to
  * those who look, `view` the marks of that view.
  */
@@ -59,6 +60,8 @@ void tp_foreign_deinit(tp_shared *shared);
  * of a view that says that a member hosts it; 0: somebody mentioned it. NULL: no memory, or there
  * are too many. */
 const tp_type *tp_foreign_learn(tp_shared *shared, troupe_slice name, uint64_t view);
+/* Is there no room for a name that somebody only mentions? */
+bool tp_foreign_is_full(const tp_shared *shared);
 /* The number of a method of a foreign type. NO_METHOD: it is no name. NO_MEMORY: also beyond
  * TP_FOREIGN_METHODS. */
 TROUPE_CHECK troupe_status tp_foreign_method(

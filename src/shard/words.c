@@ -32,6 +32,17 @@ static troupe_slice finish(names *self)
     return tp_text_slice(&self->text);
 }
 
+troupe_slice tp_no_room_words(char out[TP_WORDS_MAX], troupe_slice name)
+{
+    tp_text text;
+    tp_text_init(&text, out, TP_WORDS_MAX);
+    tp_text_printf(&text,
+        "a node on its way does not know the actor type \"%.*s\", and has heard of %u that it does "
+        "not host: it learns no more names",
+        cut(name), (const char *)name.data, TP_FOREIGN_TOLD);
+    return tp_text_slice(&text);
+}
+
 troupe_slice tp_no_type_words(char out[TP_WORDS_MAX], tp_shared *shared, troupe_slice name)
 {
     const tp_foreign *foreign = &shared->foreign;

@@ -150,6 +150,42 @@ static void types_that_a_member_makes_up_take_no_room_from_views(void **state)
     close_reader(&self);
 }
 
+static void items_of_types_without_a_number_are_left_out_of_a_word(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    tp_shared *shared = self.translator.shard->shared;
+    char name[32], body[512];
+    for (uint32_t i = 0; i < TP_FOREIGN_TOLD; i++) {
+        (void)snprintf(name, sizeof name, "made-up-%u", i);
+        assert_non_null(tp_foreign_learn(shared, troupe_str(name), 0));
+    }
+    tp_directory_item items[3] = {0};
+    static const char *const said[] = {"note", "made-up-7", "note"};
+    for (int i = 0; i < 3; i++)
+        items[i].id = (tp_directory_id){.hash = (uint64_t)i,
+            .type = tp_type_known(shared, troupe_str(said[i]))->number,
+            .key = troupe_str("k")};
+    const tp_directory_word word = {.item_count = 3, .items = items};
+    size_t size = tp_word_size(&self.translator, &word);
+    assert_true(size <= sizeof body);
+    tp_word_put(&self.translator, body, &word);
+    char *named = memmem(body, size, "made-up-7", 9);
+    named[0] = 'M'; /* a name of the same length that nobody has heard of */
+    tp_word_room room = {.allocator = shared->allocator};
+    tp_directory_word read;
+    bool is_short;
+    assert_null(tp_word_get(&self.translator, &room, TP_WORD_SLICE, (troupe_slice){body, size},
+        &read, &is_short));
+    assert_false(is_short);
+    assert_int_equal(read.item_count, 2);
+    assert_int_equal(read.items[0].id.hash, 0);
+    assert_int_equal(read.items[1].id.hash, 2);
+    tp_word_room_deinit(&room);
+    close_reader(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +193,7 @@ int main(void)
         cmocka_unit_test(a_copy_of_a_type_that_has_no_number_is_not_kept),
         cmocka_unit_test(askers_that_a_member_makes_up_take_no_number_from_others),
         cmocka_unit_test(types_that_a_member_makes_up_take_no_room_from_views),
+        cmocka_unit_test(items_of_types_without_a_number_are_left_out_of_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
  */
 #include "nodes.h"
 
+#include "node/node.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -329,6 +331,38 @@ static void a_type_is_there_while_a_member_hosts_it(void **state)
     nodes_close(&self);
 }
 
+/* Nothing that other nodes say of types that node-2 has no number for breaks its links. */
+static void a_type_that_a_node_has_no_room_for_is_refused_and_the_link_stays(void **state)
+{
+    (void)state;
+    nodes self;
+    nodes_open(&self, NULL, TROUPE_TYPES(&seat));
+    tp_shared *full = &self.list[1]->shared, *asks = &self.list[0]->shared;
+    char name[32], key[16], words[700];
+    for (uint32_t i = 0; i < TP_FOREIGN_TOLD; i++) {
+        (void)snprintf(name, sizeof name, "made-up-%u", i);
+        (void)tp_foreign_learn(full, troupe_str(name), 0);
+    }
+    assert_non_null(tp_foreign_learn(asks, troupe_str("unheard"), 1u << 20));
+    for (int i = 0; i == 0 || nodes_home_of(&self, "unheard", key) != 1; i++)
+        (void)snprintf(key, sizeof key, "k%d", i);
+    for (int i = 0; i < 3; i++) {
+        troupe_answer answer = TROUPE_ANSWER_INIT;
+        const troupe_id id = troupe_id_of("unheard", key);
+        const troupe_call_options soon = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(20)};
+        assert_int_equal(troupe_node_tell(self.list[0], id, "x", troupe_str(""), NULL), TROUPE_OK);
+        assert_int_equal(
+            troupe_node_ask(self.list[0], id, "x", troupe_str(""), &soon, &answer), TROUPE_NO_TYPE);
+        assert_int_equal(answer.outcome, TROUPE_NOT_DONE);
+        (void)snprintf(words, sizeof words, "%.*s", TROUPE_ARG(answer.message));
+        assert_non_null(strstr(words, "\"unheard\""));
+        assert_non_null(strstr(words, "2048"));
+        troupe_answer_release(&answer);
+        assert_int_equal(nodes_where(&self, 1, "seat", key), nodes_where(&self, 0, "seat", key));
+    }
+    nodes_close(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_type_that_nobody_hosts_is_named_with_those_that_there_are),
         cmocka_unit_test(a_method_that_its_host_has_not_is_named_with_those_that_there_are),
         cmocka_unit_test(a_type_is_there_while_a_member_hosts_it),
+        cmocka_unit_test(a_type_that_a_node_has_no_room_for_is_refused_and_the_link_stays),
     };
     return cmocka_run_group_tests(tests, open_cluster, close_cluster);
 }

@@ -2,6 +2,9 @@
 /* Three nodes in one process. See nodes.h. */
 #include "nodes.h"
 
+#include "cluster/cluster.h"
+#include "node/node.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -137,6 +140,22 @@ void nodes_await(bool (*holds)(nodes *self, void *user), nodes *self, void *user
             fail_msg("it did not come to hold in 20 seconds");
         breathe();
     }
+}
+
+int nodes_home_of(nodes *self, const char *type, const char *key)
+{
+    tp_cluster_look look;
+    assert_int_equal(tp_cluster_see(self->list[0]->cluster, &look), TROUPE_OK);
+    const tp_shared *shared = &self->list[0]->shared;
+    uint64_t hash = tp_types_hash(
+        &shared->types, troupe_str(type), (troupe_slice){0}, troupe_str(key));
+    const tp_directory_view *view = &look.chart->view;
+    uint64_t home = view->members[tp_directory_home(view, hash)].node;
+    int found = 0;
+    while (home != tp_cluster_incarnation(self->list[found]->cluster))
+        found++;
+    tp_chart_release(look.chart);
+    return found;
 }
 
 troupe_stats nodes_stats(nodes *self, int node)

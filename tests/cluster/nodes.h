@@ -39,6 +39,8 @@ void nodes_close(nodes *self);
 
 /* Asks `where` of type/key at a node: 0, 1, 2. Fails the test if it is not answered. */
 int nodes_where(nodes *self, int asked, const char *type, const char *key);
+/* Which of them is the home of an id, by the view of node-1. */
+int nodes_home_of(nodes *self, const char *type, const char *key);
 /* Waits until `holds` is true; fails the test after 20 seconds. */
 void nodes_await(bool (*holds)(nodes *self, void *user), nodes *self, void *user);
 /* For nodes_await: has each node a view with all? */

@@ -6,9 +6,6 @@
  */
 #include "nodes.h"
 
-#include "cluster/cluster.h"
-#include "node/node.h"
-
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -141,26 +138,9 @@ static void ask(nodes *self, const char *method, const char *payload, char *out,
     troupe_answer_release(&answer);
 }
 
-/* Which node is the home of that id. */
-static int home_of(nodes *self, const char *key)
-{
-    tp_cluster_look look;
-    assert_int_equal(tp_cluster_see(self->list[0]->cluster, &look), TROUPE_OK);
-    const tp_shared *shared = &self->list[0]->shared;
-    uint64_t hash = tp_type_hash(&shared->types, tp_types_find(&shared->types, troupe_str("seat")),
-        (troupe_slice){0}, troupe_str(key));
-    const tp_directory_view *view = &look.chart->view;
-    uint64_t home = view->members[tp_directory_home(view, hash)].node;
-    int found = 0;
-    while (home != tp_cluster_incarnation(self->list[found]->cluster))
-        found++;
-    tp_chart_release(look.chart);
-    return found;
-}
-
 static void choose(nodes *self, int node, char key[16])
 {
-    for (int i = 0; i == 0 || home_of(self, key) != node; i++)
+    for (int i = 0; i == 0 || nodes_home_of(self, "seat", key) != node; i++)
         (void)snprintf(key, 16, "key-%d", i);
     assert_int_equal(nodes_where(self, node, "seat", key), node);
     assert_int_equal(nodes_where(self, 0, "seat", key), node);
