@@ -354,7 +354,7 @@ static void check_deed(tp_town *town, const tp_town_deed *deed, const tp_town_st
             troupe_status_name(deed->status));
     bool had_host = !town->was_bare || type == TOWN_HAT;
     if (town->calm && deed->is_tell && deed->answers == 0 && deed->starts == 0 &&
-        !deed->excused && had_host)
+        !deed->excused && had_host && town->link_limit == 0)
         tp_town_violate(
             town, "P8 planned", "the tell #%u to actor %u was lost", deed->number, deed->target);
     if (type == TOWN_TILL || (type == TOWN_JAR && town->calm))

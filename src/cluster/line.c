@@ -358,7 +358,8 @@ void tp_line_flush(void *user, tp_channel *channel)
         tp_let_on(self->shard, &noted->held_back);
 }
 
-/* Letters that wait are as if they were lost on their way: their tickets die with the member. */
+/* Letters that wait are as if they were lost on their way: their tickets die with the member. Who
+ * was held back forgets it by itself: the shards that would be told may have ended. */
 void tp_line_drop(void *user, tp_channel *channel)
 {
     tp_outpost *self = user;
@@ -374,7 +375,6 @@ void tp_line_drop(void *user, tp_channel *channel)
         tp_pool_give(&self->shard->pool, gone);
         self->waiting--;
     }
-    tp_let_on(self->shard, &noted->held_back);
     tp_release(allocator, noted->list, noted->size * sizeof *noted->list);
     tp_release(allocator, noted, sizeof *noted);
     channel->user = NULL;
