@@ -161,3 +161,13 @@ if(provider_modules)
     set_target_properties(bench_provider PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
 endif()
+
+# A user's program with the module that libtroupe.so loads.
+if(TARGET troupe_gateway)
+    add_executable(bench_gateway "${CMAKE_SOURCE_DIR}/bench/gateway/main.c" ${harness_sources})
+    target_include_directories(bench_gateway PRIVATE "${CMAKE_SOURCE_DIR}/bench")
+    target_link_libraries(bench_gateway PRIVATE troupe_shared troupe_flags Threads::Threads m)
+    add_dependencies(bench_gateway troupe_gateway)
+    set_target_properties(bench_gateway PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+endif()

@@ -12,6 +12,8 @@
  * Invariants
  * 1. A request is counted in `calls` from before its ask until it was sent or its connection broke.
  * 2. A connection is suspended exactly while its request is ASKED.
+ * * 3. Who finds `answered` empty resumes its own connection; whoever is handled next resumes all
+ * that have come since. So of many answers one pays for waking a thread of the library.
  *
  * Threads: a request belongs to the library's thread of its connection, but for the time from the
  * suspend to the resume, when it belongs to the node; the library's lock publishes it both ways.
@@ -49,6 +51,9 @@ struct tp_gateway {
     _Atomic uint32_t asked;      /* that the node has not answered */
     _Atomic uint64_t bytes;      /* in bodies and answers */
     _Atomic(tp_waiter *) closer; /* taken by who signals it */
+    /* Requests that are answered and still suspended, behind them TP_REQUEST_WAKES; NULL: none, and
+     * nobody is on the way to look. */
+    _Atomic(struct tp_request *) answered;
 #define TP_GATEWAY_ATOMIC(name) _Atomic uint64_t name;
     TP_GATEWAY_COUNTER_MAP(TP_GATEWAY_ATOMIC)
 #undef TP_GATEWAY_ATOMIC
@@ -64,6 +69,7 @@ typedef struct tp_http_bytes {
 typedef struct tp_request {
     tp_gateway *gateway;
     struct MHD_Connection *connection;
+    struct tp_request *next; /* in `answered` */
     tp_request_stage stage;
     bool is_call; /* counted in `calls` */
     uint64_t began;
@@ -76,9 +82,12 @@ typedef struct tp_request {
     const char *answer_type; /* in `answer`, behind the payload, or static */
     const char *allow;       /* of 405 */
     bool passes;             /* Retry-After */
+    bool ends;               /* the connection, with it */
     tp_http_bytes body, answer;
     tp_route route;
 } tp_request;
+
+#define TP_REQUEST_WAKES ((tp_request *)1) /* one was resumed, and its thread will look */
 
 static inline void tp_gateway_add(_Atomic uint64_t *counter)
 {

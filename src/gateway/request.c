@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     CONTENT_TYPE_MAX = 255,
@@ -124,29 +125,59 @@ static void refuse_size(tp_request *request)
 
 /* ---- the head ------------------------------------------------------------------------------- */
 
-static const char *field(const tp_request *request, const char *name)
+/* What is looked at of a head: X(member, name) */
+#define FIELD_MAP(X)                                  \
+    X(authorization, MHD_HTTP_HEADER_AUTHORIZATION)   \
+    X(api_token, "dapr-api-token")                    \
+    X(content_length, MHD_HTTP_HEADER_CONTENT_LENGTH) \
+    X(content_type, MHD_HTTP_HEADER_CONTENT_TYPE)     \
+    X(host, MHD_HTTP_HEADER_HOST)                     \
+    X(once, "Idempotency-Key")                        \
+    X(origin, MHD_HTTP_HEADER_ORIGIN)                 \
+    X(timeout, "Troupe-Timeout")                      \
+    X(transfer_encoding, MHD_HTTP_HEADER_TRANSFER_ENCODING)
+
+typedef struct head_fields {
+#define MEMBER(member, name) const char *member; /* NULL: there is none */
+    FIELD_MAP(MEMBER)
+#undef MEMBER
+    bool is_twice; /* one of them: whoever stood in front may have taken the other */
+} head_fields;
+
+static enum MHD_Result see_field(void *user, enum MHD_ValueKind kind, const char *name,
+    size_t name_size, const char *value, size_t value_size)
 {
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+    head_fields *self = user;
+    (void)kind;
+    (void)value_size;
+#define SEE(member, wanted)                                                \
+    if (name_size == sizeof wanted - 1 && strcasecmp(name, wanted) == 0) { \
+        self->is_twice = self->is_twice || self->member != NULL;           \
+        self->member = value != NULL ? value : "";                         \
+        return MHD_YES;                                                    \
+    }
+    FIELD_MAP(SEE)
+#undef SEE
+    return MHD_YES;
 }
 
 /* Whoever knows the token may call; without one, programs of this machine. A page in a browser is
  * none, though the browser runs here: it says where it comes from (Origin), or, when its own name
  * was made to mean this machine, that name (Host). */
-static bool let_in(tp_request *request)
+static bool let_in(tp_request *request, const head_fields *fields)
 {
     const tp_gateway_host *host = &request->gateway->host;
-    const char *name = field(request, MHD_HTTP_HEADER_HOST);
     if (host->token[0] != 0) {
-        if (tp_route_token_is(field(request, MHD_HTTP_HEADER_AUTHORIZATION), true, host->token) ||
-            tp_route_token_is(field(request, "dapr-api-token"), false, host->token))
+        if (tp_route_token_is(fields->authorization, true, host->token) ||
+            tp_route_token_is(fields->api_token, false, host->token))
             return true;
         refuse(request, 401, "ERR_API_TOKEN", TROUPE_DENIED,
             "invalid api token: send that of http_token as Authorization: Bearer TOKEN, or as "
             "dapr-api-token");
         return false;
     }
-    if (field(request, MHD_HTTP_HEADER_ORIGIN) == NULL &&
-        (host->beyond || name == NULL || tp_route_host_is_local(name)))
+    if (fields->origin == NULL &&
+        (host->beyond || fields->host == NULL || tp_route_host_is_local(fields->host)))
         return true;
     refuse(request, 403, "ERR_FORBIDDEN", TROUPE_DENIED,
         "calls from web pages, and under names that are not this machine's, need a token: set "
@@ -169,11 +200,11 @@ static bool takes_method(tp_request *request, const char *method)
     return false;
 }
 
-static bool read_fields(tp_request *request)
+static bool read_fields(tp_request *request, const head_fields *fields)
 {
-    const char *timeout = field(request, "Troupe-Timeout");
-    request->content_type = field(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-    request->once = field(request, "Idempotency-Key");
+    const char *timeout = fields->timeout;
+    request->content_type = fields->content_type;
+    request->once = fields->once;
     if (timeout != NULL && !tp_route_timeout(timeout, &request->timeout)) {
         refuse(request, 400, ERR_REQUEST, TROUPE_USAGE,
             "Troupe-Timeout is a number with us, ms, s or m behind it, up to a day: 500ms");
@@ -192,29 +223,47 @@ static bool read_fields(tp_request *request)
 }
 
 /* Of the body, as the head says; UINT64_MAX: it does not. */
-static uint64_t announced(const tp_request *request)
+static uint64_t announced(const head_fields *fields)
 {
-    const char *length = field(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (length != NULL)
-        return strtoull(length, NULL, 10); /* the library has looked at it */
-    return field(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ? UINT64_MAX : 0;
+    if (fields->transfer_encoding != NULL)
+        return UINT64_MAX;
+    return fields->content_length != NULL ? strtoull(fields->content_length, NULL, 10) : 0;
+}
+
+/* Can there be two minds about where the body ends? RFC 9112, 6.1 and 6.3: such a request is what
+ * smugglers send, and is not to be followed by another one on its connection. */
+static bool is_framed(const head_fields *fields)
+{
+    const char *encoding = fields->transfer_encoding, *length = fields->content_length;
+    if (fields->is_twice || (encoding != NULL && length != NULL))
+        return false;
+    if (encoding != NULL)
+        return strcasecmp(encoding, "chunked") == 0;
+    return length == NULL || (length[0] != 0 && length[strspn(length, "0123456789")] == 0);
 }
 
 /* Everything that can be said before the body is here. */
-static void read_head(tp_request *request, const char *path, const char *method, uint64_t size)
+static void read_head(tp_request *request, const char *path, const char *method,
+    const head_fields *fields, uint64_t size)
 {
+    if (!is_framed(fields)) {
+        request->ends = true;
+        refuse(request, 400, ERR_REQUEST, TROUPE_USAGE,
+            "a field of the head comes twice, or the size of the body is said in two ways");
+        return;
+    }
     const char *reason;
     troupe_status status = tp_route_parse(troupe_str(path), &request->route, &reason);
     if (status != TROUPE_OK) {
         request->route.is_open = false;
         request->route.kind = TP_ROUTE_INVOKE;
     }
-    if (!request->route.is_open && !let_in(request))
+    if (!request->route.is_open && !let_in(request, fields))
         return;
     if (status != TROUPE_OK)
         refuse(request, tp_http_code(status, TROUPE_NOT_DONE),
             status == TROUPE_NOT_FOUND ? "ERR_NOT_FOUND" : ERR_REQUEST, status, reason);
-    else if (!takes_method(request, method) || !read_fields(request))
+    else if (!takes_method(request, method) || !read_fields(request, fields))
         return;
     else if (size != UINT64_MAX && size > request->gateway->host.body)
         refuse_size(request);
@@ -236,10 +285,13 @@ static enum MHD_Result begin(tp_gateway *gateway, struct MHD_Connection *connect
     request->began = gateway->host.env->now(gateway->host.env);
     *ret_request = request;
     tp_gateway_add(&gateway->requests);
-    uint64_t size = announced(request);
-    read_head(request, path, method, size);
+    head_fields fields = {0};
+    (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_field, &fields);
+    uint64_t size = announced(&fields);
+    read_head(request, path, method, &fields, size);
     /* What is answered before its body was read ends the connection. */
-    if (request->stage == TP_REQUEST_ANSWERED && size != UINT64_MAX && size > WAVED_THROUGH)
+    bool is_large = size != UINT64_MAX && size > WAVED_THROUGH;
+    if (request->stage == TP_REQUEST_ANSWERED && (is_large || request->ends))
         return respond(request);
     return MHD_YES;
 }
@@ -328,7 +380,36 @@ static void keep_payload(tp_request *request, const troupe_answer *answer)
     request->stage = TP_REQUEST_ANSWERED;
 }
 
-/* [shard] Copies; when the connection is resumed the request is the library's again. */
+/* [shard] The request is answered; it is the library's again when its connection is resumed. */
+static void hand_over(tp_request *request)
+{
+    tp_gateway *gateway = request->gateway;
+    tp_request *first = atomic_load_explicit(&gateway->answered, memory_order_relaxed);
+    bool wakes;
+    atomic_fetch_sub(&gateway->asked, 1);
+    do {
+        wakes = first == NULL;
+        request->next = first;
+    } while (!atomic_compare_exchange_weak_explicit(&gateway->answered, &first,
+        wakes ? TP_REQUEST_WAKES : request, memory_order_acq_rel, memory_order_relaxed));
+    if (wakes)
+        MHD_resume_connection(request->connection);
+}
+
+/* Before a request that was resumed is looked at, so that who found the list empty is followed. */
+static void resume_answered(tp_gateway *gateway)
+{
+    if (atomic_load_explicit(&gateway->answered, memory_order_relaxed) == NULL)
+        return;
+    tp_request *next = atomic_exchange_explicit(&gateway->answered, NULL, memory_order_acq_rel);
+    while (next != NULL && next != TP_REQUEST_WAKES) {
+        tp_request *request = next;
+        next = request->next; /* it is gone when it is resumed */
+        MHD_resume_connection(request->connection);
+    }
+}
+
+/* [shard] Copies. */
 static void on_answer(void *user, const troupe_answer *answer)
 {
     tp_request *request = user;
@@ -337,8 +418,7 @@ static void on_answer(void *user, const troupe_answer *answer)
     else
         tp_request_fail(request, tp_http_code(answer->status, answer->outcome), ERR_INVOKE,
             answer->status, answer->outcome, answer->message);
-    atomic_fetch_sub(&request->gateway->asked, 1);
-    MHD_resume_connection(request->connection);
+    hand_over(request);
 }
 
 /* Suspended first: the answer may be here before the call of `ask` has returned. */
@@ -386,6 +466,8 @@ static enum MHD_Result respond(tp_request *request)
         return MHD_NO;
     if (request->answer.size != 0)
         add_field(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->answer_type);
+    if (request->ends)
+        add_field(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (request->passes)
         add_field(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (request->allow != NULL)
@@ -400,6 +482,7 @@ static enum MHD_Result respond(tp_request *request)
 /* The request is whole. */
 static enum MHD_Result finish(tp_request *request)
 {
+    resume_answered(request->gateway);
     if (request->stage == TP_REQUEST_READING && request->route.kind != TP_ROUTE_INVOKE)
         tp_page_answer(request);
     if (request->stage == TP_REQUEST_READING && enter(request)) {
@@ -430,6 +513,7 @@ void tp_request_completed(
     if (request == NULL)
         return;
     *at = NULL;
+    resume_answered(gateway); /* a connection that broke while it was suspended is not handled */
     if (how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
         tp_gateway_add(&gateway->cut);
     end_call(request);

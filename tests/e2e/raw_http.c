@@ -5,8 +5,11 @@
  *
  *   raw_http PORT COUNT       sends standard input, and prints what comes until so many answers are
  *                             whole, or the server closes: then it says so; 0: until it closes
- *   raw_http PORT hold COUNT  opens so many connections, says "held", waits for a line on standard
- *                             input, then sends GET /livez on each and says how many were answered
+ *   raw_http PORT hold COUNT PATH CODE
+ *                             opens so many connections, says "held", waits for a line on standard
+ *                             input, then asks for the path on each until it gets that code, and
+ *                             says how many did
+ *   raw_http PORT reset PATH  asks for it, says "held", waits for a line, and resets the connection
  *
  * Invariants: it ends by itself: nothing is waited for longer than 20 seconds. Threads: one.
  */
@@ -18,6 +21,7 @@
 #include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 20000, ROOM = 8 << 20 };
@@ -88,9 +92,23 @@ static int send_all(int port, long count)
     return 0;
 }
 
-static int hold(int port, long count)
+/* Asks until the code comes. */
+static int is_served(int descriptor, const char *path, const char *code)
 {
-    static const char request[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    int size = snprintf(out, ROOM, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+    for (time_t until = time(NULL) + PATIENCE_MS / 1000; time(NULL) < until;) {
+        size_t got = 0;
+        in[0] = 0;
+        if (send(descriptor, out, (size_t)size, MSG_NOSIGNAL) != size) return 0;
+        while (answer_size(in) == 0)
+            if (!receive(descriptor, &got)) return 0;
+        if (strncmp(in + strlen("HTTP/1.1 "), code, 3) == 0) return 1;
+    }
+    return 0;
+}
+
+static int hold(int port, long count, const char *path, const char *code)
+{
     struct rlimit limit = {(rlim_t)count + 64, (rlim_t)count + 64};
     int *list = calloc((size_t)count, sizeof *list);
     long served = 0;
@@ -100,18 +118,33 @@ static int hold(int port, long count)
     printf("held\n");
     fflush(stdout);
     (void)getchar();
-    for (long i = 0; i < count; i++) {
-        size_t got = 0;
-        must(send(list[i], request, sizeof request - 1, MSG_NOSIGNAL) > 0, "send");
-        served += receive(list[i], &got) && strncmp(in, "HTTP/1.1 200", 12) == 0;
-    }
+    for (long i = 0; i < count; i++) served += is_served(list[i], path, code);
     printf("served %ld\n", served);
+    return 0;
+}
+
+static int reset(int port, const char *path)
+{
+    const struct linger now = {.l_onoff = 1};
+    int descriptor = open_connection(port);
+    int size = snprintf(out, ROOM,
+                        "POST %s HTTP/1.1\r\nHost: localhost\r\n"
+                        "Content-Length: 4\r\n\r\n1500", path);
+    must(send(descriptor, out, (size_t)size, MSG_NOSIGNAL) == size, "send");
+    printf("held\n");
+    fflush(stdout);
+    (void)getchar();
+    must(setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0, "linger");
+    close(descriptor);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[2], "hold") == 0) return hold(atoi(argv[1]), atol(argv[3]));
+    if (argc == 6 && strcmp(argv[2], "hold") == 0) {
+        return hold(atoi(argv[1]), atol(argv[3]), argv[4], argv[5]);
+    }
+    if (argc == 4 && strcmp(argv[2], "reset") == 0) return reset(atoi(argv[1]), argv[3]);
     if (argc == 3) return send_all(atoi(argv[1]), atol(argv[2]));
     return 2;
 }

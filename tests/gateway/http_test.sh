@@ -9,7 +9,7 @@ set -u
 . "$(dirname "$0")/gateway.sh"
 module web
 
-serve --max_message 1MiB --http_calls 2
+serve --max_message 1MiB
 call="$at/v1.0/actors"
 
 # ---- payloads -----------------------------------------------------------------------------------
@@ -37,6 +37,13 @@ get 200 "$call/web/a%20b%C3%A9/method/echo?ignored=1" -d x
 get 200 -d x "$call/web@eu/a/method/echo"
 get 200 -d x "$call/web/a/method/split" # a line end in a type of content is no field of the head
 if grep -qi '^X-Evil' "$work/head"; then die 'an actor wrote into the head'; fi
+
+# Many at once, so that answers come while others are handed over.
+for _ in 1 2 3; do
+    curl -s -Z --parallel-max 64 -d x "$call/web/[1-400]/method/echo" >"$work/out" || die 'many at once'
+    checks=$((checks + 1))
+    [ "$(wc -c <"$work/out")" = 400 ] || die "not all of 400 were answered"
+done
 
 # ---- every status -------------------------------------------------------------------------------
 
@@ -113,6 +120,7 @@ cat "$work/bytes" "$work/bytes" >"$work/large"
 get 413 -H 'Expect:' --data-binary "@$work/large" "$call/web/a/method/echo"
 says 'max_message'
 get 413 -H 'Transfer-Encoding: chunked' --data-binary "@$work/large" "$call/web/a/method/echo"
+says 'max_message'
 get 403 -H 'Origin: http://evil.example' -d x "$call/web/a/method/echo"
 says 'http_token'
 get 403 -H 'Host: evil.example:80' -d x "$call/web/a/method/echo"
@@ -134,6 +142,9 @@ get 400 -H 'Idempotency-Key;' -d '{"amount":5}' "$call/vault/v/method/add"
 
 # ---- calls under way are counted, and wait for nobody ---------------------------------------------
 
+stop
+serve --http_calls 2
+call="$at/v1.0/actors"
 parked() { troupe ps --json | grep -qF "\"$1\""; }
 for name in one two; do
     curl -s -d 4000 "$call/web/$name/method/late" -o "$work/late.$name" &

@@ -1,0 +1,169 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# What no well-behaved client sends: pipelined, half-sent, slow, malformed and enormous requests, a
+# thousand connections that say nothing, callers that go away; and that the end of a node answers what
+# is under way and refuses the rest.
+#
+# CC compiles the module and the client.
+set -u
+. "$(dirname "$0")/gateway.sh"
+module web
+"$compiler" -D_GNU_SOURCE -g "$source/tests/e2e/raw_http.c" -o "$work/raw_http" ||
+    die 'the client does not compile'
+
+# raw COUNT TEXT: sends the text, of printf, and keeps what comes until so many answers are whole.
+raw() {
+    printf "$2" | "$work/raw_http" "$port" "$1" >"$work/out" 2>"$work/err" ||
+        die "the client: $(cat "$work/err")"
+}
+post() { # METHOD BODY-SIZE: the head of a call
+    printf 'POST /v1.0/actors/web/a/method/%s HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: %s\\r\\n\\r\\n' \
+        "$1" "$2"
+}
+# hold hold COUNT PATH CODE: connections that are open and silent; let_go: each asks until it gets the
+# code. hold reset PATH: one that asks; let_go: it is reset.
+hold() {
+    rm -f "$work/go"
+    mkfifo "$work/go"
+    "$work/raw_http" "$port" "$@" <"$work/go" >"$work/held" 2>"$work/err" &
+    holder=$!
+    exec 9>"$work/go"
+    until_true grep -q held "$work/held"
+}
+says_held() {
+    checks=$((checks + 1))
+    grep -qx "served $1" "$work/held" || die "not $1 were served: $(cat "$work/held")"
+}
+let_go() {
+    echo go >&9
+    wait $holder || die "the client: $(cat "$work/err")"
+    exec 9>&-
+}
+answers() { # CODE...: what came are these, in this order, and nothing else
+    checks=$((checks + 1))
+    got=$(grep -o 'HTTP/1.1 [0-9]*' "$work/out" | cut -d ' ' -f 2 | paste -s -d ' ')
+    [ "$got" = "$*" ] || die "the codes are '$got', not '$*'"
+}
+refused() { # by a code, or by an end without one, and nothing was served
+    checks=$((checks + 1))
+    if grep -aq 'HTTP/1.1 2' "$work/out"; then die 'it was served'; fi
+    grep -aq 'HTTP/1.1 4\|(closed)' "$work/out" || die 'it was not refused'
+}
+is_whole() { # the daemon still serves
+    get 200 -d fine "$at/v1.0/actors/web/a/method/echo"
+    says fine
+}
+
+serve --http_timeout 2s --max_message 1MiB
+
+# ---- pipelined: one after the other, each answered, in order ---------------------------------------
+
+raw 4 "$(post echo 3)one$(post late 3)200$(post echo 3)two$(post nope 1)x"
+answers 200 200 200 404
+[ "$(grep -o 'one\|late\|two' "$work/out" | head -n 3 | paste -s -d ' ')" = 'one late two' ] || die 'the order'
+raw 2 "$(post nope 5)abcde$(post echo 2)ok" # the body of a refused call is no request
+answers 404 200
+raw 2 "PATCH /v1.0/actors/web/a/method/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nabcde$(post echo 2)ok"
+answers 405 200
+
+# ---- malformed ------------------------------------------------------------------------------------
+
+head='POST /v1.0/actors/web/a/method/echo HTTP/1.1\r\nHost: localhost\r\n'
+raw 0 'nonsense\r\n\r\n'
+refused
+raw 0 "${head}Content-Length: x\r\n\r\n"
+refused
+raw 0 "${head}Content-Length: 99999999999999999999999\r\n\r\n"
+refused
+raw 0 "${head}Content-Length: -1\r\n\r\nGET /livez HTTP/1.1\r\n\r\n"
+refused
+raw 0 "${head}Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n"
+refused
+# Two ways to say the size: whoever stood in front may have taken the other one (request smuggling).
+raw 0 "${head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+refused
+raw 0 'POST /v1.0/actors/web/a/method/echo HTTP/1.1\r\nContent-Length: 1\r\n\r\nx' # no Host
+refused
+raw 0 "GET /v1.0/actors/web/\0/method/echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+refused
+is_whole
+
+# ---- enormous -------------------------------------------------------------------------------------
+
+long=$(printf '%040000d' 1)
+raw 0 "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: $long\r\n\r\n"
+answers 431
+raw 0 "GET /$long HTTP/1.1\r\nHost: localhost\r\n\r\n"
+refused
+raw 1 "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: $(printf '%020000d' 1)\r\n\r\n"
+answers 200
+
+# ---- half-sent and slow -----------------------------------------------------------------------------
+
+for part in 'POST /v1.0/act' "$head" "$(post echo 10)abc" "${head}Transfer-Encoding: chunked\r\n\r\n5\r\nab"; do
+    raw 0 "$part"
+    has out '(closed)'
+    if grep -q 'HTTP/1.1 2' "$work/out"; then die 'half a request was served'; fi
+done
+counts http_cut 1
+is_whole
+
+# ---- a thousand that say nothing ----------------------------------------------------------------------
+
+stop
+serve
+
+# One that is announced as too large is not waited for.
+raw 1 "${head}Content-Length: 9999999\r\n\r\n"
+answers 413
+# A body without end is not read for ever.
+{
+    printf "${head}Transfer-Encoding: chunked\r\n\r\n"
+    for _ in 1 2 3 4 5 6; do
+        printf '100000\r\n'
+        head -c 1048576 /dev/zero
+        printf '\r\n'
+    done
+} | "$work/raw_http" "$port" 0 >"$work/out" 2>"$work/err" || die "the client: $(cat "$work/err")"
+has out '(closed)'
+counts http_cut 1
+is_whole
+
+hold hold 1000 /livez 200
+is_whole
+let_go
+says_held 1000
+
+# ---- callers that go away, answers that nobody reads -----------------------------------------------------
+
+parked() { troupe ps --json | grep -qF "\"web/$1\""; }
+nobody_parked() { ! troupe ps --json | grep -q '"late"'; }
+for name in one two three; do
+    curl -s -d 1500 "$at/v1.0/actors/web/$name/method/late" >/dev/null 2>&1 &
+    caller=$!
+    until_true parked $name
+    kill -9 $caller
+done
+until_true nobody_parked
+hold reset /v1.0/actors/web/four/method/late
+until_true parked four
+let_go
+until_true nobody_parked
+is_whole
+
+# ---- the end ----------------------------------------------------------------------------------------------
+
+hold hold 1 /v1.0/actors/web/b/method/echo 503
+curl -s -d 3000 -o "$work/late" -w '%{http_code}' "$at/v1.0/actors/web/one/method/late" >"$work/code" &
+caller=$!
+until_true parked one
+kill -TERM "$daemon"
+let_go
+says_held 1
+if curl -s "$at/livez" >"$work/out" 2>"$work/err"; then die 'a closing node took a connection'; fi
+wait $caller || die 'the caller of a closing node got no answer'
+[ "$(cat "$work/code") $(cat "$work/late")" = '200 late' ] || die "$(cat "$work/code" "$work/late")"
+wait "$daemon" || die "trouped ended with $?"
+daemon=''
+echo "$checks checks"
