@@ -7,9 +7,9 @@
  * moves. What is under the frames is session_fuzz.c's. Seeds: fuzz/corpus/outpost. libFuzzer calls
  * it.
  *
- * Invariants: a frame that makes no sense has a reason, and its session goes on. Once all other
- * members were put out, every actor is answered for again; the node closes, and gives all memory
- * back. Threads: one.
+ * Invariants: a frame that makes no sense has a reason, and its session goes on. No actor has
+ * another hash than its id. Once all other members were put out, every actor is answered for
+ * again; the node closes, and gives all memory back. Threads: one.
  */
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -519,6 +519,18 @@ static void close_scene(scene *self)
     free(self);
 }
 
+/* One with another hash would be there twice. */
+static void check_hashes(tp_shard *shard, void *user)
+{
+    TP_LIST_EACH(&shard->recency, link)
+    {
+        const tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
+        uint64_t hash = tp_type_hash(&shard->shared->types, actor->type,
+            tp_activation_partition(actor), tp_activation_key(actor));
+        require(user, hash == actor->hash, "an actor has another hash than its id");
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
@@ -536,6 +548,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         part = part < size - 4 ? part : size - 4;
         perform(self, deed, what, data + 4, part);
         listen(self);
+        require(self, tp_node_visit(self->node, 0, 1, check_hashes, self) == TROUPE_OK,
+            "the shard is not there");
         data += 4 + part;
         size -= 4 + part;
     }

@@ -15,6 +15,13 @@
  * 'At rest' is the end of a run: -DNP shows that every run ends, so D2 and D4 are eventualities without
  * any fairness assumption.
  *
+ * Left out, since nothing new can come of it:
+ *   - BACK that nobody asked for (src/directory/words.c, came_switch): it says what the answer to an
+ *     ABORT sent again says, with the same numbers, and links here are as slow as they like.
+ *   - the refusal of a held letter (BUSY, EXPIRED, TOO_LARGE): its sender is told that nothing was done,
+ *     and nothing follows from it but that there is one message less, a run with a smaller MSGS.
+ *   tests/directory/world_test.c has the first, rules_test.c the second, with the machine itself.
+ *
  * Size:    NV views, MSGS messages, CRASHES, EVICTS, RELS releases, MIGS migrations (each at most).
  * Mutants: each -DNO_x takes one rule out; the rule's words stand at its macro.
  */

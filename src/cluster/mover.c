@@ -330,6 +330,16 @@ static const char *check(troupe_slice body)
     return NULL;
 }
 
+static const char *check_id(const tp_mover *self, const tp_directory_id *id)
+{
+    const tp_type *type = tp_type_at(self->shard->shared, id->type);
+    if (tp_hash_shard(id->hash, self->shard->shared->shard_count) != self->shard->number)
+        return "a copy of an actor is for another shard";
+    if (!tp_translator_is_hash(self->translator, type, id->hash, id->partition, id->key))
+        return "a copy of an actor has an id of another hash";
+    return NULL;
+}
+
 const char *tp_mover_came(tp_mover *self, troupe_slice body, tp_directory_id *ret_id,
     uint64_t *ret_number, bool *ret_short)
 {
@@ -352,9 +362,10 @@ const char *tp_mover_came(tp_mover *self, troupe_slice body, tp_directory_id *re
     memcpy(at, body.data, body.size);
     point_id(self, made);
     *ret_short = made->id.type == UINT32_MAX; /* no room for the name of its type */
-    if (*ret_short) {
+    fault = *ret_short ? NULL : check_id(self, &made->id);
+    if (*ret_short || fault != NULL) {
         copy_free(self, made);
-        return NULL;
+        return fault;
     }
     *ret_id = made->id;
     *ret_number = made->number;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "shard/words.h"
+#include "shard/workers.h"
 
 /* Of a slip: flags, status, outcome and errand, expiry, two numbers of outbox rows, the reminder,
  * the permit; then five texts with their sizes. */
@@ -351,6 +352,13 @@ bool tp_translator_find_asker(
     return *ret_from != 0;
 }
 
+bool tp_translator_is_hash(const tp_translator *self, const tp_type *type, uint64_t hash,
+    troupe_slice partition, troupe_slice key)
+{
+    return tp_type_is_foreign(type) || tp_type_has_workers(type) ||
+           tp_type_hash(&self->shard->shared->types, type, partition, key) == hash;
+}
+
 /* Where its answer goes. As above. */
 static bool find_from(
     tp_translator *self, uint64_t sender, const tp_parcel *parcel, uint16_t *ret_from)
@@ -448,6 +456,10 @@ tp_message *tp_translator_read(tp_translator *self, tp_session *session, uint64_
     if (names.type == NULL || ((parcel->bits & TP_PARCEL_CALLER) && caller == NULL)) {
         if (tp_foreign_is_full(self->shard->shared))
             ret_mark->unknown = unknown_type(session, parcel, names.type != NULL);
+        return NULL;
+    }
+    if (!tp_translator_is_hash(self, names.type, parcel->hash, parcel->partition, parcel->key)) {
+        *ret_fault = "its id has another hash than it says";
         return NULL;
     }
     uint16_t from;

@@ -8,6 +8,8 @@
  * 1. A message that was read is whole: its key, names and payload are copied into it.
  * 2. A type that this node has not registered is a foreign one (shard/foreign.h).
  * 3. A method that this node's type has not is kept by its name (TP_METHOD_OTHER).
+ * 4. What was read of an actor of this node's types has the hash of its id: no table ever has it
+ * twice.
  *
  * Threads: the shard's.
  */
@@ -45,6 +47,10 @@ void tp_translator_deinit(tp_translator *self);
  * number is left, or no such shard of this node. */
 TROUPE_CHECK bool tp_translator_find_asker(
     tp_translator *self, uint64_t node, uint16_t shard, uint64_t hash, uint16_t *ret_from);
+/* Is that the hash of the id, as far as this node can say? Of types that it has not registered it
+ * cannot: they may have workers, whose hashes are their own. */
+bool tp_translator_is_hash(const tp_translator *self, const tp_type *type, uint64_t hash,
+    troupe_slice partition, troupe_slice key);
 /* Puts a request or acknowledgement; the message stays the caller's. As
  * tp_session_put_parcel. */
 TROUPE_CHECK troupe_status tp_translator_put(tp_translator *self, tp_channel *channel,

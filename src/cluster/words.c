@@ -110,6 +110,9 @@ static const char *get_item(tp_translator *translator, tp_in *in, tp_directory_i
     const tp_type *known = tp_foreign_learn(translator->shard->shared, type, 0);
     if (known == NULL)
         return tp_foreign_is_full(translator->shard->shared) ? unknown : "";
+    if (!tp_translator_is_hash(
+            translator, known, item->id.hash, item->id.partition, item->id.key))
+        return "an id in it has another hash than it says";
     item->id.type = known->number;
     return NULL;
 }

@@ -46,7 +46,8 @@ static inline void tp_activation_touch(tp_shard *shard, tp_activation *actor)
     actor->flags |= TP_USED;
 }
 
-/* A number that no shard of any node gives again: never 0. */
+/* A number that this shard gives once. Each shard of each node counts from a place of its own, so
+ * that two give the same one, or one gives 0, by a chance of next to nothing. */
 static inline uint64_t tp_shard_unique(tp_shard *shard)
 {
     return ++shard->unique;

@@ -5,6 +5,11 @@
  * number of the worker; the numbers go round the shards. So all that follows a hash, cancels, full
  * marks and searches for cycles, finds the one worker that the call went to.
  *
+ * Between nodes a call has the hash of its id, and the shard to which it comes chooses. No home
+ * knows the workers of an id, nor which node took a call, so what follows a hash does not find
+ * the workers of other nodes: a call to one ends by its deadline, which travels with it, and one
+ * that is full answers BUSY itself.
+ *
  * A turn calls a worker of its own shard, if any may be there: one that is idle, else a new one
  * while the type's limit allows it, else the one with the least to do. A call from outside goes to
  * the shards in turn, and there the same way.

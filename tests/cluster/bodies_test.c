@@ -70,9 +70,15 @@ static void spans_that_are_not_in_order_are_no_word(void **state)
     close_reader(&self);
 }
 
-static size_t put_copy(char *body, const char *type)
+static uint64_t hash_of(const reader *self, const char *type, const char *key)
 {
-    char *at = tp_put_64(tp_put_64(body, 7), 8);
+    return tp_types_hash(&self->translator.shard->shared->types, troupe_str(type),
+        (troupe_slice){0}, troupe_str(key));
+}
+
+static size_t put_copy(char *body, const char *type, uint64_t hash)
+{
+    char *at = tp_put_64(tp_put_64(body, 7), hash);
     at = tp_put_bytes(tp_put_8(at, (unsigned)strlen(type)), troupe_str(type));
     at = tp_put_bytes(tp_put_16(tp_put_8(at, 0), 1), troupe_str("k"));
     at = tp_put_32(tp_put_16(tp_put_32(at, 0), 0), 0);
@@ -96,7 +102,7 @@ static void a_copy_of_a_type_that_has_no_number_is_not_kept(void **state)
         tp_directory_id id;
         uint64_t number;
         bool is_short;
-        troupe_slice bytes = {body, put_copy(body, copied[i])};
+        troupe_slice bytes = {body, put_copy(body, copied[i], hash_of(&self, copied[i], "k"))};
         assert_null(tp_mover_came(&mover, bytes, &id, &number, &is_short));
         assert_int_equal(is_short, i == 2);
         if (!is_short)
@@ -163,10 +169,11 @@ static void items_of_types_without_a_number_are_left_out_of_a_word(void **state)
     }
     tp_directory_item items[3] = {0};
     static const char *const said[] = {"note", "made-up-7", "note"};
+    static const char *const keys[] = {"k", "l", "m"};
     for (int i = 0; i < 3; i++)
-        items[i].id = (tp_directory_id){.hash = (uint64_t)i,
+        items[i].id = (tp_directory_id){.hash = hash_of(&self, said[i], keys[i]),
             .type = tp_type_known(shared, troupe_str(said[i]))->number,
-            .key = troupe_str("k")};
+            .key = troupe_str(keys[i])};
     const tp_directory_word word = {.item_count = 3, .items = items};
     size_t size = tp_word_size(&self.translator, &word);
     assert_true(size <= sizeof body);
@@ -180,9 +187,54 @@ static void items_of_types_without_a_number_are_left_out_of_a_word(void **state)
         &read, &is_short));
     assert_false(is_short);
     assert_int_equal(read.item_count, 2);
-    assert_int_equal(read.items[0].id.hash, 0);
-    assert_int_equal(read.items[1].id.hash, 2);
+    assert_true(read.items[0].id.hash == items[0].id.hash);
+    assert_true(read.items[1].id.hash == items[2].id.hash);
     tp_word_room_deinit(&room);
+    close_reader(&self);
+}
+
+/* An id with two hashes would be two actors. */
+static void an_id_with_the_hash_of_another_is_none(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    tp_mover mover;
+    tp_mover_init(&mover, self.translator.shard, &self.translator);
+    uint64_t right = hash_of(&self, "note", "k");
+    for (uint64_t off = 0; off < 2; off++) {
+        char body[256];
+        tp_directory_id id;
+        uint64_t number;
+        bool is_short;
+        size_t size = put_copy(body, "note", right + off);
+        const char *fault =
+            tp_mover_came(&mover, (troupe_slice){body, size}, &id, &number, &is_short);
+        assert_int_equal(fault != NULL, off);
+        tp_parcel parcel = {.bits = TP_PARCEL_NAMES,
+            .hash = right + off,
+            .key = troupe_str("k"),
+            .type = troupe_str("note"),
+            .method = troupe_str("add"),
+            .remaining = TP_WIRE_NEVER};
+        tp_postmark mark;
+        tp_message *message = tp_translator_read(
+            &self.translator, NULL, PEER, TP_FRAME_REQUEST, &parcel, &mark, &fault);
+        assert_int_equal(message == NULL, off);
+        assert_int_equal(fault != NULL, off);
+        tp_pool_give(&self.translator.shard->pool, message);
+        tp_directory_item item = {.id = {.hash = right + off, .key = troupe_str("k")}};
+        item.id.type = tp_type_known(self.translator.shard->shared, troupe_str("note"))->number;
+        tp_directory_word word = {.item_count = 1, .items = &item}, read;
+        tp_word_room room = {.allocator = self.translator.shard->shared->allocator};
+        size = tp_word_size(&self.translator, &word);
+        tp_word_put(&self.translator, body, &word);
+        fault = tp_word_get(
+            &self.translator, &room, TP_WORD_SLICE, (troupe_slice){body, size}, &read, &is_short);
+        assert_int_equal(fault != NULL, off);
+        tp_word_room_deinit(&room);
+    }
+    tp_mover_deinit(&mover);
     close_reader(&self);
 }
 
@@ -194,6 +246,7 @@ int main(void)
         cmocka_unit_test(askers_that_a_member_makes_up_take_no_number_from_others),
         cmocka_unit_test(types_that_a_member_makes_up_take_no_room_from_views),
         cmocka_unit_test(items_of_types_without_a_number_are_left_out_of_a_word),
+        cmocka_unit_test(an_id_with_the_hash_of_another_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
  */
 #include "nodes.h"
 
+#include "cluster/outpost_inside.h"
 #include "node/node.h"
 
 #include <setjmp.h>
@@ -363,6 +364,26 @@ static void a_type_that_a_node_has_no_room_for_is_refused_and_the_link_stays(voi
     nodes_close(&self);
 }
 
+/* A cancel as it is, and with a byte too many. */
+static void read_cancels(tp_shard *shard, void *user)
+{
+    (void)user;
+    char body[28] = {0};
+    uint64_t hash = 0;
+    while (tp_hash_shard(hash, shard->shared->shard_count) != shard->number)
+        hash++;
+    tp_put_64(body, hash);
+    assert_null(tp_follow_came(tp_outpost_of(shard), TP_WORD_CANCEL, (troupe_slice){body, 27}));
+    assert_non_null(tp_follow_came(tp_outpost_of(shard), TP_WORD_CANCEL, (troupe_slice){body, 28}));
+    assert_non_null(tp_follow_came(tp_outpost_of(shard), TP_WORD_CANCEL, (troupe_slice){body, 26}));
+}
+
+static void a_cancel_of_another_size_is_none(void **state)
+{
+    nodes *self = *state;
+    assert_int_equal(tp_node_visit(self->list[0], 0, 1, read_cancels, NULL), TROUPE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +396,7 @@ int main(void)
         cmocka_unit_test(a_type_that_nobody_hosts_is_named_with_those_that_there_are),
         cmocka_unit_test(a_method_that_its_host_has_not_is_named_with_those_that_there_are),
         cmocka_unit_test(a_type_is_there_while_a_member_hosts_it),
+        cmocka_unit_test(a_cancel_of_another_size_is_none),
         cmocka_unit_test(a_type_that_a_node_has_no_room_for_is_refused_and_the_link_stays),
     };
     return cmocka_run_group_tests(tests, open_cluster, close_cluster);
