@@ -41,6 +41,7 @@
 #define TOWN_BELLS    2
 #define TOWN_ATTEMPTS 5
 #define TOWN_KEY      16
+#define TOWN_WITH     2
 
 typedef struct tp_town tp_town;
 typedef struct tp_town_deed tp_town_deed;
@@ -191,8 +192,11 @@ typedef struct tp_town_op {
     tp_town_deed *deeds[24];
     uint32_t count;
     uint64_t delays[24];  /* of the deeds, during what takes long */
-    tp_town_op_kind with; /* what happens meanwhile; TOWN_ASKS: nothing */
-    uint64_t with_at;
+    struct {
+        tp_town_op_kind kind; /* what happens meanwhile; TOWN_ASKS: nothing */
+        uint64_t at, wait;
+        uint32_t pick, other;
+    } with[TOWN_WITH];
 } tp_town_op;
 
 /* What happens later. */

@@ -202,8 +202,10 @@ troupe_status tp_town_keep_it(troupe_turn *turn, tp_town_state *state, const tp_
 static void check_owner(const tp_house *house, uint16_t actor, const char *what)
 {
     if (!tp_town_owns(house, actor))
-        tp_town_violate(house->town, "P2 one owner", "a %s begins at actor %u of %s, which lost it",
-            what, actor, house->name);
+        tp_town_violate(house->town, "P2 one owner",
+            "a %s begins at actor %u of %s, which is also active at %s since %.6f s", what, actor,
+            house->name, house->town->houses[house->town->actors[actor].newest_at].name,
+            (double)house->town->actors[actor].newest_when / 1e9);
 }
 
 troupe_status tp_town_ring(troupe_turn *turn, void *bytes, troupe_slice payload)

@@ -91,6 +91,33 @@ static tp_town_op_kind draw_kind(tp_town *town, tp_prng *prng, tp_town_op_kind f
     return (tp_town_op_kind)i;
 }
 
+/* Words of a move that are late for longer than anybody is patient, and what comes meanwhile. */
+static void draw_late_move(tp_town *town, tp_prng *prng, tp_town_op *op)
+{
+    op->with[0].kind = TOWN_CUT;
+    op->with[0].pick = op->other / 64; /* from where it goes to */
+    op->with[0].other = op->pick + 1;
+    op->with[0].at = draw_time(prng, TROUPE_MICROSECONDS(20), TROUPE_MILLISECONDS(10));
+    op->with[0].wait = TROUPE_SECONDS(3) + tp_prng_below(prng, TROUPE_SECONDS(6));
+    op->with[1].kind = draw_kind(town, prng, TOWN_KILL);
+    op->with[1].at = tp_prng_below(prng, TROUPE_SECONDS(5));
+}
+
+static void draw_with(tp_town *town, tp_prng *prng, tp_town_op *op)
+{
+    bool moves = op->kind == TOWN_MOVE;
+    for (uint32_t i = 0; i < TOWN_WITH; i++) {
+        op->with[i].pick = op->other + i;
+        op->with[i].other = op->pick;
+        op->with[i].wait = op->wait;
+    }
+    op->with[0].kind = draw_kind(town, prng, TOWN_KILL);
+    op->with[0].at = draw_time(prng, TROUPE_MICROSECONDS(100),
+        moves ? TROUPE_MILLISECONDS(50) : TROUPE_MILLISECONDS(500));
+    if (moves && tp_prng_chance(prng, 1, 2))
+        draw_late_move(town, prng, op);
+}
+
 void tp_town_plan(tp_town *town, uint32_t index, tp_town_op *ret_op)
 {
     tp_prng prng;
@@ -109,11 +136,8 @@ void tp_town_plan(tp_town *town, uint32_t index, tp_town_op *ret_op)
                                             : 1 + (uint32_t)tp_prng_below(&prng, 4);
     if (is_long)
         count = 2 + (uint32_t)tp_prng_below(&prng, moves ? 20 : 12);
-    if (is_long && !town->calm && tp_prng_chance(&prng, 1, moves ? 2 : 3)) {
-        ret_op->with = draw_kind(town, &prng, TOWN_KILL);
-        ret_op->with_at = draw_time(&prng, TROUPE_MICROSECONDS(100),
-            moves ? TROUPE_MILLISECONDS(50) : TROUPE_MILLISECONDS(500));
-    }
+    if (is_long && !town->calm && tp_prng_chance(&prng, 1, moves ? 2 : 3))
+        draw_with(town, &prng, ret_op);
     bool one = tp_prng_chance(&prng, 1, 3);
     uint16_t same = (uint16_t)tp_prng_below(&prng, town->actor_count);
     if (moves && tp_prng_chance(&prng, 3, 4))
@@ -150,9 +174,9 @@ void tp_town_say(tp_town *town, uint32_t index, const tp_town_op *op)
     size_t used = (size_t)snprintf(text, sizeof text, "%u. at %.6f s: %s (%u, %u, %.3f ms)", index,
         (double)tp_world_now(town->world) / 1e9, names[op->kind], op->pick, op->other,
         (double)op->wait / 1e6);
-    if (op->with != TOWN_ASKS)
+    for (uint32_t i = 0; i < TOWN_WITH && op->with[i].kind != TOWN_ASKS; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, " with %s after %.3f ms",
-            names[op->with], (double)op->with_at / 1e6);
+            names[op->with[i].kind], (double)op->with[i].at / 1e6);
     for (uint32_t i = 0; i < op->count && used + 100 < sizeof text; i++) {
         const tp_town_deed *deed = op->deeds[i];
         used += (size_t)snprintf(text + used, sizeof text - used, "; #%u %s %s/%u", deed->number,

@@ -131,15 +131,15 @@ static void schedule(tp_town *town, const tp_town_op *op)
         /* To one that moves much comes from one sender: what goes two ways there is told apart. */
         timed->pick = op->pick + op->deeds[i]->number / (op->kind == TOWN_MOVE ? 8 : 3);
     }
-    if (op->with == TOWN_ASKS)
-        return;
-    tp_town_timed *timed = tp_town_later(town, op->with_at, trouble_later);
-    if (timed == NULL)
-        return;
-    timed->kind = op->with;
-    timed->pick = op->other;
-    timed->other = op->pick;
-    timed->wait = op->wait;
+    for (uint32_t i = 0; i < TOWN_WITH && op->with[i].kind != TOWN_ASKS; i++) {
+        tp_town_timed *timed = tp_town_later(town, op->with[i].at, trouble_later);
+        if (timed == NULL)
+            return;
+        timed->kind = op->with[i].kind;
+        timed->pick = op->with[i].pick;
+        timed->other = op->with[i].other;
+        timed->wait = op->with[i].wait;
+    }
 }
 
 static void deactivate(tp_town *town, const tp_town_op *op)

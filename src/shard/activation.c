@@ -93,6 +93,7 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
         tp_alarm_cancel(shard, &extras->probe);
         tp_arena_drop(shard, &extras->arena, &extras->arena_bytes);
         tp_durable_free(shard, actor);
+        tp_pool_give(&shard->pool, extras->moved); /* came, and was never taken */
         tp_pool_give(&shard->pool, extras);
     }
     shard->active--;
