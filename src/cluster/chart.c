@@ -117,9 +117,14 @@ bool tp_chart_wakes(const tp_chart *chart, uint64_t incarnation, troupe_slice ty
     return member != NULL && member->incarnation == incarnation;
 }
 
+bool tp_chart_is_new(const tp_chart *before, uint64_t incarnation)
+{
+    return before == NULL || tp_chart_member(before, incarnation) == NULL;
+}
+
 bool tp_chart_wakes_more(const tp_chart *chart, const tp_chart *before, uint64_t incarnation)
 {
-    if (before == NULL || tp_chart_member(before, incarnation) == NULL)
+    if (tp_chart_is_new(before, incarnation))
         return true;
     for (size_t i = 0; i < before->members->member_count; i++) {
         const tp_view_member *was = &before->members->members[i];

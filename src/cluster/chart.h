@@ -37,6 +37,8 @@ void tp_chart_teach(const tp_chart *chart, tp_shared *shared);
 /* Is it that member that wakes sleeping actors of that type and hash? The home does; if that does
  * not host the type, one of those that do, the same in the eyes of all. */
 bool tp_chart_wakes(const tp_chart *chart, uint64_t incarnation, troupe_slice type, uint64_t hash);
+/* Was it none of that view (NULL: there was none)? */
+bool tp_chart_is_new(const tp_chart *before, uint64_t incarnation);
 /* May that member have to wake some whom others woke as of `before` (NULL: none)? That is, is it
  * new, or has another gone, or ceased to be a home? Who comes only takes from others. */
 bool tp_chart_wakes_more(const tp_chart *chart, const tp_chart *before, uint64_t incarnation);

@@ -461,7 +461,9 @@ static void view_came(tp_shard *shard, tp_inbound *inbound)
     }
     tp_channels_set_view(self->channels, self->options.incarnation, self->chart->view.number);
     leave_gone(self);
-    if (tp_chart_wakes_more(self->chart, self->chart_before, self->options.incarnation))
+    uint64_t own = self->options.incarnation;
+    if (tp_chart_wakes_more(self->chart, self->chart_before, own) &&
+        (tp_chart_is_new(self->chart_before, own) || !TP_MUTANT(shard, TP_MUTANT_NO_RESCAN)))
         tp_sleepers_rescan(self->shard);
     tp_chart_release(delivery->before);
     tp_chart_release(delivery->chart);
