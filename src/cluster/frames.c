@@ -18,7 +18,6 @@ static void refuse_type(tp_outpost *self, tp_channel *channel, const tp_session_
     uint32_t to;
     tp_message *reply =
         tp_translator_refuse(&self->translator, channel->peer, parcel, unknown, &to);
-    self->refused++;
     TP_MARK(self->shard, "a type that there is no room for");
     if (reply != NULL)
         tp_reply_leave(self->shard, to, reply);

@@ -70,7 +70,7 @@ static capture *find_capture(const tp_mover *self, const tp_activation *actor)
     return NULL;
 }
 
-static tp_directory_id id_of(const tp_activation *actor)
+tp_directory_id tp_mover_id(const tp_activation *actor)
 {
     return (tp_directory_id){.hash = actor->hash,
         .type = actor->type->number,
@@ -82,13 +82,9 @@ static tp_directory_id id_of(const tp_activation *actor)
 static void out_of_patience(tp_shard *shard, tp_alarm *alarm)
 {
     capture *self = TP_CONTAINER(alarm, capture, patience);
-    char name[TP_KEY_MAX + TP_NAME_MAX];
-    tp_directory_id id = id_of(self->actor); /* which may be gone after the undo: kept */
-    memcpy(name, id.key.data, id.key.size);
-    if (id.partition.size != 0)
-        memcpy(name + id.key.size, id.partition.data, id.partition.size);
-    id.key.data = name;
-    id.partition.data = name + id.key.size;
+    char name[TP_DIRECTORY_NAME_MAX];
+    tp_directory_id id = tp_mover_id(self->actor); /* which may be gone after the undo */
+    id = tp_directory_id_keep(name, &id);
     if (!tp_move_undo(shard, self->actor)) {
         tp_alarm_set(shard, alarm, tp_time_after(shard->now, TROUPE_SECONDS(1)), out_of_patience);
         return;
@@ -151,7 +147,7 @@ static char *reserve(tp_mover *self, copy *to, size_t size)
 
 static bool put_head(tp_mover *self, copy *to, const tp_activation *actor)
 {
-    tp_directory_id id = id_of(actor);
+    tp_directory_id id = tp_mover_id(actor);
     troupe_slice type = actor->type->name;
     char *at = reserve(self, to, 8 + 8 + 1 + type.size + 1 + id.partition.size + 2 + id.key.size);
     if (at == NULL)

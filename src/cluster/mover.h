@@ -34,6 +34,8 @@ typedef struct tp_mover {
 void tp_mover_init(tp_mover *mover, tp_shard *shard, tp_translator *translator);
 void tp_mover_deinit(tp_mover *mover);
 
+/* Good as long as the activation. */
+tp_directory_id tp_mover_id(const tp_activation *actor);
 /* CAPTURE: begins to bring it to rest; tp_mover_still or _stays follow. False: it cannot move now.
  * `patience` ns later it goes on as it was, and `late` is called. */
 bool tp_mover_capture(tp_mover *mover, tp_activation *actor, uint64_t patience,

@@ -143,10 +143,7 @@ static uint64_t whose(const tp_away *away, uint32_t number, uint32_t *ret_shard)
 
 static void note_record(tp_outpost *self, tp_late_kind kind, const tp_activation *actor)
 {
-    const tp_directory_id id = {.hash = actor->hash,
-        .type = actor->type->number,
-        .partition = tp_activation_partition(actor),
-        .key = tp_activation_key(actor)};
+    const tp_directory_id id = tp_mover_id(actor);
     tp_late_event *event = tp_late_make(self, kind, &id);
     if (event != NULL) /* else as above */
         tp_fifo_push_back(&self->late, &event->next);
@@ -176,10 +173,7 @@ static bool moves_on(tp_away *away, tp_activation *actor)
         actor->type->is.persist == TROUPE_PERSIST_NONE && actor->type->is.state_size != 0;
     if (self->drains || self->chart == NULL || (!has_state && !has_timers))
         return false;
-    const tp_directory_id id = {.hash = actor->hash,
-        .type = actor->type->number,
-        .partition = tp_activation_partition(actor),
-        .key = tp_activation_key(actor)};
+    const tp_directory_id id = tp_mover_id(actor);
     uint64_t to = 0;
     if (tp_placing_choose(
             &self->placing, self->chart, actor->type, &id, 0, self->shard->now, &to) != TROUPE_OK ||
@@ -193,10 +187,7 @@ static bool moves_on(tp_away *away, tp_activation *actor)
 static void still(tp_away *away, tp_activation *actor)
 {
     tp_outpost *self = of(away);
-    const tp_directory_id id = {.hash = actor->hash,
-        .type = actor->type->number,
-        .partition = tp_activation_partition(actor),
-        .key = tp_activation_key(actor)};
+    const tp_directory_id id = tp_mover_id(actor);
     tp_late_event *event = tp_late_make(self, TP_LATE_CAPTURED, &id);
     if (event == NULL || !tp_mover_still(&self->mover, actor)) {
         tp_mover_stays(&self->mover, actor);
@@ -395,10 +386,10 @@ static bool is_deserted(tp_away *away)
         self->round++;
         self->round_received = self->received;
     }
-    bool is_over = tp_directory_sound(self->directory, self->round);
+    bool has_ended = tp_directory_sound(self->directory, self->round);
     tp_outpost_drain(self);
-    self->in_round = !is_over;
-    self->is_deserted = is_over && is_still && self->received == self->round_received;
+    self->in_round = !has_ended;
+    self->is_deserted = has_ended && is_still && self->received == self->round_received;
     return self->is_deserted;
 }
 
@@ -601,15 +592,6 @@ tp_outpost *tp_outpost_of(const tp_shard *shard)
 const tp_chart *tp_outpost_chart(const tp_outpost *self)
 {
     return self->chart;
-}
-
-void tp_outpost_look(const tp_outpost *self, tp_outpost_figures *ret_figures)
-{
-    *ret_figures = (tp_outpost_figures){.channels = tp_channels_count(self->channels),
-        .received = self->received,
-        .refused = self->refused,
-        .lost = self->lost};
-    tp_directory_figures_get(self->directory, &ret_figures->directory);
 }
 
 /* Planted mistakes. */

@@ -46,12 +46,6 @@ typedef struct tp_outpost_options {
     void *user;
 } tp_outpost_options;
 
-typedef struct tp_outpost_figures {
-    tp_directory_figures directory;
-    tp_channels_counts channels;
-    uint64_t received, refused, lost;
-} tp_outpost_figures;
-
 /* Before the shard's runner starts; it is the shard's `away` from then on. NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_outpost_create(
     const tp_outpost_options *options, tp_outpost **ret_outpost);
@@ -74,7 +68,6 @@ void tp_outpost_rouse(tp_outpost *outpost, bool is_lost);
 /* [shard] */
 tp_outpost *tp_outpost_of(const tp_shard *shard);
 const tp_chart *tp_outpost_chart(const tp_outpost *outpost);
-void tp_outpost_look(const tp_outpost *outpost, tp_outpost_figures *ret_figures);
 /* Moves an activation of this shard to a member: begins to. NOT_FOUND: it is not active here; BUSY:
  * it moves already, or may not leave yet; UNAVAILABLE: no such member. */
 TROUPE_CHECK troupe_status tp_outpost_move(

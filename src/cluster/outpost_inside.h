@@ -77,7 +77,7 @@ struct tp_outpost {
     uint64_t tick_at;
     uint64_t round, round_received; /* of leaving: tp_directory_sound */
     bool in_round, is_deserted;
-    uint64_t received, refused, lost;
+    uint64_t received;
 };
 
 /* outpost.c. As of its chart. */

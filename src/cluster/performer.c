@@ -158,12 +158,7 @@ tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_direct
     event->kind = kind;
     if (id == NULL)
         return event;
-    memcpy(event->name, id->key.data, id->key.size);
-    if (id->partition.size != 0)
-        memcpy(event->name + id->key.size, id->partition.data, id->partition.size);
-    event->id = *id;
-    event->id.key.data = event->name;
-    event->id.partition.data = event->name + id->key.size;
+    event->id = tp_directory_id_keep(event->name, id);
     return event;
 }
 
@@ -256,7 +251,6 @@ void tp_outpost_no_way(tp_outpost *self, const tp_channel *channel, tp_message *
     uint64_t ticket, troupe_status status)
 {
     char words[TP_WORDS_MAX];
-    self->refused++;
     (void)snprintf(words, sizeof words, "there is no way to its node at the moment: %s",
         troupe_status_text(status));
     if (status == TROUPE_TOO_LARGE && message->kind == TP_ACKED)
@@ -354,7 +348,6 @@ static void refuse(tp_outpost *self, const tp_directory_effect *effect)
     uint32_t shard = agent_of(self, from, effect->letter->id.hash);
     troupe_status status = effect->status;
     tp_message *message = tp_letter_open(self, effect->letter);
-    self->refused++;
     if (status == TROUPE_NO_TYPE)
         refuse_type(self, message);
     else
@@ -366,7 +359,6 @@ static void refuse(tp_outpost *self, const tp_directory_effect *effect)
 
 static void way_broke(tp_outpost *self, uint64_t token)
 {
-    self->lost++;
     if (token == 0) {
         tp_count(&self->shard->counters.dead_letters);
         return;
@@ -397,13 +389,8 @@ static void say(tp_outpost *self, const tp_directory_effect *effect)
 static void place(tp_outpost *self, const tp_directory_effect *effect)
 {
     const tp_type *type = tp_type_at(self->shard->shared, effect->id.type);
-    char name[TP_KEY_MAX + TP_NAME_MAX];
-    tp_directory_id id = effect->id; /* borrowed until the next call: kept */
-    memcpy(name, id.key.data, id.key.size);
-    if (id.partition.size != 0)
-        memcpy(name + id.key.size, id.partition.data, id.partition.size);
-    id.key.data = name;
-    id.partition.data = name + id.key.size;
+    char name[TP_DIRECTORY_NAME_MAX];
+    const tp_directory_id id = tp_directory_id_keep(name, &effect->id); /* borrowed until now */
     uint64_t node = 0;
     troupe_status status = tp_placing_choose(
         &self->placing, self->chart, type, &id, effect->node, self->shard->now, &node);

@@ -3,7 +3,7 @@
  * Bytes of words:
  *   view, hash, number, other u64 · last u8 · spans u16 · items u32
  *   span: first, last u64
- *   item: hash, host, number, peer u64 · state, used, activations u32 · type u8 text ·
+ *   item: hash, host, number, prev, peer u64 · state, activations u32 · type u8 text ·
  *         partition u8 text · key u16 text
  */
 #include "cluster/words.h"
@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 
 #define HEAD      (4 * 8 + 1 + 2 + 4)
-#define ITEM      (4 * 8 + 3 * 4 + 1 + 1 + 2)
+#define ITEM      (5 * 8 + 2 * 4 + 1 + 1 + 2)
 #define ITEMS_MAX (1u << 16)
 
 size_t tp_word_size(const tp_translator *translator, const tp_directory_word *word)
@@ -29,8 +29,8 @@ static char *put_item(const tp_translator *translator, char *at, const tp_direct
 {
     troupe_slice type = tp_type_at(translator->shard->shared, item->id.type)->name;
     at = tp_put_64(tp_put_64(at, item->id.hash), item->host);
-    at = tp_put_64(tp_put_64(at, item->number), item->peer);
-    at = tp_put_32(tp_put_32(tp_put_32(at, item->state), item->used), item->activations);
+    at = tp_put_64(tp_put_64(tp_put_64(at, item->number), item->prev), item->peer);
+    at = tp_put_32(tp_put_32(at, item->state), item->activations);
     at = tp_put_bytes(tp_put_8(at, (unsigned)type.size), type);
     at = tp_put_bytes(tp_put_8(at, (unsigned)item->id.partition.size), item->id.partition);
     return tp_put_bytes(tp_put_16(at, (unsigned)item->id.key.size), item->id.key);
@@ -93,9 +93,9 @@ static const char *get_item(tp_translator *translator, tp_in *in, tp_directory_i
     item->id.hash = tp_in_64(in);
     item->host = tp_in_64(in);
     item->number = tp_in_64(in);
+    item->prev = tp_in_64(in);
     item->peer = tp_in_64(in);
     item->state = tp_in_32(in);
-    item->used = tp_in_32(in);
     item->activations = tp_in_32(in);
     troupe_slice type = tp_in_bytes(in, tp_in_8(in));
     item->id.partition = tp_in_bytes(in, tp_in_8(in));

@@ -161,6 +161,20 @@ typedef enum tp_directory_word_kind {
         TP_WORD_COUNT
 } tp_directory_word_kind;
 
+enum { TP_DIRECTORY_NAME_MAX = TP_KEY_MAX + TP_NAME_MAX };
+
+/* The same id, with its texts at `name`: for what outlives those that it borrows from. */
+static inline tp_directory_id tp_directory_id_keep(char *name, const tp_directory_id *id)
+{
+    tp_directory_id kept = *id;
+    kept.key.data = name;
+    kept.partition.data = name + id->key.size;
+    memcpy(name, id->key.data, id->key.size);
+    if (id->partition.size != 0)
+        memcpy(name + id->key.size, id->partition.data, id->partition.size);
+    return kept;
+}
+
 typedef struct tp_directory_item {
     tp_directory_id id;
     uint64_t host;   /* SLICE, ONE, COPY, FOUND: 0 none */
@@ -168,7 +182,6 @@ typedef struct tp_directory_item {
     uint64_t prev;   /* SLICE, ONE: the number it was switched or taken back from, or 0 */
     uint64_t peer;   /* ANSWER: the other end of a migration */
     uint32_t state;  /* ANSWER, FOUND: tp_directory_state */
-    uint32_t used;   /* seconds of the last access known */
     uint32_t activations;
 } tp_directory_item;
 
@@ -404,7 +417,7 @@ void tp_directory_tick(tp_directory *directory, uint64_t now);
 typedef struct tp_directory_place {
     uint64_t host; /* 0 none */
     uint64_t number;
-    uint32_t used, activations;
+    uint32_t activations;
     bool settled; /* false: it may be elsewhere, nobody knows yet */
     bool strong;  /* this node is the home */
 } tp_directory_place;

@@ -41,7 +41,7 @@ typedef struct tp_record {
     uint64_t number;            /* as host: of the activation or its copy */
     struct tp_aside *aside;
     uint32_t type;
-    uint32_t used, activations;
+    uint32_t activations;
     uint32_t stamp; /* the view in which the entry was written, its low bits */
     uint16_t key_size;
     uint16_t pins; /* effects that borrow the text */

@@ -46,7 +46,6 @@ void *tp_jobs_page(tp_directory *self, tp_record *const *records, uint32_t count
         items[i].id = (tp_directory_id){record->hash, record->type,
             troupe_slice_of(text, record->partition_size),
             troupe_slice_of(text + record->partition_size, record->key_size)};
-        items[i].used = record->used;
         items[i].activations = record->activations;
         memcpy(text, record->text, (size_t)record->partition_size + record->key_size);
         text += (size_t)record->partition_size + record->key_size;

@@ -31,7 +31,6 @@ tp_directory_place tp_directory_look(tp_directory *self, const tp_directory_id *
         place.host = record->host;
         place.number = record->grant;
     }
-    place.used = record->used;
     place.activations = record->activations;
     return place;
 }
@@ -105,7 +104,6 @@ bool tp_directory_page(tp_directory *self, uint32_t type, uint64_t *cursor, uint
             .host = record->host,
             .number = record->grant,
             .state = TP_DIRECTORY_ACTIVE,
-            .used = record->used,
             .activations = record->activations};
         if (tp_record_has_entry(record) && (type == UINT32_MAX || record->type == type) &&
             self->member && tp_directory_is_member(self, record->host) &&

@@ -208,7 +208,6 @@ static void take_entry(tp_directory *self, tp_record *record, const tp_directory
 {
     if (tp_directory_is_member(self, item->host)) {
         tp_directory_set_entry(self, record, item->host, item->number, item->prev);
-        record->used = item->used;
         record->activations = item->activations;
     }
 }

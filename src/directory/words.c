@@ -288,9 +288,9 @@ void tp_words_replay(tp_directory *self, tp_record *record)
     aside->pleas = NULL;
     uint64_t hash = record->hash;
     record->pins++; /* it stays, whatever the answers do */
-    for (uint32_t served = 0; plea != NULL;) {
+    while (plea != NULL) {
         tp_plea *next = plea->next;
-        if (is_home && ++served > 4) { /* the reserve has an end: the others repeat in time */
+        if (is_home && !tp_directory_reserve(self)) { /* no memory: the others repeat in time */
             is_home = false;
         }
         if (is_home && tp_directory_is_member(self, plea->from)) {

@@ -399,26 +399,6 @@ const char *tp_wire_word_get(troupe_slice body, tp_wire_word *ret_word)
     return NULL;
 }
 
-size_t tp_wire_view_size(const tp_wire_view *view)
-{
-    return 8 + view->text.size;
-}
-
-void tp_wire_view_put(char *at, const tp_wire_view *view)
-{
-    tp_put_bytes(tp_put_64(at, view->number), view->text);
-}
-
-const char *tp_wire_view_get(troupe_slice body, tp_wire_view *ret_view)
-{
-    if (body.size < 8)
-        return CUT_SHORT;
-    tp_in in = tp_in_of(body.data, body.size);
-    ret_view->number = tp_in_64(&in);
-    ret_view->text = tp_in_rest(&in);
-    return NULL;
-}
-
 void tp_wire_load_put(char *at, const tp_wire_load *load)
 {
     at = tp_put_32(tp_put_32(at, load->cpu), load->flags);
@@ -440,25 +420,5 @@ const char *tp_wire_load_get(troupe_slice body, tp_wire_load *ret_load)
     ret_load->queued = tp_in_64(&in);
     ret_load->turn_ns = tp_in_64(&in);
     ret_load->turns = tp_in_64(&in);
-    return NULL;
-}
-
-size_t tp_wire_bye_size(const tp_wire_bye *bye)
-{
-    return 4 + bye->text.size;
-}
-
-void tp_wire_bye_put(char *at, const tp_wire_bye *bye)
-{
-    tp_put_bytes(tp_put_32(at, (uint32_t)bye->status), bye->text);
-}
-
-const char *tp_wire_bye_get(troupe_slice body, tp_wire_bye *ret_bye)
-{
-    if (body.size < 4)
-        return CUT_SHORT;
-    tp_in in = tp_in_of(body.data, body.size);
-    ret_bye->status = (troupe_status)tp_in_32(&in);
-    ret_bye->text = tp_in_rest(&in);
     return NULL;
 }

@@ -41,11 +41,11 @@
     X(NAME, 7, NUMBERED)    /* the session's own: tp_wire_name */                           \
     X(WORD, 8, NUMBERED)    /* of the directory, and what goes with it: tp_wire_word */     \
     X(MEMBER, 9, LOOSE)     /* of the members' control runners: tp_wire_word */             \
-    X(VIEW, 10, LOOSE)      /* tp_wire_view */                                              \
+    X(VIEW, 10, LOOSE)      /* kept for a later version: nobody says it, nobody hears it */ \
     X(LOAD, 11, LOOSE)      /* tp_wire_load */                                              \
     X(PING, 12, LOOSE)      /* the session answers it: tp_wire_stamp */                     \
     X(PONG, 13, LOOSE)      /* tp_wire_stamp */                                             \
-    X(BYE, 14, LOOSE)       /* closing, and why: tp_wire_bye */
+    X(BYE, 14, LOOSE)       /* likewise */
 
 typedef enum tp_frame_kind {
 #define TP_FRAME_CONSTANT(name, number, way) TP_FRAME_##name = (number),
@@ -256,16 +256,6 @@ size_t tp_wire_word_size(const tp_wire_word *word);
 void tp_wire_word_put(char *at, const tp_wire_word *word);
 TROUPE_CHECK const char *tp_wire_word_get(troupe_slice body, tp_wire_word *ret_word);
 
-/* A view document; or with no text the wish for it, or for any newer than `number`. */
-typedef struct tp_wire_view {
-    uint64_t number;
-    troupe_slice text;
-} tp_wire_view;
-
-size_t tp_wire_view_size(const tp_wire_view *view);
-void tp_wire_view_put(char *at, const tp_wire_view *view);
-TROUPE_CHECK const char *tp_wire_view_get(troupe_slice body, tp_wire_view *ret_view);
-
 /* How busy the sender's node is. A newer sender may say more: what follows is passed over. */
 typedef struct tp_wire_load {
     uint32_t cpu; /* thousandths of all its cores */
@@ -284,15 +274,5 @@ TROUPE_CHECK const char *tp_wire_load_get(troupe_slice body, tp_wire_load *ret_l
 enum { TP_WIRE_STAMP_BYTES = 8 };
 void tp_wire_stamp_put(char *at, uint64_t stamp);
 TROUPE_CHECK const char *tp_wire_stamp_get(troupe_slice body, uint64_t *ret_stamp);
-
-/* Closing in order: idle, leaving, too many links, or a defect of the peer. */
-typedef struct tp_wire_bye {
-    troupe_status status; /* OK: nothing is wrong */
-    troupe_slice text;
-} tp_wire_bye;
-
-size_t tp_wire_bye_size(const tp_wire_bye *bye);
-void tp_wire_bye_put(char *at, const tp_wire_bye *bye);
-TROUPE_CHECK const char *tp_wire_bye_get(troupe_slice body, tp_wire_bye *ret_bye);
 
 #endif

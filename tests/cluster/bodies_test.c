@@ -193,6 +193,37 @@ static void items_of_types_without_a_number_are_left_out_of_a_word(void **state)
     close_reader(&self);
 }
 
+static void an_item_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    tp_shared *shared = self.translator.shard->shared;
+    char body[256];
+    tp_directory_item item = {.id = {.hash = hash_of(&self, "note", "k"), .key = troupe_str("k")},
+        .host = 1,
+        .number = 2,
+        .prev = 3,
+        .peer = 4,
+        .state = TP_DIRECTORY_SOURCE,
+        .activations = 5};
+    item.id.type = tp_type_known(shared, troupe_str("note"))->number;
+    tp_directory_word word = {.item_count = 1, .items = &item}, read;
+    tp_word_room room = {.allocator = shared->allocator};
+    size_t size = tp_word_size(&self.translator, &word);
+    bool is_short;
+    tp_word_put(&self.translator, body, &word);
+    assert_null(tp_word_get(
+        &self.translator, &room, TP_WORD_SLICE, (troupe_slice){body, size}, &read, &is_short));
+    const tp_directory_item *got = &read.items[0];
+    assert_true(got->host == 1 && got->number == 2 && got->prev == 3 && got->peer == 4);
+    assert_true(got->state == TP_DIRECTORY_SOURCE && got->activations == 5);
+    assert_true(got->id.hash == item.id.hash && got->id.type == item.id.type);
+    assert_true(troupe_slice_equal(got->id.key, item.id.key) && got->id.partition.size == 0);
+    tp_word_room_deinit(&room);
+    close_reader(&self);
+}
+
 /* An id with two hashes would be two actors. */
 static void an_id_with_the_hash_of_another_is_none(void **state)
 {
@@ -246,6 +277,7 @@ int main(void)
         cmocka_unit_test(askers_that_a_member_makes_up_take_no_number_from_others),
         cmocka_unit_test(types_that_a_member_makes_up_take_no_room_from_views),
         cmocka_unit_test(items_of_types_without_a_number_are_left_out_of_a_word),
+        cmocka_unit_test(an_item_is_read_as_it_was_written),
         cmocka_unit_test(an_id_with_the_hash_of_another_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -306,13 +306,6 @@ static void the_small_ones_are_read_as_they_were_written(void **state)
     assert_same(got_word.body, word.body);
     assert_non_null(tp_wire_word_get(troupe_slice_of(bytes, 0), &got_word));
 
-    tp_wire_view view = {12, troupe_str("{}")}, got_view = {0};
-    tp_wire_view_put(bytes, &view);
-    assert_null(tp_wire_view_get(troupe_slice_of(bytes, tp_wire_view_size(&view)), &got_view));
-    assert_true(got_view.number == 12);
-    assert_same(got_view.text, view.text);
-    assert_non_null(tp_wire_view_get(troupe_slice_of(bytes, 7), &got_view));
-
     tp_wire_load load = {1, 2, 3, 4, 5, 6, 7, 8}, got_load = {0};
     tp_wire_load_put(bytes, &load);
     assert_null(tp_wire_load_get(troupe_slice_of(bytes, TP_WIRE_LOAD_BYTES), &got_load));
@@ -320,13 +313,6 @@ static void the_small_ones_are_read_as_they_were_written(void **state)
     /* From a later version, which says more. */
     assert_null(tp_wire_load_get(troupe_slice_of(bytes, TP_WIRE_LOAD_BYTES + 8), &got_load));
     assert_non_null(tp_wire_load_get(troupe_slice_of(bytes, TP_WIRE_LOAD_BYTES - 1), &got_load));
-
-    tp_wire_bye bye = {TROUPE_CLOSED, troupe_str("leaving")}, got_bye = {0};
-    tp_wire_bye_put(bytes, &bye);
-    assert_null(tp_wire_bye_get(troupe_slice_of(bytes, tp_wire_bye_size(&bye)), &got_bye));
-    assert_int_equal(got_bye.status, TROUPE_CLOSED);
-    assert_same(got_bye.text, bye.text);
-    assert_non_null(tp_wire_bye_get(troupe_slice_of(bytes, 3), &got_bye));
 }
 
 static void every_kind_has_a_name_and_a_way(void **state)
