@@ -60,7 +60,10 @@ static void add_child(tp_vault *vault, tp_prng *prng, tp_vault_deed *deed)
     /* A new actor with hooks commits what it has when it waits first: a refusal is a part then, and
      * is not told again. */
     bool tells_again = !child->refuses || !tp_vault_types[vault->actors[target].type].hooks;
-    if (tp_prng_chance(prng, 1, 8) && tells_again)
+    /* Where others come in meanwhile, those behind it wait for its end. */
+    bool lets_in =
+        tp_vault_types[vault->actors[target].type].reentrancy != TROUPE_REENTRANCY_NONE;
+    if (tp_prng_chance(prng, 1, lets_in ? 2 : 8) && tells_again)
         child->rests_before = draw_time(prng, TROUPE_MICROSECONDS(5), TROUPE_MILLISECONDS(50));
     child->timeout = draw_time(prng, TROUPE_MILLISECONDS(1), TROUPE_SECONDS(4));
     deed->child = child;

@@ -34,7 +34,8 @@ struct tp_commit {
     size_t record_room;
     tp_fifo changes; /* tp_entry, in order */
     uint32_t change_count;
-    uint32_t sent; /* numbers given to outbox rows */
+    uint32_t sent;      /* numbers given to outbox rows */
+    uint32_t forgotten; /* senders */
     bool replaces; /* what the actor has, by an errand */
     troupe_store_row *rows;
 };
@@ -304,6 +305,9 @@ static void put_change(tp_shard *shard, tp_durable *self, tp_commit *commit, tp_
         tp_rows_number(self, entry, (tp_row_number){tp_commit_next_version(self), commit->sent++});
     if (entry->kind == TROUPE_ROW_OUTBOX && entry->remove)
         tp_outbox_goes(shard, self, entry);
+    if (!entry->remove && tp_row_is_forgot(entry->kind, entry->key))
+        tp_rows_permit(self, entry, tp_commit_next_version(self));
+    commit->forgotten += entry->kind == TROUPE_ROW_SENDER && entry->remove;
     tp_fifo_push_back(&commit->changes, &entry->node);
     commit->change_count++;
     if (tp_rows_apply(shard, self, entry) != TROUPE_OK)
@@ -592,6 +596,7 @@ static void succeeded(tp_shard *shard, tp_durable *self, const tp_commit *commit
     self->actor->extras->version = commit->op.version + 1;
     self->durable = commit->number;
     tp_count(&shard->counters.commits);
+    tp_cell_add(&shard->counters.senders_forgotten, commit->forgotten);
     TP_MARK(shard, "commit is durable");
     tp_gate_open(shard, self);
     list(shard, self);

@@ -224,6 +224,9 @@ tp_entry *tp_rows_find(const tp_durable *self, uint32_t kind, troupe_slice key);
 tp_entry *tp_rows_first(const tp_durable *self, uint32_t kind); /* oldest first; NULL: none */
 tp_entry *tp_rows_next(const tp_durable *self, const tp_entry *entry);
 void tp_rows_last(tp_durable *self, tp_entry *entry); /* behind the others of its kind */
+/* The next of this kind to be looked at, which goes behind the others; of those apart, or of all
+ * but those. NULL: none. */
+tp_entry *tp_rows_turn(tp_durable *self, uint32_t kind, bool forgettable);
 void tp_rows_forgettable(tp_durable *self, tp_entry *entry);
 /* Staged in the turn: counts, and is found, from its next commit point. USAGE: against the rules of
  * store/rows.h. The key of an outbox row is TP_ROW_NUMBER_BYTES of anything: its commit gives it.
@@ -241,6 +244,8 @@ void tp_rows_clear(tp_shard *shard, tp_durable *self);
 void tp_rows_free(tp_shard *shard, tp_durable *self);
 TROUPE_CHECK troupe_status tp_rows_apply(tp_shard *shard, tp_durable *self, tp_entry *entry);
 void tp_rows_number(tp_durable *self, tp_entry *entry, tp_row_number number);
+/* The row that says that senders were forgotten gets the version of its commit. */
+void tp_rows_permit(tp_durable *self, tp_entry *entry, uint64_t version);
 void tp_entry_release(tp_shard *shard, tp_entry *entry);
 
 /* gate.c */

@@ -346,7 +346,6 @@ void tp_outbox_advances(tp_shard *shard, tp_addressee *to)
     to->since = shard->now;
     if (to->wait <= AGAIN_FIRST)
         return;
-    TP_MARK(shard, "an outbox advances that did not");
     to->wait = AGAIN_FIRST;
     if (to->again.timer.due > tp_time_after(shard->now, AGAIN_FIRST))
         tp_alarm_set(shard, &to->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
@@ -450,8 +449,13 @@ void tp_outbox_farewells(tp_shard *shard, tp_durable *self)
     if (self->beside == NULL)
         return;
     for (tp_fifo_node *node; (node = tp_fifo_pop_front(&self->beside->farewells)) != NULL;) {
+        tp_message *message = tp_message_of(node);
         TP_MARK(shard, "farewell");
-        tp_outbox_push_acked(shard, self, tp_message_of(node));
+        if (TP_MUTANT(shard, TP_MUTANT_FAREWELL_EARLY))
+            tp_outbox_ack(
+                shard, tp_hash_shard(message->hash, shard->shared->shard_count), message);
+        else
+            tp_outbox_push_acked(shard, self, message);
     }
 }
 

@@ -148,6 +148,18 @@ void tp_rows_last(tp_durable *self, tp_entry *entry)
     tp_list_push_back(&self->beside->by_kind[entry->kind], &entry->link);
 }
 
+tp_entry *tp_rows_turn(tp_durable *self, uint32_t kind, bool forgettable)
+{
+    if (tp_rows_count(self, kind) == 0)
+        return NULL;
+    tp_list *list = forgettable ? &self->beside->forgettable : &self->beside->by_kind[kind];
+    tp_link *link = tp_list_pop_front(list);
+    if (link == NULL)
+        return NULL;
+    tp_list_push_back(list, link);
+    return TP_CONTAINER(link, tp_entry, link);
+}
+
 void tp_rows_forgettable(tp_durable *self, tp_entry *entry)
 {
     tp_list_remove(&entry->link);
@@ -311,4 +323,15 @@ void tp_rows_number(tp_durable *self, tp_entry *entry, tp_row_number number)
     tp_row_seal(entry->kind, self->seed, entry->key, (void *)(uintptr_t)entry->value.data,
         entry->value.size);
     entry->hash = hash_of(entry->kind, entry->key);
+}
+
+void tp_rows_permit(tp_durable *self, tp_entry *entry, uint64_t version)
+{
+    const char *reason;
+    void *value = (void *)(uintptr_t)entry->value.data;
+    troupe_status status =
+        tp_row_decode(entry->kind, self->seed, entry->key, entry->value, &entry->row, &reason);
+    TP_ASSERT(status == TROUPE_OK); /* it was encoded here */
+    entry->row.sender.last = (tp_row_number){version, 0};
+    tp_row_encode(&entry->row, self->seed, entry->key, value);
 }

@@ -18,13 +18,17 @@
  * Invariants
  * 1. Who is forgotten had said farewell: its outbox holds no message up to the last that was seen
  * here, and never will. So what still comes of those are copies that were on their way.
- * 2. A message of an actor that is not known is taken only with the permit of now. A permit leaves
- * when it is durable, and each commit that forgets makes a new one; so nobody was forgotten between
- * the giving of a permit and its use, and who used it had the message in its outbox meanwhile.
+ * 2. Where nobody was ever forgotten each message of an actor that is not known is new. Else it is
+ * taken only with the permit of now: the version of the commit that forgot last, by farewells,
+ * which is told once it is durable. So nobody was forgotten that way between the giving of a permit
+ * and the begin of the turn that uses it, and who used it had the message in its outbox meanwhile.
+ * Who is forgotten while that turn is parked is another one: of its sender none else runs, and what
+ * that has in its outbox keeps it from a farewell. A delete of the actor takes the permit, too.
  * 3. An answer needs no permit, and no room: the row of its request goes in the commit of its turn.
  * Where there is no room for its sender it passes what was sent before it, and is not noted, else
  * actors that wait for each other's answers would keep each other's tables full for ever.
- * 4. Those who were silent for SENDER_LIFE go without a farewell: messages are given up sooner.
+ * 4. Those who were silent for SENDER_LIFE go without a farewell, and without a new permit, as
+ * messages are given up sooner: by the wall clock. Decision 0018 says what a wrong one does.
  */
 #include "shard/durable.h"
 
@@ -32,8 +36,10 @@
 
 #define SENDER_LIFE    TROUPE_HOURS(24 * 30)
 #define SILENT_AFTER   TROUPE_SECONDS(5)
-#define LOOK_AT_ONCE   2
+#define LOOK_AT_ONCE   4 /* of them half among those that may be forgotten */
 #define FORGET_AT_ONCE 256
+
+_Static_assert(SENDER_LIFE >= 2 * TP_OUTBOX_LIFE, "two clocks may be apart by a TP_OUTBOX_LIFE");
 
 tp_entry *tp_senders_find(const tp_durable *self, troupe_id sender)
 {
@@ -73,16 +79,16 @@ static void look_at_some(tp_shard *shard, tp_activation *actor)
 {
     tp_durable *self = tp_durable_of(actor);
     uint64_t wall = shard->env->wall(shard->env);
+    uint64_t life = TP_MUTANT(shard, TP_MUTANT_FORGET_EARLY) ? 0 : SENDER_LIFE;
     bool many = tp_senders_are_many(shard, self);
     for (uint32_t i = 0; i < LOOK_AT_ONCE; i++) {
-        tp_entry *entry = tp_rows_first(self, TROUPE_ROW_SENDER);
-        if (entry == NULL)
-            return;
-        tp_rows_last(self, entry);
-        uint64_t seen = entry->row.sender.seen;
-        if (seen + SENDER_LIFE < wall)
+        tp_entry *entry = tp_rows_turn(self, TROUPE_ROW_SENDER, i % 2 != 0);
+        uint64_t seen = entry != NULL ? entry->row.sender.seen : 0;
+        if (entry == NULL || entry->retired)
+            continue;
+        if (seen + life < wall)
             tp_rows_retire(shard, self, entry);
-        else if (many && seen + SILENT_AFTER < wall && !entry->retired)
+        else if (many && !entry->forgettable && seen + SILENT_AFTER < wall)
             ask_silent(shard, actor, entry);
     }
 }
@@ -131,12 +137,11 @@ static bool may_forget(const tp_shard *shard, const tp_durable *self)
     return count >= limit || (count > limit / 4 && beside->forgettable_count > limit / 16);
 }
 
-/* The row that goes with those of the forgotten, in one commit. */
-static tp_row new_permit(tp_shard *shard, const tp_durable *self)
+/* The row that goes with those of the forgotten, in one commit, which gives it its version. */
+static tp_row new_permit(tp_shard *shard)
 {
-    return (tp_row){.kind = TROUPE_ROW_SENDER,
-        .sender = {
-            .last = {tp_commit_next_version(self), 0}, .seen = shard->env->wall(shard->env)}};
+    return (tp_row){
+        .kind = TROUPE_ROW_SENDER, .sender = {.seen = shard->env->wall(shard->env)}};
 }
 
 static troupe_status forget_some(troupe_turn *turn)
@@ -158,8 +163,7 @@ static troupe_status forget_some(troupe_turn *turn)
         gone++;
     }
     TP_MARK(shard, "senders are forgotten");
-    tp_cell_add(&shard->counters.senders_forgotten, gone);
-    const tp_row row = new_permit(shard, self);
+    const tp_row row = new_permit(shard);
     return tp_rows_put(turn, &row, troupe_str(TP_ROW_FORGOT));
 }
 
@@ -194,10 +198,9 @@ void tp_senders_farewell(tp_shard *shard, tp_durable *self, const tp_message *me
     if (tp_rows_count(self, TROUPE_ROW_SENDER) < limit_of(shard))
         return;
     /* Somebody may wait for its place, and come only after this one has slept again. */
-    const tp_row row = new_permit(shard, self);
+    const tp_row row = new_permit(shard);
     if (!tp_rows_add(shard, self, &row, troupe_str(TP_ROW_FORGOT)))
         return;
     TP_MARK(shard, "a sender is forgotten at once");
-    tp_count(&shard->counters.senders_forgotten);
     tp_rows_retire(shard, self, entry);
 }

@@ -70,6 +70,8 @@ enum tp_mutant {
     TP_MUTANT_PARTS_EARLY,    /* on_deactivate asks before what it did is stored */
     TP_MUTANT_FORGET_KEY,     /* NOT_DONE is said of a call once without a look for its key */
     TP_MUTANT_PASS_EARLY,     /* an outbox message begins before the one before it has ended */
+    TP_MUTANT_FORGET_EARLY,   /* senders are forgotten without their farewell */
+    TP_MUTANT_FAREWELL_EARLY, /* a farewell goes out before it is durable that nothing is left */
     TP_MUTANT_NO_PERMIT,      /* who has forgotten senders takes old copies of theirs for new */
     TP_MUTANT_NO_LEASE,       /* a node whose lease has run out goes on */
     TP_MUTANT_OPEN_WRITER,    /* writers of the gone are not closed */

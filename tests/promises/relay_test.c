@@ -10,6 +10,8 @@
 #include "tests/promises/stand.h"
 
 #include "shard/shard.h"
+#include "store/record.h"
+#include "store/rows.h"
 #include <troupe/stored.h>
 
 #define NOOK 32
@@ -174,6 +176,27 @@ static void open_for(stand *self, uint32_t senders_limit)
 static void open_stand(stand *self)
 {
     open_for(self, 0);
+}
+
+/* The version that the row for those who were forgotten names; 0: there is none. */
+static uint64_t stored_permit(stand *self, const char *id, uint64_t *ret_version)
+{
+    troupe_store_op op = {
+        .kind = TROUPE_STORE_LOAD, .id = id_of(id), .allocator = tp_allocator_system()};
+    troupe_store_op *list[] = {&op};
+    self->inner->run(self->inner, list, 1);
+    uint64_t permit = 0;
+    tp_row row;
+    for (const troupe_store_item *item = op.items; item != NULL; item = item->next) {
+        if (!tp_row_is_forgot(item->kind, item->key))
+            continue;
+        assert_ok(tp_row_decode(
+            item->kind, tp_record_seed(id_of(id)), item->key, item->value, &row, NULL));
+        permit = row.sender.last.version;
+    }
+    *ret_version = op.found;
+    troupe_store_release(&op);
+    return permit;
 }
 
 static uint32_t stored_rows(stand *self, const char *id, uint32_t kind)
@@ -461,6 +484,53 @@ static void a_farewell_that_got_lost_is_asked_for(void **state)
     stand_close(&at);
 }
 
+static void who_is_forgotten_counts_when_that_is_stored(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, 1);
+    uint64_t version, permit = 0;
+    call sent = {0};
+    troupe_client *client = NULL;
+    assert_ok(troupe_client_open(at.node, &client));
+    assert_ok(troupe_client_ask_callback(
+        client, id_of("till/a"), "send", troupe_str("till/t take"), NULL, call_over, &sent));
+    while (permit == 0) {
+        assert_true(tp_world_step(at.world));
+        uint64_t forgotten = stats_of(at.node).senders_forgotten; /* this, too, takes steps */
+        permit = stored_permit(&at, "till/t", &version);
+        assert_true(permit != 0 || forgotten == 0);
+    }
+    assert_int_equal(permit, version); /* of the commit that forgets */
+    stand_run(&at, MS(10));
+    assert_int_equal(stats_of(at.node).senders_forgotten, 1);
+    troupe_client_close(client);
+    stand_close(&at);
+}
+
+static void who_said_farewell_is_forgotten_by_age_too(void **state)
+{
+    (void)state;
+    enum { SENDERS = 7 };
+    stand at;
+    open_for(&at, 32);
+    for (unsigned i = 0; i < SENDERS; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "till/s%u", i);
+        assert_heard(ask(at.node, id, "send", "till/t take"), TROUPE_OK);
+        stand_run(&at, MS(100));
+    }
+    assert_int_equal(stored_rows(&at, "till/t", TROUPE_ROW_SENDER), SENDERS);
+    stand_run(&at, TROUPE_HOURS(24 * 31));
+    for (unsigned i = 0; i < SENDERS; i++) {
+        assert_heard(ask(at.node, "till/late", "send", "till/t take"), TROUPE_OK);
+        stand_run(&at, MS(100));
+    }
+    assert_int_equal(stored_rows(&at, "till/t", TROUPE_ROW_SENDER), 1);
+    assert_int_equal(stats_of(at.node).senders_forgotten, SENDERS);
+    stand_close(&at);
+}
+
 /* ---- on a file ------------------------------------------------------------------------------- */
 
 typedef struct expected {
@@ -523,6 +593,8 @@ int main(void)
         cmocka_unit_test(a_sender_that_is_one_too_many_comes_again),
         cmocka_unit_test(an_old_copy_of_a_forgotten_sender_is_not_taken),
         cmocka_unit_test(a_farewell_that_got_lost_is_asked_for),
+        cmocka_unit_test(who_is_forgotten_counts_when_that_is_stored),
+        cmocka_unit_test(who_said_farewell_is_forgotten_by_age_too),
         cmocka_unit_test(a_crowd_of_senders_is_forgotten_and_nothing_is_done_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
