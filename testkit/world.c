@@ -469,6 +469,12 @@ static uint64_t env_now(tp_env *env)
 {
     return local_of(TP_CONTAINER(env, world_env, env), world_of(env)->now);
 }
+static void env_usage(tp_env *env, tp_usage *ret_usage)
+{
+    (void)env;
+    *ret_usage = (tp_usage){0};
+}
+
 static uint64_t env_wall(tp_env *env)
 {
     uint64_t skew = TP_CONTAINER(env, world_env, env)->skew;
@@ -656,6 +662,7 @@ tp_env *tp_world_env(tp_world *world)
         .pulse = &world->pulse,
         .cores = 2,
         .memory = UINT64_C(1) << 32,
+        .usage = env_usage,
         .runner_start = env_runner_start,
         .runner_join = env_runner_join,
         .runner_wake = env_runner_wake,

@@ -196,10 +196,27 @@ void admin_write_parked(cmd_bytes *out, const troupe_parked_info *info)
 static void write_distribution(cmd_bytes *out, const char *name, const troupe_distribution *from)
 {
     cmd_bytes_printf(out, ",\"%s\":{\"count\":%" PRIu64, name, from->count);
+    admin_write_number(out, "mean", from->mean);
     admin_write_number(out, "p50", from->p50);
+    admin_write_number(out, "p95", from->p95);
     admin_write_number(out, "p99", from->p99);
     admin_write_number(out, "p999", from->p999);
     admin_write_number(out, "max", from->max);
+    cmd_bytes_text(out, "}");
+}
+
+static void write_rates(cmd_bytes *out, const troupe_stats *stats)
+{
+    double hits = troupe_stats_hit_rate(stats);
+    cmd_bytes_printf(out, "\"rates\":{\"turns\":%.1f,\"cpu\":%.3f,\"cache_hits\":",
+                     stats->turn_rate, stats->cpu);
+    if (hits < 0) {
+        cmd_bytes_text(out, "null}");
+    } else {
+        cmd_bytes_printf(out, "%.4f}", hits);
+    }
+    cmd_bytes_printf(out, ",\"process\":{\"resident\":%" PRIu64, stats->resident);
+    admin_write_number(out, "cpu_ns", stats->cpu_time);
     cmd_bytes_text(out, "}");
 }
 
@@ -215,7 +232,9 @@ void admin_write_stats(cmd_bytes *out, const troupe_stats *stats)
     admin_write_number(out, "bytes", stats->bytes);
     admin_write_number(out, "reserved", stats->reserved);
     admin_write_number(out, "fibers", stats->fibers);
-    cmd_bytes_text(out, "},\"counters\":{");
+    cmd_bytes_text(out, "},");
+    write_rates(out, stats);
+    cmd_bytes_text(out, ",\"counters\":{");
     const char *comma = "";
 #define X(name, text)                                                     \
     cmd_bytes_printf(out, "%s\"" #name "\":%" PRIu64, comma, stats->name); \

@@ -422,7 +422,9 @@ troupe_status admin_request_parse(admin_request *request, troupe_slice line)
     json_object_foreach (request->root, name, value) {
         TROUPE_TRY(check_member(request, verb, name));
     }
-    if (verbs[verb].needs_actor) TROUPE_TRY(read_actor(request));
+    if (verbs[verb].needs_actor || (request->has & ADMIN_TAKES_ACTOR) != 0) {
+        TROUPE_TRY(read_actor(request));
+    }
     if ((verbs[verb].members & ADMIN_HAS_METHOD) != 0) TROUPE_TRY(read_call(request));
     TROUPE_TRY(read_timeout(request));
     TROUPE_TRY(read_once(request));

@@ -103,7 +103,7 @@ enum {
     X(VIEW, "view", 0, false)                                                                      \
     X(PS, "ps", ADMIN_HAS_LIMIT, false)                                                            \
     X(WHERE, "where", ADMIN_TAKES_ACTOR, true)                                                     \
-    X(STATS, "stats", 0, false)                                                                    \
+    X(STATS, "stats", ADMIN_TAKES_ACTOR, false)                                                    \
     X(METRICS, "metrics", 0, false)                                                                \
     X(DEACTIVATE, "deactivate", ADMIN_TAKES_ACTOR, true)                                           \
     X(STORE, "store", ADMIN_HAS_CHECK, false)                                                      \

@@ -106,11 +106,16 @@ typedef enum cli_option {
       "$ troupe discover 'account/*' --after 3.0.4711")                                            \
     X(nodes, "", 0, 0, CLI_TAKES_NODE,                                                             \
       "list the nodes of the cluster",                                                             \
-      "As the node that is asked sees them: which is itself, and which may be dead.",              \
+      "As the node that is asked sees them: which is itself, and which may be dead; how much of "  \
+      "the shards' time goes into turns, how much of the memory limit is in use, how long a round "\
+      "trip takes. HEALTHY: active, not suspected, and its lease holds.",                          \
       "$ troupe nodes\n"                                                                           \
-      "NODE    INCARNATION  STATUS  ADDRESS          SHARDS  TYPES\n"                              \
-      "node-1            1  active  127.0.0.1:34127       2  account market  (this)\n"             \
-      "node-2            2  active  127.0.0.1:40233       2  account market")                      \
+      "NODE    INCARNATION  STATUS  HEALTHY  ADDRESS          SHARDS  CPU  MEMORY  ACTORS  "       \
+      "DISTANCE  TYPES\n"                                                                          \
+      "node-1            1  active  yes      127.0.0.1:34127       2  7 %     1 %     120  "       \
+      "       -  account  (this)\n"                                                                \
+      "node-2            2  active  yes      127.0.0.1:40233       2  3 %     1 %      98  "       \
+      "  0.1 ms  account")                                                                         \
     X(view, "", 0, 0, CLI_TAKES_NODE,                                                              \
       "print the view of the cluster and its last changes",                                        \
       "",                                                                                          \
@@ -209,11 +214,15 @@ typedef enum cli_option {
       "Its state, snapshots, reminders, outbox and dead letters go. A later message activates "    \
       "it as if it had never been stored.",                                                        \
       "$ troupe delete account/alice --yes")                                                       \
-    X(stats, "", 0, 0, CLI_TAKES_NODE,                                                             \
-      "print what the node has counted and measured",                                              \
-      "Counters are since the start of the node; times are sampled.",                              \
+    X(stats, "[ID]", 0, 1, CLI_TAKES_NODE,                                                         \
+      "print what the node, or one actor, has counted and measured",                               \
+      "Counters are since the start of the node; times are sampled; what is said of a second is "  \
+      "of the last one or two. With ID that actor, whichever node of the cluster has it.",         \
       "$ troupe stats\n"                                                                           \
-      "$ troupe stats --json | jq .counters.turns")                                                \
+      "$ troupe stats --json | jq .counters.turns\n"                                               \
+      "$ troupe stats account/alice\n"                                                             \
+      "account/alice  node-1/0  active  up 12.0 s  last 0.4 s ago\n"                               \
+      "received 3  processed 3  errors 0  queued 0  parked 0  280 bytes")                          \
     X(metrics, "", 0, 0, CLI_TAKES_NODE,                                                           \
       "print the metrics of the node as Prometheus reads them",                                    \
       "The text exposition format, version 0.0.4; docs/metrics.md says what each metric is.",      \

@@ -258,22 +258,16 @@ static cli_exit print_times(const json_t *times)
                 {"ask_time", "from ask to answer"},
                 {"queue_time", "in the mailbox before the turn"},
                 {"cache_time", "a look-up in the location cache"}};
-    static const char *const columns[] = {"p50", "p99", "p999", "max"};
+    static const char *const columns[] = {"mean", "p50", "p95", "p99", "p999", "max"};
+    static const char *const heads[] = {"TIME", "mean", "p50", "p95", "p99", "p99.9", "max", "OF"};
     cli_table table;
-    cli_table_init(&table, 6, 0x1e);
+    cli_table_init(&table, 8, 0x7e);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         json_t *row = json_object_get(times, rows[i].name);
         if (number_of(row, "count") == 0) continue;
-        if (table.count == 0) {
-            cli_table_add(&table, "TIME");
-            cli_table_add(&table, "p50");
-            cli_table_add(&table, "p99");
-            cli_table_add(&table, "p99.9");
-            cli_table_add(&table, "max");
-            cli_table_add(&table, "OF");
-        }
+        for (size_t k = table.count; k < 8; k++) cli_table_add(&table, "%s", heads[k]);
         cli_table_add(&table, "%s", rows[i].name);
-        for (size_t k = 0; k < 4; k++) {
+        for (size_t k = 0; k < 6; k++) {
             cli_table_add_time(&table, json_object_get(row, columns[k]));
         }
         cli_table_add(&table, "%s", rows[i].meaning);
@@ -284,26 +278,39 @@ static cli_exit print_times(const json_t *times)
     return code;
 }
 
-cli_exit cli_run_stats(const cli_context *context)
+static void print_now(const json_t *root)
 {
-    cli_answer answer;
-    char uptime[32];
-    cli_table table;
-    cli_exit code = ask_about(context, "stats", &answer);
-    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
-    const char *node = json_string_value(json_object_get(answer.root, "node"));
-    json_t *now = json_object_get(answer.root, "now");
-    json_t *counts = json_object_get(answer.root, "counters");
-    printf("%s, %" JSON_INTEGER_FORMAT " shards, up %s\n\n", node != NULL ? node : "?",
-           number_of(answer.root, "shards"),
-           cli_time_text(json_object_get(answer.root, "uptime_ns"), uptime, sizeof(uptime)));
-    printf("now: %" JSON_INTEGER_FORMAT " actors active, %" JSON_INTEGER_FORMAT " turns parked, %"
-           JSON_INTEGER_FORMAT " asks pending, %" JSON_INTEGER_FORMAT " messages queued\n"
-           "     %.1f MiB in use, %.1f MiB reserved, %" JSON_INTEGER_FORMAT " stacks\n\n",
-           number_of(now, "active"), number_of(now, "parked"), number_of(now, "pending_asks"),
-           number_of(now, "queued"), (double)number_of(now, "bytes") / 1048576,
+    const json_t *now = json_object_get(root, "now");
+    const json_t *rates = json_object_get(root, "rates");
+    const json_t *process = json_object_get(root, "process");
+    const json_t *counts = json_object_get(root, "counters");
+    const json_t *hits = json_object_get(rates, "cache_hits");
+    char cpu[32];
+    printf("now: %" JSON_INTEGER_FORMAT " actors active, of %" JSON_INTEGER_FORMAT
+           " activations ever; %" JSON_INTEGER_FORMAT " turns parked, %" JSON_INTEGER_FORMAT
+           " asks pending, %" JSON_INTEGER_FORMAT " messages queued\n",
+           number_of(now, "active"), number_of(counts, "activations"), number_of(now, "parked"),
+           number_of(now, "pending_asks"), number_of(now, "queued"));
+    printf("     %.1f turns a second; %.1f MiB in use, %.1f MiB reserved, %" JSON_INTEGER_FORMAT
+           " stacks\n", json_number_value(json_object_get(rates, "turns")),
+           (double)number_of(now, "bytes") / 1048576,
            (double)number_of(now, "reserved") / 1048576, number_of(now, "fibers"));
-    code = print_times(json_object_get(answer.root, "times_ns"));
+    printf("     process: %.1f MiB resident, %.2f processors busy, %s of cpu\n",
+           (double)number_of(process, "resident") / 1048576,
+           json_number_value(json_object_get(rates, "cpu")),
+           cli_time_text(json_object_get(process, "cpu_ns"), cpu, sizeof(cpu)));
+    if (json_is_number(hits)) {
+        printf("     location cache: %.1f %% hits (%" JSON_INTEGER_FORMAT " hits, %"
+               JSON_INTEGER_FORMAT " misses, %" JSON_INTEGER_FORMAT " evictions)\n",
+               json_number_value(hits) * 100, number_of(counts, "cache_hits"),
+               number_of(counts, "cache_misses"), number_of(counts, "cache_evictions"));
+    }
+    putchar('\n');
+}
+
+static cli_exit print_counters(const json_t *counts)
+{
+    cli_table table;
     cli_table_init(&table, 3, 1u << 1);
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
         json_int_t count = number_of(counts, counters[i].name);
@@ -312,7 +319,51 @@ cli_exit cli_run_stats(const cli_context *context)
         cli_table_add(&table, "%" JSON_INTEGER_FORMAT, count);
         cli_table_add(&table, "%s", counters[i].meaning);
     }
-    if (code == CLI_OK) code = print_table(&table);
+    return print_table(&table);
+}
+
+static void print_actor_stats(const json_t *actor)
+{
+    static const char *const names[] = {"received", "processed", "errors", "queued", "parked"};
+    char *id = cli_id_text(actor, "actor");
+    const char *node = json_string_value(json_object_get(actor, "node"));
+    const char *phase = json_string_value(json_object_get(actor, "phase"));
+    char age[32];
+    char idle[32];
+    printf("%s  %s/%" JSON_INTEGER_FORMAT "  ", id != NULL ? id : "?", node != NULL ? node : "?",
+           number_of(actor, "shard"));
+    free(id);
+    if (phase == NULL) {
+        puts("its node says nothing");
+        return;
+    }
+    printf("%s  up %s  last %s ago\n", phase,
+           cli_time_text(json_object_get(actor, "age_ns"), age, sizeof(age)),
+           cli_time_text(json_object_get(actor, "idle_ns"), idle, sizeof(idle)));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        printf("%s %" JSON_INTEGER_FORMAT "  ", names[i], number_of(actor, names[i]));
+    }
+    printf("%" JSON_INTEGER_FORMAT " bytes\n", number_of(actor, "bytes"));
+}
+
+cli_exit cli_run_stats(const cli_context *context)
+{
+    cli_answer answer;
+    char uptime[32];
+    cli_exit code = ask_about(context, "stats", &answer);
+    if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
+    if (context->argument_count > 0) {
+        print_actor_stats(json_object_get(answer.root, "found"));
+        cli_answer_deinit(&answer);
+        return CLI_OK;
+    }
+    const char *node = json_string_value(json_object_get(answer.root, "node"));
+    printf("%s, %" JSON_INTEGER_FORMAT " shards, up %s\n\n", node != NULL ? node : "?",
+           number_of(answer.root, "shards"),
+           cli_time_text(json_object_get(answer.root, "uptime_ns"), uptime, sizeof(uptime)));
+    print_now(answer.root);
+    code = print_times(json_object_get(answer.root, "times_ns"));
+    if (code == CLI_OK) code = print_counters(json_object_get(answer.root, "counters"));
     cli_answer_deinit(&answer);
     return code;
 }

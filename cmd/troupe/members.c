@@ -82,8 +82,8 @@ static void add_load(cli_table *table, const json_t *node)
 
 cli_exit cli_run_nodes(const cli_context *context)
 {
-    static const char *const heads[] = {"NODE", "INCARNATION", "STATUS", "ADDRESS", "SHARDS",
-                                        "CPU", "MEMORY", "ACTORS", "DISTANCE", "TYPES"};
+    static const char *const heads[] = {"NODE", "INCARNATION", "STATUS", "HEALTHY", "ADDRESS",
+                                        "SHARDS", "CPU", "MEMORY", "ACTORS", "DISTANCE", "TYPES"};
     cmd_bytes request;
     cli_answer answer;
     cli_table table;
@@ -93,12 +93,14 @@ cli_exit cli_run_nodes(const cli_context *context)
     cli_exit code = cli_ask(context, &request, "nodes", &answer);
     if (code != CLI_OK || cli_printed_json(context, &answer)) return code;
     json_t *nodes = json_object_get(answer.root, "nodes");
-    cli_table_init(&table, 10, 1u << 1 | 0x1f0);
+    cli_table_init(&table, 11, 1u << 1 | 0x3e0);
     cli_table_add_heads(&table, heads, nodes);
     json_array_foreach (nodes, i, node) {
         cli_table_add(&table, "%s", text_of(node, "node"));
         cli_table_add_json(&table, json_object_get(node, "incarnation"));
         cli_table_add_json(&table, json_object_get(node, "status"));
+        bool is_healthy = json_is_true(json_object_get(node, "healthy"));
+        cli_table_add(&table, "%s", is_healthy ? "yes" : "no");
         cli_table_add_json(&table, json_object_get(node, "address"));
         cli_table_add_json(&table, json_object_get(node, "shards"));
         add_load(&table, node);

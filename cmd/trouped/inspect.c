@@ -187,6 +187,7 @@ static troupe_status show_where(daemon_call *call, troupe_node *node)
 static troupe_status show_stats(daemon_call *call, troupe_node *node)
 {
     troupe_stats stats = {.size = sizeof(stats)};
+    if ((call->request.has & ADMIN_TAKES_ACTOR) != 0) return members_lookup(call, node);
     TROUPE_TRY(troupe_node_stats(node, &stats));
     admin_write_text(&call->out, "node", troupe_str(troupe_node_name(node)));
     admin_write_stats(&call->out, &stats);

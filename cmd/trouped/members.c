@@ -61,8 +61,9 @@ static void add_member(void *user, const troupe_cluster_member *member)
     }
     cmd_bytes_text(out, "]");
     write_labels(out, member);
-    cmd_bytes_printf(out, ",\"self\":%s,\"suspected\":%s", member->is_self ? "true" : "false",
-                     member->is_suspected ? "true" : "false");
+    cmd_bytes_printf(out, ",\"self\":%s,\"suspected\":%s,\"healthy\":%s",
+                     member->is_self ? "true" : "false", member->is_suspected ? "true" : "false",
+                     member->is_healthy ? "true" : "false");
     if (member->is_self) admin_write_number(out, "lease_left_ns", member->lease_left);
     write_load(out, member);
     cmd_bytes_text(out, "}");

@@ -33,16 +33,18 @@ typedef struct troupe_cluster_member {
     bool is_self;
     bool is_suspected;   /* it may be dead, as far as this node has seen */
     uint64_t lease_left; /* of this node itself; TROUPE_NEVER: of others, and of one alone */
-    troupe_load load;    /* what it last said of itself; of one alone never anything */
+    troupe_load load;    /* what it last said of itself; of one alone what is now */
     uint64_t queued;     /* messages in its mailboxes */
     uint64_t turns;      /* a second */
     uint64_t turn_time;  /* ns, the mean of the last ones */
     uint64_t distance;   /* ns of a round trip; 0: not known, or itself */
+    bool is_healthy;     /* active and not suspected; of this node itself: and its lease holds */
 } troupe_cluster_member;
 
 typedef void troupe_cluster_member_visit(void *user, const troupe_cluster_member *member);
 
-/* [any thread but in a turn] Each member of the newest view that this node has. NO_MEMORY. */
+/* [any thread but in a turn] Each member of the newest view that this node has. NO_MEMORY; of a
+ * node alone UNAVAILABLE: a shard did not answer in time. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_nodes(
     troupe_node *node, troupe_cluster_member_visit *visit, void *user);
 

@@ -96,9 +96,10 @@ extern "C" {
     TROUPE_TYPE_COUNTER_MAP(X)                                                                    \
     TROUPE_NODE_COUNTER_MAP(X)
 
-/* A sampled distribution, in nanoseconds. */
+/* A sampled distribution, in nanoseconds. Percentiles are at most 1/32 too high. */
 typedef struct troupe_distribution {
     uint64_t count, p50, p99, p999, max;
+    uint64_t p95, mean;
 } troupe_distribution;
 
 typedef struct troupe_stats {
@@ -119,7 +120,20 @@ typedef struct troupe_stats {
     troupe_distribution ask_time;   /* from ask to answer, as the asker sees it */
     troupe_distribution queue_time; /* from arrival in the mailbox to the turn */
     troupe_distribution cache_time; /* of a look-up in the location cache */
+    /* Lately: over the last second or two, or longer where there was nothing to do before. */
+    double turn_rate; /* turns a second */
+    double cpu;       /* seconds of cpu a second, of the whole process */
+    uint64_t cpu_time; /* ns, of the process since its start */
+    uint64_t resident; /* bytes, of the process */
 } troupe_stats;
+
+/* Of the messages for other nodes, which share had a way that the location cache knew: 0 to 1; -1:
+ * there was none. */
+static inline double troupe_stats_hit_rate(const troupe_stats *stats)
+{
+    uint64_t all = stats->cache_hits + stats->cache_misses;
+    return all != 0 ? (double)stats->cache_hits / (double)all : -1;
+}
 
 /* [any thread but in a turn] `ret_stats->size` must be set. CLOSED, USAGE. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats);

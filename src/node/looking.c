@@ -30,6 +30,22 @@ static bool is_doubted(const tp_cluster_look *look, uint64_t incarnation)
     return false;
 }
 
+/* As it would tell others (cluster/reporter.c). */
+static troupe_status add_own_load(troupe_node *node, troupe_cluster_member *shown)
+{
+    troupe_stats stats = {.size = sizeof stats};
+    TROUPE_TRY(troupe_node_stats(node, &stats));
+    double busy = stats.turn_rate * (double)stats.turn_time.mean / 1e9 / stats.shards;
+    double limit = (double)node->shared.options.memory_limit;
+    shown->load = (troupe_load){.cpu = busy < 1 ? busy : 1,
+        .memory = limit > 0 ? (double)stats.bytes / limit : 0,
+        .actors = stats.active};
+    shown->queued = stats.queued;
+    shown->turns = (uint64_t)stats.turn_rate;
+    shown->turn_time = stats.turn_time.mean;
+    return TROUPE_OK;
+}
+
 static troupe_status show_alone(troupe_node *node, troupe_cluster_member_visit *visit, void *user)
 {
     const tp_shared *shared = &node->shared;
@@ -39,17 +55,19 @@ static troupe_status show_alone(troupe_node *node, troupe_cluster_member_visit *
         return TROUPE_NO_MEMORY;
     for (uint32_t i = 0; i < shared->types.count; i++)
         types[i] = shared->types.list[i].name;
-    const troupe_cluster_member self = {.name = troupe_str(node->name),
+    troupe_cluster_member self = {.name = troupe_str(node->name),
         .status = "active",
         .shards = shared->shard_count,
         .types = types,
         .type_count = shared->types.count,
         .is_self = true,
         .lease_left = TROUPE_NEVER,
-        .load = {.age = UINT64_MAX}};
-    visit(user, &self);
+        .is_healthy = true};
+    troupe_status status = add_own_load(node, &self);
+    if (status == TROUPE_OK)
+        visit(user, &self);
     tp_release(shared->allocator, types, bytes);
-    return TROUPE_OK;
+    return status;
 }
 
 /* What this node has heard of it. */
@@ -95,6 +113,8 @@ static void show_member(troupe_node *node, const tp_cluster_look *look,
         .is_self = is_self,
         .is_suspected = is_doubted(look, member->incarnation),
         .lease_left = is_self ? look->lease_left : TROUPE_NEVER};
+    shown.is_healthy = member->status == TP_VIEW_ACTIVE && !shown.is_suspected &&
+                       (!is_self || look->lease_left != 0);
     add_load(&shown, sheet, node->env->now(node->env));
     visit(user, &shown);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The metrics of a node at a moment: reads the cells of shards, storage and client, none of which
- * is asked for it, and has a page written (src/observe/exposition.c).
+ * The metrics of a node at a moment: reads what shards, storage, client and cluster have noted, and
+ * asks none of them, and has a page written (src/observe/exposition.c).
  *
  * Threads: any. Each value is one that was; not all are of the same moment.
  */
 #include "node/node.h"
 
 #include "base/alloc.h"
+#include "cluster/chart.h"
+#include "cluster/cluster.h"
 #include "observe/metrics.h"
 
 _Static_assert((int)TP_METRIC_HISTOGRAMS == TP_TIMES, "all that are measured, in the same order");
@@ -34,6 +36,38 @@ static void read_type(const tp_type_counters *from, uint64_t into[TP_METRICS_OF_
 #undef READ
 }
 
+/* A node alone is a cluster of one without a view or a lease. */
+static void read_cluster(const troupe_node *node, uint64_t into[TP_METRIC_COUNT])
+{
+    tp_cluster_look look;
+    into[TP_METRIC_OF_members] = 1;
+    if (node->cluster == NULL || tp_cluster_see(node->cluster, &look) != TROUPE_OK)
+        return;
+    const tp_view *view = look.chart != NULL ? look.chart->members : NULL;
+    into[TP_METRIC_OF_members] = view != NULL ? view->member_count : 0;
+    into[TP_METRIC_OF_view] = view != NULL ? view->number : 0;
+    into[TP_METRIC_OF_suspects] = look.doubted_count;
+    into[TP_METRIC_OF_lease_left] = look.lease_left;
+#define READ(name) into[TP_METRIC_OF_##name] = look.counts.name
+    READ(raises);
+    READ(raises_failed);
+    READ(suspensions);
+    READ(revocations);
+    READ(votes);
+#undef READ
+    tp_chart_release(look.chart);
+}
+
+static void read_process(const troupe_node *node, uint64_t into[TP_METRIC_COUNT])
+{
+    tp_usage usage;
+    node->env->usage(node->env, &usage);
+    into[TP_METRIC_OF_cpu_time] = usage.cpu;
+    into[TP_METRIC_OF_resident] = usage.resident;
+    into[TP_METRIC_OF_memory_limit] = node->shared.options.memory_limit;
+    into[TP_METRIC_OF_uptime] = node->env->now(node->env) - node->shared.started;
+}
+
 static void read_node(const troupe_node *node, tp_metrics *into)
 {
     const tp_shared *shared = &node->shared;
@@ -42,7 +76,8 @@ static void read_node(const troupe_node *node, tp_metrics *into)
 #define X(name, help) into->values[TP_METRIC_OF_##name] = stats.name;
     TROUPE_NODE_COUNTER_MAP(X)
 #undef X
-    into->values[TP_METRIC_OF_uptime] = node->env->now(node->env) - shared->started;
+    read_process(node, into->values);
+    read_cluster(node, into->values);
     into->node = node->name;
     into->version = TROUPE_VERSION;
     for (uint32_t i = 0; i < into->shards; i++) {

@@ -91,6 +91,7 @@ troupe_status tp_node_visit(
 typedef struct summing {
     troupe_stats *stats;
     tp_histogram *times;
+    tp_pace pace; /* the youngest of those that are old enough */
 } summing;
 
 static void sum(tp_shard *shard, void *user)
@@ -98,6 +99,8 @@ static void sum(tp_shard *shard, void *user)
     summing *self = user;
     tp_inspect_now(shard, self->stats);
     tp_inspect_times(shard, self->times);
+    if (self->pace.at < shard->pace[0].at)
+        self->pace = shard->pace[0];
 }
 
 void tp_node_count(const troupe_node *node, troupe_stats *into)
@@ -118,9 +121,25 @@ void tp_node_count(const troupe_node *node, troupe_stats *into)
 
 static troupe_distribution distribution(const tp_histogram *histogram)
 {
-    return (troupe_distribution){tp_histogram_count(histogram),
-        tp_histogram_quantile(histogram, 0.5), tp_histogram_quantile(histogram, 0.99),
-        tp_histogram_quantile(histogram, 0.999), tp_histogram_max(histogram)};
+    uint64_t count = tp_histogram_count(histogram);
+    return (troupe_distribution){.count = count,
+        .p50 = tp_histogram_quantile(histogram, 0.5),
+        .p95 = tp_histogram_quantile(histogram, 0.95),
+        .p99 = tp_histogram_quantile(histogram, 0.99),
+        .p999 = tp_histogram_quantile(histogram, 0.999),
+        .max = tp_histogram_max(histogram),
+        .mean = count != 0 ? tp_histogram_sum(histogram) / count : 0};
+}
+
+static void add_usage(troupe_node *node, const tp_pace *since, troupe_stats *into)
+{
+    tp_usage usage;
+    uint64_t now = node->env->now(node->env);
+    node->env->usage(node->env, &usage);
+    into->cpu_time = usage.cpu;
+    into->resident = usage.resident;
+    if (now > since->at)
+        into->cpu = (double)(usage.cpu - since->cpu) / (double)(now - since->at);
 }
 
 troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
@@ -133,10 +152,11 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
         return TROUPE_NO_MEMORY;
     troupe_stats stats = {.size = sizeof stats, .shards = shared->shard_count};
     stats.uptime = node->env->now(node->env) - shared->started;
-    summing self = {&stats, times};
+    summing self = {&stats, times, {0}};
     troupe_status status = tp_node_visit(node, 0, shared->shard_count, sum, &self);
     if (status == TROUPE_OK) {
         tp_node_count(node, &stats);
+        add_usage(node, &self.pace, &stats);
         stats.turn_time = distribution(&times[0]);
         stats.ask_time = distribution(&times[1]);
         stats.queue_time = distribution(&times[2]);

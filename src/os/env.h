@@ -75,6 +75,12 @@ typedef struct tp_waiter {
     tp_event event;
 } tp_waiter;
 
+/* What the process has used. */
+typedef struct tp_usage {
+    uint64_t cpu;      /* ns, of all its threads */
+    uint64_t resident; /* bytes */
+} tp_usage;
+
 struct tp_env {
     /* ---- clock and entropy [any thread] */
     uint64_t (*now)(tp_env *env);  /* monotonic ns */
@@ -87,6 +93,7 @@ struct tp_env {
     bool beats; /* a thread moves the pulse; else it moves between steps only, by leaps */
     uint32_t cores;
     uint64_t memory; /* bytes of the machine */
+    void (*usage)(tp_env *env, tp_usage *ret_usage); /* [any thread] simulated: nothing */
 
     /* ---- runners [the thread that opens or closes the node] */
     troupe_status (*runner_start)(

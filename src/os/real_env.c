@@ -63,6 +63,20 @@ static void real_entropy(tp_env *env, void *out, size_t size)
     TP_ASSERT(rc == 0);
 }
 
+static void real_usage(tp_env *env, tp_usage *ret_usage)
+{
+    (void)env;
+    uv_rusage_t used;
+    size_t resident = 0;
+    *ret_usage = (tp_usage){0};
+    if (uv_getrusage(&used) == 0)
+        ret_usage->cpu =
+            (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * SECOND_NS +
+            (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * UINT64_C(1000);
+    if (uv_resident_set_memory(&resident) == 0)
+        ret_usage->resident = resident;
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 int tp_thread_create(pthread_t *thread, void *(*run)(void *), void *argument)
@@ -262,6 +276,7 @@ static void fill(tp_real_env *env)
         .pulse = &env->pulse,
         .cores = uv_available_parallelism(),
         .memory = uv_get_total_memory(),
+        .usage = real_usage,
         .runner_start = tp_threaded_start,
         .runner_join = tp_threaded_join,
         .runner_wake = tp_runner_wake,

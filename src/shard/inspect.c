@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Looks into a shard, on its own thread between turns, but for what any thread may read. Nothing
- * here changes anything or runs user code but the visitor.
+ * here runs user code but the visitor, or changes anything but its pace.
  */
 #include "shard/gather.h"
 #include "shard/workers.h"
@@ -18,8 +18,27 @@ void tp_inspect_counters(const tp_shard *shard, troupe_stats *into)
     }
 }
 
+static uint64_t turns_of(const tp_shard *shard)
+{
+    uint64_t turns = 0;
+    for (uint32_t i = 0; i < shard->shared->types.count; i++)
+        turns += tp_cell_get(&shard->of_types[i].turns);
+    return turns;
+}
+
+void tp_inspect_pace(tp_shard *shard)
+{
+    tp_usage usage;
+    shard->env->usage(shard->env, &usage);
+    shard->pace[0] = shard->pace[1];
+    shard->pace[1] = (tp_pace){shard->now, turns_of(shard), usage.cpu};
+}
+
 void tp_inspect_now(tp_shard *shard, troupe_stats *into)
 {
+    uint64_t elapsed = shard->now - shard->pace[0].at;
+    if (elapsed != 0)
+        into->turn_rate += (double)(turns_of(shard) - shard->pace[0].turns) * 1e9 / (double)elapsed;
     into->active += shard->active;
     into->parked += shard->parked_count;
     into->pending_asks += shard->pending;

@@ -206,6 +206,8 @@ static uint64_t step(tp_runner *runner)
             shard->away->end(shard->away);
         return TP_STEP_DONE;
     }
+    if (TP_UNLIKELY(shard->now - shard->pace[1].at >= TROUPE_SECONDS(1)))
+        tp_inspect_pace(shard);
     bool more = tp_inbox_drain(shard);
     more |= tp_links_drain(shard);
     tp_alarms_fire(shard);
@@ -377,6 +379,8 @@ troupe_status tp_shard_create(tp_shared *shared, uint32_t number, tp_shard **ret
         tp_shard_destroy(shard);
         return status;
     }
+    tp_inspect_pace(shard);
+    tp_inspect_pace(shard);
     *ret_shard = shard;
     return TROUPE_OK;
 }

@@ -327,6 +327,12 @@ typedef struct tp_gauges {
     tp_cell actors, queued, parked, pending, fibers;
 } tp_gauges;
 
+/* How far it was at a moment, for rates. */
+typedef struct tp_pace {
+    uint64_t at, turns;
+    uint64_t cpu; /* of the process */
+} tp_pace;
+
 typedef struct tp_subscription {
     uint64_t number;
     troupe_lifecycle_visit *visit;
@@ -461,6 +467,7 @@ struct tp_shard {
     tp_type_counters *of_types; /* by number */
     tp_gauges gauges;
     tp_histogram turn_time, ask_time, queue_time, cache_time;
+    tp_pace pace[2]; /* a second apart or more, the older one first */
     tp_subscription subscriptions[TP_SUBSCRIPTIONS];
     uint32_t subscription_count;
 
@@ -687,6 +694,7 @@ void tp_inspect_counters(const tp_shard *shard, troupe_stats *into);
 #define TP_TIMES 4 /* turn, ask, queue, cache */
 void tp_inspect_times(const tp_shard *shard, tp_histogram into[TP_TIMES]);
 void tp_inspect_now(tp_shard *shard, troupe_stats *into); /* adds what is now */
+void tp_inspect_pace(tp_shard *shard); /* pace[1] was set a second ago, or more: another one */
 bool tp_inspect_matches(troupe_slice pattern, troupe_slice text);
 size_t tp_inspect_actors(tp_shard *shard, troupe_slice type, troupe_slice pattern, size_t limit,
     troupe_actor_visit *visit, void *user);

@@ -46,6 +46,7 @@ static void see_member(void *user, const troupe_cluster_member *member)
     assert_string_equal(member->status, "active");
     assert_int_equal(member->shards, 2);
     assert_false(member->is_suspected);
+    assert_true(member->is_healthy);
     assert_true(member->incarnation > 0);
     assert_true(member->address.size > 0);
 }

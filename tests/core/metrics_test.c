@@ -140,7 +140,9 @@ static void times_are_those_that_passed(void **unused)
     uint64_t least = MS(3), most = MS(3) + MS(3) / 32;
     assert_in_range(stats.turn_time.count, 4000 / 128 / 4, 4000 / 128 * 4);
     assert_in_range(stats.turn_time.p50, least, most);
+    assert_in_range(stats.turn_time.p95, least, most);
     assert_in_range(stats.turn_time.p999, least, most);
+    assert_int_equal(stats.turn_time.mean, least);
     assert_in_range(stats.ask_time.count, 4000 / 128 / 4, 4000 / 128 * 4);
     assert_in_range(stats.ask_time.p50, least, most);
     double sum = page_value(s.node, "troupe_turn_seconds_sum", NULL);
@@ -156,6 +158,36 @@ static void times_are_those_that_passed(void **unused)
         assert_heard(ask(s.node, "worker/a", "nap", ""), TROUPE_OK);
     stats = stats_of(s.node);
     assert_in_range(stats.ask_time.p999, MS(7), MS(7) + TICK + (MS(7) + TICK) / 32);
+    scene_close(&s);
+}
+
+/* A hundred turns a second for five seconds, then two hundred, then none. */
+static void the_rate_is_that_of_the_last_seconds(void **unused)
+{
+    (void)unused;
+    scene s;
+    stage of = {0};
+    const troupe_type worker = worker_of(&of);
+    scene_open(&s, &(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER},
+        TROUPE_TYPES(&worker));
+    of.world = s.world;
+    for (int i = 0; i < 1000; i++) {
+        tell(s.node, i % 2 ? "worker/a" : "worker/b", "add", "");
+        tell(s.node, i % 2 ? "worker/b" : "worker/c", "add", "");
+        scene_run(&s, MS(20));
+        if (i == 249) {
+            double rate = stats_of(s.node).turn_rate;
+            assert_true(rate > 97 && rate < 103);
+        }
+        if (i >= 250)
+            tell(s.node, "worker/d", "add", ""), tell(s.node, "worker/a", "add", "");
+    }
+    double rate = stats_of(s.node).turn_rate;
+    assert_true(rate > 194 && rate < 206);
+    scene_run(&s, TROUPE_SECONDS(600));
+    (void)stats_of(s.node);
+    scene_run(&s, TROUPE_SECONDS(2));
+    assert_true(stats_of(s.node).turn_rate == 0);
     scene_close(&s);
 }
 
@@ -225,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_type_counts_what_it_did),
         cmocka_unit_test(times_are_those_that_passed),
+        cmocka_unit_test(the_rate_is_that_of_the_last_seconds),
         cmocka_unit_test(without_metrics_nothing_is_timed),
         cmocka_unit_test(the_page_waits_for_no_shard),
     };

@@ -33,6 +33,30 @@ is troupe_turns_total 7
 is troupe_failures_total 0
 is troupe_actors 7
 has out 'troupe_turns_total{type="counter",shard="1"} '
+[ "$(value process_resident_memory_bytes)" -gt 1000000 ] || die 'the process has no memory'
+value process_cpu_seconds_total | grep -q '[1-9]' || die 'the process has used no processor'
 run 0 promtool check metrics <"$work/page"
 [ ! -s "$work/err" ] || die 'promtool complains'
+
+# ---- the same for a person ------------------------------------------------------------------------
+
+run 0 troupe stats
+has out 'now: 7 actors active, of 7 activations ever'
+has out 'turns a second'
+has out 'MiB resident'
+run 0 troupe stats counter/3
+has out 'counter/3  node-1/'
+has out 'received 1  processed 1  errors 0  queued 0  parked 0'
+run 0 troupe stats counter/3 --json
+has out '"processed":1,"errors":0'
+run 1 troupe stats counter/99
+has err 'NOT_FOUND'
+run 1 troupe stats nosuch/1
+has err 'NO_TYPE'
+run 2 troupe stats nonsense
+run 0 troupe nodes
+has out 'HEALTHY'
+run 0 troupe nodes --json
+has out '"healthy":true'
+has out '"actors":7'
 echo "$checks checks"

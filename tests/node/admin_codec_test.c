@@ -413,7 +413,8 @@ static void inspection_answers_are_json_and_ids_that_are_no_text_are_base64(void
 {
     cmd_bytes out = {0};
     troupe_actor_info info = {.phase = "active", .age = UINT64_MAX};
-    troupe_stats stats = {.size = sizeof(stats), .turns = 12};
+    troupe_stats stats = {.size = sizeof(stats), .turns = 12, .cache_hits = 3,
+                          .cache_misses = 1, .turn_rate = 2.5};
     (void)state;
     info.id = (troupe_id){troupe_str("a"), {0, 0}, troupe_slice_of("\xff\"", 2)};
     admin_write_begin(&out, "1");
@@ -429,6 +430,9 @@ static void inspection_answers_are_json_and_ids_that_are_no_text_are_base64(void
     assert_true(json_is_null(json_object_get(actor, "age_ns")));
     json_t *counters = json_object_get(root, "counters");
     assert_int_equal(json_integer_value(json_object_get(counters, "turns")), 12);
+    const json_t *rates = json_object_get(root, "rates");
+    assert_true(json_real_value(json_object_get(rates, "turns")) == 2.5);
+    assert_true(json_real_value(json_object_get(rates, "cache_hits")) == 0.75);
     json_decref(root);
     cmd_bytes_deinit(&out);
 }
