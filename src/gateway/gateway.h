@@ -8,9 +8,10 @@
  * Invariants
  * 1. No thread of the gateway waits for an actor.
  * 2. Everything that a stranger can make grow has a limit: connections, calls under way, bytes.
- * 3. Nothing is called of the host after `close` has returned.
- * Threads: open, drain and close are the opening and closing thread's; the HTTP library runs
- * `threads` of its own; answers come on the threads of shards.
+ * 3. Nothing is called of the host after `close` has returned true. Threads of shards may be about
+ * to return from its code: the module goes when they have ended. Threads: open, drain and close are
+ * the opening and closing thread's; the HTTP library runs `threads` of its own; answers come on the
+ * threads of shards.
  */
 #ifndef TP_GATEWAY_GATEWAY_H
 #define TP_GATEWAY_GATEWAY_H
@@ -77,8 +78,9 @@ typedef struct tp_gateway_entry {
     /* Takes no new connection, and answers 503 to whatever begins from now on. */
     void (*drain)(tp_gateway *gateway);
     /* After drain, and when the node has ended what it was asked: gives the answers that are not
-     * sent yet `patience` to leave, and ends. */
-    void (*close)(tp_gateway *gateway, uint64_t patience);
+     * sent yet `patience` to leave, and ends. False: asks were not answered, and it is left as it
+     * is. */
+    bool (*close)(tp_gateway *gateway, uint64_t patience);
     void (*count)(const tp_gateway *gateway, tp_gateway_counts *ret_counts); /* [any thread] */
 } tp_gateway_entry;
 

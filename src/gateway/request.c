@@ -386,7 +386,6 @@ static void hand_over(tp_request *request)
     tp_gateway *gateway = request->gateway;
     tp_request *first = atomic_load_explicit(&gateway->answered, memory_order_relaxed);
     bool wakes;
-    atomic_fetch_sub(&gateway->asked, 1);
     do {
         wakes = first == NULL;
         request->next = first;
@@ -394,6 +393,8 @@ static void hand_over(tp_request *request)
         wakes ? TP_REQUEST_WAKES : request, memory_order_acq_rel, memory_order_relaxed));
     if (wakes)
         MHD_resume_connection(request->connection);
+    /* The last touch of the gateway: until then it is not stopped. */
+    atomic_fetch_sub_explicit(&gateway->asked, 1, memory_order_release);
 }
 
 /* Before a request that was resumed is looked at, so that who found the list empty is followed. */

@@ -115,32 +115,49 @@ static void server_drain(tp_gateway *gateway)
 }
 
 /* Until no call is under way, or patience is over. */
-static bool wait_for_calls(tp_gateway *gateway, uint64_t patience)
+static void wait_for_calls(tp_gateway *gateway, uint64_t patience)
 {
     tp_env *env = gateway->host.env;
     tp_waiter waiter = {0};
     if (env->wait_begin(env, &waiter) != TROUPE_OK)
-        return atomic_load(&gateway->calls) == 0;
+        return;
     uint64_t until = env->now(env) + patience;
     atomic_store(&gateway->closer, &waiter);
     bool is_over = atomic_load(&gateway->calls) == 0 || env->wait(env, &waiter, until);
     /* Whoever took the waiter is about to signal it. */
     if (atomic_exchange(&gateway->closer, NULL) == NULL && !is_over)
-        is_over = env->wait(env, &waiter, TP_NEVER);
+        (void)env->wait(env, &waiter, TP_NEVER);
     env->wait_end(env, &waiter);
-    return is_over;
 }
 
-static void server_close(tp_gateway *gateway, uint64_t patience)
+/* Shards that have answered the last calls are about to leave: no event tells when. */
+static bool wait_for_shards(tp_gateway *gateway, uint64_t patience)
 {
-    bool is_over = wait_for_calls(gateway, patience);
-    if (!is_over && atomic_load(&gateway->asked) != 0) {
+    tp_env *env = gateway->host.env;
+    uint64_t until = env->now(env) + patience;
+    while (atomic_load_explicit(&gateway->asked, memory_order_acquire) != 0) {
+        tp_waiter waiter = {0};
+        if (env->now(env) >= until)
+            return false;
+        if (env->wait_begin(env, &waiter) != TROUPE_OK)
+            continue; /* no memory at the moment */
+        (void)env->wait(env, &waiter, env->now(env) + TROUPE_MICROSECONDS(50));
+        env->wait_end(env, &waiter);
+    }
+    return true;
+}
+
+static bool server_close(tp_gateway *gateway, uint64_t patience)
+{
+    wait_for_calls(gateway, patience);
+    if (!wait_for_shards(gateway, patience)) {
         gateway->host.log(gateway->host.node, TROUPE_LOG_ERROR, "http_left",
             "asks of the gateway were not answered: its threads and memory stay");
-        return;
+        return false;
     }
     MHD_stop_daemon(gateway->daemon);
     release(gateway);
+    return true;
 }
 
 static void server_count(const tp_gateway *gateway, tp_gateway_counts *ret_counts)

@@ -17,7 +17,7 @@ _Static_assert(TP_GATEWAY_WORDS >= TP_REFUSAL_MAX, "words of a refusal fit");
 typedef struct tp_node_gateway {
     const tp_gateway_entry *entry;
     void *module;
-    tp_gateway *gateway; /* NULL: it is being opened */
+    tp_gateway *gateway; /* NULL: it is not open yet, or no more */
     troupe_client *client;
     char address[TP_ADDRESS_MAX];
 } tp_node_gateway;
@@ -99,9 +99,11 @@ static troupe_status open_server(troupe_node *node, char *error, size_t error_si
     return self->entry->open(&host, &self->gateway, error, error_size);
 }
 
-static void release(troupe_node *node)
+void tp_node_release_gateway(troupe_node *node)
 {
     tp_node_gateway *self = node->gateway;
+    if (self == NULL || self->gateway != NULL) /* left as it is */
+        return;
     troupe_client_close(self->client);
     tp_provider_release(self->module);
     tp_release(node->shared.allocator, self, sizeof *self);
@@ -121,7 +123,8 @@ troupe_status tp_node_open_gateway(troupe_node *node, char *error, size_t error_
         return TROUPE_NO_MEMORY;
     troupe_status status = open_server(node, error, error_size);
     if (status != TROUPE_OK) {
-        release(node);
+        node->gateway->gateway = NULL;
+        tp_node_release_gateway(node);
         return status;
     }
     TP_LOG(&node->log, TROUPE_LOG_INFO, "http", TP_NO_FIELDS, "calls are taken at http://%s",
@@ -139,14 +142,14 @@ void tp_node_close_gateway(troupe_node *node, uint64_t patience)
 {
     if (node->gateway == NULL)
         return;
-    node->gateway->entry->close(node->gateway->gateway, patience);
-    release(node);
+    if (node->gateway->entry->close(node->gateway->gateway, patience))
+        node->gateway->gateway = NULL;
 }
 
 void tp_node_count_gateway(const troupe_node *node, troupe_stats *stats)
 {
     tp_gateway_counts counts;
-    if (node->gateway == NULL)
+    if (node->gateway == NULL || node->gateway->gateway == NULL)
         return;
     node->gateway->entry->count(node->gateway->gateway, &counts);
 #define ADD(name) stats->http_##name += counts.name;

@@ -20,6 +20,8 @@ TROUPE_CHECK troupe_status tp_node_open_gateway(troupe_node *node, char *error, 
 void tp_node_drain_gateway(troupe_node *node);
 /* [closing thread] After drain, when all asks have ended. */
 void tp_node_close_gateway(troupe_node *node, uint64_t patience);
+/* [closing thread] Gives the module back, when no thread runs its code any more. */
+void tp_node_release_gateway(troupe_node *node);
 /* [any thread] Adds its counters. */
 void tp_node_count_gateway(const troupe_node *node, troupe_stats *stats);
 

@@ -140,6 +140,7 @@ static void dispose(troupe_node *node)
         node->env->runner_wake(node->env, &shared->shards[i]->runner);
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
+    tp_node_release_gateway(node);
     tp_cluster_close(node->cluster);
     tp_node_close_certificates(node);
     tp_provider_release(node->membership_module);
