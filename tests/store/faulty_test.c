@@ -1,117 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wrapper that lets things go wrong does what it says, and nothing else: operations that are
- * done twice, in cut groups, pass the conformance suite.
+ * The wrapper that lets things go wrong, over the store in memory: faulty.h. Over others: the tests
+ * of their providers.
  *
  * Threads: one.
  */
-#include "scene.h"
+#include "faulty.h"
 
-#include "base/alloc.h"
 #include "providers/table.h"
-#include "testkit/faulty_store.h"
-
-/* ---- the suite under it --------------------------------------------------------------------- */
-
-typedef struct wrapped {
-    troupe_store *inner;
-    tp_faulty_store *faulty;
-} wrapped;
-
-static int clean(void *user)
-{
-    wrapped *self = user;
-    tp_faulty_store_destroy(self->faulty);
-    if (self->inner != NULL)
-        self->inner->close(self->inner);
-    *self = (wrapped){0};
-    return 0;
-}
-
-static troupe_status open_wrapped(
-    const conformance *place, const troupe_store_host *host, troupe_store **ret_store)
-{
-    wrapped *self = place->user;
-    char error[128] = "";
-    if (self->inner == NULL)
-        TROUPE_TRY(tp_memory_provider.open(host, "memory:", &self->inner, error, sizeof error));
-    if (self->faulty == NULL)
-        self->faulty = tp_faulty_store_create(tp_allocator_system(), self->inner, 1);
-    const tp_fault_plan plan = {.chances = {[TP_FAULT_TWICE] = 400}, .kinds = UINT32_MAX};
-    tp_faulty_store_plan(self->faulty, &plan);
-    *ret_store = tp_faulty_store_get(self->faulty);
-    return TROUPE_OK;
-}
-
-/* ---- each fault ----------------------------------------------------------------------------- */
-
-typedef struct faults {
-    scene scene;
-    tp_faulty_store *faulty;
-} faults;
-
-static troupe_status run_with(faults *self, tp_fault fault, troupe_store_op *op)
-{
-    tp_faulty_store_plan(self->faulty,
-        &(tp_fault_plan){.at = 1, .fault = fault, .kinds = UINT32_MAX, .late_most = 1});
-    return scene_run(&self->scene, op);
-}
-
-static void each_fault_does_what_it_says(void **state)
-{
-    (void)state;
-    static const conformance place = {
-        .name = "memory", .provider = &tp_memory_provider, .url = "memory:"};
-    void *opened = (void *)(uintptr_t)&place;
-    assert_int_equal(scene_setup(&opened), 0);
-    scene *under = opened;
-    faults self = {.scene = *under};
-    self.faulty = tp_faulty_store_create(tp_allocator_system(), under->store, 1);
-    self.scene.store = tp_faulty_store_get(self.faulty);
-    assert_false(self.scene.store->immediate);
-    static const struct {
-        tp_fault fault;
-        troupe_status write, read;
-        bool done;
-    } rows[] = {{TP_FAULT_NONE, TROUPE_OK, TROUPE_OK, true},
-        {TP_FAULT_REFUSED, TROUPE_UNAVAILABLE, TROUPE_UNAVAILABLE, false},
-        {TP_FAULT_LOST, TROUPE_UNKNOWN, TROUPE_UNAVAILABLE, false},
-        {TP_FAULT_SILENT, TROUPE_UNKNOWN, TROUPE_UNAVAILABLE, true},
-        {TP_FAULT_LATE, TROUPE_UNKNOWN, TROUPE_UNAVAILABLE, true},
-        {TP_FAULT_TWICE, TROUPE_OK, TROUPE_OK, true}};
-    troupe_id id = scene_id("user/ada");
-    uint64_t version = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        troupe_store_op commit = scene_commit(&self.scene, id, version, "state");
-        assert_int_equal(run_with(&self, rows[i].fault, &commit), rows[i].write);
-        if (rows[i].fault == TP_FAULT_LATE)
-            scene_expect(under, id, version, "state"); /* not yet */
-        troupe_store_op load = scene_op(&self.scene, TROUPE_STORE_LOAD);
-        load.id = id;
-        assert_int_equal(scene_run(&self.scene, &load), TROUPE_OK); /* what is late lands first */
-        version += rows[i].done;
-        assert_int_equal(load.found, version);
-        troupe_store_release(&load);
-        assert_int_equal(run_with(&self, rows[i].fault, &load), rows[i].read);
-        assert_int_equal(scene_count(&load), rows[i].read == TROUPE_OK ? 1 : 0);
-        troupe_store_release(&load);
-        assert_true(tp_faulty_store_count(self.faulty, rows[i].fault) != 0);
-    }
-    assert_int_equal(self.scene.blocks, under->blocks);
-    tp_faulty_store_destroy(self.faulty);
-    assert_int_equal(scene_teardown(&opened), 0);
-}
 
 int main(void)
 {
-    wrapped user = {0};
-    conformance place = {.name = "memory, done twice",
-        .open = open_wrapped,
-        .clean = clean,
-        .user = &user,
-        .durable = true,
-        .rounds = 20000};
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_fault_does_what_it_says)};
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return conformance_run(&place) + failed;
+    const conformance place = {
+        .name = "memory", .provider = &tp_memory_provider, .url = "memory:"};
+    return faulty_run(&place, 20000);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage provider `postgres:` against the conformance suite, on a server of its own. What
- * a failing server does to it is in postgres_faults_test.c.
+ * The storage provider `postgres:` against the conformance suite, by itself and under the wrapper
+ * of faulty.h, on a server of its own. What a failing server does to it is in
+ * postgres_faults_test.c.
  *
  * Threads: one.
  */
-#include "conformance.h"
+#include "faulty.h"
 #include "postgres_server.h"
 
 #include "providers/postgres/postgres.h"
@@ -55,6 +56,7 @@ int main(void)
         .durable = true,
         .shared = true};
     int failed = conformance_run(&suite);
+    failed += faulty_run(&suite, 1000);
     postgres_server_remove(&self.server);
     return failed;
 }

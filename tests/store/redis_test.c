@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage provider `redis` against the conformance suite, on a server of its own that syncs
- * each write, behind a socket in a temporary folder. What happens when the server fails is in
- * redis_faults_test.c.
+ * The storage provider `redis` against the conformance suite, by itself and under the wrapper of
+ * faulty.h, on a server of its own that syncs each write, behind a socket in a temporary folder.
+ * What happens when the server fails is in redis_faults_test.c.
  *
  * Threads: one.
  */
-#include "conformance.h"
+#include "faulty.h"
 #include "redis_server.h"
 
 #include "providers/redis/redis.h"
@@ -37,6 +37,7 @@ int main(void)
         .durable = true,
         .shared = true};
     int failed = conformance_run(&place);
+    failed += faulty_run(&place, 0);
     redis_server_remove(&server);
     return failed;
 }

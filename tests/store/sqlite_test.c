@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage provider `sqlite:` against the conformance suite, on a file of the temporary folder.
+ * The storage provider `sqlite:` against the conformance suite, by itself and under the wrapper of
+ * faulty.h, on a file of the temporary folder.
  *
  * Threads: one.
  */
-#include "conformance.h"
+#include "faulty.h"
 
 #include "providers/table.h"
 
@@ -40,6 +41,7 @@ int main(void)
         .user = folder,
         .durable = true};
     int failed = conformance_run(&place);
+    failed += faulty_run(&place, 2000);
     rmdir(folder);
     return failed;
 }
