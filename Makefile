@@ -28,7 +28,7 @@ demo: deps                ## a real job on a cluster of NODES=3 processes (1: on
 test: deps-test           ## everything that CI checks; FUZZ_SECONDS=10 SIM_SEEDS=10000 TEST_ONLY=step
 	@tools/test
 
-bench: deps               ## figures beside the raw limits of the machine (GROUP=core, state, cluster, gateway)
+bench: deps               ## figures beside the raw limits of the machine (GROUP=core, state, cluster, gateway, sim)
 	@$(CONFIGURE)
 	@$(NINJA) all
 	@tools/bench $(GROUP) $(ARGS)

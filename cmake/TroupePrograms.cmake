@@ -154,6 +154,14 @@ if(cluster_sources)
     target_link_options(bench_cluster PRIVATE ${TROUPE_LTO})
 endif()
 
+file(GLOB sim_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/bench/sim/*.c")
+if(sim_sources)
+    add_executable(bench_sim ${sim_sources} ${harness_sources})
+    target_include_directories(bench_sim PRIVATE "${CMAKE_SOURCE_DIR}/bench" "${CMAKE_SOURCE_DIR}")
+    target_link_libraries(bench_sim PRIVATE troupe_inside troupe_testkit_static)
+    set_target_properties(bench_sim PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+endif()
+
 # A provider module by itself, beside the limit of its store.
 if(provider_modules)
     add_executable(bench_provider "${CMAKE_SOURCE_DIR}/bench/providers/provider.c")

@@ -318,10 +318,52 @@ static void run_chosen(tp_world *world, uint32_t chosen)
     }
 }
 
+/* All that is due, in its order. Any of it may open and close nodes, and so come here again. */
+static void run_due(tp_world *world)
+{
+    uint64_t now = world->now;
+    for (uint32_t i = 0; i < world->seat_count; i++)
+        if (seat_due(world->seats[i]) <= now)
+            run_seat(world, world->seats[i]);
+    for (world_job *job = world->jobs, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->due <= now) {
+            run_job(world, job);
+            next = world->jobs;
+        }
+    }
+    for (tp_world_event *event = world->events; event != NULL;) {
+        bool is_due = event->due <= now;
+        tp_world_event *next = event->next;
+        if (is_due)
+            run_event(world, event);
+        event = is_due ? world->events : next;
+    }
+}
+
+static bool tick_until(tp_world *world, uint64_t until)
+{
+    uint32_t count;
+    uint64_t next = look(world, &count), soon = world->now + world->options.tick;
+    if (count == 0 && next > until) {
+        if (until != TP_NEVER)
+            clock_set(world, until);
+        return false;
+    }
+    if (count == 0)
+        clock_set(world, next > soon ? next : soon);
+    world->steps++;
+    run_due(world);
+    clock_set(world, soon);
+    return true;
+}
+
 bool tp_world_step_until(tp_world *world, uint64_t until)
 {
     TP_ASSERT(world->running == NULL);
     uint32_t count;
+    if (world->options.tick != 0)
+        return tick_until(world, until);
     uint64_t next = look(world, &count);
     if (count == 0) {
         if (next > until || next == TP_NEVER) {

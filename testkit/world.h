@@ -51,6 +51,8 @@ typedef struct tp_world_options {
     uint32_t pause_chance; /* of 1,024: after a step */
     uint32_t hurry;        /* of 1,024: a step after which the clock stands still */
     bool calm;             /* choices of the product take the usual way; jobs end at once */
+    uint64_t tick;         /* all that is due runs at once, then the clock goes on by this: for
+                            * many nodes; no schedule is drawn. 0: one at a time */
     uint64_t step_limit;   /* 0: 4,000,000 */
     uint32_t job_limit;    /* jobs that wait; 0: 16 */
     uint64_t delay_most;   /* of a network's way; 0: 100 us */
@@ -81,6 +83,8 @@ void tp_world_kill(tp_world *world, tp_env *process);
 void tp_world_pause(tp_world *world, tp_env *process, uint64_t duration);
 /* One way: what is sent while it is cut arrives when it is healed. */
 void tp_world_cut(tp_world *world, tp_env *from, tp_env *to, bool is_cut);
+/* What all its nodes have written to connections so far. */
+void tp_world_traffic(const tp_world *world, uint64_t *ret_writes, uint64_t *ret_bytes);
 /* Its clock: so far ahead of the world's, and faster by `rate` of 1e9; its wall clock by less than
  * a second, and as fast. Before its first step. */
 void tp_world_set_clock(tp_env *process, uint64_t skew, int64_t rate);

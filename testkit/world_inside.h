@@ -84,6 +84,7 @@ struct tp_world {
     tp_listener *listeners;
     struct knock *knocks; /* connects under way */
     tp_stream *loose;     /* that no runner has: on their way from one to another */
+    uint64_t writes, written; /* of connections: writes, and bytes in them */
     uint8_t *cuts;        /* env_count * env_count: from, to */
     uint64_t steps;
 

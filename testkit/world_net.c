@@ -476,6 +476,8 @@ static bool world_write(tp_stream *stream, const void *bytes, size_t size)
     if (stream->broken || stream->other == NULL)
         return false;
     tp_world *world = stream->world;
+    world->writes++;
+    world->written += size;
     if (world->options.break_chance != 0 &&
         tp_prng_chance(&world->prng, world->options.break_chance, 65536)) {
         tp_stream *other = stream->other;
@@ -603,4 +605,10 @@ void tp_world_net_deinit(tp_world *world)
         stream_free(gone->end);
         knock_free(gone);
     }
+}
+
+void tp_world_traffic(const tp_world *world, uint64_t *ret_writes, uint64_t *ret_bytes)
+{
+    *ret_writes = world->writes;
+    *ret_bytes = world->written;
 }
