@@ -24,6 +24,7 @@
 #define GROUP_MOST   1024
 #define INLINE_GROUP 16
 #define WRITER_TRIES 1000
+#define SPARED       64
 #define CLOSE_AGAIN  TROUPE_MILLISECONDS(200)
 #define LEASE_AGAIN  TROUPE_MILLISECONDS(1)
 #define PATIENCE     TROUPE_SECONDS(2) /* of a node that closes; then the store hurries */
@@ -51,6 +52,10 @@ struct tp_storage {
     _Atomic bool closes; /* publishes nothing; the runner ends when nothing waits */
     _Atomic uint64_t ops, groups, errors, busy;
     tp_mpsc others; /* closings of writers whose nodes are gone */
+    _Atomic uint64_t spared[SPARED]; /* such writers for which there was no memory; 0: none */
+    _Atomic uint32_t spared_now; /* how many; counted when they stand there */
+    _Atomic bool missed;  /* not even there was room: nothing runs any more */
+    _Atomic bool hurries; /* the node closes, and has waited long enough */
     /* the runner's */
     tp_mpsc_node *closings;
     troupe_store_op *list[]; /* of the group under way */
@@ -176,6 +181,7 @@ static bool has_arrivals(tp_runner *runner)
     tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
     return atomic_load_explicit(&self->top, memory_order_seq_cst) != NULL ||
            !tp_mpsc_is_empty(&self->others) ||
+           atomic_load_explicit(&self->spared_now, memory_order_relaxed) != 0 ||
            atomic_load_explicit(&self->closes, memory_order_relaxed);
 }
 
@@ -192,18 +198,37 @@ static void closing_done(troupe_store_op *op)
 }
 
 /* False: the store did not do it yet. */
-static bool close_one(tp_storage *self, closing *other)
+static bool close_one(tp_storage *self, troupe_store_op *op)
 {
-    other->op.done = closing_done;
-    troupe_store_op *list[1] = {&other->op};
-    self->store->run(self->store, list, 1);
-    if (other->op.status != TROUPE_OK)
+    op->done = closing_done;
+    self->store->run(self->store, &op, 1);
+    if (op->status != TROUPE_OK)
         return false;
     TP_LOG(self->log, TROUPE_LOG_INFO, "writer_closed",
-        TP_FIELDS(tp_field_number("writer", other->op.writer)),
+        TP_FIELDS(tp_field_number("writer", op->writer)),
         "the writer of a node that is gone is closed");
-    tp_release(self->allocator, other, sizeof *other);
     return true;
+}
+
+static troupe_store_op closing_of(const tp_storage *self, uint64_t writer)
+{
+    return (troupe_store_op){
+        .kind = TROUPE_STORE_CLOSE_WRITER, .allocator = self->allocator, .writer = writer};
+}
+
+static bool close_spared(tp_storage *self)
+{
+    for (size_t i = 0; i < SPARED; i++) {
+        uint64_t writer = atomic_load_explicit(&self->spared[i], memory_order_acquire);
+        troupe_store_op op = closing_of(self, writer);
+        if (writer != 0 && !close_one(self, &op))
+            return false;
+        if (writer == 0)
+            continue;
+        atomic_fetch_sub(&self->spared_now, 1);
+        atomic_store_explicit(&self->spared[i], 0, memory_order_release);
+    }
+    return !atomic_load_explicit(&self->missed, memory_order_acquire);
 }
 
 /* False: some are left; nothing may run before. */
@@ -212,27 +237,48 @@ static bool close_others(tp_storage *self)
     while (self->closings != NULL || !tp_mpsc_is_empty(&self->others)) {
         if (self->closings == NULL)
             self->closings = tp_mpsc_drain(&self->others);
+        closing *other = TP_CONTAINER(self->closings, closing, node);
         tp_mpsc_node *next = self->closings->next;
-        if (!close_one(self, TP_CONTAINER(self->closings, closing, node)))
+        if (!close_one(self, &other->op))
             return false;
+        tp_release(self->allocator, other, sizeof *other);
         self->closings = next;
     }
-    return true;
+    return close_spared(self);
+}
+
+/* There is no memory for a closing: who was gone must not be forgotten, or what it still has under
+ * way would be taken behind what is loaded now. */
+static void spare(tp_storage *self, uint64_t writer)
+{
+    for (size_t i = 0; i < SPARED; i++) {
+        uint64_t none = 0;
+        if (atomic_compare_exchange_strong(&self->spared[i], &none, writer)) {
+            atomic_fetch_add(&self->spared_now, 1);
+            return;
+        }
+    }
+    atomic_store_explicit(&self->missed, true, memory_order_release);
+    TP_LOG(self->log, TROUPE_LOG_ERROR, "writer_open",
+        TP_FIELDS(tp_field_number("writer", writer)),
+        "no memory to close the writer of a node that is gone: nothing is asked of the store any "
+        "more; end this node, others will do it");
 }
 
 void tp_storage_close_other(tp_storage *self, uint64_t writer)
 {
-    closing *other = tp_allocate_zeroed(self->allocator, sizeof *other);
-    if (other == NULL)
-        return;
-    other->op = (troupe_store_op){
-        .kind = TROUPE_STORE_CLOSE_WRITER, .allocator = self->allocator, .writer = writer};
     if (!self->has_runner) {
-        if (!close_one(self, other))
-            tp_release(self->allocator, other, sizeof *other);
+        troupe_store_op op = closing_of(self, writer);
+        (void)close_one(self, &op); /* a store of this process alone: it knows no such writer */
         return;
     }
-    tp_mpsc_push(&self->others, &other->node);
+    closing *other = tp_allocate_zeroed(self->allocator, sizeof *other);
+    if (other == NULL) {
+        spare(self, writer);
+    } else {
+        other->op = closing_of(self, writer);
+        tp_mpsc_push(&self->others, &other->node);
+    }
     self->env->runner_wake(self->env, &self->runner);
 }
 
@@ -269,6 +315,14 @@ static bool lease_holds(const tp_storage *self)
     return self->env->boot(self->env) < atomic_load_explicit(self->lease, memory_order_acquire);
 }
 
+/* Not even what comes later will be asked of the store. */
+static bool is_over(const tp_storage *self)
+{
+    return (self->lease != NULL && atomic_load_explicit(self->lease, memory_order_acquire) == 0) ||
+           atomic_load_explicit(&self->missed, memory_order_acquire) ||
+           atomic_load_explicit(&self->hurries, memory_order_acquire);
+}
+
 /* This incarnation is over: what waits is not done, but that its writer is closed. */
 static void refuse_rest(tp_storage *self)
 {
@@ -290,7 +344,7 @@ static uint64_t step(tp_runner *runner)
     tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
     bool closes = atomic_load_explicit(&self->closes, memory_order_acquire);
     drain(self);
-    if (self->lease != NULL && atomic_load_explicit(self->lease, memory_order_acquire) == 0)
+    if (is_over(self))
         refuse_rest(self);
     /* After the drain: what was submitted behind a closing must not run before it. */
     if (!close_others(self) && !closes)
@@ -351,6 +405,8 @@ static troupe_status call_within(tp_storage *storage, troupe_store_op *op, uint6
     if (!env->wait(env, &self.waiter, deadline)) {
         if (storage->store->hurry != NULL)
             storage->store->hurry(storage->store);
+        atomic_store_explicit(&storage->hurries, true, memory_order_release);
+        env->runner_wake(env, &storage->runner);
         env->wait(env, &self.waiter, TP_NEVER);
     }
     env->wait_end(env, &self.waiter);

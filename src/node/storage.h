@@ -53,8 +53,8 @@ TROUPE_CHECK troupe_status tp_storage_open_with(const tp_storage_options *option
 void tp_storage_close(tp_storage *storage);
 
 /* [any thread] Closes the row of a writer whose node is gone, before any operation that is
- * submitted later; those wait until the store has done it. NO_MEMORY: it is tried again with the
- * next one. */
+ * submitted later; those wait until the store has done it. It is never forgotten: where there is no
+ * memory, 64 writers have room of their own; beyond, nothing is asked of the store any more. */
 void tp_storage_close_other(tp_storage *storage, uint64_t writer);
 
 tp_store_port *tp_storage_port(tp_storage *storage);

@@ -33,6 +33,7 @@ typedef struct fake {
     pthread_mutex_t gate; /* held by the test: a run waits */
     _Atomic uint32_t runs_begun;
     _Atomic bool is_stuck, hurried, closed;
+    _Atomic uint64_t unclosable; /* a writer that the store cannot close now; 0: none */
     /* of the store's thread, read when it has ended */
     uint32_t groups;
     size_t largest;
@@ -52,7 +53,10 @@ static void fake_one(fake *self, troupe_store_op *op)
             op->status = TROUPE_CONFLICT;
         }
     } else if (op->kind == TROUPE_STORE_CLOSE_WRITER) {
-        self->closed_writer = op->writer;
+        if (op->writer == atomic_load(&self->unclosable))
+            op->status = TROUPE_UNAVAILABLE;
+        else
+            self->closed_writer = op->writer;
     } else if (op->kind == TROUPE_STORE_CLOSE_OLDER) {
         self->closed_older = op->writer;
     } else if (op->kind == TROUPE_STORE_LOAD) {
@@ -219,6 +223,81 @@ static void a_writer_is_found_and_older_ones_are_closed(void **state)
     self.storage = NULL;
     assert_int_equal(self.fake.closed_writer, writer);
     assert_true(atomic_load(&self.fake.closed));
+    teardown(&self);
+}
+
+static _Atomic bool no_memory;
+
+static void *take_or_refuse(void *context, size_t size)
+{
+    (void)context;
+    return atomic_load(&no_memory) ? NULL : malloc(size);
+}
+
+static void give_back(void *context, void *block, size_t size)
+{
+    (void)context;
+    (void)size;
+    free(block);
+}
+
+/* A node is gone while there is no memory: its writer is closed before what is asked for later. */
+static void a_writer_is_closed_without_memory(void **state)
+{
+    (void)state;
+    static const troupe_allocator scarce = {.allocate = take_or_refuse, .release = give_back};
+    scene self;
+    setup(&self, false);
+    tp_storage_options options = options_of(&self, "fake:");
+    options.allocator = &scarce;
+    assert_int_equal(tp_storage_open_with(&options, &self.fake.store, &self.storage, self.error,
+                         sizeof self.error),
+        TROUPE_OK);
+    self.port = tp_storage_port(self.storage);
+    hold_one(&self);
+    atomic_store(&no_memory, true);
+    uint32_t begun = atomic_load(&self.fake.runs_begun);
+    tp_storage_close_other(self.storage, 7);
+    make_ops(self.all, 1, 1, 1);
+    self.port->submit(self.port, &self.all->ops[1]);
+    pthread_mutex_unlock(&self.fake.gate);
+    await(&self.all->done, 2);
+    assert_int_equal(self.fake.closed_writer, 7);
+    assert_int_equal(atomic_load(&self.fake.runs_begun), begun + 2);
+
+    /* More than there is room for: nothing runs any more. */
+    make_ops(self.all, 2, 1, 0);
+    self.all->ops[2].from = 100;
+    begun = atomic_load(&self.fake.runs_begun);
+    pthread_mutex_lock(&self.fake.gate);
+    for (uint64_t writer = 0; writer < 70; writer++)
+        tp_storage_close_other(self.storage, 100 + writer);
+    self.port->submit(self.port, &self.all->ops[2]);
+    pthread_mutex_unlock(&self.fake.gate);
+    await(&self.all->done, 3);
+    assert_int_equal(self.all->ops[2].status, TROUPE_CLOSED);
+    atomic_store(&no_memory, false);
+    teardown(&self);
+    assert_true(self.fake.closed_writer > 1000); /* its own */
+}
+
+/* What waits for the writer of a node that is gone ends when this one closes. */
+static void a_writer_that_cannot_be_closed_keeps_no_node(void **state)
+{
+    (void)state;
+    scene self;
+    setup(&self, false);
+    serve(&self);
+    atomic_store(&self.fake.unclosable, 7);
+    tp_storage_close_other(self.storage, 7);
+    make_ops(self.all, 0, 1, 0);
+    self.port->submit(self.port, &self.all->ops[0]);
+    uint64_t own = self.port->writer;
+    tp_storage_close(self.storage);
+    self.storage = NULL;
+    assert_int_equal(atomic_load(&self.all->done), 1);
+    assert_int_equal(self.all->ops[0].status, TROUPE_CLOSED);
+    assert_int_equal(self.fake.closed_writer, own);
     teardown(&self);
 }
 
@@ -471,6 +550,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_writer_is_found_and_older_ones_are_closed),
+        cmocka_unit_test(a_writer_is_closed_without_memory),
+        cmocka_unit_test(a_writer_that_cannot_be_closed_keeps_no_node),
         cmocka_unit_test(what_waits_is_one_group),
         cmocka_unit_test(operations_of_one_thread_run_in_their_order),
         cmocka_unit_test(beyond_the_limit_is_busy_at_once),
