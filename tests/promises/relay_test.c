@@ -162,15 +162,26 @@ static const troupe_type hall_type = {TROUPE_TYPE("hall"), .state_size = sizeof(
 static const troupe_type nook_type = {TROUPE_TYPE("nook"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN,
     .reentrancy = TROUPE_REENTRANCY_ALWAYS, .mailbox_limit = NOOK};
+static bool is_shut; /* a shut one cannot be activated */
+
+static troupe_status enter(troupe_turn *turn, void *state)
+{
+    (void)state;
+    return is_shut ? troupe_fail(turn, TROUPE_APPLICATION, "shut") : TROUPE_OK;
+}
+
+static const troupe_type shut_type = {TROUPE_TYPE("shut"), .state_size = sizeof(till),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN, .on_activate = enter};
 static const troupe_type hook_type = {TROUPE_TYPE("hook"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN, .save = save, .load = load};
 
 static void open_for(stand *self, uint32_t senders_limit)
 {
-    static const troupe_type *const types[] = {&till_type, &hook_type, &hall_type, &nook_type};
+    static const troupe_type *const types[] = {
+        &till_type, &hook_type, &hall_type, &nook_type, &shut_type};
     const troupe_node_options options = {
         TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER, .senders_limit = senders_limit};
-    stand_open(self, 1, &options, types, 4);
+    stand_open(self, 1, &options, types, 5);
 }
 
 static void open_stand(stand *self)
@@ -381,6 +392,23 @@ static void a_target_that_does_not_answer_holds_up_no_other(void **state)
     stand_close(&at);
 }
 
+/* A copy that finds its target failing is no dead letter: it comes again. */
+static void a_target_that_cannot_be_activated_makes_no_dead_letters(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    is_shut = true;
+    assert_heard(ask(at.node, "till/a", "send", "shut/x take"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(20));
+    assert_true(stats_of(at.node).outbox_again > 2);
+    assert_int_equal(stats_of(at.node).dead_letters, 0);
+    is_shut = false;
+    stand_run(&at, TROUPE_SECONDS(40));
+    shows(&at, "shut/x", "0 sent, 1 came");
+    stand_close(&at);
+}
+
 static void an_outbox_of_many_is_sent_at_once_after_a_crash(void **state)
 {
     (void)state;
@@ -588,6 +616,7 @@ int main(void)
         cmocka_unit_test(those_of_several_streams_wait_for_their_own),
         cmocka_unit_test(who_waits_for_one_before_it_keeps_the_limit_of_the_mailbox),
         cmocka_unit_test(a_target_that_does_not_answer_holds_up_no_other),
+        cmocka_unit_test(a_target_that_cannot_be_activated_makes_no_dead_letters),
         cmocka_unit_test(an_outbox_of_many_is_sent_at_once_after_a_crash),
         cmocka_unit_test(those_that_wait_go_with_their_node),
         cmocka_unit_test(a_sender_that_is_one_too_many_comes_again),
