@@ -29,7 +29,7 @@ static void check_value(const troupe_node_options *options, const char *name)
     char error[256];
     troupe_node_options copy = *options;
     size_t length = troupe_options_get(options, name, text, sizeof(text));
-    require(length > 0 || tp_option_find(name)->type == TP_OPTION_TEXT);
+    require(length > 0 || tp_option_is_text(tp_option_find(name)));
     if (length < sizeof(text)) {
         require(troupe_options_set(&copy, name, text, error, sizeof(error)) == TROUPE_OK);
         (void)troupe_options_get(&copy, name, again, sizeof(again));
@@ -49,7 +49,7 @@ static troupe_status on_entry(void *user, const troupe_config_entry *entry, char
     }
     const tp_option *option = tp_option_find(entry->key);
     require(option != NULL);
-    if (option->type == TP_OPTION_TEXT) {
+    if (tp_option_is_text(option)) {
         /* The pointer ends with the call: checked here, and not kept. */
         check_value(options, entry->key);
         memset((char *)options + option->offset, 0, sizeof(const char *));

@@ -209,7 +209,10 @@ static int run(daemon_options *options, daemon_modules *modules, daemon_restart 
         return fail(status == TROUPE_USAGE ? EXIT_USAGE : EXIT_FAILED,
                     error[0] != 0 ? error : troupe_status_text(status));
     }
-    return serve(options, modules, node, &socket, restart);
+    options->node.name = troupe_node_name(node); /* as it is with references resolved */
+    int code = serve(options, modules, node, &socket, restart);
+    options->node.name = NULL; /* it went with the node */
+    return code;
 }
 
 int main(int argc, char **argv)

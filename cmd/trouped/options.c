@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Flags, environment and file, put together: see options.h, also for invariants and threads. */
+#include "shared/bytes.h"
 #include "trouped/options.h"
 
 #include <ctype.h>
@@ -116,19 +117,45 @@ static bool add_load(option_reader *reader, const char *path)
 
 /* ---- the file ---- */
 
-/* A relative path in a file is meant from the file's folder. */
-static bool add_load_of_file(option_reader *reader, const char *path)
+/* A relative path in a file is meant from the file's folder. Adds that folder, if there is need. */
+static void add_folder(const option_reader *reader, const char *path, cmd_bytes *out)
 {
-    char full[4096];
     const char *config = reader->options->config;
     const char *slash = strrchr(config, '/');
-    if (path[0] == '/' || slash == NULL) return add_load(reader, path);
-    int size = snprintf(full, sizeof(full), "%.*s/%s", (int)(slash - config), config, path);
-    if (size >= (int)sizeof(full)) {
-        snprintf(reader->error, reader->error_size, "modules: the path is too long");
-        return false;
+    if (path[0] != '/' && slash != NULL) {
+        cmd_bytes_add(out, config, (size_t)(slash + 1 - config));
     }
-    return add_load(reader, full);
+}
+
+static bool add_load_of_file(option_reader *reader, const char *path)
+{
+    cmd_bytes full = {0};
+    add_folder(reader, path, &full);
+    cmd_bytes_printf(&full, "%s", path);
+    bool is_added = !full.failed && add_load(reader, full.data);
+    if (full.failed) snprintf(reader->error, reader->error_size, "no memory");
+    cmd_bytes_deinit(&full);
+    return is_added;
+}
+
+/* The paths of ${file:PATH} too; $${ stands for itself. */
+static troupe_status set_option_of_file(option_reader *reader, const char *name, const char *value)
+{
+    static const char start[] = "${file:";
+    cmd_bytes full = {0};
+    const char *from = value;
+    for (const char *at = value; (at = strstr(at, start)) != NULL;) {
+        bool is_plain = at > value && at[-1] == '$';
+        at += strlen(start);
+        cmd_bytes_add(&full, from, (size_t)(at - from));
+        if (!is_plain) add_folder(reader, at, &full);
+        from = at;
+    }
+    cmd_bytes_printf(&full, "%s", from);
+    if (full.failed) snprintf(reader->error, reader->error_size, "no memory");
+    troupe_status status = full.failed ? TROUPE_NO_MEMORY : set_option(reader, name, full.data);
+    cmd_bytes_deinit(&full);
+    return status;
 }
 
 static troupe_status add_override(option_reader *reader, const troupe_config_entry *entry)
@@ -172,8 +199,10 @@ static troupe_status visit_entry(void *user, const troupe_config_entry *entry, c
         return options->socket != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
     }
     if (strncmp(entry->key, "types.", strlen("types.")) == 0) return add_override(&reader, entry);
-    if (strcmp(entry->key, "node") == 0) return set_option(&reader, "name", entry->value);
-    return set_option(&reader, entry->key, entry->value);
+    if (strcmp(entry->key, "node") == 0) {
+        return set_option_of_file(&reader, "name", entry->value);
+    }
+    return set_option_of_file(&reader, entry->key, entry->value);
 }
 
 static bool read_whole_file(const char *path, char **ret_data, size_t *ret_size, char *error,
@@ -469,6 +498,8 @@ void daemon_options_print_help(void)
     troupe_options_each(print_option, NULL);
     printf("\nThe file may also name modules: [a.so, b.so], socket: PATH, and settings of types:\n"
            "  types: { account: { idle: 5m, mailbox_limit: 1000 } }\n\n"
+           "In texts ${file:PATH} stands for what is in the file, and ${env:NAME} for a variable.\n"
+           "A relative PATH begins at the folder of the file it is in, else where trouped runs.\n\n"
            "SIGTERM and SIGINT end what was accepted, then stop; a second one cancels it.\n"
            "SIGHUP reads the files of tls_certificate, tls_key and tls_authority again.\n"
            "Exit codes: 0 stopped as asked, 1 failed, 2 the command line or the file is wrong.\n");

@@ -8,6 +8,12 @@
  * Durations: 250us, 10ms, 1m30s, 2h, 7d, never (where the option allows it). Bytes: 4096, 64KiB,
  * 4MiB, 2GiB, 1TiB, or decimal: 64kB, 4MB, 2GB, 1TB.
  *
+ * References. In texts (not in `log`), ${file:PATH} stands for what is in the file, without the end
+ * of its last line, and ${env:NAME} for an environment variable; $${ stands for "${". They are
+ * resolved once, when the node opens, also where the options are set in C. A relative PATH begins
+ * at the working directory; in a configuration file of trouped, at the folder of that file. Between
+ * the // of a URL and its @ what comes in is written so that it means itself (%40 for @).
+ *
  * Threads: all of it is pure [any thread].
  */
 #ifndef TROUPE_CONFIG_H
@@ -25,16 +31,18 @@ typedef enum troupe_option_kind {
     TROUPE_OPTION_COUNT,
     TROUPE_OPTION_DURATION,
     TROUPE_OPTION_BYTES,
+    TROUPE_OPTION_SECRET, /* a text that is never shown */
+    TROUPE_OPTION_URL,    /* a text whose password is never shown */
 } troupe_option_kind;
 
-/* "text", "bool", "count", "duration", "bytes" */
+/* "text", "bool", "count", "duration", "bytes", "secret", "url" */
 TROUPE_API const char *troupe_option_kind_name(troupe_option_kind kind);
 
 typedef struct troupe_option_info {
     const char *name;
     troupe_option_kind kind;
     const char *standard; /* the default, as it would be written */
-    const char *least;    /* NULL: text, bool */
+    const char *least;    /* NULL: texts, bool */
     const char *most;
     const char *help;     /* what it means, one sentence */
 } troupe_option_info;
@@ -51,7 +59,8 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_options_set(troupe_node_options *op
                                                          char *error, size_t error_size);
 
 /* Writes the value of one option, or its default where it is not set, as it would be written in a
- * file. Like snprintf: returns the length, cuts at `size`; 0 if there is no such option. */
+ * file, but *** in the place of a secret; a reference to one is shown. Like snprintf: returns the
+ * length, cuts at `size`; 0 if there is no such option. */
 TROUPE_API size_t troupe_options_get(const troupe_node_options *options, const char *name,
                                      char *out, size_t size);
 

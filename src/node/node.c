@@ -18,6 +18,7 @@
 #include "node/gateway.h"
 #include "node/joining.h"
 #include "node/options.h"
+#include "node/references.h"
 #include "shard/away.h"
 #include "shard/wake.h"
 
@@ -156,6 +157,7 @@ static void dispose(troupe_node *node)
         tp_log_deinit(&node->log);
     if (node->owns_env && node->env != NULL)
         node->env->destroy(node->env);
+    tp_references_release(shared->allocator, node->kept);
     tp_release(shared->allocator, node, sizeof *node);
 }
 
@@ -181,15 +183,22 @@ static troupe_status open_parts(troupe_node *node, const troupe_type *const *typ
 static troupe_status allocate_node(
     const troupe_node_options *given, troupe_node **ret_node, char *error, size_t error_size)
 {
-    troupe_node_options options;
-    TROUPE_TRY(tp_options_resolve(given, &options, error, error_size));
+    troupe_node_options copy, options;
+    tp_kept_text *kept = NULL;
+    TROUPE_TRY(tp_options_copy(given, &copy, error, error_size));
     const troupe_allocator *allocator =
-        options.allocator != NULL ? options.allocator : tp_allocator_system();
-    troupe_node *node = tp_allocate_zeroed(allocator, sizeof *node);
+        copy.allocator != NULL ? copy.allocator : tp_allocator_system();
+    troupe_status status = tp_references_resolve(allocator, &copy, &kept, error, error_size);
+    if (status == TROUPE_OK)
+        status = tp_options_resolve(&copy, &options, error, error_size);
+    troupe_node *node = status == TROUPE_OK ? tp_allocate_zeroed(allocator, sizeof *node) : NULL;
     if (node == NULL) {
-        snprintf(error, error_size, "%s", troupe_status_text(TROUPE_NO_MEMORY));
-        return TROUPE_NO_MEMORY;
+        tp_references_release(allocator, kept);
+        if (status == TROUPE_OK)
+            snprintf(error, error_size, "%s", troupe_status_text(TROUPE_NO_MEMORY));
+        return status == TROUPE_OK ? TROUPE_NO_MEMORY : status;
     }
+    node->kept = kept;
     node->shared.allocator = allocator;
     node->shared.options = options;
     node->shared.node = node;
@@ -214,6 +223,7 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     if (status != TROUPE_OK) {
         if (error_size != 0 && error[0] == 0)
             snprintf(error, error_size, "%s", troupe_status_text(status));
+        tp_options_hide(&shared->options, error, error_size);
         dispose(node);
         return status;
     }
@@ -226,6 +236,8 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     shared->options.tls_certificate = shared->options.tls_key = NULL;
     shared->options.tls_authority = NULL;
     shared->options.http = shared->options.http_token = NULL;
+    tp_references_release(shared->allocator, node->kept);
+    node->kept = NULL;
     *ret_node = node;
     return TROUPE_OK;
 }
@@ -287,6 +299,7 @@ troupe_status troupe_node_open_explained(const troupe_node_options *options,
     if (status != TROUPE_OK) {
         snprintf(error, error_size, "the event loop or its threads could not be made: %s",
             troupe_status_text(status));
+        tp_references_release(node->shared.allocator, node->kept);
         tp_release(node->shared.allocator, node, sizeof *node);
         return status;
     }

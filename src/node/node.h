@@ -28,6 +28,7 @@ struct troupe_node {
     void *membership_module;
     struct tp_node_gateway *gateway; /* NULL: no calls over HTTP */
     char *tls_paths[TP_TLS_FILES];          /* NULL: clear text */
+    struct tp_kept_text *kept;              /* texts of the options, while it opens */
     _Atomic bool died;                      /* [any] put out of its cluster */
     troupe_store *given_store;              /* until it is the storage's */
     troupe_membership *given_membership[3]; /* until they are the cluster's */

@@ -159,6 +159,8 @@ bool tp_value_parse(tp_option_type type, const char *text, uint64_t *ret_value)
         return parse_count(text, ret_value) ||
                parse_units(text, byte_units, COUNT_OF(byte_units), ret_value);
     case TP_OPTION_TEXT:
+    case TP_OPTION_SECRET:
+    case TP_OPTION_URL:
         break;
     }
     return false;
@@ -218,6 +220,8 @@ const char *tp_value_form(tp_option_type type)
     case TP_OPTION_COUNT32:
         return "a number such as 10_000";
     case TP_OPTION_TEXT:
+    case TP_OPTION_SECRET:
+    case TP_OPTION_URL:
         break;
     }
     return "a text";

@@ -14,10 +14,13 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "member/view.h"
+#include "node/references.h"
 #include "observe/log.h"
 #include "place/labels.h"
 
 #define SIZE_TEXT     sizeof(const char *)
+#define SIZE_SECRET   sizeof(const char *)
+#define SIZE_URL      sizeof(const char *)
 #define SIZE_BOOL     sizeof(bool)
 #define SIZE_COUNT32  sizeof(uint32_t)
 #define SIZE_COUNT    sizeof(uint64_t)
@@ -30,6 +33,8 @@
 _Static_assert(TP_SHARDS_MAX == 256, "the most of `shards` in options.def");
 
 #define PUBLIC_TEXT     TROUPE_OPTION_TEXT
+#define PUBLIC_SECRET   TROUPE_OPTION_SECRET
+#define PUBLIC_URL      TROUPE_OPTION_URL
 #define PUBLIC_BOOL     TROUPE_OPTION_BOOL
 #define PUBLIC_COUNT32  TROUPE_OPTION_COUNT
 #define PUBLIC_COUNT    TROUPE_OPTION_COUNT
@@ -69,6 +74,10 @@ const char *troupe_option_kind_name(troupe_option_kind kind)
         return "duration";
     case TROUPE_OPTION_BYTES:
         return "bytes";
+    case TROUPE_OPTION_SECRET:
+        return "secret";
+    case TROUPE_OPTION_URL:
+        return "url";
     }
     return "?";
 }
@@ -99,6 +108,11 @@ const tp_option *tp_option_find(const char *name)
     return NULL;
 }
 
+const tp_option *tp_option_at(size_t index)
+{
+    return index < OPTION_COUNT ? &options_table[index] : NULL;
+}
+
 const char *troupe_options_nearest(const char *name)
 {
     return troupe_nearest_name(name, option_names, OPTION_COUNT);
@@ -106,14 +120,14 @@ const char *troupe_options_nearest(const char *name)
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-static const char *text_of(const troupe_node_options *options, const tp_option *option)
+const char *tp_option_text(const troupe_node_options *options, const tp_option *option)
 {
     const char *text;
     memcpy(&text, (const char *)options + option->offset, sizeof(text));
     return text;
 }
 
-static void set_text(troupe_node_options *options, const tp_option *option, const char *text)
+void tp_option_set_text(troupe_node_options *options, const tp_option *option, const char *text)
 {
     memcpy((char *)options + option->offset, &text, sizeof(text));
 }
@@ -259,6 +273,17 @@ static bool has_field(const troupe_node_options *options, const tp_option *optio
     return option->offset < options->size;
 }
 
+/* A text with references is looked at again when they are resolved. The level of the log is wanted
+ * by programs before that. */
+static troupe_status check_given_text(
+    const tp_option *option, const char *text, char *error, size_t error_size)
+{
+    if (strstr(text, "${") == NULL || strcmp(option->info.name, "log") == 0) {
+        return check_text(option, text, error, error_size);
+    }
+    return tp_references_check(option->info.name, text, error, error_size);
+}
+
 troupe_status troupe_options_set(troupe_node_options *options, const char *name, const char *value,
     char *error, size_t error_size)
 {
@@ -273,10 +298,10 @@ troupe_status troupe_options_set(troupe_node_options *options, const char *name,
             option->info.name, options->size);
         return TROUPE_USAGE;
     }
-    if (option->type == TP_OPTION_TEXT) {
-        troupe_status status = check_text(option, value, error, error_size);
+    if (tp_option_is_text(option)) {
+        troupe_status status = check_given_text(option, value, error, error_size);
         if (status == TROUPE_OK) {
-            set_text(options, option, value);
+            tp_option_set_text(options, option, value);
         }
         return status;
     }
@@ -301,9 +326,9 @@ size_t troupe_options_get(
         return 0;
     }
     bool is_there = has_field(options, option);
-    if (option->type == TP_OPTION_TEXT) {
-        const char *text = is_there ? text_of(options, option) : NULL;
-        return (size_t)snprintf(out, size, "%s", text != NULL ? text : option->info.standard);
+    if (tp_option_is_text(option)) {
+        const char *text = is_there ? tp_option_text(options, option) : NULL;
+        return tp_option_show(option, text != NULL ? text : option->info.standard, out, size);
     }
     uint64_t value = is_there ? number_of(options, option) : 0;
     return tp_value_print(
@@ -312,8 +337,7 @@ size_t troupe_options_get(
 
 /* ---- resolve --------------------------------------------------------------------------------- */
 
-/* As much of `given` as this library knows; the rest must be zero. */
-static troupe_status copy_known(
+troupe_status tp_options_copy(
     const troupe_node_options *given, troupe_node_options *ret_copy, char *error, size_t error_size)
 {
     memset(ret_copy, 0, sizeof(*ret_copy));
@@ -337,17 +361,18 @@ static troupe_status copy_known(
         }
     }
     memcpy(ret_copy, given, given->size < sizeof(*given) ? given->size : sizeof(*given));
+    ret_copy->size = sizeof(*ret_copy);
     return TROUPE_OK;
 }
 
 static troupe_status resolve_one(
     troupe_node_options *options, const tp_option *option, char *error, size_t error_size)
 {
-    if (option->type == TP_OPTION_TEXT) {
-        if (text_of(options, option) == NULL) {
-            set_text(options, option, option->info.standard);
+    if (tp_option_is_text(option)) {
+        if (tp_option_text(options, option) == NULL) {
+            tp_option_set_text(options, option, option->info.standard);
         }
-        return check_text(option, text_of(options, option), error, error_size);
+        return check_text(option, tp_option_text(options, option), error, error_size);
     }
     if (number_of(options, option) == 0) {
         set_number(options, option, table_value(option, option->info.standard));
@@ -459,7 +484,7 @@ troupe_status tp_options_resolve(const troupe_node_options *given, troupe_node_o
     char *error, size_t error_size)
 {
     troupe_node_options options;
-    troupe_status status = copy_known(given, &options, error, error_size);
+    troupe_status status = tp_options_copy(given, &options, error, error_size);
     bool has_max_message = options.max_message != 0;
     for (size_t i = 0; i < OPTION_COUNT && status == TROUPE_OK; i++) {
         status = resolve_one(&options, &options_table[i], error, error_size);

@@ -18,6 +18,8 @@ typedef enum tp_option_type {
     TP_OPTION_COUNT,
     TP_OPTION_DURATION,
     TP_OPTION_BYTES,
+    TP_OPTION_SECRET,
+    TP_OPTION_URL,
 } tp_option_type;
 
 typedef struct tp_option {
@@ -28,11 +30,29 @@ typedef struct tp_option {
 
 /* NULL: there is none of this name. */
 const tp_option *tp_option_find(const char *name);
+/* In the order of the table; NULL: there are not so many. */
+const tp_option *tp_option_at(size_t index);
+
+static inline bool tp_option_is_text(const tp_option *option)
+{
+    return option->type == TP_OPTION_TEXT || option->type == TP_OPTION_SECRET ||
+           option->type == TP_OPTION_URL;
+}
+
+/* Of an option that is a text; NULL: not set. */
+const char *tp_option_text(const troupe_node_options *options, const tp_option *option);
+void tp_option_set_text(troupe_node_options *options, const tp_option *option, const char *text);
+
+/* As much of `given`, which may be NULL and of another size, as this library knows. USAGE: it sets
+ * more than that. */
+TROUPE_CHECK troupe_status tp_options_copy(const troupe_node_options *given,
+    troupe_node_options *ret_copy, char *error, size_t error_size);
 
 /*
  * `given` may be NULL (all defaults), and of an older, smaller size. Strings are borrowed from
- * `given`. Still 0 afterwards: shards (one per core) and memory_limit (half of the memory), for
- * who asks the machine; driven nodes have 1 shard. max_message is no more than mailbox_bytes.
+ * `given`, and have no references any more (references.h). Still 0 afterwards: shards (one for each
+ * core) and memory_limit (half of the memory), for who asks the machine; driven nodes have 1
+ * shard. max_message is no more than mailbox_bytes.
  * USAGE: `error` names the option, the value, the limits, and what to do.
  */
 TROUPE_CHECK troupe_status tp_options_resolve(const troupe_node_options *given,

@@ -245,7 +245,7 @@ static void set_check(void *user, const troupe_option_info *info)
     assert_int_equal(
         troupe_options_get(&options, info->name, text, sizeof(text)), strlen(info->standard));
     assert_string_equal(text, info->standard);
-    if (info->kind == TROUPE_OPTION_TEXT || info->kind == TROUPE_OPTION_BOOL) {
+    if (tp_option_is_text(tp_option_find(info->name)) || info->kind == TROUPE_OPTION_BOOL) {
         assert_null(info->least);
         return;
     }
