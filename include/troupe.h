@@ -193,7 +193,10 @@ typedef struct troupe_call_options {
     /* Tells of a turn of a type that persists every turn (elsewhere USAGE; asks do not look at it):
      * committed with the turn, and then takes effect exactly once at a target that persists every
      * turn, at least once at others. `timeout` is how long it is tried; 0: 14 days. `once`,
-     * `cancel` and `retry` do not count. What is refused for good is kept as a dead letter. */
+     * `cancel` and `retry` do not count. What is refused for good is kept as a dead letter. Those
+     * of one sender to one target are handled in their order. Plain calls to it come in the order
+     * in which they and the outbox's were sent, too, until one of the outbox has to be sent again
+     * (BUSY, a move, a broken connection, a crash): plain ones may pass that one. */
     bool outbox;
     /* Goes along with the call, and with all that its turns call (troupe_context_get). In a turn:
      * over what the turn itself has. At most 4 KiB, counting 4 bytes and the name for each, else

@@ -327,11 +327,10 @@ static void put_changes(tp_shard *shard, tp_durable *self, tp_commit *commit, tp
         put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
 }
 
-/* Outbox messages of this commit join the gate, behind what the turn sent before. */
-static void send_out(tp_shard *shard, tp_durable *self, tp_row_number first)
+/* What the turn sent joins the gate in the order in which it was sent: what it held, and the outbox
+ * messages of this commit from `first` on. */
+static void send_out(troupe_turn *turn, tp_durable *self, tp_row_number first)
 {
-    if (tp_rows_count(self, TROUPE_ROW_OUTBOX) == 0)
-        return;
     tp_link *head = &self->beside->by_kind[TROUPE_ROW_OUTBOX].head;
     tp_link *link = head->previous;
     tp_row_number number;
@@ -342,7 +341,9 @@ static void send_out(tp_shard *shard, tp_durable *self, tp_row_number first)
     for (link = link->next; link != head;) {
         tp_entry *entry = TP_CONTAINER(link, tp_entry, link);
         link = link->next;
-        tp_outbox_leaves(shard, self, entry);
+        if (tp_row_number_of(entry->key, &number) == TROUPE_OK)
+            tp_gate_join(turn, self, number.index - first.index);
+        tp_outbox_leaves(turn->shard, self, entry);
     }
 }
 
@@ -367,10 +368,10 @@ static troupe_status begin(troupe_turn *turn, tp_durable *self, bool has_state, 
     turn->staged = 0;
     commit->number = ++self->begun;
     list(shard, self);
-    tp_gate_join(turn, self);
     tp_outbox_farewells(shard, self);
-    if (commit->sent != first.index)
-        send_out(shard, self, first);
+    if (commit->sent != first.index && tp_rows_count(self, TROUPE_ROW_OUTBOX) != 0)
+        send_out(turn, self, first);
+    tp_gate_join(turn, self, UINT32_MAX);
     TP_MARK(shard, "commit built");
     return TROUPE_OK;
 }
@@ -386,7 +387,7 @@ troupe_status tp_commit_point(troupe_turn *turn, bool with_state)
     bool due = with_state && is_due(turn, self, &bytes);
     if (due || !tp_fifo_is_empty(&turn->changes))
         return begin(turn, self, due, bytes);
-    tp_gate_join(turn, self);
+    tp_gate_join(turn, self, UINT32_MAX);
     return TROUPE_OK;
 }
 

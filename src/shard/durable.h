@@ -255,8 +255,8 @@ TROUPE_CHECK troupe_status tp_gate_hold(troupe_turn *turn, uint32_t to, tp_messa
 void tp_gate_push(tp_shard *shard, tp_durable *self, uint32_t to, tp_message *message, bool parted);
 /* The same of the reply of a turn that has ended. */
 void tp_gate_reply(troupe_turn *turn, uint32_t to, tp_message *reply);
-/* What a turn held joins the gate. */
-void tp_gate_join(troupe_turn *turn, tp_durable *self);
+/* What a turn held joins the gate, up to what it sent behind more than `staged` of the outbox. */
+void tp_gate_join(troupe_turn *turn, tp_durable *self, uint32_t staged);
 void tp_gate_open(tp_shard *shard, tp_durable *self); /* lets out what is durable */
 /* Fails what rests on a later commit than the one numbered `above`. */
 void tp_gate_fail(tp_shard *shard, tp_durable *self, uint64_t above, troupe_status status,

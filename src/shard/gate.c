@@ -16,6 +16,7 @@ typedef struct held {
     uint64_t number; /* of the commit that it rests on */
     tp_message *message;
     uint32_t to;
+    uint32_t staged; /* messages of the outbox that its turn sent before it */
     bool parted; /* its turn had a commit before this one: a failure cannot take all back */
 } held;
 
@@ -57,7 +58,10 @@ troupe_status tp_gate_hold(troupe_turn *turn, uint32_t to, tp_message *message)
         return TROUPE_NO_MEMORY;
     }
     turn->held_count++;
-    *entry = (held){.message = message, .to = to, .parted = tp_turn_is_parted(turn)};
+    *entry = (held){.message = message,
+        .to = to,
+        .staged = turn->staged,
+        .parted = tp_turn_is_parted(turn)};
     tp_fifo_push_back(&turn->held, &entry->node);
     return TROUPE_OK;
 }
@@ -69,13 +73,16 @@ static void push(tp_durable *self, held *entry)
     tp_fifo_push_back(&self->gate, &entry->node);
 }
 
-void tp_gate_join(troupe_turn *turn, tp_durable *self)
+void tp_gate_join(troupe_turn *turn, tp_durable *self, uint32_t staged)
 {
     tp_shard *shard = turn->shard;
-    turn->held_count = 0;
     tp_fifo_node *node;
-    while ((node = tp_fifo_pop_front(&turn->held)) != NULL) {
+    while ((node = tp_fifo_front(&turn->held)) != NULL) {
         held *entry = TP_CONTAINER(node, held, node);
+        if (entry->staged > staged)
+            return;
+        tp_fifo_pop_front(&turn->held);
+        turn->held_count--;
         turn->has_sent = true;
         if (self->durable == self->begun && self->held == 0) {
             leave(shard, entry);
@@ -210,6 +217,7 @@ void tp_gate_drop(troupe_turn *turn)
 {
     tp_shard *shard = turn->shard;
     tp_fifo_node *node;
+    turn->held_count = 0;
     while ((node = tp_fifo_pop_front(&turn->held)) != NULL) {
         held *entry = TP_CONTAINER(node, held, node);
         tp_message *message = entry->message;

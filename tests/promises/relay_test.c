@@ -56,6 +56,24 @@ static troupe_status pour(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_reply_bytes(turn, troupe_str("poured"));
 }
 
+/* To that id: steps by outbox and plain in turn, then an ask; answers what that shows. */
+static troupe_status mix(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    static const char *const steps[] = {"1 0", "2 0", "3 0", "4 0", "5 0"};
+    char to[32];
+    snprintf(to, sizeof to, "%.*s", TROUPE_ARG(in));
+    for (unsigned i = 0; i < 5; i++) {
+        const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = i % 2 == 0};
+        TROUPE_TRY(troupe_tell(turn, id_of(to), "step", troupe_str(steps[i]), &options));
+    }
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    TROUPE_TRY(troupe_ask(turn, id_of(to), "show", troupe_str(""), NULL, &answer));
+    troupe_status status = troupe_reply_bytes(turn, answer.payload);
+    troupe_answer_release(&answer);
+    return status;
+}
+
 /* Counts in `came` those that come in order, in `sent` the others. */
 static troupe_status step(troupe_turn *turn, void *state, troupe_slice in)
 {
@@ -65,7 +83,8 @@ static troupe_status step(troupe_turn *turn, void *state, troupe_slice in)
     snprintf(text, sizeof text, "%.*s", TROUPE_ARG(in));
     if (sscanf(text, "%u %u", &number, &rest) != 2)
         return TROUPE_USAGE;
-    TROUPE_TRY(troupe_sleep(turn, MS(rest)));
+    if (rest != 0) /* what only reads is let in meanwhile */
+        TROUPE_TRY(troupe_sleep(turn, MS(rest)));
     if (number == self->came + 1)
         self->came = number;
     else
@@ -152,8 +171,9 @@ static troupe_status load(troupe_turn *turn, void *state, troupe_slice saved)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(send), TROUPE_METHOD(take),
-    TROUPE_METHOD(pour), TROUPE_METHOD(step), TROUPE_METHOD(nap), TROUPE_METHOD(refuse),
-    TROUPE_METHOD(half), TROUPE_METHOD(second), TROUPE_METHOD(late), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(pour), TROUPE_METHOD(mix), TROUPE_METHOD(step), TROUPE_METHOD(nap),
+    TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_METHOD(second), TROUPE_METHOD(late),
+    TROUPE_READ_METHOD(show)};
 static const troupe_type till_type = {TROUPE_TYPE("till"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type hall_type = {TROUPE_TYPE("hall"), .state_size = sizeof(till),
@@ -320,6 +340,25 @@ static void what_was_given_up_while_it_runs_is_not_overtaken(void **state)
     stand_run(&at, TROUPE_SECONDS(5));
     shows(&at, "hall/t", "0 sent, 2 came"); /* and not 11 */
     assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
+    stand_close(&at);
+}
+
+/* On the sender's shard, and on the other one. */
+static void what_a_turn_sends_by_outbox_and_plain_comes_in_that_order(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    for (unsigned i = 0; i < 8; i++) {
+        char to[16];
+        snprintf(to, sizeof to, "till/t%u", i);
+        heard got = ask(at.node, "till/a", "mix", to);
+        assert_heard(got, TROUPE_OK);
+        assert_string_equal(got.text, "0 sent, 5 came");
+    }
+    stand_run(&at, TROUPE_SECONDS(1));
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
+    assert_int_equal(stats_of(at.node).outbox_again, 0);
     stand_close(&at);
 }
 
@@ -612,6 +651,7 @@ int main(void)
         cmocka_unit_test(two_that_refuse_each_other_remember_it),
         cmocka_unit_test(a_copy_of_what_was_refused_is_not_done_later),
         cmocka_unit_test(what_was_given_up_while_it_runs_is_not_overtaken),
+        cmocka_unit_test(what_a_turn_sends_by_outbox_and_plain_comes_in_that_order),
         cmocka_unit_test(a_stream_to_one_who_rests_takes_no_repeat),
         cmocka_unit_test(those_of_several_streams_wait_for_their_own),
         cmocka_unit_test(who_waits_for_one_before_it_keeps_the_limit_of_the_mailbox),
