@@ -122,9 +122,27 @@ bool tp_chart_is_new(const tp_chart *before, uint64_t incarnation)
     return before == NULL || tp_chart_member(before, incarnation) == NULL;
 }
 
+/* Has one come that does not host all that this member hosts? */
+static bool has_lacking(
+    const tp_chart *chart, const tp_chart *before, const tp_view_member *member)
+{
+    for (size_t i = 0; i < chart->members->member_count; i++) {
+        const tp_view_member *other = &chart->members->members[i];
+        if (!tp_chart_is_new(before, other->incarnation))
+            continue;
+        for (size_t k = 0; k < member->type_count; k++)
+            if (!hosts(other, member->types[k]))
+                return true;
+    }
+    return false;
+}
+
 bool tp_chart_wakes_more(const tp_chart *chart, const tp_chart *before, uint64_t incarnation)
 {
     if (tp_chart_is_new(before, incarnation))
+        return true;
+    const tp_view_member *member = tp_chart_member(chart, incarnation);
+    if (member != NULL && has_lacking(chart, before, member))
         return true;
     for (size_t i = 0; i < before->members->member_count; i++) {
         const tp_view_member *was = &before->members->members[i];

@@ -40,7 +40,9 @@ bool tp_chart_wakes(const tp_chart *chart, uint64_t incarnation, troupe_slice ty
 /* Was it none of that view (NULL: there was none)? */
 bool tp_chart_is_new(const tp_chart *before, uint64_t incarnation);
 /* May that member have to wake some whom others woke as of `before` (NULL: none)? That is, is it
- * new, or has another gone, or ceased to be a home? Who comes only takes from others. */
+ * new, or has another gone, or ceased to be a home, or has one come that does not host all that it
+ * hosts? Who comes only takes from others what it hosts; as a home of what it does not host it
+ * makes a stand-in of one that had nothing to do with that. */
 bool tp_chart_wakes_more(const tp_chart *chart, const tp_chart *before, uint64_t incarnation);
 
 /* Its address, as a string. False: it is NULL, or longer than that. */
