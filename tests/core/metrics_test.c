@@ -22,12 +22,20 @@ static troupe_status add(troupe_turn *turn, void *state, troupe_slice payload)
     return troupe_reply_bytes(turn, payload);
 }
 
+/* Payloads do not end with a 0. */
+static unsigned number_of(troupe_slice payload)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%.*s", TROUPE_ARG(payload));
+    return (unsigned)atoi(text);
+}
+
 /* Takes so long as the payload says, in ms. */
 static troupe_status work(troupe_turn *turn, void *state, troupe_slice payload)
 {
     (void)state;
     const stage *of = troupe_turn_user(turn);
-    tp_world_advance(of->world, MS((unsigned)atoi(payload.data)));
+    tp_world_advance(of->world, MS(number_of(payload)));
     return troupe_reply_bytes(turn, payload);
 }
 
