@@ -35,7 +35,7 @@ typedef enum cli_exit {
     X(SHOW, "show", "VERSION", "print that snapshot's state")                                      \
     X(RESTORE, "restore", "VERSION", "put that snapshot in place of the present state")            \
     X(AFTER, "after", "ID", "only those behind this one (discover: a cursor)")                     \
-    X(CHECK, "check", NULL, "read all that is stored, and look for damage")                        \
+    X(CHECK, "check", NULL, "look for damage in all that is stored; for errors in FILE")           \
     X(YES, "yes", NULL, "really: it cannot be undone")                                             \
     X(REPLAY, "replay", "NUMBER", "send this one again")                                           \
     X(DROP, "drop", "NUMBER", "throw this one away")                                               \
@@ -236,11 +236,16 @@ typedef enum cli_option {
       "deactivate an actor as soon as it is idle",                                                 \
       "The next message activates it again. A state that is not persistent is lost.",              \
       "$ troupe deactivate account/alice")                                                         \
-    X(config, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(DEFAULTS) | CLI_TAKES(EXPLAIN),                 \
-      "print the options of the running node, or explain them",                                    \
-      "With --defaults or --explain no node is needed.",                                           \
+    X(config, "[FILE]", 0, 1,                                                                      \
+      CLI_TAKES_NODE | CLI_TAKES(DEFAULTS) | CLI_TAKES(EXPLAIN) | CLI_TAKES(CHECK),                \
+      "print the options of the running node, explain them, or check a file",                      \
+      "With --defaults, --explain or --check no node is needed. --check tells every error of a "   \
+      "configuration file of trouped, with line and column; it resolves references, and looks at " \
+      "neither modules, flags nor the environment's options. Exit code 1: there are errors.",      \
       "$ troupe config\n"                                                                          \
       "$ troupe config --defaults\n"                                                               \
+      "$ troupe config --check node-1.yaml\n"                                                      \
+      "node-1.yaml: ok\n"                                                                          \
       "$ troupe config --explain max_actors")                                                      \
     X(ping, "", 0, 0, CLI_TAKES_NODE,                                                              \
       "see whether a node answers",                                                                \

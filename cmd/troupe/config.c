@@ -3,6 +3,7 @@
  * `troupe config`: the options of the running node, or the table of all options. Not a way to
  * change them. Invariants: none of its own. Threads: one.
  */
+#include "troupe/config_check.h"
 #include "troupe/connection.h"
 #include "troupe/print.h"
 
@@ -107,6 +108,11 @@ cli_exit cli_run_config(const cli_context *context)
     const char *wanted = context->values[CLI_OPTION_EXPLAIN];
     if (wanted != NULL || cli_has(context, CLI_OPTION_DEFAULTS)) {
         return print_options(context, wanted);
+    }
+    if (cli_has(context, CLI_OPTION_CHECK)) return cli_check_config(context);
+    if (context->argument_count > 0) {
+        return cli_fail(CLI_USAGE, "a file is only checked: troupe config --check %s",
+                        context->arguments[0]);
     }
     cli_request_begin(&request, "config");
     cli_exit code = cli_ask(context, &request, "config", &answer);

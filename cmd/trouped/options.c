@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Flags, environment and file, put together: see options.h, also for invariants and threads. */
-#include "shared/bytes.h"
 #include "trouped/options.h"
+
+#include "shared/config_file.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define FILE_MAX ((size_t)1024 * 1024)
 
 /* X(flag, "VALUE" or NULL, "meaning") of the daemon itself */
 #define DAEMON_FLAG_MAP(X)                                                                         \
@@ -92,13 +91,8 @@ static troupe_status set_option(option_reader *reader, const char *name, const c
         snprintf(reader->error, reader->error_size, "no memory");
         return TROUPE_NO_MEMORY;
     }
-    if (strcmp(name, "driven") == 0) {
-        snprintf(reader->error, reader->error_size,
-                 "driven: is for programs that embed a node; trouped has threads");
-        return TROUPE_USAGE;
-    }
-    TROUPE_TRY(troupe_options_set(&reader->options->node, name, kept, reader->error,
-                                  reader->error_size));
+    TROUPE_TRY(cmd_option_set(&reader->options->node, name, kept, reader->error,
+                              reader->error_size));
     remember_origin(reader->options, name, reader->from);
     return TROUPE_OK;
 }
@@ -117,117 +111,53 @@ static bool add_load(option_reader *reader, const char *path)
 
 /* ---- the file ---- */
 
-/* A relative path in a file is meant from the file's folder. Adds that folder, if there is need. */
-static void add_folder(const option_reader *reader, const char *path, cmd_bytes *out)
-{
-    const char *config = reader->options->config;
-    const char *slash = strrchr(config, '/');
-    if (path[0] != '/' && slash != NULL) {
-        cmd_bytes_add(out, config, (size_t)(slash + 1 - config));
-    }
-}
-
-static bool add_load_of_file(option_reader *reader, const char *path)
-{
-    cmd_bytes full = {0};
-    add_folder(reader, path, &full);
-    cmd_bytes_printf(&full, "%s", path);
-    bool is_added = !full.failed && add_load(reader, full.data);
-    if (full.failed) snprintf(reader->error, reader->error_size, "no memory");
-    cmd_bytes_deinit(&full);
-    return is_added;
-}
-
-/* The paths of ${file:PATH} too; $${ stands for itself. */
-static troupe_status set_option_of_file(option_reader *reader, const char *name, const char *value)
-{
-    static const char start[] = "${file:";
-    cmd_bytes full = {0};
-    const char *from = value;
-    for (const char *at = value; (at = strstr(at, start)) != NULL;) {
-        bool is_plain = at > value && at[-1] == '$';
-        at += strlen(start);
-        cmd_bytes_add(&full, from, (size_t)(at - from));
-        if (!is_plain) add_folder(reader, at, &full);
-        from = at;
-    }
-    cmd_bytes_printf(&full, "%s", from);
-    if (full.failed) snprintf(reader->error, reader->error_size, "no memory");
-    troupe_status status = full.failed ? TROUPE_NO_MEMORY : set_option(reader, name, full.data);
-    cmd_bytes_deinit(&full);
-    return status;
-}
-
-static troupe_status add_override(option_reader *reader, const troupe_config_entry *entry)
+static troupe_status add_override(option_reader *reader, const cmd_config_word *word,
+                                  uint32_t line)
 {
     daemon_options *options = reader->options;
-    const char *type = keep(options, entry->key + strlen("types."));
-    const char *value = keep(options, entry->value);
-    /* Names of types may hold dots, names of options do not. */
-    char *dot = type != NULL ? strrchr(type, '.') : NULL;
-    if (dot == NULL || value == NULL || options->override_count == OVERRIDES_MAX) {
-        snprintf(reader->error, reader->error_size, "%s: write types: { account: { idle: 5m } }, "
-                 "at most %d settings", entry->key, OVERRIDES_MAX);
+    char type[300];
+    snprintf(type, sizeof(type), "%.*s", (int)word->type.size, (const char *)word->type.data);
+    const char *texts[] = {keep(options, type), keep(options, word->name),
+                           keep(options, word->value.data)};
+    if (texts[0] == NULL || texts[1] == NULL || texts[2] == NULL ||
+        options->override_count == OVERRIDES_MAX) {
+        snprintf(reader->error, reader->error_size, "types: more than %d settings, or no memory",
+                 OVERRIDES_MAX);
         return TROUPE_USAGE;
     }
-    *dot = 0;
     options->overrides[options->override_count++] =
-        (type_override){type, dot + 1, value, entry->line};
+        (type_override){texts[0], texts[1], texts[2], line};
     return TROUPE_OK;
+}
+
+static troupe_status take_word(option_reader *reader, const cmd_config_word *word, uint32_t line)
+{
+    daemon_options *options = reader->options;
+    switch (word->what) {
+    case CMD_CONFIG_MODULE:
+        return add_load(reader, word->value.data) ? TROUPE_OK : TROUPE_USAGE;
+    case CMD_CONFIG_SOCKET:
+        options->socket = keep(options, word->value.data);
+        return options->socket != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
+    case CMD_CONFIG_SETTING:
+        return add_override(reader, word, line);
+    case CMD_CONFIG_OPTION:
+        break;
+    }
+    return set_option(reader, word->name, word->value.data);
 }
 
 static troupe_status visit_entry(void *user, const troupe_config_entry *entry, char *error,
                                  size_t error_size)
 {
     option_reader reader = *(const option_reader *)user;
+    cmd_config_word word;
     reader.error = error;
     reader.error_size = error_size;
-    daemon_options *options = reader.options;
-    if (strcmp(entry->key, "modules") == 0) {
-        return add_load_of_file(&reader, entry->value) ? TROUPE_OK : TROUPE_USAGE;
-    }
-    if (strcmp(entry->key, "types") == 0) {
-        snprintf(error, error_size, "types: write types: { account: { idle: 5m } }");
-        return TROUPE_USAGE;
-    }
-    if (strcmp(entry->key, "socket") == 0 && entry->value[0] == 0) {
-        snprintf(error, error_size, "socket: it is empty: give a path, or leave it out");
-        return TROUPE_USAGE;
-    }
-    if (strcmp(entry->key, "socket") == 0) {
-        options->socket = keep(options, entry->value);
-        return options->socket != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
-    }
-    if (strncmp(entry->key, "types.", strlen("types.")) == 0) return add_override(&reader, entry);
-    if (strcmp(entry->key, "node") == 0) {
-        return set_option_of_file(&reader, "name", entry->value);
-    }
-    return set_option_of_file(&reader, entry->key, entry->value);
-}
-
-static bool read_whole_file(const char *path, char **ret_data, size_t *ret_size, char *error,
-                            size_t error_size)
-{
-    FILE *file = fopen(path, "re");
-    char *data = file != NULL ? malloc(FILE_MAX + 1) : NULL;
-    if (data == NULL) {
-        snprintf(error, error_size, "cannot read %s: %s", path, strerror(errno));
-        if (file != NULL) fclose(file);
-        return false;
-    }
-    size_t size = fread(data, 1, FILE_MAX + 1, file);
-    bool failed = ferror(file) != 0;
-    int reason = errno;
-    fclose(file);
-    if (failed || size > FILE_MAX) {
-        snprintf(error, error_size, "cannot read %s: %s", path,
-                 failed ? strerror(reason) : "it is larger than 1 MiB");
-        free(data);
-        return false;
-    }
-    *ret_data = data;
-    *ret_size = size;
-    return true;
+    TROUPE_TRY(cmd_config_read(reader.options->config, entry, &word, error, error_size));
+    troupe_status status = take_word(&reader, &word, entry->line);
+    cmd_bytes_deinit(&word.value);
+    return status;
 }
 
 static bool read_file(option_reader *reader)
@@ -236,7 +166,7 @@ static bool read_file(option_reader *reader)
     size_t size = 0;
     char words[512];
     const char *path = reader->options->config;
-    if (!read_whole_file(path, &data, &size, reader->error, reader->error_size)) return false;
+    if (!cmd_file_read(path, &data, &size, reader->error, reader->error_size)) return false;
     reader->from = "file";
     troupe_status status = troupe_config_parse(troupe_slice_of(data, size), visit_entry, reader,
                                                words, sizeof(words));
@@ -403,28 +333,12 @@ bool daemon_options_read(daemon_options *options, int argc, char **argv, char *e
 
 /* ---- settings of types ---- */
 
-/* Each is written as the node's option of that name, whose limits it has too. */
 static bool override_type(troupe_type *type, const type_override *from, char *error,
                           size_t error_size)
 {
-    static const char *const names[] = {"idle", "mailbox_limit", "turn_batch", "stack_size",
-                                        "arena_limit"};
-    troupe_node_options parsed = {TROUPE_NODE_OPTIONS};
-    char words[400];
-    size_t i = 0;
-    while (i < 5 && strcmp(from->name, names[i]) != 0) i++;
-    if (i == 5) {
-        const char *nearest = troupe_nearest_name(from->name, names, 5);
-        snprintf(error, error_size, "line %u: types.%s.%s: %s%s%s", from->line, from->type,
-                 from->name, nearest != NULL ? "did you mean " : "there are idle, mailbox_limit, "
-                 "turn_batch, stack_size, arena_limit", nearest != NULL ? nearest : "",
-                 nearest != NULL ? "?" : "");
-        return false;
-    }
-    if (troupe_options_set(&parsed, from->name, from->value, words, sizeof(words)) != TROUPE_OK) {
-        snprintf(error, error_size, "line %u: types.%s: %s", from->line, from->type, words);
-        return false;
-    }
+    troupe_node_options parsed;
+    troupe_status status = cmd_setting_read(from->name, from->value, &parsed, error, error_size);
+    if (status != TROUPE_OK) return false;
     if (parsed.idle != 0) type->idle = parsed.idle;
     if (parsed.mailbox_limit != 0) type->mailbox_limit = parsed.mailbox_limit;
     if (parsed.turn_batch != 0) type->batch = parsed.turn_batch;

@@ -14,7 +14,7 @@
  * at the working directory; in a configuration file of trouped, at the folder of that file. Between
  * the // of a URL and its @ what comes in is written so that it means itself (%40 for @).
  *
- * Threads: all of it is pure [any thread].
+ * Threads: all of it is pure [any thread], but troupe_options_check reads files.
  */
 #ifndef TROUPE_CONFIG_H
 #define TROUPE_CONFIG_H
@@ -63,6 +63,12 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_options_set(troupe_node_options *op
  * length, cuts at `size`; 0 if there is no such option. */
 TROUPE_API size_t troupe_options_get(const troupe_node_options *options, const char *name,
                                      char *out, size_t size);
+
+/* Looks at the options as a node does before it opens: references, limits, what options say about
+ * each other. Nothing is opened but files of references. USAGE: `error` begins with the option's
+ * name. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_options_check(const troupe_node_options *options,
+                                                           char *error, size_t error_size);
 
 /* The name that was probably meant; NULL: none is near. For keys that are not options of a node. */
 TROUPE_API const char *troupe_nearest_name(const char *name, const char *const *names,

@@ -183,20 +183,16 @@ static troupe_status open_parts(troupe_node *node, const troupe_type *const *typ
 static troupe_status allocate_node(
     const troupe_node_options *given, troupe_node **ret_node, char *error, size_t error_size)
 {
-    troupe_node_options copy, options;
+    troupe_node_options options;
     tp_kept_text *kept = NULL;
-    TROUPE_TRY(tp_options_copy(given, &copy, error, error_size));
+    TROUPE_TRY(tp_options_prepare(given, &options, &kept, error, error_size));
     const troupe_allocator *allocator =
-        copy.allocator != NULL ? copy.allocator : tp_allocator_system();
-    troupe_status status = tp_references_resolve(allocator, &copy, &kept, error, error_size);
-    if (status == TROUPE_OK)
-        status = tp_options_resolve(&copy, &options, error, error_size);
-    troupe_node *node = status == TROUPE_OK ? tp_allocate_zeroed(allocator, sizeof *node) : NULL;
+        options.allocator != NULL ? options.allocator : tp_allocator_system();
+    troupe_node *node = tp_allocate_zeroed(allocator, sizeof *node);
     if (node == NULL) {
         tp_references_release(allocator, kept);
-        if (status == TROUPE_OK)
-            snprintf(error, error_size, "%s", troupe_status_text(TROUPE_NO_MEMORY));
-        return status == TROUPE_OK ? TROUPE_NO_MEMORY : status;
+        snprintf(error, error_size, "%s", troupe_status_text(TROUPE_NO_MEMORY));
+        return TROUPE_NO_MEMORY;
     }
     node->kept = kept;
     node->shared.allocator = allocator;

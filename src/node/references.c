@@ -293,3 +293,34 @@ void tp_options_hide(const troupe_node_options *options, char *words, size_t siz
             replace_all(words, size, secret);
     }
 }
+
+/* ---- all that is done to options before a node opens ----------------------------------------- */
+
+troupe_status tp_options_prepare(const troupe_node_options *given, troupe_node_options *ret_options,
+    tp_kept_text **ret_kept, char *error, size_t error_size)
+{
+    troupe_node_options copy;
+    tp_kept_text *kept = NULL;
+    TROUPE_TRY(tp_options_copy(given, &copy, error, error_size));
+    const troupe_allocator *allocator =
+        copy.allocator != NULL ? copy.allocator : tp_allocator_system();
+    troupe_status status = tp_references_resolve(allocator, &copy, &kept, error, error_size);
+    if (status == TROUPE_OK)
+        status = tp_options_resolve(&copy, ret_options, error, error_size);
+    if (status == TROUPE_OK)
+        *ret_kept = kept;
+    else
+        tp_references_release(allocator, kept);
+    return status;
+}
+
+troupe_status troupe_options_check(
+    const troupe_node_options *options, char *error, size_t error_size)
+{
+    troupe_node_options resolved;
+    tp_kept_text *kept = NULL;
+    TROUPE_TRY(tp_options_prepare(options, &resolved, &kept, error, error_size));
+    tp_references_release(
+        resolved.allocator != NULL ? resolved.allocator : tp_allocator_system(), kept);
+    return TROUPE_OK;
+}

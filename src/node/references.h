@@ -33,6 +33,11 @@ TROUPE_CHECK troupe_status tp_references_resolve(const troupe_allocator *allocat
     troupe_node_options *options, tp_kept_text **list, char *error, size_t error_size);
 void tp_references_release(const troupe_allocator *allocator, tp_kept_text *list);
 
+/* Copies, resolves references, and resolves (options.h). If it is OK the caller releases
+ * `*ret_kept`, by the allocator of the options, when their texts are not needed any more. */
+TROUPE_CHECK troupe_status tp_options_prepare(const troupe_node_options *given,
+    troupe_node_options *ret_options, tp_kept_text **ret_kept, char *error, size_t error_size);
+
 /* Writes what may be seen of the value. Like snprintf. A value that is one reference is seen. */
 size_t tp_option_show(const tp_option *option, const char *text, char *out, size_t size);
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines of a configuration file: see config_file.h, also for invariants and threads. */
+#include "shared/config_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MAX ((size_t)1024 * 1024)
+
+bool cmd_file_read(const char *path, char **ret_data, size_t *ret_size, char *error,
+                   size_t error_size)
+{
+    FILE *file = fopen(path, "re");
+    char *data = file != NULL ? malloc(FILE_MAX + 1) : NULL;
+    if (data == NULL) {
+        snprintf(error, error_size, "cannot read %s: %s", path, strerror(errno));
+        if (file != NULL) fclose(file);
+        return false;
+    }
+    size_t size = fread(data, 1, FILE_MAX + 1, file);
+    bool failed = ferror(file) != 0;
+    int reason = errno;
+    fclose(file);
+    if (failed || size > FILE_MAX) {
+        snprintf(error, error_size, "cannot read %s: %s", path,
+                 failed ? strerror(reason) : "it is larger than 1 MiB");
+        free(data);
+        return false;
+    }
+    *ret_data = data;
+    *ret_size = size;
+    return true;
+}
+
+/* ---- paths ---- */
+
+/* A relative path in a file is meant from the file's folder. Adds that folder, if there is need. */
+static void add_folder(const char *file, const char *path, cmd_bytes *out)
+{
+    const char *slash = strrchr(file, '/');
+    if (path[0] != '/' && slash != NULL) cmd_bytes_add(out, file, (size_t)(slash + 1 - file));
+}
+
+/* The paths of ${file:PATH} too; $${ stands for itself. */
+static void add_value(const char *file, const char *value, cmd_bytes *out)
+{
+    static const char start[] = "${file:";
+    const char *from = value;
+    for (const char *at = value; (at = strstr(at, start)) != NULL;) {
+        bool is_plain = at > value && at[-1] == '$';
+        at += strlen(start);
+        cmd_bytes_add(out, from, (size_t)(at - from));
+        if (!is_plain) add_folder(file, at, out);
+        from = at;
+    }
+    cmd_bytes_printf(out, "%s", from);
+}
+
+/* ---- settings of types ---- */
+
+troupe_status cmd_setting_read(const char *name, const char *value, troupe_node_options *ret_parsed,
+                               char *error, size_t error_size)
+{
+    static const char *const names[] = {"idle", "mailbox_limit", "turn_batch", "stack_size",
+                                        "arena_limit"};
+    size_t i = 0;
+    *ret_parsed = (troupe_node_options){TROUPE_NODE_OPTIONS};
+    while (i < 5 && strcmp(name, names[i]) != 0) i++;
+    if (i < 5) return troupe_options_set(ret_parsed, name, value, error, error_size);
+    const char *nearest = troupe_nearest_name(name, names, 5);
+    snprintf(error, error_size, "%s: no such setting of a type; %s%s%s", name,
+             nearest != NULL ? "did you mean " : "there are idle, mailbox_limit, turn_batch, "
+             "stack_size, arena_limit", nearest != NULL ? nearest : "",
+             nearest != NULL ? "?" : "");
+    return TROUPE_USAGE;
+}
+
+static troupe_status read_setting(const char *key, const char *value, cmd_config_word *word,
+                                  char *error, size_t error_size)
+{
+    troupe_node_options parsed;
+    char words[400];
+    /* Names of types may hold dots, names of options do not. */
+    const char *dot = strrchr(key, '.');
+    if (dot == NULL || dot == key) {
+        snprintf(error, error_size, "types: write types: { account: { idle: 5m } }");
+        return TROUPE_USAGE;
+    }
+    word->type = troupe_slice_of(key, (size_t)(dot - key));
+    word->name = dot + 1;
+    troupe_status status = cmd_setting_read(word->name, value, &parsed, words, sizeof(words));
+    if (status != TROUPE_OK) {
+        snprintf(error, error_size, "types.%.*s: %s", (int)(dot - key), key, words);
+    }
+    return status;
+}
+
+/* ---- options, and all of it ---- */
+
+troupe_status cmd_option_set(troupe_node_options *options, const char *name, const char *value,
+                             char *error, size_t error_size)
+{
+    if (strcmp(name, "driven") == 0) {
+        snprintf(error, error_size,
+                 "driven: is for programs that embed a node; trouped has threads");
+        return TROUPE_USAGE;
+    }
+    return troupe_options_set(options, name, value, error, error_size);
+}
+
+/* A key that is near no option may be near one that only a file has. */
+static troupe_status look_for_key(const char *key, char *error, size_t error_size)
+{
+    static const char *const names[] = {"modules", "socket", "types", "node"};
+    char first[64];
+    snprintf(first, sizeof(first), "%.*s", (int)strcspn(key, "."), key);
+    const char *nearest = troupe_nearest_name(first, names, 4);
+    if (nearest == NULL || troupe_options_nearest(key) != NULL) return TROUPE_OK;
+    snprintf(error, error_size, "%s: no such option; did you mean %s?", key, nearest);
+    return TROUPE_USAGE;
+}
+
+static troupe_status read_key(const troupe_config_entry *entry, cmd_config_word *word, char *error,
+                              size_t error_size)
+{
+    static const char types[] = "types.";
+    word->name = entry->key;
+    if (strcmp(entry->key, "modules") == 0) {
+        word->what = CMD_CONFIG_MODULE;
+    } else if (strcmp(entry->key, "socket") == 0) {
+        word->what = CMD_CONFIG_SOCKET;
+        if (entry->value[0] != 0) return TROUPE_OK;
+        snprintf(error, error_size, "socket: it is empty: give a path, or leave it out");
+        return TROUPE_USAGE;
+    } else if (strcmp(entry->key, "types") == 0) {
+        return read_setting("", entry->value, word, error, error_size);
+    } else if (strncmp(entry->key, types, strlen(types)) == 0) {
+        word->what = CMD_CONFIG_SETTING;
+        return read_setting(entry->key + strlen(types), entry->value, word, error, error_size);
+    } else {
+        word->what = CMD_CONFIG_OPTION;
+        if (strcmp(entry->key, "node") != 0) return look_for_key(entry->key, error, error_size);
+        word->name = "name";
+    }
+    return TROUPE_OK;
+}
+
+troupe_status cmd_config_read(const char *file, const troupe_config_entry *entry,
+                              cmd_config_word *ret_word, char *error, size_t error_size)
+{
+    *ret_word = (cmd_config_word){0};
+    TROUPE_TRY(read_key(entry, ret_word, error, error_size));
+    cmd_bytes *value = &ret_word->value;
+    if (ret_word->what == CMD_CONFIG_MODULE) {
+        add_folder(file, entry->value, value);
+        cmd_bytes_printf(value, "%s", entry->value);
+    } else if (ret_word->what == CMD_CONFIG_OPTION) {
+        add_value(file, entry->value, value);
+    } else {
+        cmd_bytes_printf(value, "%s", entry->value);
+    }
+    if (!value->failed) return TROUPE_OK;
+    cmd_bytes_deinit(value);
+    snprintf(error, error_size, "no memory");
+    return TROUPE_NO_MEMORY;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the lines of a configuration file of trouped mean: options of the node, modules, the socket,
+ * settings of types. Not YAML itself, nor the table of options, which are <troupe/config.h>. The
+ * daemon takes what is read here, `troupe config --check` throws it away.
+ *
+ * Invariants: 1. What is refused here does not depend on modules, flags or the environment.
+ * Threads: one.
+ */
+#ifndef CMD_SHARED_CONFIG_FILE_H
+#define CMD_SHARED_CONFIG_FILE_H
+
+#include "shared/bytes.h"
+
+#include <troupe/config.h>
+
+typedef enum cmd_config_what {
+    CMD_CONFIG_OPTION = 1,
+    CMD_CONFIG_MODULE,
+    CMD_CONFIG_SOCKET,
+    CMD_CONFIG_SETTING, /* of a type */
+} cmd_config_what;
+
+typedef struct cmd_config_word {
+    cmd_config_what what;
+    const char *name;  /* of option or setting; lives as long as the entry */
+    troupe_slice type; /* SETTING */
+    cmd_bytes value;   /* relative paths of files to load or to read begin at the file's folder */
+} cmd_config_word;
+
+/* False: `error` says why. */
+bool cmd_file_read(const char *path, char **ret_data, size_t *ret_size, char *error,
+                   size_t error_size);
+
+/* `file` is the path of the file; if it is OK, `ret_word->value` is the caller's. An option is not
+ * looked at further: cmd_option_set does it. USAGE: `error` says what is wrong. */
+TROUPE_CHECK troupe_status cmd_config_read(const char *file, const troupe_config_entry *entry,
+                                           cmd_config_word *ret_word, char *error,
+                                           size_t error_size);
+
+/* As troupe_options_set, without those that a daemon cannot have. */
+TROUPE_CHECK troupe_status cmd_option_set(troupe_node_options *options, const char *name,
+                                          const char *value, char *error, size_t error_size);
+
+/* A setting of a type is written as the node's option of that name, whose limits it has too:
+ * `ret_parsed` has it, and nothing else. */
+TROUPE_CHECK troupe_status cmd_setting_read(const char *name, const char *value,
+                                            troupe_node_options *ret_parsed, char *error,
+                                            size_t error_size);
+
+#endif
