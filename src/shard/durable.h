@@ -107,8 +107,8 @@ struct tp_addressee {
     tp_alarm again;        /* sends them again */
     uint64_t wait;
     tp_row_number last; /* where sending again is to go on; 0: at the first */
+    uint64_t buries;    /* the number of the commit with the newest dead letter; 0: none */
     bool at_once;       /* they are sent again by the next alarm, however young they are */
-    bool buries;        /* one became a dead letter, which may not be durable yet */
 };
 
 static inline uint32_t tp_rows_count(const tp_durable *self, uint32_t kind)

@@ -198,6 +198,13 @@ tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, tr
     return head.type != NULL ? tp_message_make_here(&shard->pool, &parts, &head) : NULL;
 }
 
+/* A target that has taken a later message takes the one that it refused for handled, should a crash
+ * bring that back: those behind a dead letter wait until it is durable. */
+static bool is_burying(const tp_durable *self, const tp_addressee *to)
+{
+    return to->buries > self->durable;
+}
+
 static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason,
     troupe_outcome outcome, troupe_slice words);
 static void send_again(tp_shard *shard, tp_alarm *alarm);
@@ -292,7 +299,7 @@ static bool send_some(tp_shard *shard, tp_durable *self, tp_addressee *to)
         if (!is_open(self, entry, &number))
             continue;
         to->last = number;
-        if (!send_one(shard, self, entry, 0, wall) && to->buries)
+        if (!send_one(shard, self, entry, 0, wall) && is_burying(self, to))
             return false;
     }
     if (next == &to->open.head)
@@ -308,10 +315,7 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
         tp_alarm_set(shard, alarm, shard->now + AGAIN_FIRST, send_again);
         return;
     }
-    /* A target that has taken a later message takes the one that it refused for handled, should a
-     * crash bring that back: those behind a dead letter wait until it is durable. */
-    to->buries = to->buries && (tp_rows_wait(self) || self->durable != self->begun);
-    if (to->buries) {
+    if (is_burying(self, to)) {
         tp_alarm_set(shard, alarm, shard->now + BURIAL, send_again);
         return;
     }
@@ -379,7 +383,7 @@ static void send_with_permit(
 {
     tp_row_number number;
     tp_addressee *to = entry->to;
-    if (to->buries || self->reload || !is_open(self, entry, &number))
+    if (is_burying(self, to) || self->reload || !is_open(self, entry, &number))
         return;
     uint64_t wall = shard->env->wall(shard->env), permit = slip->permit;
     TP_MARK(shard, "outbox message sent with a permit");
@@ -538,7 +542,7 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
     if (!tp_rows_add(shard, self, &row, entry->key))
         return; /* it is sent again, and given up again */
     tp_rows_retire(shard, self, entry);
-    entry->to->buries = true;
+    entry->to->buries = self->begun + 1; /* what waits in `later` goes with the next commit */
     send_soon(shard, entry->to, BURIAL); /* those behind it were not taken before it */
     bool is_full = tp_rows_count(self, TROUPE_ROW_DEAD) >= DEAD_MAX;
     tp_entry *oldest = is_full ? oldest_dead(self) : NULL;

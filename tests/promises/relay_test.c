@@ -100,6 +100,12 @@ static troupe_status take(troupe_turn *turn, void *state, troupe_slice in)
     return TROUPE_OK;
 }
 
+static troupe_status count(troupe_turn *turn, void *state, troupe_slice in)
+{
+    TROUPE_TRY(take(turn, state, in));
+    return troupe_reply_bytes(turn, troupe_str("counted"));
+}
+
 static troupe_status nap(troupe_turn *turn, void *state, troupe_slice in)
 {
     (void)state;
@@ -173,7 +179,7 @@ static troupe_status load(troupe_turn *turn, void *state, troupe_slice saved)
 static const troupe_method methods[] = {TROUPE_METHOD(send), TROUPE_METHOD(take),
     TROUPE_METHOD(pour), TROUPE_METHOD(mix), TROUPE_METHOD(step), TROUPE_METHOD(nap),
     TROUPE_METHOD(refuse), TROUPE_METHOD(half), TROUPE_METHOD(second), TROUPE_METHOD(late),
-    TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(count), TROUPE_READ_METHOD(show)};
 static const troupe_type till_type = {TROUPE_TYPE("till"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type hall_type = {TROUPE_TYPE("hall"), .state_size = sizeof(till),
@@ -324,6 +330,74 @@ static void a_copy_of_what_was_refused_is_not_done_later(void **state)
     assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 1);
     shows(&at, "till/t", "0 sent, 1 came"); /* and not 11 */
     troupe_client_close(client);
+    stand_close(&at);
+}
+
+/* A client that asks again as soon as it was answered. */
+typedef struct busy {
+    troupe_client *client;
+    const char *id;
+    _Atomic bool stops;
+    _Atomic uint32_t asked, ended;
+} busy;
+
+static void keep_busy(void *user, const troupe_answer *answer)
+{
+    busy *self = user;
+    if (answer != NULL)
+        atomic_fetch_add(&self->ended, 1);
+    if (atomic_load(&self->stops))
+        return;
+    if (troupe_client_ask_callback(self->client, id_of(self->id), "count", troupe_str(""), NULL,
+            keep_busy, self) == TROUPE_OK)
+        atomic_fetch_add(&self->asked, 1);
+}
+
+static void pass_time(void *user, uint64_t duration)
+{
+    tp_world_advance(user, duration);
+}
+
+/* Something is left to do all the time. */
+static void step_for(stand *self, uint64_t duration)
+{
+    uint64_t until = tp_world_now(self->world) + duration;
+    while (tp_world_now(self->world) < until)
+        assert_true(tp_world_step(self->world));
+}
+
+/* Something of it waits for a commit at all times. */
+static void a_dead_letter_holds_up_no_stream_of_a_busy_sender(void **state)
+{
+    (void)state;
+    stand at;
+    open_stand(&at);
+    enum { CROWD = 1000 };
+    busy crowd = {.id = "till/a"};
+    assert_ok(troupe_client_open(at.node, &crowd.client));
+    const tp_fault_plan slow = {.delay_most = MS(4), .pause = pass_time, .user = at.world};
+    tp_faulty_store_plan(at.store, &slow);
+    call calls[3] = {{0}};
+    const char *const sends[] = {"till/b refuse", "till/b take"};
+    for (int i = 0; i < CROWD; i++)
+        keep_busy(&crowd, NULL);
+    for (size_t i = 0; i < 2; i++)
+        assert_ok(troupe_client_ask_callback(crowd.client, id_of("till/a"), "send",
+            troupe_str(sends[i]), NULL, call_over, &calls[i]));
+    step_for(&at, MS(150));
+    assert_ok(troupe_client_ask_callback(
+        crowd.client, id_of("till/b"), "show", troupe_str(""), NULL, call_over, &calls[2]));
+    step_for(&at, MS(30));
+    assert_int_equal(atomic_load(&crowd.asked), atomic_load(&crowd.ended) + CROWD); /* it is busy */
+    atomic_store(&crowd.stops, true);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(atomic_load(&calls[i].ends), 1);
+        assert_heard(calls[i].got, TROUPE_OK);
+    }
+    assert_string_equal(calls[2].got.text, "0 sent, 1 came");
+    stand_run(&at, TROUPE_SECONDS(1));
+    assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_DEAD), 1);
+    troupe_client_close(crowd.client);
     stand_close(&at);
 }
 
@@ -650,6 +724,7 @@ int main(void)
         cmocka_unit_test(what_was_refused_in_part_is_a_dead_letter_also_after_a_crash),
         cmocka_unit_test(two_that_refuse_each_other_remember_it),
         cmocka_unit_test(a_copy_of_what_was_refused_is_not_done_later),
+        cmocka_unit_test(a_dead_letter_holds_up_no_stream_of_a_busy_sender),
         cmocka_unit_test(what_was_given_up_while_it_runs_is_not_overtaken),
         cmocka_unit_test(what_a_turn_sends_by_outbox_and_plain_comes_in_that_order),
         cmocka_unit_test(a_stream_to_one_who_rests_takes_no_repeat),
