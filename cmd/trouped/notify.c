@@ -27,3 +27,13 @@ void notify_manager(const char *state)
     (void)ignored;
     close(descriptor);
 }
+
+uint64_t notify_watchdog_interval(void)
+{
+    const char *time = getenv("WATCHDOG_USEC");
+    const char *process = getenv("WATCHDOG_PID");
+    if (time == NULL || getenv("NOTIFY_SOCKET") == NULL) return 0;
+    if (process != NULL && strtol(process, NULL, 10) != (long)getpid()) return 0;
+    uint64_t microseconds = strtoull(time, NULL, 10);
+    return microseconds > 0 && microseconds < 2000 ? 1 : microseconds / 2000;
+}

@@ -3,6 +3,7 @@
  * The loop of the admin socket: listener, connections, signals, and stopping in order. Not what a
  * request does, which is calls.c and inspect.c. Invariants and threads: server_inside.h.
  */
+#include "trouped/notify.h"
 #include "trouped/server_inside.h"
 
 #include <poll.h>
@@ -393,6 +394,12 @@ static void on_signal(uv_signal_t *signal, int number)
     server_stop(server, server->stage != SERVER_SERVING);
 }
 
+static void on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    notify_manager("WATCHDOG=1");
+}
+
 /* ---- life ---- */
 
 static bool start_handles(daemon_server *server)
@@ -403,6 +410,10 @@ static bool start_handles(daemon_server *server)
     server->arrival.data = server;
     uv_timer_init(loop, &server->timer);
     server->timer.data = server;
+    uint64_t watchdog = notify_watchdog_interval();
+    uv_timer_init(loop, &server->watchdog);
+    if (watchdog != 0) uv_timer_start(&server->watchdog, on_watchdog, watchdog, watchdog);
+    uv_unref((uv_handle_t *)&server->watchdog); /* it is no reason to go on */
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(loop, &server->signals[i]);
         server->signals[i].data = server;

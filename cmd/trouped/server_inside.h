@@ -76,6 +76,7 @@ struct daemon_server {
     uv_async_t arrival;
     uv_signal_t signals[3];
     uv_timer_t timer;
+    uv_timer_t watchdog; /* tells the service manager that this loop turns */
     daemon_worker worker; /* waits for shards */
     daemon_worker store_worker; /* waits for the store, which may take its time */
     _Atomic bool is_hurried; /* what waits for the store's worker is not begun any more */

@@ -164,7 +164,7 @@ has err 'already'
 
 # ---- a running node -----------------------------------------------------------------------------
 
-"$work/helper" notify "$work/notify" >"$work/notified" &
+"$work/helper" notify "$work/notify" READY=1 >"$work/notified" &
 until_true test -S "$work/notify"
 NOTIFY_SOCKET="$work/notify" start --load "$bank" --load "$work/counter.so" --shards 2 --log info
 grep -q 'serves account, counter at' "$work/daemon.out" || die 'the ready line'

@@ -8,7 +8,7 @@
  *   helper many SOCKET N       opens N connections; prints what the last one gets
  *   helper deaf SOCKET         asks and does not read until nothing more is taken; then reads all
  *                              of it: "sent N answered N"
- *   helper notify SOCKET       waits for one datagram and prints it
+ *   helper notify SOCKET LAST  prints each datagram that comes, up to the one that is LAST
  *   helper load SOCKET CLIENTS asks and tells actors until the daemon has gone; prints what it was
  *                              promised: "accepted N closed N unanswered N strange N"
  *
@@ -147,14 +147,18 @@ static int run_deaf(const char *path)
     return sent == answered && sent < 20000 ? 0 : fail("deaf");
 }
 
-static int run_notify(const char *path)
+static int run_notify(const char *path, const char *last)
 {
-    char text[256];
+    char text[256] = "";
     int descriptor = open_socket(path, SOCK_DGRAM);
     if (descriptor < 0) return fail(path);
-    ssize_t size = recv(descriptor, text, sizeof(text), 0);
-    if (size <= 0) return fail("recv");
-    printf("%.*s\n", (int)size, text);
+    while (strcmp(text, last) != 0) {
+        ssize_t size = recv(descriptor, text, sizeof(text) - 1, 0);
+        if (size <= 0) return fail("recv");
+        text[size] = 0;
+        printf("%s\n", text);
+        fflush(stdout);
+    }
     return 0;
 }
 
@@ -269,7 +273,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "raw") == 0) return run_raw(argv[2]);
     if (argc == 4 && strcmp(argv[1], "many") == 0) return run_many(argv[2], atoi(argv[3]));
     if (argc == 3 && strcmp(argv[1], "deaf") == 0) return run_deaf(argv[2]);
-    if (argc == 3 && strcmp(argv[1], "notify") == 0) return run_notify(argv[2]);
+    if (argc == 4 && strcmp(argv[1], "notify") == 0) return run_notify(argv[2], argv[3]);
     if (argc == 4 && strcmp(argv[1], "load") == 0) return run_load(argv[2], atoi(argv[3]));
     fputs("helper: see the head of helper.c\n", stderr);
     return 2;

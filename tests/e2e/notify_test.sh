@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# What a service manager hears of the daemon: READY=1 once it serves, WATCHDOG=1 again and again if
+# that was asked of this process, STOPPING=1 when it stops.
+set -u
+. "$(dirname "$0")/daemon.sh"
+export COUNTER_FILE="$work/counts"
+module counter
+jansson=$(pkg-config --cflags --libs jansson 2>/dev/null || echo -ljansson)
+# shellcheck disable=SC2086
+"$compiler" -D_GNU_SOURCE "$source/tests/e2e/helper.c" -o "$work/helper" $jansson ||
+    die 'the helper does not compile'
+
+# listen: a daemon that is listened to.
+listen() {
+    rm -f "$work/notify"
+    "$work/helper" notify "$work/notify" STOPPING=1 >"$work/notified" &
+    until_true test -S "$work/notify"
+    NOTIFY_SOCKET="$work/notify" start --load "$work/counter.so"
+}
+ended() {
+    kill "$daemon"
+    wait "$daemon" || die "trouped ended with $?"
+    daemon=''
+    until_true grep -q '^STOPPING=1$' "$work/notified"
+}
+fed_three_times() { [ "$(grep -c '^WATCHDOG=1$' "$work/notified")" -ge 3 ]; }
+
+export WATCHDOG_USEC=50000
+listen
+until_true fed_three_times
+ended
+checks=$((checks + 3))
+grep -q '^READY=1$' "$work/notified" || die 'READY=1 is missing'
+
+export WATCHDOG_PID=1 # of another process
+listen
+for _ in 1 2 3 4 5 6 7 8 9 10; do run 0 troupe ask counter/1 count; done
+ended
+if grep -q WATCHDOG "$work/notified"; then die 'WATCHDOG=1 for another process'; fi
+
+echo "$checks checks"
