@@ -481,6 +481,26 @@ static void want_farewell(
 
 /* ---- the sender's side: acknowledgements ---------------------------------------------------- */
 
+/* Handled for good: those behind it were not taken before it. */
+static void give_up(tp_shard *shard, tp_durable *self, tp_entry *entry)
+{
+    tp_rows_retire(shard, self, entry);
+    entry->to->buries = self->begun + 1; /* what waits in `later` goes with the next commit */
+    send_soon(shard, entry->to, BURIAL);
+}
+
+/* Its `failed` method is gone: nobody can hear of it. */
+static void pass_over(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason)
+{
+    TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "request_without_method",
+        TP_FIELDS(tp_field_text("type", self->actor->type->name),
+            tp_field_text("key", tp_activation_key(self->actor)),
+            tp_field_text("method", entry->row.outbox.then_failed),
+            tp_field_string("status", troupe_status_name(reason))),
+        "a request failed whose method for that the type has no more; it is passed over");
+    give_up(shard, self, entry);
+}
+
 /* The answer, or the failure, of a request that this actor sent, as a turn of it. */
 static void answer_here(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status status,
     troupe_outcome outcome, troupe_slice words)
@@ -488,6 +508,10 @@ static void answer_here(tp_shard *shard, tp_durable *self, tp_entry *entry, trou
     const tp_row_outbox *row = &entry->row.outbox;
     troupe_slice method = status == TROUPE_OK ? row->then_done : row->then_failed;
     int32_t number = tp_type_method(self->actor->type, method);
+    if (number < 0 && status != TROUPE_OK) {
+        pass_over(shard, self, entry, status);
+        return;
+    }
     tp_slip slip = {.flags = TP_SLIP_ANSWER | TP_SLIP_HERE,
         .status = status,
         .outcome = outcome,
@@ -541,9 +565,7 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
             .words = words}};
     if (!tp_rows_add(shard, self, &row, entry->key))
         return; /* it is sent again, and given up again */
-    tp_rows_retire(shard, self, entry);
-    entry->to->buries = self->begun + 1; /* what waits in `later` goes with the next commit */
-    send_soon(shard, entry->to, BURIAL); /* those behind it were not taken before it */
+    give_up(shard, self, entry);
     bool is_full = tp_rows_count(self, TROUPE_ROW_DEAD) >= DEAD_MAX;
     tp_entry *oldest = is_full ? oldest_dead(self) : NULL;
     if (oldest != NULL) {

@@ -201,6 +201,24 @@ static const troupe_type shut_type = {TROUPE_TYPE("shut"), .state_size = sizeof(
 static const troupe_type hook_type = {TROUPE_TYPE("hook"), .state_size = sizeof(till),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN, .save = save, .load = load};
 
+/* A request that its target serves for 2 seconds, and that is given up before. */
+static troupe_status request(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)in;
+    ((till *)state)->sent++;
+    TROUPE_TRY(troupe_ask_then(turn, id_of("hall/t"), "late", troupe_str(""),
+        &(troupe_call_options){TROUPE_CALL_OPTIONS, .timeout = MS(500)},
+        &(troupe_then){TROUPE_THEN, .done = "request", .failed = "request"}));
+    return troupe_reply_bytes(turn, troupe_str("sent"));
+}
+
+static const troupe_method old_methods[] = {TROUPE_METHOD(request), TROUPE_READ_METHOD(show)};
+static const troupe_method new_methods[] = {TROUPE_READ_METHOD(show)};
+static const troupe_type old_type = {TROUPE_TYPE("quiz"), .state_size = sizeof(till),
+    TROUPE_METHODS(old_methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+static const troupe_type new_type = {TROUPE_TYPE("quiz"), .state_size = sizeof(till),
+    TROUPE_METHODS(new_methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+
 static void open_for(stand *self, uint32_t senders_limit)
 {
     static const troupe_type *const types[] = {
@@ -433,6 +451,25 @@ static void what_a_turn_sends_by_outbox_and_plain_comes_in_that_order(void **sta
     stand_run(&at, TROUPE_SECONDS(1));
     assert_int_equal(stored_rows(&at, "till/a", TROUPE_ROW_OUTBOX), 0);
     assert_int_equal(stats_of(at.node).outbox_again, 0);
+    stand_close(&at);
+}
+
+static void a_request_that_nobody_can_hear_of_any_more_ends(void **state)
+{
+    (void)state;
+    static const troupe_type *const before[] = {&old_type, &hall_type};
+    static const troupe_type *const after[] = {&new_type, &hall_type};
+    stand at;
+    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .idle = TROUPE_NEVER};
+    stand_open(&at, 1, &options, before, 2);
+    assert_heard(ask(at.node, "quiz/a", "request", ""), TROUPE_OK);
+    at.types = after;
+    stand_crash(&at);
+    assert_int_equal(stored_rows(&at, "quiz/a", TROUPE_ROW_OUTBOX), 1);
+    shows(&at, "quiz/a", "1 sent, 0 came"); /* it is there again */
+    stand_run(&at, TROUPE_SECONDS(60));
+    assert_int_equal(stored_rows(&at, "quiz/a", TROUPE_ROW_OUTBOX), 0);
+    assert_int_equal(stored_rows(&at, "quiz/a", TROUPE_ROW_DEAD), 0);
     stand_close(&at);
 }
 
@@ -727,6 +764,7 @@ int main(void)
         cmocka_unit_test(a_dead_letter_holds_up_no_stream_of_a_busy_sender),
         cmocka_unit_test(what_was_given_up_while_it_runs_is_not_overtaken),
         cmocka_unit_test(what_a_turn_sends_by_outbox_and_plain_comes_in_that_order),
+        cmocka_unit_test(a_request_that_nobody_can_hear_of_any_more_ends),
         cmocka_unit_test(a_stream_to_one_who_rests_takes_no_repeat),
         cmocka_unit_test(those_of_several_streams_wait_for_their_own),
         cmocka_unit_test(who_waits_for_one_before_it_keeps_the_limit_of_the_mailbox),
