@@ -2,7 +2,7 @@
 /*
  * What an actor that persists every turn knows of those who send to it by their outbox: a row for
  * each, with the last number that it has seen (P7), at most `senders_limit` of them. Not how their
- * messages are handled, which is in outbox.c.
+ * messages are handled, which is in outbox_target.c.
  *
  *   sender                              target
  *   a message                    ──>    not known, and others were forgotten before: dropped
