@@ -2,8 +2,8 @@
 /*
  * Outbox messages that came while one before them of the same sender runs here: they wait for its
  * end. So a stream to an actor whose turns park, and that lets others in meanwhile, runs one by
- * one, as fast as they end. Who may run is said in outbox_target.c; a message whose forerunner is not
- * here at all is dropped there, and comes again.
+ * one, as fast as they end. Who may run is said in outbox_target.c; a message whose forerunner is
+ * not here at all is dropped there, and comes again.
  *
  * Invariants
  * 1. Of each sender they are in the order of their numbers, none twice; only the first goes on when
