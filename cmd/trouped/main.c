@@ -64,6 +64,7 @@ static void say(void *user, bool is_warning, const char *event, const char *text
 
 typedef struct config_writer {
     const daemon_options *options;
+    const troupe_node *node;
     cmd_bytes *out;
     bool is_first;
 } config_writer;
@@ -78,19 +79,24 @@ static void write_option(void *user, const troupe_option_info *info)
 {
     config_writer *writer = user;
     char value[512];
+    const char *from = daemon_options_origin(writer->options, info->name);
     troupe_options_get(&writer->options->node, info->name, value, sizeof(value));
+    if (strcmp(value, "0") == 0) { /* it may mean: what the machine has */
+        troupe_node_option(writer->node, info->name, value, sizeof(value));
+        if (strcmp(value, "0") != 0) from = "machine";
+    }
     cmd_bytes_text(writer->out, writer->is_first ? "{\"name\":" : ",{\"name\":");
     cmd_bytes_json(writer->out, troupe_str(info->name));
     write_member(writer->out, "value", value);
-    write_member(writer->out, "from", daemon_options_origin(writer->options, info->name));
+    write_member(writer->out, "from", from);
     write_member(writer->out, "default", info->standard);
     cmd_bytes_text(writer->out, "}");
     writer->is_first = false;
 }
 
-static void write_config(const daemon_options *options, cmd_bytes *out)
+static void write_config(const daemon_options *options, const troupe_node *node, cmd_bytes *out)
 {
-    config_writer writer = {options, out, true};
+    config_writer writer = {options, node, out, true};
     write_member(out, "socket", options->socket);
     if (options->config != NULL) write_member(out, "file", options->config);
     cmd_bytes_text(out, ",\"options\":[");
@@ -148,7 +154,7 @@ static int serve(const daemon_options *options, const daemon_modules *modules, t
 {
     cmd_bytes config = {0};
     daemon_server *server = NULL;
-    write_config(options, &config);
+    write_config(options, node, &config);
     daemon_server_options server_options = {
         .node = node,
         .types = modules->types,

@@ -64,6 +64,11 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_options_set(troupe_node_options *op
 TROUPE_API size_t troupe_options_get(const troupe_node_options *options, const char *name,
                                      char *out, size_t size);
 
+/* The same of an open node, with what it found on the machine for shards and memory_limit of 0. Not
+ * of texts, which it does not keep: 0. */
+TROUPE_API size_t troupe_node_option(const troupe_node *node, const char *name, char *out,
+                                     size_t size);
+
 /* Looks at the options as a node does before it opens: references, limits, what options say about
  * each other. Nothing is opened but files of references. USAGE: `error` begins with the option's
  * name. */

@@ -214,6 +214,7 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
         shared->options.memory_limit = node->env->memory / 2;
     if (shared->shard_count > TP_SHARDS_MAX)
         shared->shard_count = TP_SHARDS_MAX;
+    shared->options.shards = shared->shard_count;
     shared->started = node->env->now(node->env);
     troupe_status status = open_parts(node, types, type_count, error, error_size);
     if (status != TROUPE_OK) {
@@ -478,6 +479,14 @@ int troupe_node_descriptor(troupe_node *node)
 const char *troupe_node_name(const troupe_node *node)
 {
     return node->shared.options.name;
+}
+
+size_t troupe_node_option(const troupe_node *node, const char *name, char *out, size_t size)
+{
+    const tp_option *option = tp_option_find(name);
+    if (option == NULL || tp_option_is_text(option))
+        return 0;
+    return troupe_options_get(&node->shared.options, name, out, size);
 }
 
 troupe_status troupe_ref_create(troupe_node *node, troupe_id id, troupe_ref **ret_ref)

@@ -341,6 +341,7 @@ troupe_status tp_options_copy(
     const troupe_node_options *given, troupe_node_options *ret_copy, char *error, size_t error_size)
 {
     memset(ret_copy, 0, sizeof(*ret_copy));
+    ret_copy->size = sizeof(*ret_copy);
     if (given == NULL) {
         return TROUPE_OK;
     }

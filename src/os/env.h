@@ -92,7 +92,7 @@ struct tp_env {
     const _Atomic uint32_t *pulse;
     bool beats; /* a thread moves the pulse; else it moves between steps only, by leaps */
     uint32_t cores;
-    uint64_t memory; /* bytes of the machine */
+    uint64_t memory; /* bytes that this process may use */
     void (*usage)(tp_env *env, tp_usage *ret_usage); /* [any thread] simulated: nothing */
 
     /* ---- runners [the thread that opens or closes the node] */

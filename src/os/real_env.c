@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/cgroup.h"
 #include "os/real.h"
 
 #define SECOND_NS       UINT64_C(1000000000)
@@ -268,14 +269,17 @@ static void real_destroy(tp_env *base)
 
 static void fill(tp_real_env *env)
 {
+    const tp_cgroup_limits limits = tp_cgroup_own();
+    uint32_t cores = uv_available_parallelism();
+    uint64_t memory = uv_get_total_memory();
     env->base = (tp_env){
         .now = tp_real_now,
         .boot = real_boot,
         .wall = real_wall,
         .entropy = real_entropy,
         .pulse = &env->pulse,
-        .cores = uv_available_parallelism(),
-        .memory = uv_get_total_memory(),
+        .cores = limits.cores < cores ? (uint32_t)limits.cores : cores,
+        .memory = limits.memory < memory ? limits.memory : memory,
         .usage = real_usage,
         .runner_start = tp_threaded_start,
         .runner_join = tp_threaded_join,

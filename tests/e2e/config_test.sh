@@ -66,4 +66,15 @@ has err '--check FILE'
 run 2 troupe config "$file"
 has err 'only checked'
 
+# ---- what a node found on the machine is shown ----------------------------------------------------
+
+module counter
+export COUNTER_FILE="$work/counts"
+start --load "$work/counter.so"
+run 0 troupe config
+grep -qE '^shards +[1-9][0-9_]* +machine$' "$work/out" || die 'the shards that were found'
+grep -qE '^memory_limit +[1-9][0-9]*[KMGT]?i?B +machine$' "$work/out" || die 'the memory'
+grep -qE '^max_clock_skew +10s +default$' "$work/out" || die 'a default'
+checks=$((checks + 3))
+
 echo "$checks checks"
