@@ -24,11 +24,60 @@ uint64_t tp_node_writer(const troupe_node *node, uint64_t incarnation)
     return (secret[0] & UINT64_C(0x7FFFFF0000000000)) | (incarnation & UINT64_C(0xFFFFFFFFFF));
 }
 
+/* One that went while this node had no storage yet: a late write of it may still land. */
+typedef struct gone_member {
+    tp_mpsc_node node;
+    uint64_t incarnation;
+} gone_member;
+
+static void close_writer(troupe_node *node, uint64_t incarnation, bool is_news)
+{
+    if (!TP_ENV_MUTANT(node->env, TP_MUTANT_OPEN_WRITER))
+        tp_storage_close_other(node->storage, tp_node_writer(node, incarnation), is_news);
+}
+
+static void take_gone(troupe_node *node, bool closes)
+{
+    tp_mpsc_node *next, *link = tp_mpsc_drain(&node->gone);
+    for (; link != NULL; link = next) {
+        gone_member *member = TP_CONTAINER(link, gone_member, node);
+        next = link->next;
+        if (closes)
+            close_writer(node, member->incarnation, false);
+        tp_release(node->shared.allocator, member, sizeof *member);
+    }
+}
+
+/* [control thread] What is pushed before the storage is open, who opens it takes, or this does: they
+ * change `closes_gone`, so that one of them sees what the other did before. */
 static void member_is_gone(void *user, uint64_t incarnation)
 {
     troupe_node *node = user;
-    if (node->storage != NULL && !TP_ENV_MUTANT(node->env, TP_MUTANT_OPEN_WRITER))
-        tp_storage_close_other(node->storage, tp_node_writer(node, incarnation));
+    if (atomic_load(&node->closes_gone) != 0) {
+        close_writer(node, incarnation, true);
+        return;
+    }
+    gone_member *member = tp_allocate_zeroed(node->shared.allocator, sizeof *member);
+    if (member == NULL) {
+        atomic_store(&node->missed_gone, true);
+    } else {
+        member->incarnation = incarnation;
+        tp_mpsc_push(&node->gone, &member->node);
+    }
+    if (atomic_fetch_or(&node->closes_gone, 0) != 0)
+        take_gone(node, true);
+}
+
+troupe_status tp_node_close_gone(troupe_node *node)
+{
+    atomic_exchange(&node->closes_gone, 1);
+    take_gone(node, true);
+    return atomic_load(&node->missed_gone) ? TROUPE_NO_MEMORY : TROUPE_OK;
+}
+
+void tp_node_forget_gone(troupe_node *node)
+{
+    take_gone(node, false);
 }
 
 static void has_died(void *user, const char *reason)

@@ -91,7 +91,7 @@ static troupe_status open_storage(troupe_node *node, char *error, size_t error_s
                    : tp_storage_open(&options, &node->storage, error, error_size));
     shared->store = tp_storage_port(node->storage);
     warn_of_storage(shared);
-    return TROUPE_OK;
+    return tp_node_close_gone(node);
 }
 
 static troupe_status open_shards(troupe_node *node)
@@ -143,6 +143,7 @@ static void dispose(troupe_node *node)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
     tp_node_release_gateway(node);
     tp_cluster_close(node->cluster);
+    tp_node_forget_gone(node);
     tp_node_close_certificates(node);
     tp_provider_release(node->membership_module);
     close_given(node->given_store, node->given_membership);

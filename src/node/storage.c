@@ -197,30 +197,61 @@ static void closing_done(troupe_store_op *op)
     (void)op;
 }
 
+static void say_closed(tp_storage *self, const troupe_store_op *op)
+{
+    if (op->keep != 0)
+        TP_LOG(self->log, TROUPE_LOG_INFO, "writer_closed",
+            TP_FIELDS(tp_field_number("writer", op->writer)),
+            "the writer of a node that is gone is closed");
+}
+
 /* False: the store did not do it yet. */
 static bool close_one(tp_storage *self, troupe_store_op *op)
 {
     op->done = closing_done;
     self->store->run(self->store, &op, 1);
-    if (op->status != TROUPE_OK)
-        return false;
-    TP_LOG(self->log, TROUPE_LOG_INFO, "writer_closed",
-        TP_FIELDS(tp_field_number("writer", op->writer)),
-        "the writer of a node that is gone is closed");
-    return true;
+    if (op->status == TROUPE_OK)
+        say_closed(self, op);
+    return op->status == TROUPE_OK;
 }
 
-static troupe_store_op closing_of(const tp_storage *self, uint64_t writer)
+/* `keep` of such an operation: it is news. */
+static troupe_store_op closing_of(const tp_storage *self, uint64_t writer, bool is_news)
 {
-    return (troupe_store_op){
-        .kind = TROUPE_STORE_CLOSE_WRITER, .allocator = self->allocator, .writer = writer};
+    return (troupe_store_op){.kind = TROUPE_STORE_CLOSE_WRITER,
+        .allocator = self->allocator,
+        .writer = writer,
+        .keep = is_news,
+        .done = closing_done};
+}
+
+/* Those of `closings` in groups, since who joins closes all that have gone lately. False: some are
+ * left. */
+static bool close_queued(tp_storage *self)
+{
+    while (self->closings != NULL) {
+        size_t size = 0;
+        for (tp_mpsc_node *node = self->closings; node != NULL && size < self->group;
+             node = node->next)
+            self->list[size++] = &TP_CONTAINER(node, closing, node)->op;
+        self->store->run(self->store, self->list, size);
+        for (; size > 0; size--) {
+            closing *first = TP_CONTAINER(self->closings, closing, node);
+            if (first->op.status != TROUPE_OK)
+                return false; /* those behind it that were done are done again */
+            say_closed(self, &first->op);
+            self->closings = first->node.next;
+            tp_release(self->allocator, first, sizeof *first);
+        }
+    }
+    return true;
 }
 
 static bool close_spared(tp_storage *self)
 {
     for (size_t i = 0; i < SPARED; i++) {
         uint64_t writer = atomic_load_explicit(&self->spared[i], memory_order_acquire);
-        troupe_store_op op = closing_of(self, writer);
+        troupe_store_op op = closing_of(self, writer, true);
         if (writer != 0 && !close_one(self, &op))
             return false;
         if (writer == 0)
@@ -237,12 +268,8 @@ static bool close_others(tp_storage *self)
     while (self->closings != NULL || !tp_mpsc_is_empty(&self->others)) {
         if (self->closings == NULL)
             self->closings = tp_mpsc_drain(&self->others);
-        closing *other = TP_CONTAINER(self->closings, closing, node);
-        tp_mpsc_node *next = self->closings->next;
-        if (!close_one(self, &other->op))
+        if (!close_queued(self))
             return false;
-        tp_release(self->allocator, other, sizeof *other);
-        self->closings = next;
     }
     return close_spared(self);
 }
@@ -265,10 +292,10 @@ static void spare(tp_storage *self, uint64_t writer)
         "more; end this node, others will do it");
 }
 
-void tp_storage_close_other(tp_storage *self, uint64_t writer)
+void tp_storage_close_other(tp_storage *self, uint64_t writer, bool is_news)
 {
     if (!self->has_runner) {
-        troupe_store_op op = closing_of(self, writer);
+        troupe_store_op op = closing_of(self, writer, is_news);
         (void)close_one(self, &op); /* a store of this process alone: it knows no such writer */
         return;
     }
@@ -276,7 +303,7 @@ void tp_storage_close_other(tp_storage *self, uint64_t writer)
     if (other == NULL) {
         spare(self, writer);
     } else {
-        other->op = closing_of(self, writer);
+        other->op = closing_of(self, writer, is_news);
         tp_mpsc_push(&self->others, &other->node);
     }
     self->env->runner_wake(self->env, &self->runner);

@@ -53,9 +53,10 @@ TROUPE_CHECK troupe_status tp_storage_open_with(const tp_storage_options *option
 void tp_storage_close(tp_storage *storage);
 
 /* [any thread] Closes the row of a writer whose node is gone, before any operation that is
- * submitted later; those wait until the store has done it. It is never forgotten: where there is no
+ * submitted later; those wait until the store has done it; `is_news`: worth a line of the log, if
+ * it was not closed long ago. It is never forgotten: where there is no
  * memory, 64 writers have room of their own; beyond, nothing is asked of the store any more. */
-void tp_storage_close_other(tp_storage *storage, uint64_t writer);
+void tp_storage_close_other(tp_storage *storage, uint64_t writer, bool is_news);
 
 tp_store_port *tp_storage_port(tp_storage *storage);
 tp_storage_counts tp_storage_count(const tp_storage *storage);

@@ -257,7 +257,7 @@ static void a_writer_is_closed_without_memory(void **state)
     hold_one(&self);
     atomic_store(&no_memory, true);
     uint32_t begun = atomic_load(&self.fake.runs_begun);
-    tp_storage_close_other(self.storage, 7);
+    tp_storage_close_other(self.storage, 7, true);
     make_ops(self.all, 1, 1, 1);
     self.port->submit(self.port, &self.all->ops[1]);
     pthread_mutex_unlock(&self.fake.gate);
@@ -271,7 +271,7 @@ static void a_writer_is_closed_without_memory(void **state)
     begun = atomic_load(&self.fake.runs_begun);
     pthread_mutex_lock(&self.fake.gate);
     for (uint64_t writer = 0; writer < 70; writer++)
-        tp_storage_close_other(self.storage, 100 + writer);
+        tp_storage_close_other(self.storage, 100 + writer, true);
     self.port->submit(self.port, &self.all->ops[2]);
     pthread_mutex_unlock(&self.fake.gate);
     await(&self.all->done, 3);
@@ -289,7 +289,7 @@ static void a_writer_that_cannot_be_closed_keeps_no_node(void **state)
     setup(&self, false);
     serve(&self);
     atomic_store(&self.fake.unclosable, 7);
-    tp_storage_close_other(self.storage, 7);
+    tp_storage_close_other(self.storage, 7, true);
     make_ops(self.all, 0, 1, 0);
     self.port->submit(self.port, &self.all->ops[0]);
     uint64_t own = self.port->writer;
