@@ -48,7 +48,7 @@ static void take_gone(troupe_node *node, bool closes)
     }
 }
 
-/* [control thread] What is pushed before the storage is open, who opens it takes, or this does: they
+/* [control thread] What is pushed before the storage is open: who opens it takes it, or this. Both
  * change `closes_gone`, so that one of them sees what the other did before. */
 static void member_is_gone(void *user, uint64_t incarnation)
 {
