@@ -34,7 +34,7 @@
 #define APPLICATION   0x54727065 /* "Trpe" */
 #define CACHE_DEFAULT (UINT64_C(64) << 20)
 #define LOG_DEFAULT   4000
-#define LOG_PIECE     ((size_t)256 << 10)
+#define LOG_PIECE     ((size_t)64 << 10) /* SQLite writes no more than 128 KiB - 1 at once */
 #define LOG_KEPT      "67108864" /* bytes of the log that stay when it begins anew */
 
 /* From format n to n + 1. */
