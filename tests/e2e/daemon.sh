@@ -24,7 +24,7 @@ die() {
     echo "FAILED: $*"
     echo '---- out'; cat "$work/out" 2>/dev/null
     echo '---- err'; cat "$work/err" 2>/dev/null
-    echo '---- trouped'; tail -20 "$work/daemon.out" "$work/daemon.err" 2>/dev/null
+    echo '---- trouped'; tail -n 20 "$work/daemon.out" "$work/daemon.err" 2>/dev/null
     exit 1
 }
 
