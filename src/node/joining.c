@@ -25,8 +25,8 @@ uint64_t tp_node_writer(const troupe_node *node, uint64_t incarnation)
 }
 
 /* One that went while this node had no storage yet: a late write of it may still land. */
-typedef struct gone_member {
-    tp_mpsc_node node;
+typedef struct tp_gone_member {
+    struct tp_gone_member *next;
     uint64_t incarnation;
 } gone_member;
 
@@ -38,10 +38,9 @@ static void close_writer(troupe_node *node, uint64_t incarnation, bool is_news)
 
 static void take_gone(troupe_node *node, bool closes)
 {
-    tp_mpsc_node *next, *link = tp_mpsc_drain(&node->gone);
-    for (; link != NULL; link = next) {
-        gone_member *member = TP_CONTAINER(link, gone_member, node);
-        next = link->next;
+    gone_member *next, *member = atomic_exchange(&node->gone, NULL);
+    for (; member != NULL; member = next) {
+        next = member->next;
         if (closes)
             close_writer(node, member->incarnation, false);
         tp_release(node->shared.allocator, member, sizeof *member);
@@ -62,7 +61,9 @@ static void member_is_gone(void *user, uint64_t incarnation)
         atomic_store(&node->missed_gone, true);
     } else {
         member->incarnation = incarnation;
-        tp_mpsc_push(&node->gone, &member->node);
+        member->next = atomic_load(&node->gone);
+        while (!atomic_compare_exchange_weak(&node->gone, &member->next, member)) {
+        }
     }
     if (atomic_fetch_or(&node->closes_gone, 0) != 0)
         take_gone(node, true);

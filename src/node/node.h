@@ -8,7 +8,6 @@
 #ifndef TP_NODE_NODE_H
 #define TP_NODE_NODE_H
 
-#include "base/mpsc.h"
 #include "node/storage.h"
 #include "shard/shard.h"
 #include "shard/slip.h"
@@ -25,8 +24,8 @@ struct troupe_node {
     bool owns_env;
     uint32_t runners; /* started */
     tp_storage *storage;
-    tp_mpsc gone;                 /* [any] incarnations that went before the storage was open */
-    _Atomic uint32_t closes_gone; /* it is open: publishes it, and takes over what is in `gone` */
+    _Atomic(struct tp_gone_member *) gone; /* [any] who went before the storage was open */
+    _Atomic uint32_t closes_gone; /* it is open: publishes it, and takes over those of `gone` */
     _Atomic bool missed_gone;     /* there was no memory for one of them */
     struct tp_cluster *cluster; /* NULL: the node is alone */
     void *membership_module;
