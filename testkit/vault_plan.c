@@ -79,7 +79,7 @@ static void draw_bell(tp_prng *prng, tp_vault_deed *deed)
     deed->bell = (uint8_t)tp_prng_below(prng, VAULT_BELLS);
     deed->in = draw_time(prng, TROUPE_MILLISECONDS(1), TROUPE_SECONDS(4));
     if (tp_prng_chance(prng, 1, 2))
-        deed->period = draw_time(prng, TROUPE_MILLISECONDS(150), TROUPE_SECONDS(4));
+        deed->period = draw_time(prng, TROUPE_MILLISECONDS(50), TROUPE_SECONDS(2));
     deed->period -= deed->period % TROUPE_MILLISECONDS(1);
 }
 
