@@ -101,11 +101,14 @@ enum MHD_Result tp_request_handle(void *gateway, struct MHD_Connection *connecti
 void tp_request_completed(void *gateway, struct MHD_Connection *connection, void **request,
     enum MHD_RequestTerminationCode how);
 
+/* Resumes all that have their answer. Not while shards may add to them. */
+void tp_request_resume_all(tp_gateway *gateway);
+
 /* The request ends with this: an error, in the words given or those of the status. */
 void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
     troupe_status status, troupe_outcome outcome, troupe_slice message);
 
-/* Room for `size` bytes of the answer; NULL: none, and the request has failed with BUSY. */
+/* Room for `size` bytes of the answer; NULL: none, which the caller tells. */
 char *tp_request_room(tp_request *request, size_t size);
 
 /* pages.c: a page that is not a call; the request is ANSWERED afterwards. */

@@ -134,6 +134,7 @@ static void refuse_size(tp_request *request)
     X(host, MHD_HTTP_HEADER_HOST)                     \
     X(once, "Idempotency-Key")                        \
     X(origin, MHD_HTTP_HEADER_ORIGIN)                 \
+    X(site, "Sec-Fetch-Site")                         \
     X(timeout, "Troupe-Timeout")                      \
     X(transfer_encoding, MHD_HTTP_HEADER_TRANSFER_ENCODING)
 
@@ -161,9 +162,17 @@ static enum MHD_Result see_field(void *user, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-/* Whoever knows the token may call; without one, programs of this machine. A page in a browser is
- * none, though the browser runs here: it says where it comes from (Origin), or, when its own name
- * was made to mean this machine, that name (Host). */
+/* A page in a browser is no program of this machine, though the browser runs here: it says where it
+ * comes from (Origin; for pictures and links, which have none, Sec-Fetch-Site), or, when its own
+ * name was made to mean this machine, that name (Host). */
+static bool is_page(const head_fields *fields)
+{
+    bool is_other = fields->site != NULL && strcmp(fields->site, "none") != 0 &&
+                    strcmp(fields->site, "same-origin") != 0;
+    return fields->origin != NULL || is_other;
+}
+
+/* Whoever knows the token may call; without one, programs of this machine. */
 static bool let_in(tp_request *request, const head_fields *fields)
 {
     const tp_gateway_host *host = &request->gateway->host;
@@ -176,7 +185,7 @@ static bool let_in(tp_request *request, const head_fields *fields)
             "dapr-api-token");
         return false;
     }
-    if (fields->origin == NULL &&
+    if (!is_page(fields) &&
         (host->beyond || fields->host == NULL || tp_route_host_is_local(fields->host)))
         return true;
     refuse(request, 403, "ERR_FORBIDDEN", TROUPE_DENIED,
@@ -398,7 +407,7 @@ static void hand_over(tp_request *request)
 }
 
 /* Before a request that was resumed is looked at, so that who found the list empty is followed. */
-static void resume_answered(tp_gateway *gateway)
+void tp_request_resume_all(tp_gateway *gateway)
 {
     if (atomic_load_explicit(&gateway->answered, memory_order_relaxed) == NULL)
         return;
@@ -483,7 +492,7 @@ static enum MHD_Result respond(tp_request *request)
 /* The request is whole. */
 static enum MHD_Result finish(tp_request *request)
 {
-    resume_answered(request->gateway);
+    tp_request_resume_all(request->gateway);
     if (request->stage == TP_REQUEST_READING && request->route.kind != TP_ROUTE_INVOKE)
         tp_page_answer(request);
     if (request->stage == TP_REQUEST_READING && enter(request)) {
@@ -514,7 +523,7 @@ void tp_request_completed(
     if (request == NULL)
         return;
     *at = NULL;
-    resume_answered(gateway); /* a connection that broke while it was suspended is not handled */
+    tp_request_resume_all(gateway); /* one that broke while it was suspended is not handled */
     if (how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
         tp_gateway_add(&gateway->cut);
     end_call(request);

@@ -75,7 +75,9 @@ static struct MHD_Daemon *start(tp_gateway *gateway)
 static void release(tp_gateway *gateway)
 {
     const troupe_allocator *allocator = gateway->host.allocator;
-    tp_release(allocator, gateway->token, strlen(gateway->host.token) + 1);
+    size_t size = strlen(gateway->host.token) + 1;
+    explicit_bzero(gateway->token, size);
+    tp_release(allocator, gateway->token, size);
     tp_release(allocator, gateway, sizeof *gateway);
 }
 
@@ -87,6 +89,7 @@ static troupe_status server_open(
     char *token = tp_allocate(host->allocator, token_size);
     if (gateway == NULL || token == NULL) {
         (void)snprintf(error, error_size, "http: no memory");
+        (void)close((MHD_socket)host->socket.handle);
         tp_release(host->allocator, gateway, sizeof *gateway);
         tp_release(host->allocator, token, token_size);
         return TROUPE_NO_MEMORY;
@@ -123,9 +126,9 @@ static void wait_for_calls(tp_gateway *gateway, uint64_t patience)
         return;
     uint64_t until = env->now(env) + patience;
     atomic_store(&gateway->closer, &waiter);
-    bool is_over = atomic_load(&gateway->calls) == 0 || env->wait(env, &waiter, until);
+    bool is_woken = atomic_load(&gateway->calls) != 0 && env->wait(env, &waiter, until);
     /* Whoever took the waiter is about to signal it. */
-    if (atomic_exchange(&gateway->closer, NULL) == NULL && !is_over)
+    if (atomic_exchange(&gateway->closer, NULL) == NULL && !is_woken)
         (void)env->wait(env, &waiter, TP_NEVER);
     env->wait_end(env, &waiter);
 }
@@ -155,6 +158,7 @@ static bool server_close(tp_gateway *gateway, uint64_t patience)
             "asks of the gateway were not answered: its threads and memory stay");
         return false;
     }
+    tp_request_resume_all(gateway); /* the library may not be stopped with suspended ones */
     MHD_stop_daemon(gateway->daemon);
     release(gateway);
     return true;

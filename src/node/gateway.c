@@ -17,7 +17,7 @@ _Static_assert(TP_GATEWAY_WORDS >= TP_REFUSAL_MAX, "words of a refusal fit");
 typedef struct tp_node_gateway {
     const tp_gateway_entry *entry;
     void *module;
-    tp_gateway *gateway; /* NULL: it is not open yet, or no more */
+    _Atomic(tp_gateway *) gateway; /* NULL: it is not open yet, or no more */
     troupe_client *client;
     char address[TP_ADDRESS_MAX];
 } tp_node_gateway;
@@ -96,18 +96,24 @@ static troupe_status open_server(troupe_node *node, char *error, size_t error_si
     }
     tp_net_bound(socket, self->address, sizeof self->address);
     const tp_gateway_host host = host_of(node, socket);
-    return self->entry->open(&host, &self->gateway, error, error_size);
+    tp_gateway *gateway = NULL;
+    status = self->entry->open(&host, &gateway, error, error_size);
+    atomic_store(&self->gateway, gateway);
+    return status;
 }
 
-void tp_node_release_gateway(troupe_node *node)
+bool tp_node_release_gateway(troupe_node *node)
 {
     tp_node_gateway *self = node->gateway;
-    if (self == NULL || self->gateway != NULL) /* left as it is */
-        return;
+    if (self == NULL)
+        return true;
+    if (atomic_load(&self->gateway) != NULL)
+        return false;
     troupe_client_close(self->client);
     tp_provider_release(self->module);
     tp_release(node->shared.allocator, self, sizeof *self);
     node->gateway = NULL;
+    return true;
 }
 
 troupe_status tp_node_open_gateway(troupe_node *node, char *error, size_t error_size)
@@ -123,8 +129,7 @@ troupe_status tp_node_open_gateway(troupe_node *node, char *error, size_t error_
         return TROUPE_NO_MEMORY;
     troupe_status status = open_server(node, error, error_size);
     if (status != TROUPE_OK) {
-        node->gateway->gateway = NULL;
-        tp_node_release_gateway(node);
+        (void)tp_node_release_gateway(node); /* it is not open */
         return status;
     }
     TP_LOG(&node->log, TROUPE_LOG_INFO, "http", TP_NO_FIELDS, "calls are taken at http://%s",
@@ -140,18 +145,19 @@ void tp_node_drain_gateway(troupe_node *node)
 
 void tp_node_close_gateway(troupe_node *node, uint64_t patience)
 {
-    if (node->gateway == NULL)
-        return;
-    if (node->gateway->entry->close(node->gateway->gateway, patience))
-        node->gateway->gateway = NULL;
+    tp_gateway *gateway = node->gateway != NULL ? atomic_load(&node->gateway->gateway) : NULL;
+    if (gateway != NULL && node->gateway->entry->close(gateway, patience))
+        atomic_store(&node->gateway->gateway, NULL);
 }
 
 void tp_node_count_gateway(const troupe_node *node, troupe_stats *stats)
 {
     tp_gateway_counts counts;
-    if (node->gateway == NULL || node->gateway->gateway == NULL)
+    const tp_gateway *gateway =
+        node->gateway != NULL ? atomic_load(&node->gateway->gateway) : NULL;
+    if (gateway == NULL)
         return;
-    node->gateway->entry->count(node->gateway->gateway, &counts);
+    node->gateway->entry->count(gateway, &counts);
 #define ADD(name) stats->http_##name += counts.name;
     TP_GATEWAY_COUNTER_MAP(ADD)
 #undef ADD

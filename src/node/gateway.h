@@ -18,10 +18,11 @@
 TROUPE_CHECK troupe_status tp_node_open_gateway(troupe_node *node, char *error, size_t error_size);
 /* [closing thread] What begins from now on gets 503. */
 void tp_node_drain_gateway(troupe_node *node);
-/* [closing thread] After drain, when all asks have ended. */
+/* [closing thread] After drain, when all asks have ended; again when the shards have, too. */
 void tp_node_close_gateway(troupe_node *node, uint64_t patience);
-/* [closing thread] Gives the module back, when no thread runs its code any more. */
-void tp_node_release_gateway(troupe_node *node);
+/* [closing thread] Gives the module back. False: threads still run its code, with the node, which
+ * has to stay. */
+bool tp_node_release_gateway(troupe_node *node);
 /* [any thread] Adds its counters. */
 void tp_node_count_gateway(const troupe_node *node, troupe_stats *stats);
 

@@ -141,7 +141,11 @@ static void dispose(troupe_node *node)
         node->env->runner_wake(node->env, &shared->shards[i]->runner);
     for (uint32_t i = 0; i < node->runners; i++)
         node->env->runner_join(node->env, &shared->shards[i]->runner);
-    tp_node_release_gateway(node);
+    /* What outlived the drain has ended with the shards. Else the library's threads still work with
+     * all that would go now. */
+    tp_node_close_gateway(node, HURRY_TIME);
+    if (!tp_node_release_gateway(node))
+        return;
     tp_cluster_close(node->cluster);
     tp_node_forget_gone(node);
     tp_node_close_certificates(node);

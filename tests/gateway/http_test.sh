@@ -123,9 +123,11 @@ get 413 -H 'Transfer-Encoding: chunked' --data-binary "@$work/large" "$call/web/
 says 'max_message'
 get 403 -H 'Origin: http://evil.example' -d x "$call/web/a/method/echo"
 says 'http_token'
+get 403 -H 'Sec-Fetch-Site: cross-site' "$call/web/a/method/echo" # a picture, a link
+get 200 -H 'Sec-Fetch-Site: none' -d x "$call/web/a/method/echo"
 get 403 -H 'Host: evil.example:80' -d x "$call/web/a/method/echo"
 get 200 -H 'Host: localhost:80' -d x "$call/web/a/method/echo"
-counts http_refused 30
+counts http_refused 31
 
 # ---- once ---------------------------------------------------------------------------------------
 
