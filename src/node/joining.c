@@ -65,8 +65,11 @@ static void member_is_gone(void *user, uint64_t incarnation)
         while (!atomic_compare_exchange_weak(&node->gone, &member->next, member)) {
         }
     }
-    if (atomic_fetch_or(&node->closes_gone, 0) != 0)
-        take_gone(node, true);
+    if (atomic_fetch_or(&node->closes_gone, 0) == 0)
+        return;
+    take_gone(node, true);
+    if (member == NULL) /* `missed_gone` was not seen; the storage has room of its own */
+        close_writer(node, incarnation, true);
 }
 
 troupe_status tp_node_close_gone(troupe_node *node)

@@ -53,7 +53,7 @@ struct tp_storage {
     _Atomic uint64_t ops, groups, errors, busy;
     tp_mpsc others; /* closings of writers whose nodes are gone */
     _Atomic uint64_t spared[SPARED]; /* such writers for which there was no memory; 0: none */
-    _Atomic uint32_t spared_now; /* how many; counted when they stand there */
+    _Atomic bool spared_news;    /* publishes one of them; the runner looks at all */
     _Atomic bool missed;  /* not even there was room: nothing runs any more */
     _Atomic bool hurries; /* the node closes, and has waited long enough */
     /* the runner's */
@@ -181,7 +181,7 @@ static bool has_arrivals(tp_runner *runner)
     tp_storage *self = TP_CONTAINER(runner, tp_storage, runner);
     return atomic_load_explicit(&self->top, memory_order_seq_cst) != NULL ||
            !tp_mpsc_is_empty(&self->others) ||
-           atomic_load_explicit(&self->spared_now, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&self->spared_news, memory_order_seq_cst) ||
            atomic_load_explicit(&self->closes, memory_order_relaxed);
 }
 
@@ -249,6 +249,7 @@ static bool close_queued(tp_storage *self)
 
 static bool close_spared(tp_storage *self)
 {
+    atomic_store(&self->spared_news, false); /* what the store does not do now, it does by time */
     for (size_t i = 0; i < SPARED; i++) {
         uint64_t writer = atomic_load_explicit(&self->spared[i], memory_order_acquire);
         troupe_store_op op = closing_of(self, writer, true);
@@ -256,7 +257,6 @@ static bool close_spared(tp_storage *self)
             return false;
         if (writer == 0)
             continue;
-        atomic_fetch_sub(&self->spared_now, 1);
         atomic_store_explicit(&self->spared[i], 0, memory_order_release);
     }
     return !atomic_load_explicit(&self->missed, memory_order_acquire);
@@ -281,7 +281,7 @@ static void spare(tp_storage *self, uint64_t writer)
     for (size_t i = 0; i < SPARED; i++) {
         uint64_t none = 0;
         if (atomic_compare_exchange_strong(&self->spared[i], &none, writer)) {
-            atomic_fetch_add(&self->spared_now, 1);
+            atomic_store(&self->spared_news, true);
             return;
         }
     }
