@@ -226,7 +226,7 @@ static bool find_password(const char *url, troupe_slice *ret_password)
     const char *parameter = strstr(url, "password=");
     if (end != NULL && at < end) {
         at++;
-        size_t size = parameter != NULL && parameter > end ? strlen(at) : (size_t)(end - at);
+        size_t size = parameter != NULL ? strlen(at) : (size_t)(end - at);
         *ret_password = troupe_slice_of(at, size);
         return true;
     }
