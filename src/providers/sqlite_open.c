@@ -16,9 +16,9 @@
  * Invariants
  * 1. All files are reached through an sqlite3_vfs, so a simulated one sees everything.
  * 2. A format is changed in one transaction, by `steps`, which are never edited, only added to.
- * 3. What the log had from before is written anew and synced before SQLite sees it, then moved into
- *    the file: a part of it whose sync failed is then as durable as the rest. A sync alone is not
- *    enough: after one that failed systems call the pages clean, and the next one does nothing
+ * 3. What the log had from before is written anew and synced once SQLite has its lock, then moved
+ *    into the file: a part of it whose sync failed is then as durable as the rest. A sync alone is
+ *    not enough: after one that failed systems call the pages clean, and the next one does nothing
  *    (Rebello et al., Can Applications Recover from fsync Failures?, USENIX ATC 2020).
  *
  * Threads: the one that opens the node.
@@ -363,53 +363,6 @@ static int change_format(sqlite_store *self, int64_t from)
     return code;
 }
 
-static troupe_status check_format(opening *at)
-{
-    sqlite_store *self = at->self;
-    int64_t application = 0, format = 0, tables = 0;
-    int code = ask(self, "PRAGMA application_id", &application);
-    if (code == SQLITE_OK)
-        code = ask(self, "PRAGMA user_version", &format);
-    if (code == SQLITE_OK)
-        code = ask(self, "SELECT count(*) FROM sqlite_schema", &tables);
-    if (code != SQLITE_OK)
-        return fail_code(at, code, "reading it");
-    /* Invariant 3. A new file has no log yet. */
-    code = sqlite3_wal_checkpoint_v2(self->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    if (code != SQLITE_OK)
-        return fail_code(at, code, "moving the log into the file");
-    bool is_new = application == 0 && format == 0 && tables == 0;
-    if (!is_new && application != APPLICATION)
-        return FAIL(at, TROUPE_USAGE,
-            "sqlite: %.200s is a database of another program: name another file",
-            self->settings.path);
-    if (format > FORMAT || format < 0)
-        return FAIL(at, TROUPE_USAGE,
-            "sqlite: %.200s has format %lld, this version of Troupe knows formats up to %lld: "
-            "run the newer Troupe that wrote it",
-            self->settings.path, (long long)format, (long long)FORMAT);
-    if (format < FORMAT)
-        code = change_format(self, format);
-    return code == SQLITE_OK ? TROUPE_OK : fail_code(at, code, "changing its format");
-}
-
-static troupe_status prepare(opening *at)
-{
-    static const char *const texts[SQL_COUNT] = {
-#define SQLITE_STATEMENT_TEXT(name, text) [SQL_##name] = (text),
-        SQLITE_STATEMENTS(SQLITE_STATEMENT_TEXT)
-#undef SQLITE_STATEMENT_TEXT
-    };
-    sqlite_store *self = at->self;
-    for (int i = 0; i < SQL_COUNT; i++) {
-        int code = sqlite3_prepare_v3(
-            self->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &self->statements[i], NULL);
-        if (code != SQLITE_OK)
-            return fail_code(at, code, texts[i]);
-    }
-    return TROUPE_OK;
-}
-
 /* ---- the log ------------------------------------------------------------------------------- */
 
 /* All of the file over itself, and a sync. */
@@ -454,6 +407,54 @@ static troupe_status renew_log(opening *at)
     return code == SQLITE_OK ? TROUPE_OK : fail_code(at, code, "writing its log anew");
 }
 
+static troupe_status check_format(opening *at)
+{
+    sqlite_store *self = at->self;
+    int64_t application = 0, format = 0, tables = 0;
+    int code = ask(self, "PRAGMA application_id", &application);
+    if (code == SQLITE_OK)
+        code = ask(self, "PRAGMA user_version", &format);
+    if (code == SQLITE_OK)
+        code = ask(self, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (code != SQLITE_OK)
+        return fail_code(at, code, "reading it");
+    /* Invariant 3. SQLite has read, so it has its lock on the file: nobody else writes the log. */
+    TROUPE_TRY(renew_log(at));
+    code = sqlite3_wal_checkpoint_v2(self->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (code != SQLITE_OK)
+        return fail_code(at, code, "moving the log into the file");
+    bool is_new = application == 0 && format == 0 && tables == 0;
+    if (!is_new && application != APPLICATION)
+        return FAIL(at, TROUPE_USAGE,
+            "sqlite: %.200s is a database of another program: name another file",
+            self->settings.path);
+    if (format > FORMAT || format < 0)
+        return FAIL(at, TROUPE_USAGE,
+            "sqlite: %.200s has format %lld, this version of Troupe knows formats up to %lld: "
+            "run the newer Troupe that wrote it",
+            self->settings.path, (long long)format, (long long)FORMAT);
+    if (format < FORMAT)
+        code = change_format(self, format);
+    return code == SQLITE_OK ? TROUPE_OK : fail_code(at, code, "changing its format");
+}
+
+static troupe_status prepare(opening *at)
+{
+    static const char *const texts[SQL_COUNT] = {
+#define SQLITE_STATEMENT_TEXT(name, text) [SQL_##name] = (text),
+        SQLITE_STATEMENTS(SQLITE_STATEMENT_TEXT)
+#undef SQLITE_STATEMENT_TEXT
+    };
+    sqlite_store *self = at->self;
+    for (int i = 0; i < SQL_COUNT; i++) {
+        int code = sqlite3_prepare_v3(
+            self->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &self->statements[i], NULL);
+        if (code != SQLITE_OK)
+            return fail_code(at, code, texts[i]);
+    }
+    return TROUPE_OK;
+}
+
 /* ---- opening ------------------------------------------------------------------------------- */
 
 static troupe_status open_file(opening *at)
@@ -468,8 +469,6 @@ static troupe_status open_file(opening *at)
     if ((code & 0xFF) != SQLITE_OK)
         return fail_code(at, code, "finding the folder");
     troupe_status status = take_lock(at);
-    if (status == TROUPE_OK)
-        status = renew_log(at);
     if (status != TROUPE_OK)
         return status;
     int flags =
