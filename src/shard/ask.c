@@ -96,7 +96,6 @@ static void time_out(tp_shard *shard, tp_alarm *alarm)
         "%.*s: no answer within the deadline; it may have run, or may run yet",
         TROUPE_ARG(ask->type->name));
     tp_ask gone = *ask; /* it ends first: on this shard the cancel is answered at once */
-    gone.again = NULL;
     tp_ask_end(
         shard, call, TROUPE_TIMEOUT, TROUPE_UNKNOWN_OUTCOME, (troupe_slice){words, (size_t)size});
     send_cancel(shard, call, &gone);
@@ -272,7 +271,6 @@ void tp_ask_withdraw(tp_shard *shard, tp_call call, const char *words)
     if (ask == NULL)
         return;
     tp_ask gone = *ask;
-    gone.again = NULL;
     tp_ask_end(shard, call, TROUPE_CANCELLED, TROUPE_UNKNOWN_OUTCOME, troupe_str(words));
     send_cancel(shard, call, &gone);
 }
@@ -322,11 +320,6 @@ static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask)
 {
     if (withdraw_held(shard, call, ask))
         return;
-    if (tp_again_pauses(ask)) { /* nobody has it who could answer */
-        tp_ask_end(shard, call, TROUPE_CANCELLED, TROUPE_UNKNOWN_OUTCOME,
-            troupe_str("cancelled before it was asked again; it may have run"));
-        return;
-    }
     tp_message_parts none = {0};
     tp_message *cancel = tp_message_make(&shard->pool, &none);
     if (cancel == NULL)
@@ -338,6 +331,18 @@ static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask)
     cancel->from = call;
     cancel->from_shard = (uint16_t)shard->number;
     tp_send_control(shard, tp_hash_shard(ask->hash, shard->shared->shard_count), cancel);
+}
+
+/* An ask that goes on until its answer comes; it is not asked again. */
+static void cancel_ask(tp_shard *shard, tp_call call, tp_ask *ask)
+{
+    if (tp_again_pauses(ask)) { /* nobody has it who could answer */
+        tp_ask_end(shard, call, TROUPE_CANCELLED, TROUPE_UNKNOWN_OUTCOME,
+            troupe_str("cancelled before it was asked again; it may have run"));
+        return;
+    }
+    tp_again_drop(shard, ask);
+    send_cancel(shard, call, ask);
 }
 
 static bool is_of(const tp_message *message, const tp_message *cancel)
@@ -408,13 +413,13 @@ void tp_turn_cancel(troupe_turn *turn)
     if (turn->wait == TP_WAIT_ASK) {
         tp_ask *ask = tp_ask_find(shard, turn->wait_call);
         if (ask != NULL)
-            send_cancel(shard, turn->wait_call, ask); /* its answer resumes the turn */
+            cancel_ask(shard, turn->wait_call, ask); /* its answer resumes the turn */
     } else if (turn->wait == TP_WAIT_GATHER) {
         for (size_t i = 0; i < turn->gather->count; i++) {
             tp_call call = turn->gather->parts[i].call;
             tp_ask *ask = tp_ask_find(shard, call);
             if (ask != NULL)
-                send_cancel(shard, call, ask);
+                cancel_ask(shard, call, ask);
         }
     } else if (turn->wait == TP_WAIT_SLEEP) {
         tp_alarm_cancel(shard, &turn->alarm);
@@ -446,7 +451,7 @@ static void cancel_fired(tp_shard *shard, tp_inbound *inbound)
     if (ask != NULL) {
         tp_count(&shard->counters.cancelled);
         ask->cancel = NULL;
-        send_cancel(shard, link->call, ask);
+        cancel_ask(shard, link->call, ask);
     }
     free_link(shard, link);
 }

@@ -130,11 +130,13 @@ static const troupe_type note = {
     TROUPE_TYPE("note"), .state_size = 64, TROUPE_METHODS(methods), .idle = TROUPE_SECONDS(5)};
 static const troupe_type worker = {
     TROUPE_TYPE("worker"), .state_size = 64, TROUPE_METHODS(methods), .stateless_workers = 2};
-static const troupe_type *const types[] = {&note, &worker};
+static const troupe_type kept = {TROUPE_TYPE("kept"), .state_size = 64, TROUPE_METHODS(methods),
+    .persist = TROUPE_PERSIST_EVERY_TURN};
+static const troupe_type *const types[] = {&note, &worker, &kept};
 
 static void play(scene *self, elsewhere *other)
 {
-    scene_open(self, NULL, types, 2);
+    scene_open(self, NULL, types, 3);
     *other = (elsewhere){.port = {.absent = absent,
                              .follow = follow,
                              .send = send_away,
@@ -226,6 +228,48 @@ static void a_cancel_follows_its_ask(void **state)
     assert_true(other.absent[0]->from.slot == other.absent[1]->from.slot);
     for (int i = 0; i < 2; i++)
         tp_pool_give(&other.shard->pool, other.absent[i]);
+    scene_close(&self);
+}
+
+/* It went to another node, was cancelled, and its way broke: that is its end. */
+static void what_was_cancelled_is_not_asked_again(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    call calls[2];
+    troupe_cancel *cancel = NULL;
+    assert_ok(troupe_cancel_create(self.node, &cancel));
+    for (int i = 0; i < 2; i++) {
+        const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(20),
+            .once = troupe_str("key"), .cancel = i == 0 ? cancel : NULL};
+        scene_ask(&self, &calls[i], i == 0 ? "kept/a" : "kept/b", "add", "1", &options);
+    }
+    scene_run(&self, TROUPE_MILLISECONDS(10));
+    troupe_cancel_fire(cancel);
+    scene_run(&self, TROUPE_MILLISECONDS(10));
+    assert_int_equal(other.absent_count, 3);
+    assert_int_equal(other.absent[2]->kind, TP_CANCEL);
+    for (int i = 0; i < 2; i++) { /* as who finds a channel broken answers */
+        tp_message *reply = other.absent[i];
+        reply->kind = TP_REPLY;
+        reply->status = TROUPE_UNKNOWN;
+        reply->outcome = TROUPE_UNKNOWN_OUTCOME;
+        reply->payload_size = 0;
+        reply->flags &= (uint8_t)~TP_MESSAGE_SLIP;
+        tp_ask_reply_slowly(other.shard, reply);
+    }
+    tp_pool_give(&other.shard->pool, other.absent[2]);
+    other.absent_count = 0;
+    other.shard->env->runner_wake(other.shard->env, &other.shard->runner);
+    scene_run(&self, TROUPE_SECONDS(1));
+    assert_heard(calls[0].got, TROUPE_UNKNOWN);
+    assert_int_equal(other.absent_count, 1); /* the other one, which nobody cancelled */
+    grant(&other);
+    scene_await(&self, &calls[1]);
+    assert_string_equal(calls[1].got.text, "1");
+    troupe_cancel_destroy(cancel);
     scene_close(&self);
 }
 
@@ -353,6 +397,7 @@ int main(void)
         cmocka_unit_test(an_actor_is_made_when_it_is_granted_and_its_messages_keep_their_order),
         cmocka_unit_test(an_actor_that_goes_is_told_once_and_is_absent_again),
         cmocka_unit_test(a_cancel_follows_its_ask),
+        cmocka_unit_test(what_was_cancelled_is_not_asked_again),
         cmocka_unit_test(the_answer_of_an_ask_from_another_node_goes_there),
         cmocka_unit_test(without_a_lease_no_turn_begins_and_nothing_is_lost),
         cmocka_unit_test(an_answer_that_was_computed_too_late_waits_for_the_lease),
