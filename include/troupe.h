@@ -195,8 +195,10 @@ typedef struct troupe_call_options {
      * turn, at least once at others. `timeout` is how long it is tried; 0: 14 days. `once`,
      * `cancel` and `retry` do not count. What is refused for good is kept as a dead letter. Those
      * of one sender to one target are handled in their order. Plain calls to it come in the order
-     * in which they and the outbox's were sent, too, until one of the outbox has to be sent again
-     * (BUSY, a move, a broken connection, a crash): plain ones may pass that one. */
+     * in which they and the outbox's were sent, too, until one of the outbox has to wait at its
+     * target (a turn of its sender still runs there, one before it was refused, the target does
+     * not know its sender any more) or to be sent again (BUSY, a move, a broken connection, a
+     * crash): plain ones may pass that one. */
     bool outbox;
     /* Goes along with the call, and with all that its turns call (troupe_context_get). In a turn:
      * over what the turn itself has. At most 4 KiB, counting 4 bytes and the name for each, else

@@ -296,9 +296,9 @@ static bool send_some(tp_shard *shard, tp_durable *self, tp_addressee *to)
         tp_entry *entry = row_at(next);
         next = next->next;
         tp_row_number number;
+        to->last = number_of(entry); /* also of those that are handled, or still in the gate */
         if (!is_open(self, entry, &number))
             continue;
-        to->last = number;
         if (!send_one(shard, self, entry, 0, wall) && is_burying(self, to))
             return false;
     }

@@ -678,6 +678,8 @@ void tp_outside_release(tp_outside *outside); /* [any thread] its owner */
 
 /* calls.c */
 TROUPE_CHECK troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref);
+
+/* retry.c */
 uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t chance);
 /* A call once whose `retry` is not set is asked again until its deadline when its way broke. */
 static inline bool tp_retry_is_own(const troupe_call_options *options)

@@ -15,9 +15,9 @@
 
 /* "no member of the cluster hosts an actor type …; there are: a, b": all that this node or another
  * member hosts. */
-/* The same of a type of which another node spoke, when no more names are learned. */
-troupe_slice tp_no_room_words(char out[TP_WORDS_MAX], troupe_slice name);
 troupe_slice tp_no_type_words(char out[TP_WORDS_MAX], tp_shared *shared, troupe_slice name);
+/* Of a type of which another node spoke, when no more names are learned. */
+troupe_slice tp_no_room_words(char out[TP_WORDS_MAX], troupe_slice name);
 
 /* "the type … has no method …; there are: a, b". */
 troupe_slice tp_no_method_words(char out[TP_WORDS_MAX], const tp_type *type, troupe_slice method);

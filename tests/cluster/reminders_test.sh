@@ -27,6 +27,8 @@ has out '"name":"yearly"'
 grep -q soon "$work/out" && die 'a reminder that has rung is still there'
 
 run 0 at 2 tell purse/ann remind 'later in 3s'
+has_later() { at 3 reminders purse/ann | grep -q later; }
+until_true has_later # a tell is accepted before its turn has run
 kill_node 2
 until_true has_coins 3
 [ "$(host)" != 2 ] || die 'ann is at a node that is dead'
