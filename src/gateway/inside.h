@@ -43,6 +43,7 @@ struct tp_gateway {
     /* Set by open. */
     tp_gateway_host host;
     struct MHD_Daemon *daemon;
+    MHD_socket listener; /* the library listens on it no more; MHD_INVALID_SOCKET: it does */
     char *token;
 
     /* [any thread] */

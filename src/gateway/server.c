@@ -96,6 +96,7 @@ static troupe_status server_open(
     }
     memset(gateway, 0, sizeof *gateway);
     gateway->host = *host;
+    gateway->listener = MHD_INVALID_SOCKET;
     gateway->token = token;
     gateway->host.token = memcpy(token, host->token, token_size);
     gateway->daemon = start(gateway);
@@ -112,9 +113,10 @@ static troupe_status server_open(
 static void server_drain(tp_gateway *gateway)
 {
     atomic_store(&gateway->draining, true);
-    MHD_socket socket = MHD_quiesce_daemon(gateway->daemon);
-    if (socket != MHD_INVALID_SOCKET)
-        (void)close(socket);
+    /* The library's threads may be at it until they have ended: nobody comes in, but it is open. */
+    gateway->listener = MHD_quiesce_daemon(gateway->daemon);
+    if (gateway->listener != MHD_INVALID_SOCKET)
+        (void)shutdown(gateway->listener, SHUT_RDWR);
 }
 
 /* Until no call is under way, or patience is over. */
@@ -160,6 +162,8 @@ static bool server_close(tp_gateway *gateway, uint64_t patience)
     }
     tp_request_resume_all(gateway); /* the library may not be stopped with suspended ones */
     MHD_stop_daemon(gateway->daemon);
+    if (gateway->listener != MHD_INVALID_SOCKET)
+        (void)close(gateway->listener);
     release(gateway);
     return true;
 }

@@ -309,12 +309,16 @@ static troupe_status connect_to(tp_pg_session *session, uint64_t deadline)
     session->ended = false;
     PQsetNoticeReceiver(session->conn, on_notice, session);
     PQsetErrorContextVisibility(session->conn, PQSHOW_CONTEXT_NEVER);
+    /* A peer that says nothing at all is tried anew early: the system asks again after a second. */
+    uint64_t extra = session->opening_extra;
+    uint64_t first = deadline > extra ? deadline - extra : deadline;
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
     while (next != PGRES_POLLING_OK) {
         if (PQstatus(session->conn) == CONNECTION_BAD || next == PGRES_POLLING_FAILED)
             return refuse_connection(session, PQerrorMessage(session->conn));
         short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-        if (!wait_for(session, events, &deadline))
+        bool is_mute = PQstatus(session->conn) == CONNECTION_STARTED;
+        if (!wait_for(session, events, is_mute ? &first : &deadline))
             return refuse_mute(session);
         next = PQconnectPoll(session->conn);
     }
