@@ -104,7 +104,7 @@ troupe_status tp_delivery_commit(troupe_turn *turn, troupe_status status)
 void tp_delivery_over(troupe_turn *turn, troupe_status status)
 {
     const tp_slip *slip = slip_of(turn);
-    if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX) && !turn->lost)
+    if (slip != NULL && (slip->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE)) && !turn->lost)
         tp_outbox_over(turn, slip, status);
     if (slip != NULL && (slip->flags & TP_SLIP_OUTBOX))
         tp_early_next(turn->shard, turn->actor, tp_message_caller(turn->message));

@@ -316,6 +316,8 @@ tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, tr
     const tp_slip *slip, troupe_slice words);
 void tp_outbox_push_acked(tp_shard *shard, tp_durable *self, tp_message *acked); /* to the gate */
 tp_entry *tp_outbox_row(const tp_durable *self, tp_row_number number); /* NULL: it is gone */
+/* No commit has what the turn of its answer did: it is sent again, and answered again. */
+void tp_outbox_unanswered(tp_shard *shard, tp_durable *self, tp_row_number number);
 /* A row of this turn's commit. BUSY: outbox_limit, but for answers. */
 TROUPE_CHECK troupe_status tp_outbox_stage(troupe_turn *turn, tp_row *row, bool is_answer);
 /* A row of it goes with the commit that is built. */

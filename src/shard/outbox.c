@@ -535,6 +535,15 @@ static void answer_here(tp_shard *shard, tp_durable *self, tp_entry *entry, trou
     tp_accept_at(shard, self->actor, message);
 }
 
+void tp_outbox_unanswered(tp_shard *shard, tp_durable *self, tp_row_number number)
+{
+    tp_entry *entry = tp_outbox_row(self, number);
+    if (entry == NULL || entry->retired)
+        return;
+    entry->answered = false;
+    send_soon(shard, entry->to, AGAIN_FIRST);
+}
+
 static tp_entry *oldest_dead(const tp_durable *self)
 {
     tp_entry *entry = tp_rows_first(self, TROUPE_ROW_DEAD);

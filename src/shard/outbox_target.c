@@ -223,6 +223,8 @@ troupe_status tp_outbox_ends(troupe_turn *turn, const tp_slip *slip, troupe_stat
 void tp_outbox_over(troupe_turn *turn, const tp_slip *slip, troupe_status status)
 {
     bool gated = turn->actor->type->gated;
+    if ((slip->flags & TP_SLIP_HERE) && !turn->remembered)
+        tp_outbox_unanswered(turn->shard, tp_durable_of(turn->actor), slip->number);
     if ((slip->flags & TP_SLIP_HERE) || may_pass(turn, status) || (gated && !turn->remembered))
         return; /* it comes again */
     if (gated && (slip->flags & TP_SLIP_THEN))

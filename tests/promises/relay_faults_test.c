@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must hold of outbox messages when memory is short, time is over, many are refused at once or
+ * one of a stream is turned away: in a world on a store that outlives its nodes. What becomes of
+ * them otherwise is in relay_test.c.
+ *
+ * Threads: one, the test's.
+ */
+#include "tests/promises/stand.h"
+
+typedef struct desk {
+    uint64_t came;
+} desk;
+
+static tp_world *world;      /* of the test that runs */
+static uint32_t short_turns; /* so many turns of `answered` find no memory at their end */
+
+/* ---- actors ---------------------------------------------------------------------------------- */
+
+/* Of "id": a request, whose answer is a turn of `answered`. */
+static troupe_status request(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char to[32];
+    snprintf(to, sizeof to, "%.*s", TROUPE_ARG(in));
+    TROUPE_TRY(troupe_ask_then(turn, id_of(to), "serve", troupe_str(""), NULL,
+        &(troupe_then){TROUPE_THEN, .done = "answered", .failed = "answered"}));
+    return troupe_reply_bytes(turn, troupe_str("sent"));
+}
+
+static troupe_status answered(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)turn;
+    (void)in;
+    ((desk *)state)->came++;
+    if (short_turns == 0)
+        return TROUPE_OK;
+    short_turns--; /* neither what it did nor that it failed can be stored */
+    tp_world_fail_memory(world, 0, tp_world_allocations(world), 2);
+    return TROUPE_OK;
+}
+
+static troupe_status serve(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)in;
+    ((desk *)state)->came++;
+    return troupe_reply_bytes(turn, troupe_str("served"));
+}
+
+static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
+{
+    (void)in;
+    return troupe_reply_format(
+        turn, "%llu came", (unsigned long long)((const desk *)state)->came);
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(request), TROUPE_METHOD(answered),
+    TROUPE_METHOD(serve), TROUPE_READ_METHOD(show)};
+static const troupe_type desk_type = {TROUPE_TYPE("desk"), .state_size = sizeof(desk),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+static const troupe_type mist_type = {
+    TROUPE_TYPE("mist"), .state_size = sizeof(desk), TROUPE_METHODS(methods)};
+
+static void open_for(stand *self, uint64_t idle)
+{
+    static const troupe_type *const types[] = {&desk_type, &mist_type};
+    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .idle = idle};
+    stand_open(self, 1, &options, types, 2);
+    world = self->world;
+}
+
+static uint32_t stored_rows(stand *self, const char *id, uint32_t kind)
+{
+    troupe_store_op op = {
+        .kind = TROUPE_STORE_LOAD, .id = id_of(id), .allocator = tp_allocator_system()};
+    troupe_store_op *list[] = {&op};
+    self->inner->run(self->inner, list, 1);
+    uint32_t count = 0;
+    for (const troupe_store_item *item = op.items; item != NULL; item = item->next)
+        count += item->kind == kind;
+    troupe_store_release(&op);
+    return count;
+}
+
+/* Of a world in which nothing else goes on. */
+static void shows(stand *self, const char *id, const char *text)
+{
+    heard got = ask(self->node, id, "show", "");
+    assert_string_equal(got.text, text);
+}
+
+/* ---- promises -------------------------------------------------------------------------------- */
+
+static void an_answer_that_could_not_be_noted_comes_again(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, TROUPE_NEVER);
+    short_turns = 2;
+    assert_heard(ask(at.node, "desk/a", "request", "mist/t"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(5));
+    assert_int_equal(short_turns, 0);
+    shows(&at, "desk/a", "1 came"); /* what the others did went */
+    assert_int_equal(stored_rows(&at, "desk/a", TROUPE_ROW_OUTBOX), 0);
+    shows(&at, "mist/t", "3 came"); /* it does not persist: it is asked anew */
+    stand_close(&at);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_that_could_not_be_noted_comes_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
