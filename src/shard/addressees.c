@@ -96,6 +96,8 @@ static tp_addressee *create(tp_shard *shard, tp_durable *owner, troupe_id id)
 static void destroy(tp_shard *shard, tp_addressee *self)
 {
     tp_alarm_cancel(shard, &self->again);
+    if (tp_link_is_linked(&self->grave))
+        tp_list_remove(&self->grave);
     (void)tp_index_remove(&self->owner->beside->addressees->by_id, self->hash, self);
     tp_list_remove(&self->link);
     tp_pool_give(&shard->pool, self);

@@ -599,6 +599,8 @@ static void succeeded(tp_shard *shard, tp_durable *self, const tp_commit *commit
     tp_count(&shard->counters.commits);
     tp_cell_add(&shard->counters.senders_forgotten, commit->forgotten);
     TP_MARK(shard, "commit is durable");
+    if (self->beside != NULL && self->beside->has_rows)
+        tp_outbox_buried(shard, self);
     tp_gate_open(shard, self);
     list(shard, self);
 }

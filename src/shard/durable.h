@@ -95,6 +95,7 @@ struct tp_beside {
     tp_fifo farewells;         /* tp_message: into the gate once their commit has its number */
     tp_early *early;           /* NULL: nobody waited yet */
     tp_addressees *addressees; /* NULL: there was no row of the outbox yet */
+    tp_list burying;           /* tp_addressee: whose dead letters are not durable yet, by number */
 };
 
 /* Whom rows of an outbox are for. */
@@ -107,7 +108,8 @@ struct tp_addressee {
     tp_alarm again;        /* sends them again */
     uint64_t wait;
     tp_row_number last; /* where sending again is to go on; 0: at the first */
-    uint64_t buries;    /* the number of the commit with the newest dead letter; 0: none */
+    tp_link grave;      /* while a dead letter of it is not durable */
+    uint64_t buries;    /* the number of the commit with the newest of those */
     bool at_once;       /* they are sent again by the next alarm, however young they are */
 };
 
@@ -316,6 +318,7 @@ tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, tr
     const tp_slip *slip, troupe_slice words);
 void tp_outbox_push_acked(tp_shard *shard, tp_durable *self, tp_message *acked); /* to the gate */
 tp_entry *tp_outbox_row(const tp_durable *self, tp_row_number number); /* NULL: it is gone */
+void tp_outbox_buried(tp_shard *shard, tp_durable *self); /* up to the last that is durable */
 /* No commit has what the turn of its answer did: it is sent again, and answered again. */
 void tp_outbox_unanswered(tp_shard *shard, tp_durable *self, tp_row_number number);
 /* A row of this turn's commit. BUSY: outbox_limit, but for answers. */

@@ -31,7 +31,6 @@
 #define AGAIN_FIRST   TROUPE_SECONDS(1) /* until what is not acknowledged is sent again */
 #define AGAIN_CAP     TROUPE_SECONDS(30)
 #define PAUSE         TROUPE_MILLISECONDS(10) /* between SEND_AT_ONCE of them */
-#define BURIAL        TROUPE_MILLISECONDS(5)
 #define SEND_AT_ONCE  256
 #define DEAD_MAX      1000
 
@@ -200,9 +199,9 @@ tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, tr
 
 /* A target that has taken a later message takes the one that it refused for handled, should a crash
  * bring that back: those behind a dead letter wait until it is durable. */
-static bool is_burying(const tp_durable *self, const tp_addressee *to)
+static bool is_burying(const tp_addressee *to)
 {
-    return to->buries > self->durable;
+    return tp_link_is_linked(&to->grave);
 }
 
 static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_status reason,
@@ -299,7 +298,7 @@ static bool send_some(tp_shard *shard, tp_durable *self, tp_addressee *to)
         to->last = number_of(entry); /* also of those that are handled, or still in the gate */
         if (!is_open(self, entry, &number))
             continue;
-        if (!send_one(shard, self, entry, 0, wall) && is_burying(self, to))
+        if (!send_one(shard, self, entry, 0, wall) && is_burying(to))
             return false;
     }
     if (next == &to->open.head)
@@ -315,11 +314,7 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
         tp_alarm_set(shard, alarm, shard->now + AGAIN_FIRST, send_again);
         return;
     }
-    if (is_burying(self, to)) {
-        tp_alarm_set(shard, alarm, shard->now + BURIAL, send_again);
-        return;
-    }
-    if (tp_list_is_empty(&to->open))
+    if (is_burying(to) || tp_list_is_empty(&to->open))
         return;
     uint64_t due = tp_time_after(to->since, to->wait);
     if (due > shard->now && !to->at_once && to->last.version == 0) {
@@ -383,7 +378,7 @@ static void send_with_permit(
 {
     tp_row_number number;
     tp_addressee *to = entry->to;
-    if (is_burying(self, to) || self->reload || !is_open(self, entry, &number))
+    if (is_burying(to) || self->reload || !is_open(self, entry, &number))
         return;
     uint64_t wall = shard->env->wall(shard->env), permit = slip->permit;
     TP_MARK(shard, "outbox message sent with a permit");
@@ -484,9 +479,25 @@ static void want_farewell(
 /* Handled for good: those behind it were not taken before it. */
 static void give_up(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
+    tp_addressee *to = entry->to;
+    tp_list *burying = &self->beside->burying;
     tp_rows_retire(shard, self, entry);
-    entry->to->buries = self->begun + 1; /* what waits in `later` goes with the next commit */
-    send_soon(shard, entry->to, BURIAL);
+    to->buries = self->begun + 1; /* what waits in `later` goes with the next commit */
+    if (is_burying(to))
+        tp_list_remove(&to->grave);
+    tp_list_push_back(burying, &to->grave);
+}
+
+void tp_outbox_buried(tp_shard *shard, tp_durable *self)
+{
+    tp_list *burying = &self->beside->burying;
+    while (!tp_list_is_empty(burying)) {
+        tp_addressee *to = TP_CONTAINER(tp_list_front(burying), tp_addressee, grave);
+        if (to->buries > self->durable)
+            return;
+        tp_list_remove(&to->grave);
+        send_soon(shard, to, 0);
+    }
 }
 
 /* Its `failed` method is gone: nobody can hear of it. */

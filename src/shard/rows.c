@@ -74,6 +74,7 @@ troupe_status tp_rows_init(tp_shard *shard, tp_durable *self)
     for (int i = 0; i < TP_ROW_KINDS; i++)
         tp_list_init(&beside->by_kind[i]);
     tp_list_init(&beside->forgettable);
+    tp_list_init(&beside->burying);
     beside->has_rows = true;
     return TROUPE_OK;
 }

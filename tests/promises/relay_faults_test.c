@@ -14,6 +14,7 @@ typedef struct desk {
 
 static tp_world *world;      /* of the test that runs */
 static uint32_t short_turns; /* so many turns of `answered` find no memory at their end */
+static uint32_t takes;       /* turns of `take` */
 
 /* ---- actors ---------------------------------------------------------------------------------- */
 
@@ -25,6 +26,34 @@ static troupe_status request(troupe_turn *turn, void *state, troupe_slice in)
     snprintf(to, sizeof to, "%.*s", TROUPE_ARG(in));
     TROUPE_TRY(troupe_ask_then(turn, id_of(to), "serve", troupe_str(""), NULL,
         &(troupe_then){TROUPE_THEN, .done = "answered", .failed = "answered"}));
+    return troupe_reply_bytes(turn, troupe_str("sent"));
+}
+
+static troupe_status take(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)turn;
+    (void)in;
+    ((desk *)state)->came++;
+    takes++;
+    return TROUPE_OK;
+}
+
+static troupe_status refuse(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    return troupe_fail(turn, TROUPE_APPLICATION, "no");
+}
+
+/* To that id: one that is refused, and one behind it. */
+static troupe_status twice(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char to[32];
+    snprintf(to, sizeof to, "%.*s", TROUPE_ARG(in));
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true};
+    TROUPE_TRY(troupe_tell(turn, id_of(to), "refuse", troupe_str(""), &options));
+    TROUPE_TRY(troupe_tell(turn, id_of(to), "take", troupe_str(""), &options));
     return troupe_reply_bytes(turn, troupe_str("sent"));
 }
 
@@ -55,7 +84,8 @@ static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(request), TROUPE_METHOD(answered),
-    TROUPE_METHOD(serve), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(serve),
+    TROUPE_METHOD(take), TROUPE_METHOD(refuse), TROUPE_METHOD(twice), TROUPE_READ_METHOD(show)};
 static const troupe_type desk_type = {TROUPE_TYPE("desk"), .state_size = sizeof(desk),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type mist_type = {
@@ -106,10 +136,27 @@ static void an_answer_that_could_not_be_noted_comes_again(void **state)
     stand_close(&at);
 }
 
+static void who_waits_for_a_burial_goes_on_when_that_is_stored(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, TROUPE_NEVER);
+    takes = 0;
+    assert_heard(ask(at.node, "desk/a", "twice", "desk/t"), TROUPE_OK);
+    while (stored_rows(&at, "desk/a", TROUPE_ROW_DEAD) == 0)
+        assert_true(tp_world_step(at.world));
+    uint64_t stored = tp_world_now(at.world);
+    while (takes == 0)
+        assert_true(tp_world_step(at.world));
+    assert_in_range(tp_world_now(at.world) - stored, 0, TICK);
+    stand_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_that_could_not_be_noted_comes_again),
+        cmocka_unit_test(who_waits_for_a_burial_goes_on_when_that_is_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
