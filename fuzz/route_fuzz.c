@@ -40,11 +40,13 @@ static void try_path(troupe_slice path)
         require((status == TROUPE_USAGE || status == TROUPE_NOT_FOUND) && reason != NULL);
         return;
     }
-    if (route.kind != TP_ROUTE_INVOKE)
+    if (route.kind != TP_ROUTE_INVOKE && route.kind != TP_ROUTE_STATE &&
+        route.kind != TP_ROUTE_SAVE)
         return;
     require(!route.is_open);
     require_name(route.id.key);
-    require_name(troupe_str(route.name));
+    if (route.kind != TP_ROUTE_SAVE)
+        require_name(troupe_str(route.name));
     require(strlen(route.name) <= TP_NAME_MAX);
     size_t size = troupe_id_print(route.id, text, sizeof text);
     require(size < sizeof text);
@@ -58,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t timeout = 0;
     if (size == 0)
         return 0;
-    uint8_t which = data[0] % 4;
+    uint8_t which = data[0] % 5;
     data++;
     size--;
     if (which == 0) {
@@ -76,8 +78,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool is_one = tp_route_token_is(field, false, "token");
         require(is_one == (strcmp(field, "token") == 0));
         require(!tp_route_token_is(field, true, "token") || strlen(field) >= 12);
-    } else {
+    } else if (which == 3) {
         (void)!tp_route_host_is_local(field);
+    } else {
+        bool is_known = tp_route_tag_is_known(field, "\"17\"");
+        require(!is_known || strchr(field, '*') != NULL || strstr(field, "\"17\"") != NULL);
     }
     return 0;
 }

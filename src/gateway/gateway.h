@@ -21,8 +21,9 @@
 #include <troupe.h>
 #include <troupe/inspect.h>
 #include <troupe/log.h>
+#include <troupe/stored.h>
 
-#define TP_GATEWAY_NUMBER 1 /* of this port; a module with another one is refused */
+#define TP_GATEWAY_NUMBER 2 /* of this port; a module with another one is refused */
 #define TP_GATEWAY_SYMBOL "troupe_gateway_entry"
 #define TP_GATEWAY_WORDS  2048
 
@@ -40,6 +41,9 @@ typedef struct tp_gateway_host {
     /* [any thread] What is wrong with a call that was not taken, in words; they are in `room`. */
     troupe_slice (*explain)(troupe_node *node, troupe_id id, const char *method,
         troupe_status status, char room[TP_GATEWAY_WORDS]);
+    /* [any thread that may wait] troupe_stored_look */
+    troupe_status (*look)(troupe_node *node, troupe_id id, troupe_stored_visit *visit, void *user,
+        char *error, size_t error_size);
     /* [any thread] troupe_node_metrics */
     troupe_status (*metrics)(troupe_node *node, troupe_page_write *write, void *user);
     bool (*is_ready)(troupe_node *node); /* [any thread] it serves, and does not close */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the gateway share: server.c (listens, opens and closes), request.c (from a
- * request to an ask and back), pages.c (what is known here).
+ * request to an ask and back), pages.c (what is known here), desk.c (what has to be waited for),
+ * state.c (what is stored of actors).
  *
  * A request, by its stage:
  *
  *   READING    its body comes in                    -> ASKED, or ANSWERED (a page, a refusal)
- *   ASKED      its connection is suspended          -> ANSWERED, by the thread of a shard
+ *   ASKED      its connection is suspended          -> ANSWERED, by a thread of shard or pool
  *   ANSWERED   what is sent is known; a body that still comes is thrown away
  *
  * Invariants
@@ -31,6 +32,7 @@
 enum {
     TP_HTTP_HERE = 512, /* bytes of a body, and of an answer, that need no block of their own */
     TP_HTTP_ERROR_MAX = 4096,
+    TP_DESK_MAX = 32, /* requests at the desk at once */
 };
 
 typedef enum tp_request_stage {
@@ -49,7 +51,8 @@ struct tp_gateway {
     /* [any thread] */
     _Atomic bool draining;
     _Atomic uint32_t calls;
-    _Atomic uint32_t asked;      /* that the node has not answered */
+    _Atomic uint32_t asked; /* that the node has not answered */
+    _Atomic uint32_t at_desk;
     _Atomic uint64_t bytes;      /* in bodies and answers */
     _Atomic(tp_waiter *) closer; /* taken by who signals it */
     /* Requests that are answered and still suspended, behind them TP_REQUEST_WAKES; NULL: none, and
@@ -77,11 +80,14 @@ typedef struct tp_request {
     uint64_t timeout;         /* 0: the node's */
     const char *content_type; /* as its field said; NULL: none */
     const char *once;
+    const char *known;  /* If-None-Match; NULL: it has none */
+    tp_job job;         /* at the desk */
     size_t thrown_away; /* of a body that nobody wants */
     /* The answer. */
     unsigned code;
     const char *answer_type; /* in `answer`, behind the payload, or static */
     const char *allow;       /* of 405 */
+    char tag[24];            /* ETag; "": it has none */
     bool passes;             /* Retry-After */
     bool ends;               /* the connection, with it */
     tp_http_bytes body, answer;
@@ -112,7 +118,20 @@ void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
 /* Room for `size` bytes of the answer; NULL: none, which the caller tells. */
 char *tp_request_room(tp_request *request, size_t size);
 
-/* pages.c: a page that is not a call; the request is ANSWERED afterwards. */
+/* Its connection waits for an answer by another thread, and the other two end that: with the answer
+ * in it, from that thread; on this one, which keeps it. The node's asks are counted by them. */
+void tp_request_suspend(tp_request *request);
+void tp_request_hand_over(tp_request *request);
+void tp_request_take_back(tp_request *request);
+
+/* desk.c: the request is suspended, and answered by a thread that may wait. */
+void tp_desk_start(tp_request *request);
+
+/* state.c: [pool] the state; [library] none is written. */
+void tp_state_answer(tp_request *request);
+void tp_state_refuse_save(tp_request *request);
+
+/* pages.c: a page that is known here is ANSWERED afterwards; others are left as they are. */
 void tp_page_answer(tp_request *request);
 
 #endif

@@ -92,6 +92,7 @@ static void answer_metrics(tp_request *request)
     request->stage = TP_REQUEST_ANSWERED;
 }
 
+/* What is left READING is no page. */
 void tp_page_answer(tp_request *request)
 {
     tp_gateway *gateway = request->gateway;
@@ -113,8 +114,13 @@ void tp_page_answer(tp_request *request)
         answer_metrics(request);
         break;
     case TP_ROUTE_LIVE:
-    case TP_ROUTE_INVOKE: /* never asked here */
         answer_text(request, 200, "alive\n");
+        break;
+    case TP_ROUTE_SAVE:
+        tp_state_refuse_save(request);
+        break;
+    case TP_ROUTE_INVOKE: /* never asked here */
+    case TP_ROUTE_STATE:  /* to the desk */
         break;
     }
 }

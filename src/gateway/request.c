@@ -7,6 +7,7 @@
 #include "gateway/codes.h"
 #include "gateway/inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -132,6 +133,7 @@ static void refuse_size(tp_request *request)
     X(content_length, MHD_HTTP_HEADER_CONTENT_LENGTH) \
     X(content_type, MHD_HTTP_HEADER_CONTENT_TYPE)     \
     X(host, MHD_HTTP_HEADER_HOST)                     \
+    X(known, MHD_HTTP_HEADER_IF_NONE_MATCH)           \
     X(once, "Idempotency-Key")                        \
     X(origin, MHD_HTTP_HEADER_ORIGIN)                 \
     X(site, "Sec-Fetch-Site")                         \
@@ -196,16 +198,12 @@ static bool let_in(tp_request *request, const head_fields *fields)
 
 static bool takes_method(tp_request *request, const char *method)
 {
-    static const char *const of_calls[] = {"POST", "PUT", "GET", "DELETE"};
-    static const char *const of_pages[] = {"GET", "HEAD"};
-    bool is_call = request->route.kind == TP_ROUTE_INVOKE;
-    const char *const *list = is_call ? of_calls : of_pages;
-    for (size_t i = 0; i < (is_call ? 4u : 2u); i++)
-        if (strcmp(method, list[i]) == 0)
-            return true;
-    request->allow = is_call ? "POST, PUT, GET, DELETE" : "GET, HEAD";
-    refuse(request, 405, ERR_REQUEST, TROUPE_USAGE,
-        is_call ? "call by POST, PUT, GET or DELETE" : "read this page by GET");
+    char words[64];
+    if (tp_verb_of(method) & request->route.verbs)
+        return true;
+    request->allow = tp_verb_names(request->route.verbs);
+    (void)snprintf(words, sizeof words, "it takes %s", request->allow);
+    refuse(request, 405, ERR_REQUEST, TROUPE_USAGE, words);
     return false;
 }
 
@@ -214,6 +212,7 @@ static bool read_fields(tp_request *request, const head_fields *fields)
     const char *timeout = fields->timeout;
     request->content_type = fields->content_type;
     request->once = fields->once;
+    request->known = fields->known;
     if (timeout != NULL && !tp_route_timeout(timeout, &request->timeout)) {
         refuse(request, 400, ERR_REQUEST, TROUPE_USAGE,
             "Troupe-Timeout is a number with us, ms, s or m behind it, up to a day: 500ms");
@@ -389,8 +388,22 @@ static void keep_payload(tp_request *request, const troupe_answer *answer)
     request->stage = TP_REQUEST_ANSWERED;
 }
 
-/* [shard] The request is answered; it is the library's again when its connection is resumed. */
-static void hand_over(tp_request *request)
+/* Suspended first: the answer may be here before whoever is asked has returned. */
+void tp_request_suspend(tp_request *request)
+{
+    request->stage = TP_REQUEST_ASKED;
+    atomic_fetch_add(&request->gateway->asked, 1);
+    MHD_suspend_connection(request->connection);
+}
+
+void tp_request_take_back(tp_request *request)
+{
+    atomic_fetch_sub(&request->gateway->asked, 1);
+    MHD_resume_connection(request->connection);
+}
+
+/* [shard, pool] It is answered, and is the library's again when its connection is resumed. */
+void tp_request_hand_over(tp_request *request)
 {
     tp_gateway *gateway = request->gateway;
     tp_request *first = atomic_load_explicit(&gateway->answered, memory_order_relaxed);
@@ -428,10 +441,9 @@ static void on_answer(void *user, const troupe_answer *answer)
     else
         tp_request_fail(request, tp_http_code(answer->status, answer->outcome), ERR_INVOKE,
             answer->status, answer->outcome, answer->message);
-    hand_over(request);
+    tp_request_hand_over(request);
 }
 
-/* Suspended first: the answer may be here before the call of `ask` has returned. */
 static void start_call(tp_request *request)
 {
     const tp_gateway_host *host = &request->gateway->host;
@@ -443,9 +455,7 @@ static void start_call(tp_request *request)
     };
     troupe_id id = request->route.id;
     troupe_slice body = troupe_slice_of(request->body.data, request->body.size);
-    request->stage = TP_REQUEST_ASKED;
-    atomic_fetch_add(&request->gateway->asked, 1);
-    MHD_suspend_connection(request->connection);
+    tp_request_suspend(request);
     troupe_status status =
         host->ask(host->client, id, request->route.name, body, &options, on_answer, request);
     if (status == TROUPE_OK)
@@ -456,8 +466,7 @@ static void start_call(tp_request *request)
         words = troupe_str("Idempotency-Key is for types that persist every turn");
     troupe_outcome outcome = troupe_status_outcome(status);
     tp_request_fail(request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome, words);
-    atomic_fetch_sub(&request->gateway->asked, 1);
-    MHD_resume_connection(request->connection);
+    tp_request_take_back(request);
 }
 
 /* ---- the answer ----------------------------------------------------------------------------- */
@@ -482,6 +491,8 @@ static enum MHD_Result respond(tp_request *request)
         add_field(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (request->allow != NULL)
         add_field(response, MHD_HTTP_HEADER_ALLOW, request->allow);
+    if (request->tag[0] != 0)
+        add_field(response, MHD_HTTP_HEADER_ETAG, request->tag);
     if (request->code == 401)
         add_field(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     enum MHD_Result result = MHD_queue_response(request->connection, request->code, response);
@@ -496,7 +507,10 @@ static enum MHD_Result finish(tp_request *request)
     if (request->stage == TP_REQUEST_READING && request->route.kind != TP_ROUTE_INVOKE)
         tp_page_answer(request);
     if (request->stage == TP_REQUEST_READING && enter(request)) {
-        start_call(request);
+        if (request->route.kind == TP_ROUTE_INVOKE)
+            start_call(request);
+        else
+            tp_desk_start(request);
         return MHD_YES; /* the request may be gone */
     }
     return respond(request);

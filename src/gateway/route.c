@@ -10,18 +10,17 @@
 #include <string.h>
 #include <strings.h>
 
-#define ACTORS "/v1.0/actors/"
-
-typedef struct page {
+typedef struct row {
     const char *path;
     tp_route_kind kind;
+    unsigned verbs;
     bool needs_token;
-} page;
+} row;
 
-static const page pages[] = {
-#define PAGE(name, path, token) {path, TP_ROUTE_##name, token},
-    TP_ROUTE_PAGE_MAP(PAGE)
-#undef PAGE
+static const row rows[] = {
+#define ROW(name, path, verbs, token) {path, TP_ROUTE_##name, verbs, token},
+    TP_ROUTE_MAP(ROW)
+#undef ROW
 };
 
 /* ---- names in paths ------------------------------------------------------------------------- */
@@ -85,15 +84,38 @@ static const char *decode(troupe_slice from, char *out, size_t most, size_t *ret
     return NULL;
 }
 
-/* The bytes up to the next slash; `*rest` goes behind it. False: there is no slash. */
-static bool cut(troupe_slice *rest, troupe_slice *ret_part)
+/* What stands for the parts of a row's path that are in braces, not decoded. */
+typedef struct parts {
+    troupe_slice type, id, name;
+} parts;
+
+static troupe_slice *part_of(parts *self, const char *brace)
 {
-    const char *slash = rest->size != 0 ? memchr(rest->data, '/', rest->size) : NULL;
-    if (slash == NULL)
-        return false;
-    *ret_part = troupe_slice_of(rest->data, (size_t)(slash - (const char *)rest->data));
-    *rest = troupe_slice_of(slash + 1, rest->size - ret_part->size - 1);
-    return true;
+    if (strncmp(brace, "{type}", 6) == 0)
+        return &self->type;
+    return strncmp(brace, "{id}", 4) == 0 ? &self->id : &self->name;
+}
+
+/* Does `path` have the form of a row? The last part takes what is left. */
+static bool fits(const char *form, troupe_slice path, parts *ret_parts)
+{
+    const char *at = path.data, *end = at + path.size;
+    *ret_parts = (parts){.type = {NULL, 0}};
+    while (*form != 0) {
+        if (*form != '{') {
+            if (at == end || *at++ != *form++)
+                return false;
+            continue;
+        }
+        troupe_slice *part = part_of(ret_parts, form);
+        form += strcspn(form, "}") + 1;
+        const char *stop = *form == 0 || at == end ? end : memchr(at, '/', (size_t)(end - at));
+        if (stop == NULL)
+            return false;
+        *part = troupe_slice_of(at, (size_t)(stop - at));
+        at = stop;
+    }
+    return at == end;
 }
 
 static troupe_status fail(troupe_status status, const char **ret_reason, const char *reason)
@@ -104,27 +126,25 @@ static troupe_status fail(troupe_status status, const char **ret_reason, const c
 
 #define NO_PAGE "there is no such page: /v1.0/actors/TYPE/ID/method/METHOD calls an actor"
 
-/* TYPE/ID/method/NAME. The id is put together as its text form, so that one parser judges it. */
-static troupe_status parse_call(troupe_slice rest, tp_route *route, const char **ret_reason)
+/* The id is put together as its text form, so that one parser judges it. */
+static troupe_status read_parts(const parts *given, tp_route *route, const char **ret_reason)
 {
-    troupe_slice type, key, word;
-    if (!cut(&rest, &type) || !cut(&rest, &key) || !cut(&rest, &word) ||
-        !troupe_slice_equal(word, troupe_str("method")))
-        return fail(TROUPE_NOT_FOUND, ret_reason, NO_PAGE);
-    if (rest.size != 0 && memchr(rest.data, '/', rest.size) != NULL)
-        return fail(TROUPE_USAGE, ret_reason, "the name of a method has no slash in it");
     char *at = route->room;
-    size_t size;
-    const char *fault = decode(type, at, 2 * TP_NAME_MAX + 1, &size);
+    size_t size = 0;
+    if (given->name.data != NULL && memchr(given->name.data, '/', given->name.size) != NULL)
+        return fail(TROUPE_USAGE, ret_reason, "the name of a method or key has no slash in it");
+    const char *fault = decode(given->type, at, 2 * TP_NAME_MAX + 1, &size);
     if (fault == NULL) {
         at += size;
         *at++ = '/';
-        fault = decode(key, at, TP_KEY_MAX, &size);
+        fault = decode(given->id, at, TP_KEY_MAX, &size);
     }
     if (fault == NULL) {
         at += size;
         *at++ = 0;
-        fault = decode(rest, at, TP_NAME_MAX, &size);
+        size = 0;
+        if (given->name.data != NULL)
+            fault = decode(given->name, at, TP_NAME_MAX, &size);
     }
     if (fault != NULL)
         return fail(TROUPE_USAGE, ret_reason, fault);
@@ -139,20 +159,47 @@ troupe_status tp_route_parse(troupe_slice path, tp_route *ret_route, const char 
     *ret_reason = NULL;
     if (path.size > TP_ROUTE_PATH_MAX)
         return fail(TROUPE_USAGE, ret_reason, "the path is longer than 8192 bytes");
-    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
-        if (troupe_slice_equal(path, troupe_str(pages[i].path))) {
-            ret_route->kind = pages[i].kind;
-            ret_route->is_open = !pages[i].needs_token;
-            return TROUPE_OK;
-        }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        parts given;
+        if (!fits(rows[i].path, path, &given))
+            continue;
+        ret_route->kind = rows[i].kind;
+        ret_route->verbs = rows[i].verbs;
+        ret_route->is_open = !rows[i].needs_token;
+        ret_route->name = "";
+        return given.type.data != NULL ? read_parts(&given, ret_route, ret_reason) : TROUPE_OK;
     }
-    size_t size = sizeof ACTORS - 1;
-    ret_route->kind = TP_ROUTE_INVOKE;
-    ret_route->is_open = false;
-    if (path.size < size || memcmp(path.data, ACTORS, size) != 0)
-        return fail(TROUPE_NOT_FOUND, ret_reason, NO_PAGE);
-    return parse_call(
-        troupe_slice_of((const char *)path.data + size, path.size - size), ret_route, ret_reason);
+    return fail(TROUPE_NOT_FOUND, ret_reason, NO_PAGE);
+}
+
+/* ---- methods of HTTP ------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    tp_verb verb;
+} verbs[] = {{"GET", TP_VERB_GET}, {"HEAD", TP_VERB_HEAD}, {"POST", TP_VERB_POST},
+    {"PUT", TP_VERB_PUT}, {"DELETE", TP_VERB_DELETE}};
+
+unsigned tp_verb_of(const char *method)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(method, verbs[i].name) == 0)
+            return verbs[i].verb;
+    return 0;
+}
+
+const char *tp_verb_names(unsigned bits)
+{
+    switch (bits) {
+    case TP_VERB_READ:
+        return "GET, HEAD";
+    case TP_VERB_WRITE:
+        return "POST, PUT";
+    case TP_VERB_WRITE | TP_VERB_DELETE:
+        return "POST, PUT, DELETE";
+    default:
+        return "POST, PUT, GET, DELETE";
+    }
 }
 
 /* ---- header fields --------------------------------------------------------------------------- */
@@ -177,6 +224,23 @@ bool tp_route_timeout(const char *text, uint64_t *ret_timeout)
             return false;
         *ret_timeout = value * units[i].length;
         return true;
+    }
+    return false;
+}
+
+bool tp_route_tag_is_known(const char *field, const char *tag)
+{
+    size_t size = strlen(tag);
+    for (const char *at = field + strspn(field, " \t,"); *at != 0; at += strspn(at, " \t,")) {
+        if (*at == '*')
+            return true;
+        at += strncmp(at, "W/", 2) == 0 ? 2 : 0;
+        size_t length = strcspn(at, ",");
+        while (length != 0 && (at[length - 1] == ' ' || at[length - 1] == '\t'))
+            length--;
+        if (length == size && memcmp(at, tag, size) == 0)
+            return true;
+        at += strcspn(at, ",");
     }
     return false;
 }

@@ -22,27 +22,45 @@ enum {
     TP_ROUTE_ONCE_MAX = 64,
 };
 
-/* X(NAME, path, needs a token) of the pages that are one path. */
-#define TP_ROUTE_PAGE_MAP(X)                     \
-    X(HEALTH, "/v1.0/healthz", false)            \
-    X(OUTBOUND, "/v1.0/healthz/outbound", false) \
-    X(LIVE, "/livez", false)                     \
-    X(READY, "/readyz", false)                   \
-    X(METADATA, "/v1.0/metadata", true)          \
-    X(METRICS, "/metrics", true)
+/* What a route takes, as bits. */
+typedef enum tp_verb {
+    TP_VERB_GET = 1,
+    TP_VERB_HEAD = 2,
+    TP_VERB_POST = 4,
+    TP_VERB_PUT = 8,
+    TP_VERB_DELETE = 16,
+} tp_verb;
+
+#define TP_VERB_READ  (TP_VERB_GET | TP_VERB_HEAD)
+#define TP_VERB_WRITE (TP_VERB_POST | TP_VERB_PUT)
+#define TP_VERB_ANY   (TP_VERB_GET | TP_VERB_POST | TP_VERB_PUT | TP_VERB_DELETE)
+
+/* X(NAME, path, verbs, needs a token). {type}, {id} and {name} stand for a part of a path; the last
+ * one takes all that follows, and a slash in it is refused with words. docs/openapi.yaml has them
+ * all. */
+#define TP_ROUTE_MAP(X)                                                    \
+    X(INVOKE, "/v1.0/actors/{type}/{id}/method/{name}", TP_VERB_ANY, true) \
+    X(STATE, "/v1.0/actors/{type}/{id}/state/{name}", TP_VERB_READ, true)  \
+    X(SAVE, "/v1.0/actors/{type}/{id}/state", TP_VERB_WRITE, true)         \
+    X(HEALTH, "/v1.0/healthz", TP_VERB_READ, false)                        \
+    X(OUTBOUND, "/v1.0/healthz/outbound", TP_VERB_READ, false)             \
+    X(LIVE, "/livez", TP_VERB_READ, false)                                 \
+    X(READY, "/readyz", TP_VERB_READ, false)                               \
+    X(METADATA, "/v1.0/metadata", TP_VERB_READ, true)                      \
+    X(METRICS, "/metrics", TP_VERB_READ, true)
 
 typedef enum tp_route_kind {
-    TP_ROUTE_INVOKE, /* /v1.0/actors/TYPE/ID/method/NAME */
-#define TP_ROUTE_CONSTANT(name, path, token) TP_ROUTE_##name,
-    TP_ROUTE_PAGE_MAP(TP_ROUTE_CONSTANT)
+#define TP_ROUTE_CONSTANT(name, path, verbs, token) TP_ROUTE_##name,
+    TP_ROUTE_MAP(TP_ROUTE_CONSTANT)
 #undef TP_ROUTE_CONSTANT
 } tp_route_kind;
 
 typedef struct tp_route {
     tp_route_kind kind;
+    unsigned verbs;
     bool is_open;     /* no token is asked for */
-    troupe_id id;     /* borrows from `room` */
-    const char *name; /* of the method; in `room`, ends with NUL */
+    troupe_id id;     /* borrows from `room`; of a route with {id} */
+    const char *name; /* in `room`, ends with NUL; "": the route has none */
     char room[TP_ID_MAX + 1 + TP_NAME_MAX + 1];
 } tp_route;
 
@@ -50,6 +68,15 @@ typedef struct tp_route {
  * cannot be. `*ret_reason` says in words what is wrong, a static text. */
 TROUPE_CHECK troupe_status tp_route_parse(
     troupe_slice path, tp_route *ret_route, const char **ret_reason);
+
+/* The bit of a method of HTTP; 0: it is none of these. */
+unsigned tp_verb_of(const char *method);
+
+/* "GET, HEAD", for the field Allow and the words of a refusal; static. */
+const char *tp_verb_names(unsigned verbs);
+
+/* Does If-None-Match name `tag`, which is quoted? Weak ones count as well (RFC 9110, 13.1.2). */
+bool tp_route_tag_is_known(const char *field, const char *tag);
 
 /* "250us", "500ms", "2s", "1m": false: it is none of them, 0, or more than a day. */
 bool tp_route_timeout(const char *text, uint64_t *ret_timeout);

@@ -63,6 +63,7 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
         .client = node->gateway->client,
         .ask = troupe_client_ask_callback,
         .explain = explain,
+        .look = troupe_stored_look,
         .metrics = troupe_node_metrics,
         .is_ready = is_ready,
         .log = log_words,

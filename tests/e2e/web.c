@@ -89,4 +89,20 @@ static const troupe_type web = {TROUPE_TYPE("web"), TROUPE_STATE(struct sum, sum
 static const troupe_type vault = {TROUPE_TYPE("vault"), TROUPE_STATE(struct sum, sum_fields),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 
-TROUPE_MODULE(&web, &vault)
+/* A state without a schema: the byte that the last message began with, again and again. */
+struct plain {
+    char bytes[8];
+};
+
+static troupe_status keep(troupe_turn *turn, void *state, troupe_slice in)
+{
+    struct plain *plain = state;
+    memset(plain->bytes, in.size != 0 ? *(const char *)in.data : 0, sizeof(plain->bytes));
+    return troupe_reply_bytes(turn, in);
+}
+
+static const troupe_method plain_methods[] = {TROUPE_METHOD(keep)};
+static const troupe_type plain = {TROUPE_TYPE("plain"), .state_size = sizeof(struct plain),
+    TROUPE_METHODS(plain_methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+
+TROUPE_MODULE(&web, &vault, &plain)

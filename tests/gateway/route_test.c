@@ -100,6 +100,53 @@ static void other_paths_are_no_pages(void **state)
         assert_refused(paths[i], TROUPE_NOT_FOUND, "no such page");
 }
 
+static void only_the_state_of_an_actor_has_a_key(void **state)
+{
+    (void)state;
+    tp_route route;
+    const char *reason;
+    assert_int_equal(parse("/v1.0/actors/account/a%20b/state/st%61te", &route, &reason), TROUPE_OK);
+    assert_int_equal(route.kind, TP_ROUTE_STATE);
+    assert_string_equal(route.name, "state");
+    assert_true(troupe_slice_equal(route.id.key, troupe_str("a b")));
+    assert_int_equal(route.verbs, TP_VERB_GET | TP_VERB_HEAD);
+    assert_int_equal(parse("/v1.0/actors/account/alice/state", &route, &reason), TROUPE_OK);
+    assert_int_equal(route.kind, TP_ROUTE_SAVE);
+    assert_string_equal(route.name, "");
+    assert_int_equal(route.verbs, TP_VERB_POST | TP_VERB_PUT);
+    assert_refused("/v1.0/actors/account/alice/state/", TROUPE_USAGE, "empty");
+    assert_refused("/v1.0/actors/account/alice/state/a/b", TROUPE_USAGE, "slash");
+    assert_refused("/v1.0/actors/account/a%2Fb/state", TROUPE_USAGE, "slash");
+}
+
+static void tags_that_are_known_are_found_whatever_stands_around_them(void **state)
+{
+    (void)state;
+    static const char *const known[] = {
+        "\"17\"", "W/\"17\"", "*", " \"1\" , \"17\"", "\"17\",\"1\"", ",,\"17\" ,", "\"1\",*"};
+    static const char *const other[] = {
+        "", " ", ",", "\"1\"", "17", "\"17", "\"171\"", "w/\"17\"", "W/W/\"17\"", "\"1\" \"17\""};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        assert_true(tp_route_tag_is_known(known[i], "\"17\""));
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        if (tp_route_tag_is_known(other[i], "\"17\""))
+            print_error("%s\n", other[i]);
+        assert_false(tp_route_tag_is_known(other[i], "\"17\""));
+    }
+}
+
+static void methods_of_http_are_told_apart(void **state)
+{
+    (void)state;
+    assert_int_equal(tp_verb_of("GET"), TP_VERB_GET);
+    assert_int_equal(tp_verb_of("DELETE"), TP_VERB_DELETE);
+    assert_int_equal(tp_verb_of("get"), 0);
+    assert_int_equal(tp_verb_of("PATCH"), 0);
+    assert_string_equal(tp_verb_names(TP_VERB_READ), "GET, HEAD");
+    assert_string_equal(tp_verb_names(TP_VERB_WRITE), "POST, PUT");
+    assert_string_equal(tp_verb_names(TP_VERB_ANY), "POST, PUT, GET, DELETE");
+}
+
 static void pages_of_health_need_no_token(void **state)
 {
     (void)state;
@@ -214,6 +261,9 @@ int main(void)
         cmocka_unit_test(escapes_of_names_are_taken_away_once),
         cmocka_unit_test(tricks_of_paths_are_refused_with_words),
         cmocka_unit_test(other_paths_are_no_pages),
+        cmocka_unit_test(only_the_state_of_an_actor_has_a_key),
+        cmocka_unit_test(tags_that_are_known_are_found_whatever_stands_around_them),
+        cmocka_unit_test(methods_of_http_are_told_apart),
         cmocka_unit_test(pages_of_health_need_no_token),
         cmocka_unit_test(names_of_the_largest_sizes_pass_and_longer_ones_do_not),
         cmocka_unit_test(timeouts_are_numbers_with_units),
