@@ -9,6 +9,7 @@
  * open, by number, or of those that are handled and wait for the commit that takes them away.
  * 2. An addressee is there while it has a row.
  * 3. `since` is when the first of the open ones became that, or a load.
+ * 4. `expires` is not later than that of any open one; it may be that of one that is handled.
  */
 #include "shard/durable.h"
 
@@ -17,16 +18,11 @@ struct tp_addressees {
     tp_list all;
 };
 
-static const tp_entry *row_at(const tp_link *link)
-{
-    return TP_CONTAINER(link, const tp_entry, mate);
-}
-
 /* Any of its rows. */
 static const tp_entry *any_of(const tp_addressee *self)
 {
     bool is_open = !tp_list_is_empty(&self->open);
-    return row_at(tp_list_front(is_open ? &self->open : &self->handled));
+    return tp_entry_of_mate(tp_list_front(is_open ? &self->open : &self->handled));
 }
 
 static bool is_for(const void *item, const void *key)
@@ -82,7 +78,7 @@ static tp_addressee *create(tp_shard *shard, tp_durable *owner, troupe_id id)
     tp_addressee *self = all != NULL ? tp_pool_take(&shard->pool, sizeof *self) : NULL;
     if (self == NULL)
         return NULL;
-    *self = (tp_addressee){.owner = owner, .hash = hash_of(shard, id)};
+    *self = (tp_addressee){.owner = owner, .hash = hash_of(shard, id), .expires = TP_NEVER};
     if (tp_index_insert(&all->by_id, self->hash, self) != TROUPE_OK) {
         tp_pool_give(&shard->pool, self);
         return NULL;
@@ -112,11 +108,14 @@ troupe_status tp_addressees_add(tp_shard *shard, tp_durable *self, tp_entry *ent
         return TROUPE_NO_MEMORY;
     tp_link *before = to->open.head.previous;
     while (before != &to->open.head &&
-           memcmp(row_at(before)->key.data, entry->key.data, TP_ROW_NUMBER_BYTES) > 0)
+           memcmp(tp_entry_of_mate(before)->key.data, entry->key.data, TP_ROW_NUMBER_BYTES) > 0)
         before = before->previous;
     if (tp_list_is_empty(&to->open))
         to->since = shard->now;
     tp_list_insert_between(&entry->mate, before, before->next);
+    uint64_t expires = entry->row.outbox.expires;
+    if (expires != 0 && expires < to->expires)
+        to->expires = expires;
     entry->to = to;
     return TROUPE_OK;
 }

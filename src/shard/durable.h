@@ -54,6 +54,12 @@ typedef struct tp_entry {
     tp_row row;              /* once it is in memory: borrows from value */
 } tp_entry;
 
+/* A row of an outbox by its link among those to the same. */
+static inline tp_entry *tp_entry_of_mate(const tp_link *link)
+{
+    return TP_CONTAINER((tp_link *)(uintptr_t)link, tp_entry, mate);
+}
+
 struct tp_durable {
     tp_activation *actor;
     uint64_t seed; /* of the checksums of its records */
@@ -105,6 +111,7 @@ struct tp_addressee {
     uint64_t hash;         /* of its id */
     tp_list open, handled; /* tp_entry: those that are not acknowledged, and those that are */
     uint64_t since;        /* when the first of the open ones became that */
+    uint64_t expires;      /* wall clock: none of the open ones is given up before it */
     tp_alarm again;        /* sends them again */
     uint64_t wait;
     tp_row_number last; /* where sending again is to go on; 0: at the first */
@@ -306,6 +313,7 @@ void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry); /* it
 /* The first that was open to that one is so no more. */
 void tp_outbox_advances(tp_shard *shard, tp_addressee *to);
 uint64_t tp_outbox_wait(const tp_durable *self); /* until something of it is sent again, at least */
+uint64_t tp_outbox_expires(const tp_durable *self); /* wall clock: none is given up before it */
 void tp_outbox_loaded(tp_shard *shard, tp_durable *self); /* what is left of before */
 /* An acknowledgement leaves, to one of this shard with the next pass; takes it. */
 void tp_outbox_ack(tp_shard *shard, uint32_t to, tp_message *acked);

@@ -109,11 +109,6 @@ troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead)
 
 /* ---- the sender's side: sending ------------------------------------------------------------- */
 
-static tp_entry *row_at(const tp_link *link)
-{
-    return TP_CONTAINER((tp_link *)(uintptr_t)link, tp_entry, mate);
-}
-
 /* 0: not a number. */
 static tp_row_number number_of(const tp_entry *entry)
 {
@@ -126,7 +121,7 @@ static tp_row_number before_of(const tp_entry *entry)
 {
     const tp_link *before = entry->mate.previous;
     bool is_first = entry->retired || before == &entry->to->open.head;
-    return is_first ? (tp_row_number){0, 0} : number_of(row_at(before));
+    return is_first ? (tp_row_number){0, 0} : number_of(tp_entry_of_mate(before));
 }
 
 /* NULL: no memory, or there is no such target any more (`*ret_refused`). */
@@ -208,12 +203,26 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
     troupe_outcome outcome, troupe_slice words);
 static void send_again(tp_shard *shard, tp_alarm *alarm);
 
-static void watch(tp_shard *shard, tp_addressee *to)
+/* At `due`, or when one of them is to be given up, if that is sooner. What could not be given up in
+ * time is sent again, and given up then. */
+static void arm(tp_shard *shard, tp_addressee *to, uint64_t due)
 {
-    if (tp_link_is_linked(&to->again.timer.link))
-        return;
-    to->wait = AGAIN_FIRST;
-    tp_alarm_set(shard, &to->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
+    uint64_t wall = shard->env->wall(shard->env);
+    if (to->expires > wall) {
+        uint64_t over = tp_time_after(shard->now, to->expires - wall);
+        due = over < due ? over : due;
+    }
+    tp_alarm_set(shard, &to->again, due, send_again);
+}
+
+static void watch(tp_shard *shard, tp_addressee *to, const tp_entry *entry)
+{
+    bool is_set = tp_link_is_linked(&to->again.timer.link);
+    if (is_set && entry->row.outbox.expires != to->expires)
+        return; /* another one is given up sooner */
+    if (!is_set)
+        to->wait = AGAIN_FIRST;
+    arm(shard, to, is_set ? to->again.timer.due : tp_time_after(shard->now, AGAIN_FIRST));
 }
 
 /* Into the gate, behind what was sent before; on its way at once if all is durable. */
@@ -221,7 +230,7 @@ void tp_outbox_leaves(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
     troupe_status refused = TROUPE_OK;
     tp_message *message = make(shard, self, entry, 0, &refused);
-    watch(shard, entry->to);
+    watch(shard, entry->to, entry);
     if (message != NULL) {
         tp_gate_push(
             shard, self, tp_hash_shard(message->hash, shard->shared->shard_count), message, false);
@@ -238,15 +247,23 @@ static bool is_open(const tp_durable *self, const tp_entry *entry, tp_row_number
     return ret_number->version <= self->actor->extras->version; /* else it is in the gate */
 }
 
+/* True: its time was over, and it was given up. */
+static bool lapses(tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_t wall)
+{
+    uint64_t expires = entry->row.outbox.expires;
+    if (expires == 0 || expires > wall)
+        return false;
+    bury(shard, self, entry, TROUPE_EXPIRED, TROUPE_UNKNOWN_OUTCOME,
+        troupe_str("its time was over"));
+    return true;
+}
+
 /* False: it was given up. */
 static bool send_one(
     tp_shard *shard, tp_durable *self, tp_entry *entry, uint64_t permit, uint64_t wall)
 {
-    if (entry->row.outbox.expires != 0 && entry->row.outbox.expires <= wall) {
-        bury(shard, self, entry, TROUPE_EXPIRED, TROUPE_UNKNOWN_OUTCOME,
-            troupe_str("its time was over"));
+    if (lapses(shard, self, entry, wall))
         return false;
-    }
     troupe_status refused = TROUPE_OK;
     tp_message *message = make(shard, self, entry, permit, &refused);
     if (refused != TROUPE_OK) {
@@ -281,7 +298,7 @@ static tp_link *first_again(const tp_addressee *to)
 {
     tp_link *link = to->open.head.next;
     while (to->last.version != 0 && link != &to->open.head &&
-           tp_row_number_compare(number_of(row_at(link)), to->last) <= 0)
+           tp_row_number_compare(number_of(tp_entry_of_mate(link)), to->last) <= 0)
         link = link->next;
     return link;
 }
@@ -292,7 +309,7 @@ static bool send_some(tp_shard *shard, tp_durable *self, tp_addressee *to)
     uint64_t wall = shard->env->wall(shard->env);
     tp_link *next = first_again(to);
     for (uint32_t i = 0; next != &to->open.head && i < SEND_AT_ONCE; i++) {
-        tp_entry *entry = row_at(next);
+        tp_entry *entry = tp_entry_of_mate(next);
         next = next->next;
         tp_row_number number;
         to->last = number_of(entry); /* also of those that are handled, or still in the gate */
@@ -306,19 +323,49 @@ static bool send_some(tp_shard *shard, tp_durable *self, tp_addressee *to)
     return true;
 }
 
+/* Those whose time is over, however long it is until they are sent again. False: there are more. */
+static bool give_up_late(tp_shard *shard, tp_durable *self, tp_addressee *to)
+{
+    uint64_t wall = shard->env->wall(shard->env), first = TP_NEVER;
+    if (to->expires > wall)
+        return true;
+    uint32_t left = SEND_AT_ONCE;
+    for (tp_link *next = to->open.head.next; next != &to->open.head;) {
+        tp_entry *entry = tp_entry_of_mate(next);
+        tp_row_number number;
+        next = next->next;
+        uint64_t expires = entry->row.outbox.expires;
+        if (is_open(self, entry, &number) && lapses(shard, self, entry, wall)) {
+            if (--left == 0)
+                return false;
+        } else if (expires != 0 && expires < first) {
+            first = expires;
+        }
+    }
+    to->expires = first;
+    return true;
+}
+
 static void send_again(tp_shard *shard, tp_alarm *alarm)
 {
     tp_addressee *to = TP_CONTAINER(alarm, tp_addressee, again);
     tp_durable *self = to->owner;
     if (self->actor->phase != TP_ACTIVE || self->reload) {
-        tp_alarm_set(shard, alarm, shard->now + AGAIN_FIRST, send_again);
+        arm(shard, to, shard->now + AGAIN_FIRST);
         return;
     }
+    if (is_burying(to))
+        return;
+    bool all = give_up_late(shard, self, to);
     if (is_burying(to) || tp_list_is_empty(&to->open))
         return;
+    if (!all) {
+        arm(shard, to, tp_time_after(shard->now, PAUSE));
+        return;
+    }
     uint64_t due = tp_time_after(to->since, to->wait);
     if (due > shard->now && !to->at_once && to->last.version == 0) {
-        tp_alarm_set(shard, alarm, due, send_again);
+        arm(shard, to, due);
         return;
     }
     to->at_once = false;
@@ -327,7 +374,7 @@ static void send_again(tp_shard *shard, tp_alarm *alarm)
     uint64_t pause = PAUSE;
     if (to->last.version == 0)
         pause = to->wait = to->wait < AGAIN_CAP / 2 ? to->wait * 2 : AGAIN_CAP;
-    tp_alarm_set(shard, alarm, tp_time_after(shard->now, pause), send_again);
+    arm(shard, to, tp_time_after(shard->now, pause));
 }
 
 /* Whatever they are, they are sent again then. */
@@ -336,7 +383,7 @@ static void send_soon(tp_shard *shard, tp_addressee *to, uint64_t pause)
     to->at_once = true;
     to->last = (tp_row_number){0, 0};
     to->wait = AGAIN_FIRST / 2;
-    tp_alarm_set(shard, &to->again, tp_time_after(shard->now, pause), send_again);
+    arm(shard, to, tp_time_after(shard->now, pause));
 }
 
 /* What did not get through lately may do so now: nobody waits for longer than at the first time. */
@@ -347,7 +394,7 @@ void tp_outbox_advances(tp_shard *shard, tp_addressee *to)
         return;
     to->wait = AGAIN_FIRST;
     if (to->again.timer.due > tp_time_after(shard->now, AGAIN_FIRST))
-        tp_alarm_set(shard, &to->again, tp_time_after(shard->now, AGAIN_FIRST), send_again);
+        arm(shard, to, tp_time_after(shard->now, AGAIN_FIRST));
 }
 
 uint64_t tp_outbox_wait(const tp_durable *self)
@@ -359,6 +406,15 @@ uint64_t tp_outbox_wait(const tp_durable *self)
     for (; to != NULL; to = tp_addressees_next(to))
         least = to->wait < least ? to->wait : least;
     return least > AGAIN_FIRST ? least : AGAIN_FIRST;
+}
+
+uint64_t tp_outbox_expires(const tp_durable *self)
+{
+    uint64_t least = TP_NEVER;
+    const tp_addressee *to = tp_addressees_first(self);
+    for (; to != NULL; to = tp_addressees_next(to))
+        least = to->expires < least ? to->expires : least;
+    return least;
 }
 
 void tp_outbox_loaded(tp_shard *shard, tp_durable *self)
@@ -384,7 +440,7 @@ static void send_with_permit(
     TP_MARK(shard, "outbox message sent with a permit");
     tp_link *next = &entry->mate;
     for (uint32_t i = 0; next != &to->open.head && i < SEND_AT_ONCE; i++) {
-        tp_entry *one = row_at(next);
+        tp_entry *one = tp_entry_of_mate(next);
         next = next->next;
         if (!is_open(self, one, &number))
             continue;
@@ -404,10 +460,10 @@ static tp_entry *another_to(
     const tp_list *const lists[] = {&to->open, &to->handled};
     for (size_t i = 0; i < 2; i++) {
         const tp_link *head = &lists[i]->head, *link = head->previous;
-        if (link != head && row_at(link) == but)
+        if (link != head && tp_entry_of_mate(link) == but)
             link = link->previous;
         if (link != head)
-            return row_at(link);
+            return tp_entry_of_mate(link);
     }
     return NULL;
 }

@@ -217,7 +217,9 @@ void tp_wake_leaves(tp_shard *shard, tp_activation *actor)
     if (self->fenced || !is_open(shard))
         return; /* another run of the node finds it */
     uint64_t wall = shard->env->wall(shard->env);
-    uint64_t due = tp_wake_of(self, wall + scattered(shard, tp_outbox_wait(self)));
+    uint64_t again = wall + scattered(shard, tp_outbox_wait(self));
+    uint64_t expires = tp_outbox_expires(self);
+    uint64_t due = tp_wake_of(self, expires > wall && expires < again ? expires : again);
     if (self->reload)
         due = wall + AGAIN_FIRST; /* what is stored may be due before what was known here */
     if (due == 0 || due > horizon(shard))

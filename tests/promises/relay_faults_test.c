@@ -57,6 +57,29 @@ static troupe_status twice(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_reply_bytes(turn, troupe_str("sent"));
 }
 
+/* "id seconds": an outbox tell with that timeout. */
+static troupe_status limited(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char words[64], to[32];
+    unsigned seconds = 0;
+    snprintf(words, sizeof words, "%.*s", TROUPE_ARG(in));
+    if (sscanf(words, "%31s %u", to, &seconds) != 2)
+        return TROUPE_USAGE;
+    const troupe_call_options options = {
+        TROUPE_CALL_OPTIONS, .outbox = true, .timeout = TROUPE_SECONDS(seconds)};
+    TROUPE_TRY(troupe_tell(turn, id_of(to), "take", troupe_str(""), &options));
+    return troupe_reply_bytes(turn, troupe_str("sent"));
+}
+
+static troupe_status nap(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    TROUPE_TRY(troupe_sleep(turn, TROUPE_SECONDS(200)));
+    return troupe_reply_bytes(turn, troupe_str("rested"));
+}
+
 static troupe_status answered(troupe_turn *turn, void *state, troupe_slice in)
 {
     (void)turn;
@@ -85,7 +108,8 @@ static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 
 static const troupe_method methods[] = {TROUPE_METHOD(request), TROUPE_METHOD(answered),
     TROUPE_METHOD(serve),
-    TROUPE_METHOD(take), TROUPE_METHOD(refuse), TROUPE_METHOD(twice), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(take), TROUPE_METHOD(refuse), TROUPE_METHOD(twice), TROUPE_METHOD(limited), TROUPE_METHOD(nap),
+    TROUPE_READ_METHOD(show)};
 static const troupe_type desk_type = {TROUPE_TYPE("desk"), .state_size = sizeof(desk),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type mist_type = {
@@ -152,10 +176,50 @@ static void who_waits_for_a_burial_goes_on_when_that_is_stored(void **state)
     stand_close(&at);
 }
 
+/* The target rests for minutes, so that it is long until the message is sent again. */
+static void is_given_up_in_time(uint64_t idle, bool later)
+{
+    stand at;
+    open_for(&at, idle);
+    tell(at.node, "desk/t", "nap", "");
+    stand_run(&at, MS(5));
+    assert_heard(ask(at.node, "desk/a", "limited", later ? "desk/t 600" : "desk/t 45"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(34));
+    if (later) /* behind it one with less time */
+        assert_heard(ask(at.node, "desk/a", "limited", "desk/t 11"), TROUPE_OK);
+    stand_run(&at, TROUPE_SECONDS(10) + MS(900));
+    assert_int_equal(stored_rows(&at, "desk/a", TROUPE_ROW_DEAD), 0);
+    stand_run(&at, MS(300));
+    assert_int_equal(stored_rows(&at, "desk/a", TROUPE_ROW_DEAD), 1);
+    assert_int_equal(stored_rows(&at, "desk/a", TROUPE_ROW_OUTBOX), later ? 1 : 0);
+    stand_close(&at);
+}
+
+static void a_message_is_given_up_when_its_time_is_over(void **state)
+{
+    (void)state;
+    is_given_up_in_time(TROUPE_NEVER, false);
+}
+
+static void a_message_is_given_up_in_time_though_one_before_it_has_more(void **state)
+{
+    (void)state;
+    is_given_up_in_time(TROUPE_NEVER, true);
+}
+
+static void a_message_is_given_up_in_time_though_its_sender_sleeps(void **state)
+{
+    (void)state;
+    is_given_up_in_time(TROUPE_SECONDS(40), false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_that_could_not_be_noted_comes_again),
+        cmocka_unit_test(a_message_is_given_up_when_its_time_is_over),
+        cmocka_unit_test(a_message_is_given_up_in_time_though_one_before_it_has_more),
+        cmocka_unit_test(a_message_is_given_up_in_time_though_its_sender_sleeps),
         cmocka_unit_test(who_waits_for_a_burial_goes_on_when_that_is_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
