@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <troupe/inspect.h>
 
@@ -221,6 +222,15 @@ static int run(daemon_options *options, daemon_modules *modules, daemon_restart 
     return code;
 }
 
+/* Connections need open files, and none of this process selects by bits. */
+static void raise_open_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
     char error[ERROR_SIZE];
@@ -228,6 +238,7 @@ int main(int argc, char **argv)
     daemon_modules modules = {0};
     int code = EXIT_OK;
     signal(SIGPIPE, SIG_IGN);
+    raise_open_files();
     if (!daemon_options_read(&options, argc, argv, error, sizeof(error))) {
         code = fail(EXIT_USAGE, error);
     } else if (options.is_help) {

@@ -36,7 +36,7 @@ typedef struct troupe_cluster_member {
     troupe_load load;    /* what it last said of itself; of one alone what is now */
     uint64_t queued;     /* messages in its mailboxes */
     uint64_t turns;      /* a second */
-    uint64_t turn_time;  /* ns, the mean of the last ones */
+    uint64_t turn_time;  /* ns, the mean of the last ones; of a node alone, of all */
     uint64_t distance;   /* ns of a round trip; 0: not known, or itself */
     bool is_healthy;     /* active and not suspected; of this node itself: and its lease holds */
 } troupe_cluster_member;

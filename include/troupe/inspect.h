@@ -87,8 +87,8 @@ extern "C" {
     X(rebalanced, "actors that rebalancing began to move to other nodes")                         \
     X(http_requests, "requests over HTTP")                                                        \
     X(http_refused, "requests over HTTP that were refused before they were calls")                \
-    X(http_busy, "refusals because http_calls or http_bytes were under way, or the node closes")  \
-    X(http_cut, "connections for HTTP closed because of http_timeout, or of an unwanted body")    \
+    X(http_busy, "requests refused for http_calls or http_bytes, or as the node closes")           \
+    X(http_cut, "requests cut off by http_timeout, or behind a body that nobody wants")           \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 

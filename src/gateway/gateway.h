@@ -9,9 +9,9 @@
  * 1. No thread of the gateway waits for an actor.
  * 2. Everything that a stranger can make grow has a limit: connections, calls under way, bytes.
  * 3. Nothing is called of the host after `close` has returned true. Threads of shards may be about
- * to return from its code: the module goes when they have ended. Threads: open, drain and close are
- * the opening and closing thread's; the HTTP library runs `threads` of its own; answers come on the
- * threads of shards.
+ *    to return from its code: the module goes when they have ended.
+ * Threads: open, drain and close are the opening and closing thread's; the HTTP library runs
+ * `threads` of its own; answers come on the threads of shards.
  */
 #ifndef TP_GATEWAY_GATEWAY_H
 #define TP_GATEWAY_GATEWAY_H
@@ -39,11 +39,13 @@ typedef struct tp_gateway_host {
         troupe_slice payload, const troupe_call_options *options, troupe_client_done *done,
         void *user);
     /* [any thread] What is wrong with a call that was not taken, in words; they are in `room`. */
-    troupe_slice (*explain)(troupe_node *node, troupe_id id, const char *method,
+    troupe_slice (*explain)(troupe_node *node, troupe_id id, const char *method, bool once,
         troupe_status status, char room[TP_GATEWAY_WORDS]);
     /* [any thread that may wait] troupe_stored_look */
     troupe_status (*look)(troupe_node *node, troupe_id id, troupe_stored_visit *visit, void *user,
         char *error, size_t error_size);
+    /* [any thread] Reads a duration, as options have it: 250us, 1m30s, never. */
+    bool (*duration)(const char *text, uint64_t *ret_duration);
     /* [any thread] troupe_node_metrics */
     troupe_status (*metrics)(troupe_node *node, troupe_page_write *write, void *user);
     bool (*is_ready)(troupe_node *node); /* [any thread] it serves, and does not close */

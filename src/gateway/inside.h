@@ -13,8 +13,8 @@
  * Invariants
  * 1. A request is counted in `calls` from before its ask until it was sent or its connection broke.
  * 2. A connection is suspended exactly while its request is ASKED.
- * * 3. Who finds `answered` empty resumes its own connection; whoever is handled next resumes all
- * that have come since. So of many answers one pays for waking a thread of the library.
+ * 3. Who finds `answered` empty resumes its own connection; whoever is handled next resumes all
+ *    that have come since. So of many answers one pays for waking a thread of the library.
  *
  * Threads: a request belongs to the library's thread of its connection, but for the time from the
  * suspend to the resume, when it belongs to the node; the library's lock publishes it both ways.

@@ -7,6 +7,8 @@
 #include "gateway/codes.h"
 #include "gateway/inside.h"
 
+#include "base/outcome.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,8 @@ enum {
                                       can go on; behind a larger one it is closed at once */
     THROWN_AWAY_MAX = 1024 * 1024, /* the same for bodies that do not say their size */
 };
+
+#define TIMEOUT_MAX TROUPE_HOURS(24)
 
 #define ERR_REQUEST "ERR_BAD_REQUEST"
 #define ERR_INVOKE  "ERR_ACTOR_INVOKE_METHOD"
@@ -38,19 +42,19 @@ static void give(tp_gateway *gateway, uint64_t size)
     atomic_fetch_sub_explicit(&gateway->bytes, size, memory_order_relaxed);
 }
 
-/* Makes room for `size` bytes in all. False: no memory, or the gateway has given out all it may. */
-static bool make_room(tp_gateway *gateway, tp_http_bytes *bytes, size_t size)
+/* Makes room for `size` bytes in all. BUSY: the gateway has given out all it may, NO_MEMORY. */
+static troupe_status make_room(tp_gateway *gateway, tp_http_bytes *bytes, size_t size)
 {
     if (size <= bytes->room)
-        return true;
+        return TROUPE_OK;
     size_t room = size > 2 * bytes->room ? size : 2 * bytes->room;
     bool is_here = bytes->data == bytes->here;
     if (!take(gateway, room))
-        return false;
+        return TROUPE_BUSY;
     char *moved = tp_allocate(gateway->host.allocator, room);
     if (moved == NULL) {
         give(gateway, room);
-        return false;
+        return TROUPE_NO_MEMORY;
     }
     memcpy(moved, bytes->data, bytes->size);
     if (!is_here) {
@@ -59,7 +63,7 @@ static bool make_room(tp_gateway *gateway, tp_http_bytes *bytes, size_t size)
     }
     bytes->data = moved;
     bytes->room = room;
-    return true;
+    return TROUPE_OK;
 }
 
 static void init_bytes(tp_http_bytes *bytes)
@@ -79,7 +83,7 @@ static void deinit_bytes(tp_gateway *gateway, tp_http_bytes *bytes)
 
 char *tp_request_room(tp_request *request, size_t size)
 {
-    if (!make_room(request->gateway, &request->answer, size))
+    if (make_room(request->gateway, &request->answer, size) != TROUPE_OK)
         return NULL;
     return request->answer.data;
 }
@@ -104,18 +108,29 @@ void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
     request->stage = TP_REQUEST_ANSWERED;
 }
 
+/* Of a request that goes no further: nobody here knows of others with its key. */
+static troupe_outcome unsent(const tp_request *request, troupe_status status)
+{
+    return tp_once_unsent(request->once != NULL, status, TROUPE_NOT_DONE);
+}
+
 /* Refused before it was a call. */
 static void refuse(tp_request *request, unsigned code, const char *error_code, troupe_status status,
     const char *message)
 {
     tp_gateway_add(&request->gateway->refused);
-    tp_request_fail(request, code, error_code, status, TROUPE_NOT_DONE, troupe_str(message));
+    tp_request_fail(
+        request, code, error_code, status, unsent(request, status), troupe_str(message));
 }
 
+/* Refused for now, by what the gateway may have at once. */
 static void refuse_busy(tp_request *request, troupe_status status, const char *message)
 {
-    tp_gateway_add(&request->gateway->busy);
-    tp_request_fail(request, 503, ERR_INVOKE, status, TROUPE_NOT_DONE, troupe_str(message));
+    troupe_outcome outcome = unsent(request, status);
+    if (status != TROUPE_NO_MEMORY)
+        tp_gateway_add(&request->gateway->busy);
+    tp_request_fail(request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome,
+        troupe_str(message));
 }
 
 static void refuse_size(tp_request *request)
@@ -211,11 +226,11 @@ static bool read_fields(tp_request *request, const head_fields *fields)
 {
     const char *timeout = fields->timeout;
     request->content_type = fields->content_type;
-    request->once = fields->once;
     request->known = fields->known;
-    if (timeout != NULL && !tp_route_timeout(timeout, &request->timeout)) {
+    if (timeout != NULL && (!request->gateway->host.duration(timeout, &request->timeout) ||
+                               request->timeout - 1 >= TIMEOUT_MAX)) {
         refuse(request, 400, ERR_REQUEST, TROUPE_USAGE,
-            "Troupe-Timeout is a number with us, ms, s or m behind it, up to a day: 500ms");
+            "Troupe-Timeout is a duration such as 250us, 500ms or 1m30s, more than 0, up to 1d");
         return false;
     }
     if (request->content_type != NULL && strlen(request->content_type) > CONTENT_TYPE_MAX) {
@@ -295,6 +310,7 @@ static enum MHD_Result begin(tp_gateway *gateway, struct MHD_Connection *connect
     tp_gateway_add(&gateway->requests);
     head_fields fields = {0};
     (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, see_field, &fields);
+    request->once = fields.once;
     uint64_t size = announced(&fields);
     read_head(request, path, method, &fields, size);
     /* What is answered before its body was read ends the connection. */
@@ -312,16 +328,28 @@ static bool is_late(const tp_request *request)
     return host->env->now(host->env) - request->began > host->timeout;
 }
 
+/* Room for so much more of it, or the request is ANSWERED. */
+static void make_room_for_body(tp_request *request, size_t size)
+{
+    tp_http_bytes *body = &request->body;
+    if (size > request->gateway->host.body - body->size) {
+        refuse_size(request);
+        return;
+    }
+    troupe_status status = make_room(request->gateway, body, body->size + size);
+    if (status == TROUPE_BUSY)
+        refuse_busy(request, status, "the bodies and answers under way take all of http_bytes");
+    else if (status != TROUPE_OK)
+        refuse_busy(request, status, "");
+}
+
 static enum MHD_Result read_body(tp_request *request, const char *upload, size_t *upload_size)
 {
     tp_http_bytes *body = &request->body;
     size_t size = *upload_size;
     *upload_size = 0;
-    if (request->stage == TP_REQUEST_READING && size > request->gateway->host.body - body->size)
-        refuse_size(request);
-    else if (request->stage == TP_REQUEST_READING &&
-             !make_room(request->gateway, body, body->size + size))
-        refuse_busy(request, TROUPE_BUSY, "the bodies under way take all of http_bytes");
+    if (request->stage == TP_REQUEST_READING)
+        make_room_for_body(request, size);
     if (request->stage == TP_REQUEST_ANSWERED)
         request->thrown_away += size;
     if (request->thrown_away > THROWN_AWAY_MAX || is_late(request)) {
@@ -461,10 +489,9 @@ static void start_call(tp_request *request)
     if (status == TROUPE_OK)
         return;
     char room[TP_GATEWAY_WORDS];
-    troupe_slice words = host->explain(host->node, id, request->route.name, status, room);
-    if (status == TROUPE_USAGE && request->once != NULL)
-        words = troupe_str("Idempotency-Key is for types that persist every turn");
-    troupe_outcome outcome = troupe_status_outcome(status);
+    bool once = request->once != NULL;
+    troupe_slice words = host->explain(host->node, id, request->route.name, once, status, room);
+    troupe_outcome outcome = tp_once_unsent(once, status, troupe_status_outcome(status));
     tp_request_fail(request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome, words);
     tp_request_take_back(request);
 }

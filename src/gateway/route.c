@@ -204,30 +204,6 @@ const char *tp_verb_names(unsigned bits)
 
 /* ---- header fields --------------------------------------------------------------------------- */
 
-bool tp_route_timeout(const char *text, uint64_t *ret_timeout)
-{
-    static const struct {
-        const char *unit;
-        uint64_t length;
-    } units[] = {{"us", TROUPE_MICROSECONDS(1)}, {"ms", TROUPE_MILLISECONDS(1)},
-        {"s", TROUPE_SECONDS(1)}, {"m", TROUPE_MINUTES(1)}};
-    uint64_t value = 0;
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 12)
-        return false;
-    for (size_t i = 0; i < digits; i++)
-        value = value * 10 + (uint64_t)(text[i] - '0');
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (strcmp(text + digits, units[i].unit) != 0)
-            continue;
-        if (value == 0 || value > TROUPE_HOURS(24) / units[i].length)
-            return false;
-        *ret_timeout = value * units[i].length;
-        return true;
-    }
-    return false;
-}
-
 bool tp_route_tag_is_known(const char *field, const char *tag)
 {
     size_t size = strlen(tag);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a request over HTTP asks for, from its path and its header fields: pure functions over bytes
- * that a stranger chose. Not the protocol itself, which is the HTTP library's; server.c calls this
+ * that a stranger chose. Not the protocol itself, which is the HTTP library's; request.c calls this
  * with the path as it came, nothing of it decoded.
  *
  * Invariants
@@ -77,9 +77,6 @@ const char *tp_verb_names(unsigned verbs);
 
 /* Does If-None-Match name `tag`, which is quoted? Weak ones count as well (RFC 9110, 13.1.2). */
 bool tp_route_tag_is_known(const char *field, const char *tag);
-
-/* "250us", "500ms", "2s", "1m": false: it is none of them, 0, or more than a day. */
-bool tp_route_timeout(const char *text, uint64_t *ret_timeout);
 
 /* Does a header field "Bearer TOKEN", or a bare token with `bearer` false, show the one of the
  * node? The time it takes depends on the lengths only. NULL: there was no such field. */

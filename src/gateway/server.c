@@ -119,14 +119,13 @@ static void server_drain(tp_gateway *gateway)
         (void)shutdown(gateway->listener, SHUT_RDWR);
 }
 
-/* Until no call is under way, or patience is over. */
-static void wait_for_calls(tp_gateway *gateway, uint64_t patience)
+/* Until no call is under way, or it is so late. */
+static void wait_for_calls(tp_gateway *gateway, uint64_t until)
 {
     tp_env *env = gateway->host.env;
     tp_waiter waiter = {0};
     if (env->wait_begin(env, &waiter) != TROUPE_OK)
         return;
-    uint64_t until = env->now(env) + patience;
     atomic_store(&gateway->closer, &waiter);
     bool is_woken = atomic_load(&gateway->calls) != 0 && env->wait(env, &waiter, until);
     /* Whoever took the waiter is about to signal it. */
@@ -136,10 +135,9 @@ static void wait_for_calls(tp_gateway *gateway, uint64_t patience)
 }
 
 /* Shards that have answered the last calls are about to leave: no event tells when. */
-static bool wait_for_shards(tp_gateway *gateway, uint64_t patience)
+static bool wait_for_shards(tp_gateway *gateway, uint64_t until)
 {
     tp_env *env = gateway->host.env;
-    uint64_t until = env->now(env) + patience;
     while (atomic_load_explicit(&gateway->asked, memory_order_acquire) != 0) {
         tp_waiter waiter = {0};
         if (env->now(env) >= until)
@@ -154,8 +152,9 @@ static bool wait_for_shards(tp_gateway *gateway, uint64_t patience)
 
 static bool server_close(tp_gateway *gateway, uint64_t patience)
 {
-    wait_for_calls(gateway, patience);
-    if (!wait_for_shards(gateway, patience)) {
+    uint64_t until = gateway->host.env->now(gateway->host.env) + patience;
+    wait_for_calls(gateway, until);
+    if (!wait_for_shards(gateway, until)) {
         gateway->host.log(gateway->host.node, TROUPE_LOG_ERROR, "http_left",
             "asks of the gateway were not answered: its threads and memory stay");
         return false;

@@ -94,8 +94,7 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
     }
     tp_slip slip = {
         .once = options != NULL ? options->once : (troupe_slice){NULL, 0}, .baggage = baggage};
-    bool may_be_once = type->gated || tp_type_is_foreign(type);
-    if (slip.once.size != 0 && (!may_be_once || slip.once.size > TP_ROW_ONCE_MAX))
+    if (slip.once.size != 0 && (!tp_type_takes_once(type) || slip.once.size > TP_ROW_ONCE_MAX))
         return TROUPE_USAGE;
     if (options != NULL && options->outbox)
         return TROUPE_USAGE; /* an outbox is an actor's */

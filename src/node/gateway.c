@@ -8,8 +8,10 @@
 
 #include "base/alloc.h"
 #include "node/options.h"
+#include "shard/foreign.h"
 #include "shard/words.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 _Static_assert(TP_GATEWAY_WORDS >= TP_REFUSAL_MAX, "words of a refusal fit");
@@ -24,10 +26,18 @@ typedef struct tp_node_gateway {
 
 /* ---- what the gateway asks ------------------------------------------------------------------- */
 
-static troupe_slice explain(troupe_node *node, troupe_id id, const char *method,
+static troupe_slice explain(troupe_node *node, troupe_id id, const char *method, bool once,
     troupe_status status, char room[TP_GATEWAY_WORDS])
 {
+    const tp_type *type = tp_type_known(&node->shared, id.type);
+    if (status == TROUPE_USAGE && once && type != NULL && !tp_type_takes_once(type))
+        return troupe_str("Idempotency-Key is for types that persist every turn");
     return tp_refusal_words(room, &node->shared, id, troupe_str(method), status);
+}
+
+static bool parse_duration(const char *text, uint64_t *ret_duration)
+{
+    return tp_value_parse(TP_OPTION_DURATION, text, ret_duration);
 }
 
 static troupe_slice type_name(troupe_node *node, size_t index)
@@ -54,6 +64,21 @@ static void log_words(
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
+/* http_connections, or as many as the system lets this process have. */
+static uint32_t most_connections(troupe_node *node)
+{
+    uint32_t wanted = node->shared.options.http_connections;
+    uint64_t room = tp_net_room();
+    if (room >= wanted)
+        return wanted;
+    TP_LOG(&node->log, TROUPE_LOG_WARN, "http_connections", TP_NO_FIELDS,
+        "the limit of open files leaves room for %" PRIu64
+        " connections over HTTP, not for %" PRIu32 ": raise it (ulimit -n), or lower "
+        "http_connections",
+        room, wanted);
+    return room > 1 ? (uint32_t)room : 1;
+}
+
 static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
 {
     const troupe_node_options *options = &node->shared.options;
@@ -64,6 +89,7 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
         .ask = troupe_client_ask_callback,
         .explain = explain,
         .look = troupe_stored_look,
+        .duration = parse_duration,
         .metrics = troupe_node_metrics,
         .is_ready = is_ready,
         .log = log_words,
@@ -75,7 +101,7 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
         .token = options->http_token,
         .beyond = !tp_address_is_loopback(options->http),
         .threads = options->http_threads,
-        .connections = options->http_connections,
+        .connections = most_connections(node),
         .calls = options->http_calls,
         .bytes = options->http_bytes,
         .body = options->max_message,

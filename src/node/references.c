@@ -146,6 +146,23 @@ static troupe_status append_variable(const char *name, const reference *of, bool
     return TROUPE_OK;
 }
 
+/* Behind the login of a URL, at its @; its beginning if it has none. A slash in front of the @ ends
+ * the part that may have one, but in a reference. */
+static const char *login_end(const char *url)
+{
+    const char *at = strstr(url, "://");
+    const char *end = url;
+    reference found;
+    if (at == NULL)
+        return url;
+    for (at += strlen("://"); *at != '\0' && strchr("/?#", *at) == NULL;) {
+        if (*at == '@')
+            end = at;
+        at += starts_with(at, "${") && read_reference(at, &found) ? found.size : 1;
+    }
+    return end;
+}
+
 static troupe_status resolve_text(const troupe_allocator *allocator, const tp_option *option,
     const char *text, tp_text *out, char *error, size_t error_size)
 {
@@ -164,7 +181,7 @@ static troupe_status resolve_text(const troupe_allocator *allocator, const tp_op
             return refuse(name, error, error_size);
         at += found.size;
         from = at;
-        bool is_login = option->type == TP_OPTION_URL && strchr(from, '@') != NULL;
+        bool is_login = option->type == TP_OPTION_URL && at <= login_end(text);
         TROUPE_TRY(found.is_file ? append_file(allocator, name, &found, is_login, out, error,
                                        error_size)
                                  : append_variable(name, &found, is_login, out, error, error_size));

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -601,6 +602,14 @@ void tp_net_bound(tp_socket socket, char *out, size_t size)
     if (getsockname((int)socket.handle, (struct sockaddr *)&address, &length) != 0)
         length = 0;
     print_address((struct sockaddr *)&address, length, out, size);
+}
+
+uint64_t tp_net_room(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur > 2 * TP_NET_SPARE ? limit.rlim_cur - TP_NET_SPARE : limit.rlim_cur / 2;
 }
 
 static troupe_status net_listen(struct tp_env *env, struct tp_runner *runner, const char *address,

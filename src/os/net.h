@@ -91,5 +91,9 @@ TROUPE_CHECK troupe_status tp_net_bind(
     const char *address, tp_socket *ret_socket, char *error, size_t error_size);
 /* Its address in words, with the port that was taken. */
 void tp_net_bound(tp_socket socket, char *out, size_t size);
+/* So many connections may such a library have: what this process may open, less what the rest of it
+ * is left (TP_NET_SPARE, or half). */
+uint64_t tp_net_room(void);
+#define TP_NET_SPARE 256
 
 #endif

@@ -24,6 +24,7 @@
 #ifndef TP_SHARD_DURABLE_H
 #define TP_SHARD_DURABLE_H
 
+#include "base/outcome.h"
 #include "shard/shard.h"
 #include "store/rows.h"
 
@@ -290,13 +291,6 @@ bool tp_once_begins(
 /* Of one that has not run, here: may an earlier one with its key have taken effect, or do so yet?
  * False also of calls without a key. */
 bool tp_once_may_be_done(tp_shard *shard, const tp_message *message);
-/* [any thread] The outcome of a call that was not sent: nobody knows of others with its key. */
-static inline troupe_outcome tp_once_unsent(
-    bool once, troupe_status status, troupe_outcome outcome)
-{
-    return once && troupe_status_kind(status) != TROUPE_KIND_USAGE ? TROUPE_UNKNOWN_OUTCOME
-                                                                   : outcome;
-}
 /* Before something leaves in its middle: that it has begun. */
 TROUPE_CHECK troupe_status tp_once_parks(troupe_turn *turn, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_once_ends(

@@ -81,4 +81,10 @@ static inline bool tp_type_is_foreign(const tp_type *type)
     return type->number >= TP_FOREIGN_FIRST;
 }
 
+/* Calls once: what a foreign type is its host knows. */
+static inline bool tp_type_takes_once(const tp_type *type)
+{
+    return type->gated || tp_type_is_foreign(type);
+}
+
 #endif

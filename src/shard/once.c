@@ -24,8 +24,7 @@
 troupe_status tp_once_slip(const tp_shared *shared, const tp_type *type, troupe_slice key,
     uint64_t deadline, tp_slip *ret_slip)
 {
-    /* What a foreign one is its host knows. */
-    if ((!type->gated && !tp_type_is_foreign(type)) || key.size > TP_ROW_ONCE_MAX)
+    if (!tp_type_takes_once(type) || key.size > TP_ROW_ONCE_MAX)
         return TROUPE_USAGE;
     tp_env *env = shared->env;
     uint64_t now = env->now(env), wall = env->wall(env);

@@ -201,26 +201,6 @@ static void names_of_the_largest_sizes_pass_and_longer_ones_do_not(void **state)
     }
 }
 
-static void timeouts_are_numbers_with_units(void **state)
-{
-    (void)state;
-    static const char *const wrong[] = {"", "5", "s", "-1s", "1.5s", " 1s", "1s ", "1h", "0ms",
-        "1441m", "86401s", "9999999999999us", "99999999999999999999s", "1S"};
-    uint64_t timeout = 7;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        assert_false(tp_route_timeout(wrong[i], &timeout));
-        assert_int_equal(timeout, 7);
-    }
-    assert_true(tp_route_timeout("250us", &timeout));
-    assert_int_equal(timeout, TROUPE_MICROSECONDS(250));
-    assert_true(tp_route_timeout("500ms", &timeout));
-    assert_int_equal(timeout, TROUPE_MILLISECONDS(500));
-    assert_true(tp_route_timeout("2s", &timeout));
-    assert_int_equal(timeout, TROUPE_SECONDS(2));
-    assert_true(tp_route_timeout("1440m", &timeout));
-    assert_int_equal(timeout, TROUPE_HOURS(24));
-}
-
 static void only_the_token_itself_is_the_token(void **state)
 {
     (void)state;
@@ -266,7 +246,6 @@ int main(void)
         cmocka_unit_test(methods_of_http_are_told_apart),
         cmocka_unit_test(pages_of_health_need_no_token),
         cmocka_unit_test(names_of_the_largest_sizes_pass_and_longer_ones_do_not),
-        cmocka_unit_test(timeouts_are_numbers_with_units),
         cmocka_unit_test(only_the_token_itself_is_the_token),
         cmocka_unit_test(only_names_of_this_machine_are_local),
     };

@@ -83,6 +83,21 @@ refused
 # Two ways to say the size: whoever stood in front may have taken the other one (request smuggling).
 raw 0 "${head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 refused
+# So do a field twice, also in the same words, and codings that are not the one that is known. The
+# request behind such a one is not served.
+follower='GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'
+for fields in 'Content-Length: 4\r\nContent-Length: 5' 'Content-Length: 4\r\nContent-Length: 4' \
+    'Content-Length: 4, 4' 'Content-Length: +4' 'Content-Length: 0x4' 'Content-Length:' \
+    'Transfer-Encoding: identity' 'Transfer-Encoding: gzip, chunked' 'Transfer-Encoding: xchunked' \
+    'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked' \
+    'Transfer-Encoding: chunked\r\nTransfer-Encoding: identity' \
+    'transfer-encoding: chunked\r\nTRANSFER-ENCODING: chunked' \
+    'Content-Length: 4\r\nHost: elsewhere' 'Content-Length: 4\r\nTroupe-Timeout: 1s\r\nTroupe-Timeout: 2s' \
+    'Content-Length: 4\r\nIdempotency-Key: a\r\nIdempotency-Key: b'; do
+    raw 0 "${head}$fields\r\n\r\n0\r\n\r\n$follower"
+    refused
+    has out 'HTTP/1.1 400'
+done
 raw 0 'POST /v1.0/actors/web/a/method/echo HTTP/1.1\r\nContent-Length: 1\r\n\r\nx' # no Host
 refused
 raw 0 "GET /v1.0/actors/web/\0/method/echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -112,7 +127,12 @@ is_whole
 # ---- a thousand that say nothing ----------------------------------------------------------------------
 
 stop
+# The daemon takes as many open files as it may have, whatever it was started with.
+allowed=$(ulimit -Sn)
+ulimit -Sn 300
 serve
+ulimit -Sn "$allowed"
+if grep -q http_connections "$work/daemon.err"; then die 'the limit could be raised'; fi
 
 # One that is announced as too large is not waited for.
 raw 1 "${head}Content-Length: 9999999\r\n\r\n"
@@ -151,6 +171,24 @@ until_true parked four
 let_go
 until_true nobody_parked
 is_whole
+
+# ---- fewer open files than connections -------------------------------------------------------------------
+
+stop
+cat >"$work/trouped" <<END
+#!/bin/sh
+ulimit -Sn 600 && ulimit -Hn 600 && exec "$build/trouped" "\$@"
+END
+chmod +x "$work/trouped"
+build=$work serve
+checks=$((checks + 1))
+grep -q 'room for 344 connections over HTTP, not for 10000' "$work/daemon.err" || die 'the limit was not told'
+hold hold 340 /livez 200
+let_go
+says_held 340
+is_whole
+stop
+serve
 
 # ---- the end ----------------------------------------------------------------------------------------------
 

@@ -96,6 +96,14 @@ static void what_comes_into_the_login_of_a_url_means_itself(void **state)
     assert_resolves("storage", "redis://app:${env:TP_SECRET}@${env:TP_HOST}/0",
         "redis://app:s3cr%3At%40%2Fp%25ss@box-7/0");
     assert_resolves("storage", "redis://${env:TP_ADDRESS}/0", "redis://host:6379/0");
+    assert_resolves("storage", "redis://${env:TP_ADDRESS}/0?by=a@b", "redis://host:6379/0?by=a@b");
+    assert_resolves("storage", "redis://${env:TP_ADDRESS}?by=a@b", "redis://host:6379?by=a@b");
+    assert_resolves("storage", "redis://h/${env:TP_ADDRESS}#a@b", "redis://h/host:6379#a@b");
+    assert_resolves("storage", "sqlite:${env:TP_ADDRESS}/a@b", "sqlite:host:6379/a@b");
+    char text[256];
+    (void)snprintf(text, sizeof(text), "redis://a:${file:%s}@${env:TP_ADDRESS}/0",
+        write_file("login", "a/b@c", 5));
+    assert_resolves("storage", text, "redis://a:a%2Fb%40c@host:6379/0");
     assert_resolves("storage", "${env:TP_URL}", "redis://u:p@host/0");
 }
 
