@@ -325,6 +325,8 @@ static void put_changes(tp_shard *shard, tp_durable *self, tp_commit *commit, tp
         put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
     while ((node = tp_fifo_pop_front(changes)) != NULL)
         put_change(shard, self, commit, TP_CONTAINER(node, tp_entry, node));
+    for (tp_entry *removal; (removal = tp_outbox_overflow(shard, self)) != NULL;)
+        put_change(shard, self, commit, removal);
 }
 
 /* What the turn sent joins the gate in the order in which it was sent: what it held, and the outbox

@@ -247,6 +247,7 @@ void tp_rows_drop(troupe_turn *turn);
 /* Between turns: a removal, or a row (false: no memory), that goes with the next commit, or soon by
  * itself. */
 void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry);
+tp_entry *tp_rows_removal(tp_shard *shard, const tp_entry *entry); /* NULL: no memory */
 bool tp_rows_add(tp_shard *shard, tp_durable *self, const tp_row *row, troupe_slice key);
 TROUPE_CHECK troupe_status tp_rows_load(
     tp_shard *shard, tp_durable *self, const troupe_store_item *item, const char **ret_reason);
@@ -321,6 +322,8 @@ tp_message *tp_outbox_make_acked(tp_shard *shard, const tp_activation *actor, tr
 void tp_outbox_push_acked(tp_shard *shard, tp_durable *self, tp_message *acked); /* to the gate */
 tp_entry *tp_outbox_row(const tp_durable *self, tp_row_number number); /* NULL: it is gone */
 void tp_outbox_buried(tp_shard *shard, tp_durable *self); /* up to the last that is durable */
+/* A removal of the oldest dead letter, if there are too many, for the commit that is built. */
+tp_entry *tp_outbox_overflow(tp_shard *shard, const tp_durable *self);
 /* No commit has what the turn of its answer did: it is sent again, and answered again. */
 void tp_outbox_unanswered(tp_shard *shard, tp_durable *self, tp_row_number number);
 /* A row of this turn's commit. BUSY: outbox_limit, but for answers. */

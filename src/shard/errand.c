@@ -35,7 +35,7 @@ static troupe_status run_letter(troupe_turn *turn, const tp_slip *slip, const tp
 {
     troupe_slice key = tp_message_payload(turn->message);
     const tp_entry *dead = self != NULL ? tp_rows_find(self, TROUPE_ROW_DEAD, key) : NULL;
-    if (dead == NULL || dead->retired)
+    if (dead == NULL)
         return tell(turn, TROUPE_NOT_FOUND, "it has no such dead letter");
     troupe_status status = slip->errand == TP_ERRAND_REPLAY
                                ? tp_outbox_replay(turn, dead)

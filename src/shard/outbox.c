@@ -611,12 +611,15 @@ void tp_outbox_unanswered(tp_shard *shard, tp_durable *self, tp_row_number numbe
     send_soon(shard, entry->to, AGAIN_FIRST);
 }
 
-static tp_entry *oldest_dead(const tp_durable *self)
+/* Without memory there is one too many until the next comes. */
+tp_entry *tp_outbox_overflow(tp_shard *shard, const tp_durable *self)
 {
-    tp_entry *entry = tp_rows_first(self, TROUPE_ROW_DEAD);
-    while (entry != NULL && entry->retired)
-        entry = tp_rows_next(self, entry);
-    return entry;
+    if (tp_rows_count(self, TROUPE_ROW_DEAD) <= DEAD_MAX)
+        return NULL;
+    tp_entry *removal = tp_rows_removal(shard, tp_rows_first(self, TROUPE_ROW_DEAD));
+    if (removal != NULL)
+        tp_count(&shard->counters.dead_dropped);
+    return removal;
 }
 
 /* It is given up: a request is answered by its failure, a tell becomes a dead letter. */
@@ -642,12 +645,6 @@ static void bury(tp_shard *shard, tp_durable *self, tp_entry *entry, troupe_stat
     if (!tp_rows_add(shard, self, &row, entry->key))
         return; /* it is sent again, and given up again */
     give_up(shard, self, entry);
-    bool is_full = tp_rows_count(self, TROUPE_ROW_DEAD) >= DEAD_MAX;
-    tp_entry *oldest = is_full ? oldest_dead(self) : NULL;
-    if (oldest != NULL) {
-        tp_count(&shard->counters.dead_dropped);
-        tp_rows_retire(shard, self, oldest);
-    }
 }
 
 static void be_told(

@@ -254,24 +254,29 @@ troupe_status tp_rows_put(troupe_turn *turn, const tp_row *row, troupe_slice key
 
 troupe_status tp_rows_remove(troupe_turn *turn, uint32_t kind, troupe_slice key)
 {
-    tp_entry *entry = make(turn->shard, kind, key, 0);
-    if (entry == NULL) {
+    const tp_entry named = {.kind = kind, .key = key};
+    tp_entry *removal = tp_rows_removal(turn->shard, &named);
+    if (removal == NULL) {
         tp_count(&turn->shard->counters.no_memory);
         return TROUPE_NO_MEMORY;
     }
-    entry->remove = true;
-    tp_fifo_push_back(&turn->changes, &entry->node);
+    tp_fifo_push_back(&turn->changes, &removal->node);
     return TROUPE_OK;
+}
+
+tp_entry *tp_rows_removal(tp_shard *shard, const tp_entry *entry)
+{
+    tp_entry *removal = make(shard, entry->kind, entry->key, 0);
+    if (removal != NULL)
+        removal->remove = true;
+    return removal;
 }
 
 void tp_rows_retire(tp_shard *shard, tp_durable *self, tp_entry *entry)
 {
-    if (entry->retired)
-        return;
-    tp_entry *removal = make(shard, entry->kind, entry->key, 0);
+    tp_entry *removal = entry->retired ? NULL : tp_rows_removal(shard, entry);
     if (removal == NULL)
-        return; /* it is found again, and retired then */
-    removal->remove = true;
+        return; /* of one that is not retired: it is found again, and retired then */
     entry->retired = true;
     if (entry->kind == TROUPE_ROW_OUTBOX)
         tp_addressees_handled(shard, entry);

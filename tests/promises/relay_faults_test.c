@@ -72,6 +72,20 @@ static troupe_status limited(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_reply_bytes(turn, troupe_str("sent"));
 }
 
+/* To 1,020 who refuse it. */
+static troupe_status scatter(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    (void)in;
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true};
+    for (unsigned i = 0; i < 1020; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "desk/r%u", i);
+        TROUPE_TRY(troupe_tell(turn, id_of(id), "refuse", troupe_str(""), &options));
+    }
+    return troupe_reply_bytes(turn, troupe_str("scattered"));
+}
+
 static troupe_status nap(troupe_turn *turn, void *state, troupe_slice in)
 {
     (void)state;
@@ -107,9 +121,8 @@ static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(request), TROUPE_METHOD(answered),
-    TROUPE_METHOD(serve),
-    TROUPE_METHOD(take), TROUPE_METHOD(refuse), TROUPE_METHOD(twice), TROUPE_METHOD(limited), TROUPE_METHOD(nap),
-    TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(serve), TROUPE_METHOD(take), TROUPE_METHOD(refuse), TROUPE_METHOD(twice),
+    TROUPE_METHOD(limited), TROUPE_METHOD(nap), TROUPE_METHOD(scatter), TROUPE_READ_METHOD(show)};
 static const troupe_type desk_type = {TROUPE_TYPE("desk"), .state_size = sizeof(desk),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 static const troupe_type mist_type = {
@@ -213,6 +226,21 @@ static void a_message_is_given_up_in_time_though_its_sender_sleeps(void **state)
     is_given_up_in_time(TROUPE_SECONDS(40), false);
 }
 
+static void dead_letters_that_come_at_once_keep_their_limit(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, TROUPE_NEVER);
+    for (uint32_t round = 1; round <= 2; round++) {
+        assert_heard(ask(at.node, "desk/a", "scatter", ""), TROUPE_OK);
+        stand_run(&at, TROUPE_SECONDS(30));
+        assert_int_equal(stored_rows(&at, "desk/a", TROUPE_ROW_OUTBOX), 0);
+        assert_int_equal(stored_rows(&at, "desk/a", TROUPE_ROW_DEAD), 1000);
+        assert_int_equal(stats_of(at.node).dead_dropped, 1020 * round - 1000);
+    }
+    stand_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_message_is_given_up_when_its_time_is_over),
         cmocka_unit_test(a_message_is_given_up_in_time_though_one_before_it_has_more),
         cmocka_unit_test(a_message_is_given_up_in_time_though_its_sender_sleeps),
+        cmocka_unit_test(dead_letters_that_come_at_once_keep_their_limit),
         cmocka_unit_test(who_waits_for_a_burial_goes_on_when_that_is_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
