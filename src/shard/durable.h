@@ -353,8 +353,10 @@ void tp_addressees_remove(tp_shard *shard, tp_entry *entry);
 void tp_addressees_clear(tp_shard *shard, tp_beside *beside);
 
 /* early.c */
-/* A turn of its sender runs: it waits for that one's end, or comes again. Takes the message. */
-void tp_early_wait(tp_shard *shard, tp_activation *actor, tp_message *message);
+/* A turn of its sender runs, at that number: it waits for that one's end, or comes again. Takes the
+ * message. */
+void tp_early_wait(
+    tp_shard *shard, tp_activation *actor, tp_message *message, tp_row_number running);
 /* No turn of this sender runs: the next of it that waits goes to the front of the mailbox. */
 void tp_early_next(tp_shard *shard, tp_activation *actor, troupe_id sender);
 void tp_early_clear(tp_shard *shard, tp_beside *beside);

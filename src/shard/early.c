@@ -3,11 +3,12 @@
  * Outbox messages that came while one before them of the same sender runs here: they wait for its
  * end. So a stream to an actor whose turns park, and that lets others in meanwhile, runs one by
  * one, as fast as they end. Who may run is said in outbox_target.c; a message whose forerunner is
- * not here at all is dropped there, and comes again.
+ * not here at all is dropped, there or here, and comes again.
  *
  * Invariants
- * 1. Of each sender they are in the order of their numbers, none twice; only the first goes on when
- * a turn ends, so each is looked at once or twice, however many wait.
+ * 1. Of each sender they are in the order of their numbers, none twice and none left out: who came
+ * ahead of one that was refused would keep that out. Only the first goes on when a turn ends, so
+ * each is looked at once or twice, however many wait.
  * 2. Who waits does so behind a turn of its sender, or behind a message of it that has left from
  * here for the mailbox. When that ends, or is dropped, the next goes on.
  * 3. They keep the limits of a mailbox, apart from it; who does not fit comes again.
@@ -90,18 +91,22 @@ static bool has_room(const tp_early *self, const tp_type *type, const tp_message
            self->bytes + tp_message_bytes(message) <= type->mailbox_bytes;
 }
 
-static tp_row_number number_of(tp_fifo_node *node)
+/* Is it the next one behind that? Else a copy, one that was given up, or ahead of one before it. */
+static bool is_next(const tp_message *message, tp_row_number last)
 {
-    return tp_message_slip(tp_message_of(node))->number;
+    const tp_slip *slip = tp_message_slip(message);
+    return tp_row_number_compare(slip->number, last) > 0 &&
+           tp_row_number_compare(slip->before, last) <= 0;
 }
 
-void tp_early_wait(tp_shard *shard, tp_activation *actor, tp_message *message)
+void tp_early_wait(
+    tp_shard *shard, tp_activation *actor, tp_message *message, tp_row_number running)
 {
     tp_early *self = get(shard, tp_durable_of(actor));
     line *of = line_of(shard, self, tp_message_caller(message));
-    if (of != NULL && tp_row_number_compare(number_of(of->messages.tail),
-                          number_of(&message->node)) >= 0) {
-        tp_pool_give(&shard->pool, message); /* a copy, or one that was given up */
+    const tp_slip *tail = of != NULL ? tp_message_slip(tp_message_of(of->messages.tail)) : NULL;
+    if (!is_next(message, tail != NULL ? tail->number : running)) {
+        tp_pool_give(&shard->pool, message);
         return;
     }
     bool fits = self != NULL && has_room(self, actor->type, message);
@@ -146,8 +151,8 @@ void tp_early_clear(tp_shard *shard, tp_beside *beside)
     if (self == NULL)
         return;
     while (!tp_list_is_empty(&self->lines))
-        tp_pool_give(&shard->pool,
-            take(shard, self, TP_CONTAINER(tp_list_front(&self->lines), line, link)));
+        tp_pool_give(
+            &shard->pool, take(shard, self, TP_CONTAINER(tp_list_front(&self->lines), line, link)));
     tp_index_deinit(&self->by_sender);
     tp_pool_give(&shard->pool, self);
     beside->early = NULL;

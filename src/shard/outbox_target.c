@@ -28,9 +28,9 @@ void tp_outbox_tell(tp_shard *shard, tp_activation *actor, troupe_id sender, con
         tp_outbox_ack(shard, tp_hash_shard(acked->hash, shard->shared->shard_count), acked);
 }
 
-/* Is a turn of this actor at the message of this number, or (NULL) at any of the same sender? It
- * was sent again, or given up, while its first run is parked. */
-static bool is_running(
+/* A turn of this actor that is at the message of this number, or (NULL) at any of the same sender.
+ * It was sent again, or given up, while its first run is parked. */
+static const tp_slip *running(
     const tp_activation *actor, const tp_message *message, const tp_row_number *number)
 {
     for (const troupe_turn *turn = actor->turns; turn != NULL; turn = turn->next) {
@@ -40,9 +40,9 @@ static bool is_running(
         if (other != NULL && (other->flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE)) &&
             (number == NULL || tp_row_number_compare(other->number, *number) == 0) &&
             troupe_id_equal(tp_message_caller(turn->message), tp_message_caller(message)))
-            return true;
+            return other;
     }
-    return false;
+    return NULL;
 }
 
 /* A failure that did nothing and may pass: the message is not acknowledged, and comes again. */
@@ -85,7 +85,7 @@ static bool begins_here(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip)
 {
     const tp_entry *entry = tp_outbox_row(tp_durable_of(actor), slip->number);
-    if (entry != NULL && !entry->retired && !is_running(actor, message, &slip->number))
+    if (entry != NULL && !entry->retired && running(actor, message, &slip->number) == NULL)
         return true;
     TP_MARK(shard, "answer had come before");
     tp_pool_give(&shard->pool, message);
@@ -140,7 +140,7 @@ static verdict judge(
         tell_again(shard, actor, message, slip, seen);
         return DROPPED;
     }
-    if (is_running(actor, message, NULL) && !TP_MUTANT(shard, TP_MUTANT_PASS_EARLY))
+    if (running(actor, message, NULL) != NULL && !TP_MUTANT(shard, TP_MUTANT_PASS_EARLY))
         return WAITS;
     if (is_early(shard, self, slip, seen) && !TP_MUTANT(shard, TP_MUTANT_PASS_EARLY)) {
         TP_MARK(shard, "outbox message came too early");
@@ -155,16 +155,16 @@ bool tp_outbox_begins(
 {
     if (slip->flags & TP_SLIP_HERE)
         return begins_here(shard, actor, message, slip);
-    if (is_running(actor, message, &slip->number)) {
+    if (running(actor, message, &slip->number) != NULL) {
         TP_MARK(shard, "outbox message came again");
         tp_pool_give(&shard->pool, message); /* the end of its turn acknowledges it */
         return false;
     }
     verdict found = actor->type->gated ? judge(shard, actor, message, slip) : BEGINS;
     if (found == WAITS) {
-        tp_early_wait(shard, actor, message);
+        tp_early_wait(shard, actor, message, running(actor, message, NULL)->number);
     } else if (found == DROPPED) {
-        if (!is_running(actor, message, NULL))
+        if (running(actor, message, NULL) == NULL)
             tp_early_next(shard, actor, tp_message_caller(message));
         tp_pool_give(&shard->pool, message);
     }

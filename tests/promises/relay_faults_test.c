@@ -8,6 +8,8 @@
  */
 #include "tests/promises/stand.h"
 
+#define FILLER 40000 /* a mailbox has room for one such message, and small ones */
+
 typedef struct desk {
     uint64_t came;
 } desk;
@@ -15,6 +17,7 @@ typedef struct desk {
 static tp_world *world;      /* of the test that runs */
 static uint32_t short_turns; /* so many turns of `answered` find no memory at their end */
 static uint32_t takes;       /* turns of `take` */
+static char filler[FILLER];
 
 /* ---- actors ---------------------------------------------------------------------------------- */
 
@@ -86,6 +89,28 @@ static troupe_status scatter(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_reply_bytes(turn, troupe_str("scattered"));
 }
 
+/* To that id, which has no room for both that are large: `rest` and others. */
+static troupe_status squeeze(troupe_turn *turn, void *state, troupe_slice in)
+{
+    (void)state;
+    char to[32];
+    snprintf(to, sizeof to, "%.*s", TROUPE_ARG(in));
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true};
+    const troupe_slice large = {filler, sizeof filler}, small = {filler, 1};
+    TROUPE_TRY(troupe_tell(turn, id_of(to), "rest", small, &options));
+    TROUPE_TRY(troupe_tell(turn, id_of(to), "rest", large, &options));
+    TROUPE_TRY(troupe_tell(turn, id_of(to), "take", large, &options));
+    TROUPE_TRY(troupe_tell(turn, id_of(to), "take", small, &options));
+    return troupe_reply_bytes(turn, troupe_str("sent"));
+}
+
+/* Half a second if what came is small, else 2 seconds. */
+static troupe_status rest(troupe_turn *turn, void *state, troupe_slice in)
+{
+    TROUPE_TRY(troupe_sleep(turn, in.size == 1 ? MS(500) : TROUPE_SECONDS(2)));
+    return take(turn, state, in);
+}
+
 static troupe_status nap(troupe_turn *turn, void *state, troupe_slice in)
 {
     (void)state;
@@ -116,23 +141,27 @@ static troupe_status serve(troupe_turn *turn, void *state, troupe_slice in)
 static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 {
     (void)in;
-    return troupe_reply_format(
-        turn, "%llu came", (unsigned long long)((const desk *)state)->came);
+    return troupe_reply_format(turn, "%llu came", (unsigned long long)((const desk *)state)->came);
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(request), TROUPE_METHOD(answered),
     TROUPE_METHOD(serve), TROUPE_METHOD(take), TROUPE_METHOD(refuse), TROUPE_METHOD(twice),
-    TROUPE_METHOD(limited), TROUPE_METHOD(nap), TROUPE_METHOD(scatter), TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(limited), TROUPE_METHOD(nap), TROUPE_METHOD(scatter), TROUPE_METHOD(squeeze),
+    TROUPE_METHOD(rest), TROUPE_READ_METHOD(show)};
 static const troupe_type desk_type = {TROUPE_TYPE("desk"), .state_size = sizeof(desk),
     TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+static const troupe_type nook_type = {TROUPE_TYPE("nook"), .state_size = sizeof(desk),
+    TROUPE_METHODS(methods), .persist = TROUPE_PERSIST_EVERY_TURN,
+    .reentrancy = TROUPE_REENTRANCY_ALWAYS};
 static const troupe_type mist_type = {
     TROUPE_TYPE("mist"), .state_size = sizeof(desk), TROUPE_METHODS(methods)};
 
 static void open_for(stand *self, uint64_t idle)
 {
-    static const troupe_type *const types[] = {&desk_type, &mist_type};
-    const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .idle = idle};
-    stand_open(self, 1, &options, types, 2);
+    static const troupe_type *const types[] = {&desk_type, &nook_type, &mist_type};
+    const troupe_node_options options = {
+        TROUPE_NODE_OPTIONS, .shards = 2, .idle = idle, .mailbox_bytes = FILLER * 7 / 4};
+    stand_open(self, 1, &options, types, 3);
     world = self->world;
 }
 
@@ -241,6 +270,20 @@ static void dead_letters_that_come_at_once_keep_their_limit(void **state)
     stand_close(&at);
 }
 
+static void who_came_ahead_keeps_nobody_out_that_is_before_it(void **state)
+{
+    (void)state;
+    stand at;
+    open_for(&at, TROUPE_NEVER);
+    assert_heard(ask(at.node, "desk/a", "squeeze", "nook/t"), TROUPE_OK);
+    stand_run(&at, MS(10));
+    assert_int_equal(stats_of(at.node).outbox_early, 1); /* the second large one */
+    stand_run(&at, TROUPE_SECONDS(1)); /* the first one runs, so there is room at the next repeat */
+    stand_run(&at, MS(1550));
+    shows(&at, "nook/t", "4 came");
+    stand_close(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_message_is_given_up_in_time_though_one_before_it_has_more),
         cmocka_unit_test(a_message_is_given_up_in_time_though_its_sender_sleeps),
         cmocka_unit_test(dead_letters_that_come_at_once_keep_their_limit),
+        cmocka_unit_test(who_came_ahead_keeps_nobody_out_that_is_before_it),
         cmocka_unit_test(who_waits_for_a_burial_goes_on_when_that_is_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
