@@ -352,7 +352,7 @@ troupe_status troupe_cluster_lookup(troupe_node *node, troupe_id id, troupe_cons
         return TROUPE_USAGE;
     if (node->cluster == NULL || (type != NULL && tp_type_has_workers(type)))
         return troupe_node_lookup(node, id, visit != NULL ? show_local : NULL, &self);
-    self.hash = tp_types_hash(&shared->types, id.type, id.partition, id.key);
+    self.hash = tp_types_hash(&shared->types, id);
     self.deadline = tp_time_after(node->env->now(node->env), timeout != 0 ? timeout : LOOK_WAIT);
     troupe_status status = look_up(&self, consistency);
     tp_chart_release(self.look.chart);
@@ -420,7 +420,7 @@ troupe_status troupe_cluster_migrate(troupe_node *node, troupe_id id, troupe_sli
         node->cluster == NULL)
         return TROUPE_USAGE;
     uint64_t began = env->now(env);
-    self.hash = tp_types_hash(&shared->types, id.type, id.partition, id.key);
+    self.hash = tp_types_hash(&shared->types, id);
     self.deadline = tp_time_after(began, timeout != 0 ? timeout : LOOK_WAIT);
     if (!see_again(&self))
         return TROUPE_UNAVAILABLE;
@@ -561,7 +561,7 @@ static void take_own(tp_shard *shard, void *user)
         if (self->is_broken || outpost == NULL)
             return;
         const tp_type *type = tp_type_known(shared, name);
-        id.hash = tp_types_hash(&shared->types, name, id.partition, id.key);
+        id.hash = tp_types_hash(&shared->types, (troupe_id){name, id.partition, id.key});
         if (type == NULL || tp_hash_shard(id.hash, shared->shard_count) != shard->number)
             continue;
         id.type = type->number;

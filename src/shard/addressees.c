@@ -30,16 +30,12 @@ static bool is_for(const void *item, const void *key)
     return troupe_id_equal(any_of(item)->row.outbox.target, *(const troupe_id *)key);
 }
 
-static uint64_t hash_of(const tp_shard *shard, troupe_id id)
-{
-    return tp_types_hash(&shard->shared->types, id.type, id.partition, id.key);
-}
-
 tp_addressee *tp_addressees_find(const tp_shard *shard, const tp_durable *self, troupe_id id)
 {
     if (tp_rows_count(self, TROUPE_ROW_OUTBOX) == 0)
         return NULL;
-    return tp_index_find(&self->beside->addressees->by_id, hash_of(shard, id), is_for, &id);
+    return tp_index_find(
+        &self->beside->addressees->by_id, tp_types_hash(&shard->shared->types, id), is_for, &id);
 }
 
 tp_addressee *tp_addressees_first(const tp_durable *self)
@@ -78,7 +74,8 @@ static tp_addressee *create(tp_shard *shard, tp_durable *owner, troupe_id id)
     tp_addressee *self = all != NULL ? tp_pool_take(&shard->pool, sizeof *self) : NULL;
     if (self == NULL)
         return NULL;
-    *self = (tp_addressee){.owner = owner, .hash = hash_of(shard, id), .expires = TP_NEVER};
+    *self = (tp_addressee){
+        .owner = owner, .hash = tp_types_hash(&shard->shared->types, id), .expires = TP_NEVER};
     if (tp_index_insert(&all->by_id, self->hash, self) != TROUPE_OK) {
         tp_pool_give(&shard->pool, self);
         return NULL;

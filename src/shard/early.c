@@ -30,11 +30,6 @@ struct tp_early {
     uint64_t bytes;
 };
 
-static uint64_t hash_of(const tp_shard *shard, troupe_id id)
-{
-    return tp_types_hash(&shard->shared->types, id.type, id.partition, id.key);
-}
-
 static bool is_of(const void *item, const void *key)
 {
     const line *of = item;
@@ -47,7 +42,8 @@ static line *line_of(const tp_shard *shard, const tp_early *self, troupe_id send
 {
     if (self == NULL || self->count == 0)
         return NULL;
-    return tp_index_find(&self->by_sender, hash_of(shard, sender), is_of, &sender);
+    return tp_index_find(
+        &self->by_sender, tp_types_hash(&shard->shared->types, sender), is_of, &sender);
 }
 
 static tp_early *get(tp_shard *shard, tp_durable *of)
@@ -75,7 +71,7 @@ static line *add_line(tp_shard *shard, tp_early *self, tp_message *message)
     line *fresh = tp_pool_take(&shard->pool, sizeof *fresh);
     if (fresh == NULL)
         return NULL;
-    *fresh = (line){.hash = hash_of(shard, tp_message_caller(message))};
+    *fresh = (line){.hash = tp_types_hash(&shard->shared->types, tp_message_caller(message))};
     tp_fifo_init(&fresh->messages);
     if (tp_index_insert(&self->by_sender, fresh->hash, fresh) != TROUPE_OK) {
         tp_pool_give(&shard->pool, fresh);
@@ -91,25 +87,20 @@ static bool has_room(const tp_early *self, const tp_type *type, const tp_message
            self->bytes + tp_message_bytes(message) <= type->mailbox_bytes;
 }
 
-/* Is it the next one behind that? Else a copy, one that was given up, or ahead of one before it. */
-static bool is_next(const tp_message *message, tp_row_number last)
-{
-    const tp_slip *slip = tp_message_slip(message);
-    return tp_row_number_compare(slip->number, last) > 0 &&
-           tp_row_number_compare(slip->before, last) <= 0;
-}
-
 void tp_early_wait(
     tp_shard *shard, tp_activation *actor, tp_message *message, tp_row_number running)
 {
     tp_early *self = get(shard, tp_durable_of(actor));
     line *of = line_of(shard, self, tp_message_caller(message));
-    const tp_slip *tail = of != NULL ? tp_message_slip(tp_message_of(of->messages.tail)) : NULL;
-    if (!is_next(message, tail != NULL ? tail->number : running)) {
-        tp_pool_give(&shard->pool, message);
+    const tp_slip *slip = tp_message_slip(message);
+    tp_row_number last =
+        of != NULL ? tp_message_slip(tp_message_of(of->messages.tail))->number : running;
+    if (tp_row_number_compare(slip->number, last) <= 0) {
+        tp_pool_give(&shard->pool, message); /* a copy, or one that was given up */
         return;
     }
-    bool fits = self != NULL && has_room(self, actor->type, message);
+    bool is_next = tp_row_number_compare(slip->before, last) <= 0;
+    bool fits = is_next && self != NULL && has_room(self, actor->type, message);
     if (fits && of == NULL)
         of = add_line(shard, self, message);
     if (!fits || of == NULL) {

@@ -20,13 +20,6 @@ typedef struct held {
     bool parted; /* its turn had a commit before this one: a failure cannot take all back */
 } held;
 
-/* Is it stored with its sender, and sent again? */
-static bool is_of_outbox(const tp_message *message)
-{
-    const tp_slip *slip = tp_message_slip(message);
-    return slip != NULL && (slip->flags & TP_SLIP_OUTBOX);
-}
-
 static void leave(tp_shard *shard, const held *entry)
 {
     if (entry->message == NULL)
@@ -38,7 +31,7 @@ static void leave(tp_shard *shard, const held *entry)
         tp_outbox_ack(shard, entry->to, entry->message);
         TP_MARK(shard, "acknowledgement left");
     } else {
-        bool kept = is_of_outbox(entry->message);
+        bool kept = tp_message_is_of_outbox(entry->message);
         tp_send_request(shard, entry->to, entry->message);
         if (kept)
             TP_MARK(shard, "outbox message left");
@@ -171,7 +164,7 @@ static void fail_reply(tp_shard *shard, tp_durable *self, held *entry, troupe_st
 static void fail_request(tp_shard *shard, tp_message *message, troupe_status status,
     troupe_outcome outcome, const char *words)
 {
-    if (message->kind == TP_ACKED || is_of_outbox(message)) {
+    if (message->kind == TP_ACKED || tp_message_is_of_outbox(message)) {
         tp_pool_give(&shard->pool, message); /* of an outbox: what is stored of it decides */
         return;
     }

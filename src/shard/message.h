@@ -126,6 +126,14 @@ static inline const tp_slip *tp_message_slip(const tp_message *message)
     return (const tp_slip *)(const void *)((const char *)message + at);
 }
 
+/* Is it of a row of an outbox? That is stored with its sender, who sends it again, and says itself
+ * when it is given up. */
+static inline bool tp_message_is_of_outbox(const tp_message *message)
+{
+    const tp_slip *slip = tp_message_slip(message);
+    return slip != NULL && (slip->flags & TP_SLIP_OUTBOX) != 0;
+}
+
 static inline size_t tp_message_key_at(const tp_message *message)
 {
     return tp_message_step((size_t)message->caller_key_size + message->caller_partition_size);

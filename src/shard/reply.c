@@ -42,11 +42,8 @@ static inline troupe_status may_reply(troupe_turn *turn)
 /* A tell of an outbox is not answered, but why it failed is kept with the dead letter. */
 static bool wants_words(const troupe_turn *turn, troupe_status status)
 {
-    if (status == TROUPE_OK || turn->message == NULL || turn->kind != TP_TURN_METHOD ||
-        turn->reply != NULL)
-        return false;
-    const tp_slip *slip = tp_message_slip(turn->message);
-    return slip != NULL && (slip->flags & TP_SLIP_OUTBOX);
+    return status != TROUPE_OK && turn->message != NULL && turn->kind == TP_TURN_METHOD &&
+           turn->reply == NULL && tp_message_is_of_outbox(turn->message);
 }
 
 __attribute__((always_inline)) static inline troupe_status stage_here(

@@ -593,12 +593,6 @@ static void dead_letter(tp_shard *shard, tp_message *message, const char *why)
     tp_pool_give(&shard->pool, message);
 }
 
-/* Of a row of an outbox, which sends it again, and says itself when it is given up. */
-static bool is_copy(const tp_slip *slip)
-{
-    return slip != NULL && (slip->flags & TP_SLIP_OUTBOX) != 0;
-}
-
 /* "type/key method: ". A message that went straight to its actor carries no key. */
 static void print_target(tp_shard *shard, const tp_message *message, tp_text *text)
 {
@@ -632,7 +626,7 @@ static void answer_in_words(tp_shard *shard, tp_message *message, troupe_status 
         const tp_slip *slip = tp_message_slip(message);
         if (slip != NULL && (slip->flags & (TP_SLIP_WAKE | TP_SLIP_REMIND))) {
             tp_wake_failed(shard, message, status);
-        } else if (message->kind == TP_TELL && !is_copy(slip)) {
+        } else if (message->kind == TP_TELL && !tp_message_is_of_outbox(message)) {
             dead_letter(shard, message, words);
         } else {
             tp_pool_give(&shard->pool, message);

@@ -269,8 +269,7 @@ uint64_t tp_type_name_hash(const tp_types *types, troupe_slice name)
     return XXH3_64bits_withSeed(name.data, name.size, types->secret[0]);
 }
 
-uint64_t tp_types_hash(
-    const tp_types *types, troupe_slice type, troupe_slice partition, troupe_slice key)
+uint64_t tp_types_hash(const tp_types *types, troupe_id id)
 {
-    return hash_id(types, tp_type_name_hash(types, type), partition, key);
+    return hash_id(types, tp_type_name_hash(types, id.type), id.partition, id.key);
 }

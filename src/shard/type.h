@@ -71,8 +71,7 @@ uint64_t tp_type_hash(
 /* What of it the type's name makes. */
 uint64_t tp_type_name_hash(const tp_types *types, troupe_slice name);
 /* The same for a type that this node need not have. */
-uint64_t tp_types_hash(
-    const tp_types *types, troupe_slice type, troupe_slice partition, troupe_slice key);
+uint64_t tp_types_hash(const tp_types *types, troupe_id id);
 
 static inline uint32_t tp_hash_shard(uint64_t hash, uint32_t shards)
 {

@@ -72,8 +72,7 @@ static void spans_that_are_not_in_order_are_no_word(void **state)
 
 static uint64_t hash_of(const reader *self, const char *type, const char *key)
 {
-    return tp_types_hash(&self->translator.shard->shared->types, troupe_str(type),
-        (troupe_slice){0}, troupe_str(key));
+    return tp_types_hash(&self->translator.shard->shared->types, troupe_id_of(type, key));
 }
 
 static size_t put_copy(char *body, const char *type, uint64_t hash)

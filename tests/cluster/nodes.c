@@ -147,8 +147,7 @@ int nodes_home_of(nodes *self, const char *type, const char *key)
     tp_cluster_look look;
     assert_int_equal(tp_cluster_see(self->list[0]->cluster, &look), TROUPE_OK);
     const tp_shared *shared = &self->list[0]->shared;
-    uint64_t hash = tp_types_hash(
-        &shared->types, troupe_str(type), (troupe_slice){0}, troupe_str(key));
+    uint64_t hash = tp_types_hash(&shared->types, troupe_id_of(type, key));
     const tp_directory_view *view = &look.chart->view;
     uint64_t home = view->members[tp_directory_home(view, hash)].node;
     int found = 0;
