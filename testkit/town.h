@@ -230,7 +230,7 @@ struct tp_town {
     uint32_t doubts;            /* of 1,024: a change of it that says UNKNOWN */
     uint64_t ttl, last_trouble; /* when the last fault began or ended */
     uint32_t shards;
-    uint32_t link_limit; /* 0: as usual; else calls may be BUSY, and tells lost, at any time */
+    uint32_t link_limit; /* 0: as usual; else calls may be BUSY at any time */
     tp_house houses[TOWN_HOUSES];
     uint32_t house_count; /* that were opened ever */
     tp_house *blocked;    /* the house in a call of which the run waits */

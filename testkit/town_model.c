@@ -353,9 +353,8 @@ static void check_deed(tp_town *town, const tp_town_deed *deed, const tp_town_st
         tp_town_violate(town, "P3 NOT_DONE", "#%u ran, and ended with %s: NOT_DONE", deed->number,
             troupe_status_name(deed->status));
     bool had_host = !town->was_bare || type == TOWN_HAT;
-    bool has_room = town->link_limit == 0 || deed->outbox; /* else it may be a counted loss */
     if (town->calm && deed->is_tell && deed->answers == 0 && deed->starts == 0 &&
-        !deed->excused && had_host && has_room)
+        !deed->excused && had_host)
         tp_town_violate(
             town, "P8 planned", "the tell #%u to actor %u was lost", deed->number, deed->target);
     if (type == TOWN_TILL || (type == TOWN_JAR && town->calm))

@@ -53,7 +53,7 @@ static const char *take_request(
                                      tp_message_partition(message), tp_message_key(message));
     if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0 &&
         !tp_directory_is_starving(self->directory)) {
-        (void)tp_outpost_into(self, actor, message);
+        (void)tp_outpost_into(self, actor, message, mark.origin);
         if (mark.hops > 1) {
             tp_directory_detoured(self->directory, parcel.hash, mark.origin, mark.hops);
             tp_outpost_drain(self);
@@ -72,7 +72,10 @@ static const char *take_request(
     made->letter.order = mark.order;
     made->letter.grant = (tp_grant){mark.grant, mark.home};
     made->letter.hops = mark.hops;
-    made->letter.flags = mark.only_active ? TP_LETTER_ACTIVE : 0;
+    made->letter.flags |= mark.only_active ? TP_LETTER_ACTIVE : 0;
+    if (message->kind == TP_TELL && TP_UNLIKELY(tp_outpost_is_filling(self, &made->letter.id)))
+        tp_outpost_say_full(
+            self, mark.origin, message->hash, (uint32_t)tp_directory_held(self->directory));
     tp_directory_arrived(self->directory, &made->letter);
     tp_outpost_drain(self);
     return NULL;

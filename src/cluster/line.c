@@ -6,18 +6,20 @@
  * order is kept.
  *
  * Bounded, each channel for itself, so that a member that takes nothing in is in nobody's way:
- * link_limit letters or BYTES_MAX bytes, beyond which letters are BUSY (counted: busy_link), and
- * words that may be lost are lost; who tells more than TP_HOLD_BACK_AT is held back first. What the
- * directory says, and answers, are bounded by what they are about.
+ * link_limit letters or BYTES_MAX bytes, beyond which asks are BUSY (counted: busy_link), and
+ * words that may be lost are lost. A tell was accepted, and waits: but from half of that on, and
+ * TP_HOLD_BACK_AT at most, those who tell such an id are held back before theirs is accepted, so
+ * that what comes beyond is what was under way, and one for each bit of a held_back. Tells that
+ * other nodes pass on here are bounded by the windows of their channels. What the directory says,
+ * and answers, are bounded by what they are about.
  * Threads: the shard's.
  */
 #include "cluster/outpost_inside.h"
 
 #include "base/alloc.h"
 
-#define TICKETS   256                     /* parcels that may be unsettled, at first */
-#define BYTES_MAX ((uint64_t)64 << 20)    /* that wait */
-#define AGAIN     TROUPE_MILLISECONDS(50) /* senders forget after 100 that they are held back */
+#define TICKETS   256                  /* parcels that may be unsettled, at first */
+#define BYTES_MAX ((uint64_t)64 << 20) /* that wait */
 
 /* A letter, an answer, or a word as bytes. */
 typedef struct waiting {
@@ -37,7 +39,7 @@ typedef struct line {
     tp_fifo waits;
     uint64_t wait_bytes; /* of letters, answers and words in it */
     uint32_t wait_count;
-    tp_held_back held_back;
+    tp_held_back *held_back;
 } line;
 
 static line *line_of(tp_outpost *self, tp_channel *channel)
@@ -93,26 +95,46 @@ uint64_t tp_line_take(tp_channel *channel, uint64_t number)
 
 /* ---- who tells too much ---------------------------------------------------------------------- */
 
-void tp_hold_back(tp_shard *shard, tp_held_back *held, uint64_t hash)
+uint32_t tp_hold_back_at(const tp_outpost *self)
 {
-    uint64_t now = tp_clock(shard);
-    uint32_t at = 0;
-    while (at < held->count && held->list[at].hash != hash)
-        at++;
-    if (at == TP_HELD_BACK_MAX || (at < held->count && now - held->list[at].told_at < AGAIN))
-        return;
-    TP_MARK(shard, "senders to another node are held back");
-    if (at == held->count)
-        held->count++;
-    held->list[at].hash = hash;
-    held->list[at].told_at = now;
-    tp_mailbox_mark(shard, hash, true);
+    uint32_t half = self->shard->shared->options.link_limit / 2;
+    return half < TP_HOLD_BACK_AT ? half : TP_HOLD_BACK_AT;
 }
 
-void tp_let_on(tp_shard *shard, tp_held_back *held)
+void tp_hold_back(tp_outpost *self, tp_held_back **held, uint64_t hash)
 {
-    while (held->count != 0)
-        tp_mailbox_mark(shard, held->list[--held->count].hash, false);
+    tp_shard *shard = self->shard;
+    if (*held == NULL) {
+        *held = tp_allocate_zeroed(shard->shared->allocator, sizeof **held);
+        if (*held == NULL) {
+            tp_count(&shard->counters.no_memory); /* the next one tries it again */
+            return;
+        }
+        tp_list_push_back(&self->held_backs, &(*held)->link);
+    }
+    TP_MARK(shard, "senders to another node are held back");
+    uint64_t bit = tp_held_back_bit(hash);
+    (*held)->bits[bit / 64] |= UINT64_C(1) << bit % 64;
+    atomic_fetch_or_explicit(
+        &shard->held_back[bit / 64], UINT64_C(1) << bit % 64, memory_order_relaxed);
+    tp_crowd(shard, TP_CROWDED_AWAY, true);
+}
+
+void tp_let_on(tp_outpost *self, tp_held_back **held)
+{
+    uint64_t bits[TP_HELD_BACK / 64] = {0};
+    if (TP_LIKELY(*held == NULL))
+        return;
+    tp_list_remove(&(*held)->link);
+    tp_release(self->shard->shared->allocator, *held, sizeof **held);
+    *held = NULL;
+    TP_LIST_EACH(&self->held_backs, link)
+    {
+        const tp_held_back *other = TP_CONTAINER(link, tp_held_back, link);
+        for (uint32_t i = 0; i < TP_HELD_BACK / 64; i++)
+            bits[i] |= other->bits[i];
+    }
+    tp_hold_back_all(self->shard, bits);
 }
 
 /* ---- letters and words ----------------------------------------------------------------------- */
@@ -220,7 +242,7 @@ troupe_status tp_line_send(
         if (!is_early(channel, status))
             return status;
     }
-    if (is_full(self, noted, 1)) {
+    if (is_full(self, noted, 1) && own->message->kind == TP_ASK) {
         TP_MARK(self->shard, "too much waits for another node");
         tp_count(&self->shard->counters.busy_link);
         return TROUPE_BUSY;
@@ -231,9 +253,11 @@ troupe_status tp_line_send(
         return TROUPE_NO_MEMORY;
     made->letter = own;
     made->ticket = ticket;
-    bool is_begun_here = own->message->kind == TP_TELL && letter->from == 0;
-    if (is_begun_here && (noted->wait_count >= TP_HOLD_BACK_AT || is_full(self, noted, 2)))
-        tp_hold_back(self->shard, &noted->held_back, letter->id.hash);
+    bool is_much = noted->wait_count >= tp_hold_back_at(self) || is_full(self, noted, 2);
+    if (is_much && own->message->kind == TP_TELL && letter->from == 0)
+        tp_hold_back(self, &noted->held_back, letter->id.hash);
+    else if (is_much && own->message->kind == TP_TELL)
+        tp_outpost_say_full(self, letter->origin, letter->id.hash, noted->wait_count);
     return TROUPE_OK;
 }
 
@@ -354,12 +378,11 @@ void tp_line_flush(void *user, tp_channel *channel)
         tp_pool_give(&self->shard->pool, first);
     }
     channel->is_wanted = !tp_fifo_is_empty(&noted->waits);
-    if (noted->wait_count <= TP_HOLD_BACK_AT / 4 && !is_full(self, noted, 8))
-        tp_let_on(self->shard, &noted->held_back);
+    if (noted->wait_count <= tp_hold_back_at(self) / 4 && !is_full(self, noted, 8))
+        tp_let_on(self, &noted->held_back);
 }
 
-/* Letters that wait are as if they were lost on their way: their tickets die with the member. Who
- * was held back forgets it by itself: the shards that would be told may have ended. */
+/* Letters that wait are as if they were lost on their way: their tickets die with the member. */
 void tp_line_drop(void *user, tp_channel *channel)
 {
     tp_outpost *self = user;
@@ -375,6 +398,7 @@ void tp_line_drop(void *user, tp_channel *channel)
         tp_pool_give(&self->shard->pool, gone);
         self->waiting--;
     }
+    tp_let_on(self, &noted->held_back);
     tp_release(allocator, noted->list, noted->size * sizeof *noted->list);
     tp_release(allocator, noted, sizeof *noted);
     channel->user = NULL;

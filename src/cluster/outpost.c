@@ -10,6 +10,7 @@
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
 #define MOVES_FOR    TROUPE_SECONDS(5)       /* of a node that closes: tries to move its actors */
 #define TICK_AT_REST TROUPE_SECONDS(1)
+#define FULL_AGAIN   16 /* messages that come in spite of it, until it is said again */
 
 static tp_outpost *of(tp_away *away)
 {
@@ -33,6 +34,13 @@ bool tp_outpost_is_home(const tp_outpost *self, uint64_t hash)
     return chart->view.members[home].node == self->options.incarnation;
 }
 
+bool tp_outpost_is_filling(const tp_outpost *self, const tp_directory_id *id)
+{
+    return tp_directory_held(self->directory) != 0 &&
+           (tp_directory_held_of(self->directory, id) >= tp_hold_back_at(self) ||
+               tp_directory_is_filling(self->directory));
+}
+
 static void feed_request(tp_outpost *self, tp_message *message)
 {
     tp_outpost_letter *made = tp_letter_make(self, message);
@@ -42,9 +50,8 @@ static void feed_request(tp_outpost *self, tp_message *message)
             "no memory for a message to another node");
         return;
     }
-    if (message->kind == TP_TELL &&
-        TP_UNLIKELY(tp_directory_held_of(self->directory, &made->letter.id) >= TP_HOLD_BACK_AT))
-        tp_hold_back(self->shard, &self->held_back, message->hash);
+    if (message->kind == TP_TELL && TP_UNLIKELY(tp_outpost_is_filling(self, &made->letter.id)))
+        tp_hold_back(self, &self->held_back, message->hash);
     if (!tp_outpost_is_home(self, message->hash))
         made->letter.hint = tp_recall_hint(&self->recall, self->chart, &made->letter.id);
     tp_directory_request(self->directory, &made->letter);
@@ -215,15 +222,21 @@ troupe_status tp_outpost_move(tp_outpost *self, const tp_directory_id *id, uint6
 
 /* ---- what this node sends to others ---------------------------------------------------------- */
 
-static void send_mark(tp_outpost *self, const tp_correspondent *to, const tp_message *message)
+void tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting)
 {
-    tp_channel *channel = tp_channels_find(self->channels, to->peer, to->agent);
+    const tp_view_member *member =
+        waiting % FULL_AGAIN == 0 ? tp_chart_member(self->chart, origin) : NULL;
+    if (member == NULL)
+        return;
+    uint32_t agent = tp_hash_shard(hash, member->shards);
+    tp_channel *channel = tp_channels_find(self->channels, origin, (uint16_t)agent);
     char *at;
     uint64_t number;
-    tp_frame_kind kind = message->kind == TP_FULL ? TP_FRAME_FULL : TP_FRAME_CLEAR;
-    if (channel != NULL &&
-        tp_session_put(&channel->session, kind, 0, TP_WIRE_MARK_BYTES, &at, &number) == TROUPE_OK)
-        tp_wire_mark_put(at, message->hash);
+    if (channel == NULL || tp_session_put(&channel->session, TP_FRAME_FULL, 0, TP_WIRE_MARK_BYTES,
+                               &at, &number) != TROUPE_OK)
+        return; /* a hint: it is said again */
+    TP_MARK(self->shard, "another node hears that a mailbox is full");
+    tp_wire_mark_put(at, hash);
 }
 
 static void send_away(tp_away *away, uint32_t number, tp_message *message)
@@ -235,9 +248,7 @@ static void send_away(tp_away *away, uint32_t number, tp_message *message)
         tp_send_control(shard, tp_hash_shard(message->hash, shard->shared->shard_count), message);
         return;
     }
-    if (message->kind == TP_FULL || message->kind == TP_CLEAR) {
-        send_mark(self, to, message);
-    } else if (message->kind == TP_REPLY && to->peer != 0 && !to->is_gone) {
+    if (message->kind == TP_REPLY && to->peer != 0 && !to->is_gone) {
         tp_channel *channel = tp_outpost_channel(self, to->peer, to->agent);
         if (channel != NULL) {
             tp_line_reply(self, channel, number, message);
@@ -325,8 +336,9 @@ static uint64_t flush(tp_away *away)
         tp_channels_each(self->channels, tp_line_flush, self);
         tp_outpost_drain(self); /* ways of those that no frame holds have ended */
     }
-    if (tp_directory_held(self->directory) <= TP_HOLD_BACK_AT / 4)
-        tp_let_on(self->shard, &self->held_back);
+    if (self->held_back != NULL &&
+        tp_directory_held(self->directory) <= tp_hold_back_at(self) / 4)
+        tp_let_on(self, &self->held_back);
     uint64_t due = tp_channels_flush(self->channels, self->shard->now);
     uint64_t tick = self->shard->now + (has_open(self) ? TICK : TICK_AT_REST);
     if (TP_UNLIKELY(self->was_suspended)) {
@@ -687,6 +699,7 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
     self->options = *options;
     self->words = (tp_word_room){.allocator = allocator};
     tp_fifo_init(&self->late);
+    tp_list_init(&self->held_backs);
     tp_inquiries_init(&self->inquiries);
     troupe_status status = create_parts(self);
     if (status != TROUPE_OK) {
@@ -719,6 +732,7 @@ void tp_outpost_destroy(tp_outpost *self)
     }
     tp_inquiries_deinit(&self->inquiries);
     end(&self->port); /* if no runner ever came to its last step */
+    tp_let_on(self, &self->held_back);
     if (self->directory != NULL)
         tp_directory_destroy(self->directory, drop_letter, self);
     tp_recall_deinit(&self->recall);

@@ -43,15 +43,12 @@ typedef struct tp_late_event {
     char name[]; /* key, partition */
 } tp_late_event;
 
-#define TP_HELD_BACK_MAX 32
-#define TP_HOLD_BACK_AT  512 /* letters that wait until who tells more is held back */
+#define TP_HOLD_BACK_AT 512 /* letters that wait until who tells more is held back, at most */
 
-/* Ids whose senders were told that it goes no further. Beyond the last one they are not told. */
+/* Whose senders are held back for the sake of one channel, or of the directory. */
 typedef struct tp_held_back {
-    struct {
-        uint64_t hash, told_at;
-    } list[TP_HELD_BACK_MAX];
-    uint32_t count;
+    tp_link link;
+    uint64_t bits[TP_HELD_BACK / 64];
 } tp_held_back;
 
 struct tp_outpost {
@@ -71,7 +68,8 @@ struct tp_outpost {
     tp_fifo late;
     tp_inquiries inquiries;
     uint32_t waiting;       /* letters, answers and words that wait for credit */
-    tp_held_back held_back; /* whose letters the directory holds; others are their line's */
+    tp_list held_backs;
+    tp_held_back *held_back; /* whose letters the directory holds; others are their line's */
     uint64_t moves_until; /* of a node that closes; 0: it does not */
     bool drains, was_suspended;
     uint64_t tick_at;
@@ -82,11 +80,17 @@ struct tp_outpost {
 
 /* outpost.c. As of its chart. */
 bool tp_outpost_is_home(const tp_outpost *self, uint64_t hash);
+/* So much waits before a tell of that node: it refuses more by itself for a while. */
+void tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting);
+/* Does the directory hold so much of that id, or of all, that who tells more is to be held back? */
+bool tp_outpost_is_filling(const tp_outpost *self, const tp_directory_id *id);
 
-/* line.c. Who tells `hash` more gets BUSY at once, by what its shard knows, as with a full mailbox;
- * until tp_let_on, or for a while. What was accepted goes on waiting. */
-void tp_hold_back(tp_shard *shard, tp_held_back *held, uint64_t hash);
-void tp_let_on(tp_shard *shard, tp_held_back *held);
+/* line.c. Who tells `hash` more gets BUSY at once, in any shard and outside, until tp_let_on, and
+ * so do some few others whose hashes have the same bit. What was accepted goes on waiting. */
+void tp_hold_back(tp_outpost *self, tp_held_back **held, uint64_t hash);
+void tp_let_on(tp_outpost *self, tp_held_back **held);
+/* So many letters of one id or channel, and who tells more is held back. */
+uint32_t tp_hold_back_at(const tp_outpost *self);
 
 /* A letter to be sent; `ticket`: what the directory calls it until it is settled.
  * NO_MEMORY, TOO_LARGE, BUSY (what waits for that member is as much as may): it is the caller's
@@ -122,9 +126,10 @@ tp_message *tp_letter_open(tp_outpost *self, tp_letter *letter);
 /* NULL: no memory, counted. Put into `late` by who made it. */
 tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_directory_id *id);
 /* Into the mailbox of the actor, whose record has been looked for, and is made if it has none: the
- * directory says that it is here. Its type is one of this node's. NULL: there is no record, and the
- * message was answered. */
-tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message);
+ * directory says that it is here. Its type is one of this node's. `origin`: the node that began it.
+ * NULL: there is no record, and the message was answered. */
+tp_activation *tp_outpost_into(
+    tp_outpost *self, tp_activation *actor, tp_message *message, uint64_t origin);
 /* It cannot leave by the way of that ticket, over that channel (NULL: there is none), and never
  * will: who sent it is told. Takes it. */
 void tp_outpost_no_way(tp_outpost *self, const tp_channel *channel, tp_message *message,

@@ -43,6 +43,7 @@ tp_outpost_letter *tp_letter_make(tp_outpost *self, tp_message *message)
     made->letter.deadline = message->deadline;
     made->letter.token = token_of(message);
     made->letter.bytes = (uint32_t)tp_message_bytes(message);
+    made->letter.flags = message->kind == TP_ASK ? 0 : TP_LETTER_WAITS;
     return made;
 }
 
@@ -109,9 +110,11 @@ static tp_activation *refuse_method(tp_outpost *self, tp_message *message, tp_ac
     return actor;
 }
 
-tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_message *message)
+tp_activation *tp_outpost_into(
+    tp_outpost *self, tp_activation *actor, tp_message *message, uint64_t origin)
 {
     tp_shard *shard = self->shard;
+    bool is_tell = message->kind == TP_TELL;
     if (TP_UNLIKELY(!has_method(message)))
         return refuse_method(self, message, actor);
     if (has_once(message) && !message->type->gated) {
@@ -125,11 +128,13 @@ tp_activation *tp_outpost_into(tp_outpost *self, tp_activation *actor, tp_messag
         tp_outbox_acked_at(shard, actor, message);
     else
         tp_accept_at(shard, actor, message);
+    if (is_tell && TP_UNLIKELY(actor->flags & TP_FULL_TOLD))
+        tp_outpost_say_full(self, origin, actor->hash, actor->queued);
     return actor;
 }
 
 /* The same, before its record has been looked for. */
-static tp_activation *into_mailbox(tp_outpost *self, tp_message *message)
+static tp_activation *into_mailbox(tp_outpost *self, tp_message *message, uint64_t origin)
 {
     tp_shard *shard = self->shard;
     if (tp_type_is_foreign(message->type)) {
@@ -143,7 +148,7 @@ static tp_activation *into_mailbox(tp_outpost *self, tp_message *message)
             shard, message->type, tp_message_partition(message), tp_message_key(message));
     tp_activation *actor = tp_activation_find(shard, message->type, message->hash,
         tp_message_partition(message), tp_message_key(message));
-    return tp_outpost_into(self, actor, message);
+    return tp_outpost_into(self, actor, message, origin);
 }
 
 tp_late_event *tp_late_make(tp_outpost *self, tp_late_kind kind, const tp_directory_id *id)
@@ -173,11 +178,12 @@ static void deliver(tp_outpost *self, const tp_directory_effect *effect)
 {
     uint64_t from = effect->letter->from, number = effect->letter->number;
     uint32_t shard = agent_of(self, from, effect->letter->id.hash);
+    uint64_t origin = effect->letter->origin;
     bool guarded = effect->guarded;
     /* Should it not come to be. Without memory for that it stays ours, and is made when asked. */
     tp_late_event *release =
         effect->create ? tp_late_make(self, TP_LATE_GONE, &effect->letter->id) : NULL;
-    tp_activation *actor = into_mailbox(self, tp_letter_open(self, effect->letter));
+    tp_activation *actor = into_mailbox(self, tp_letter_open(self, effect->letter), origin);
     if (actor != NULL && tp_type_has_workers(actor->type))
         actor = NULL; /* a worker is at nobody's home: the next call is placed anew */
     if (actor != NULL && guarded)

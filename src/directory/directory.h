@@ -246,6 +246,8 @@ typedef struct tp_directory_effect {
 
 enum {
     TP_LETTER_ACTIVE = 1, /* only if it is active: NOT_FOUND else */
+    TP_LETTER_WAITS = 2,  /* it was accepted, and nobody hears if it is refused: the limits of what
+                             is held are not for it. Does not travel */
 };
 
 struct tp_way;
@@ -275,7 +277,7 @@ struct tp_letter {
     uint64_t token;     /* given back by LOST */
     uint32_t bytes;     /* that it holds, for the limit */
     uint8_t hops;       /* travels with it */
-    uint8_t flags;      /* travels with it */
+    uint8_t flags;      /* TP_LETTER_; travel with it */
 
     /* machine */
     tp_link link;            /* held in its lane */
@@ -450,6 +452,9 @@ bool tp_directory_sound(tp_directory *directory, uint64_t round);
 
 /* Letters held, and whether there are effects to take. */
 uint64_t tp_directory_held(const tp_directory *directory);
+/* Half of the room for letters of ids whose letters go no further is taken: whoever begins some
+ * that are not refused had better wait. */
+bool tp_directory_is_filling(const tp_directory *directory);
 /* Of one id. */
 uint32_t tp_directory_held_of(tp_directory *directory, const tp_directory_id *id);
 bool tp_directory_has_effects(const tp_directory *directory);

@@ -13,8 +13,7 @@
 
 #include <string.h>
 
-#define PAUSE UINT64_C(20000000) /* ns before each try of a letter past the hop bound */
-
+#define PAUSE     UINT64_C(20000000) /* ns before each try of a letter past the hop bound */
 #define FOLLOWERS 64 /* requests that go the way of one before, until it is chosen anew */
 
 typedef struct step {
@@ -535,9 +534,10 @@ static bool is_full(const tp_directory *self, const tp_aside *aside, const tp_le
 {
     uint32_t halves = aside->held != 0 ? 1 : 2;
     uint64_t bytes = self->figures.held_bytes + letter->bytes;
-    return aside->held >= self->options.held_id_max ||
-           self->figures.held >= self->options.held_max / 2 * halves ||
-           bytes > self->options.held_bytes_max / 2 * halves;
+    return !(letter->flags & TP_LETTER_WAITS) &&
+           (aside->held >= self->options.held_id_max ||
+               self->figures.held >= self->options.held_max / 2 * halves ||
+               bytes > self->options.held_bytes_max / 2 * halves);
 }
 
 static void hold(tp_directory *self, tp_aside *aside, tp_lane *lane, tp_letter *letter)

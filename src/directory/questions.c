@@ -127,6 +127,12 @@ uint64_t tp_directory_held(const tp_directory *self)
     return self->figures.held;
 }
 
+bool tp_directory_is_filling(const tp_directory *self)
+{
+    return self->figures.held >= self->options.held_max / 4 ||
+           self->figures.held_bytes >= self->options.held_bytes_max / 4;
+}
+
 uint32_t tp_directory_held_of(tp_directory *self, const tp_directory_id *id)
 {
     const tp_record *record = self->figures.held != 0 ? tp_directory_find(self, id) : NULL;

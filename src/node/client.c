@@ -82,11 +82,12 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
         return TROUPE_BUSY;
     }
     tp_shard *shard = shared->shards[tp_hash_shard(hash, shared->shard_count)];
-    if (!is_ask && atomic_load_explicit(&shard->crowded, memory_order_relaxed)) {
+    tp_crowding crowding = is_ask ? TP_NOT_CROWDED : tp_crowding_of(shard, hash);
+    if (crowding == TP_CROWDED_HERE) {
         atomic_fetch_add_explicit(&node->outside_crowded, 1, memory_order_relaxed);
         return TROUPE_BUSY;
     }
-    if (tp_mpring_is_full(&shard->calls) ||
+    if (tp_mpring_is_full(&shard->calls) || crowding != TP_NOT_CROWDED ||
         atomic_load_explicit(&shard->full_hints[hash % TP_FULL_HINTS], memory_order_relaxed) ==
             hash) {
         atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);

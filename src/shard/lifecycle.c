@@ -560,7 +560,7 @@ static bool is_crowded(tp_shard *shard, bool crowded)
 {
     if (shard->was_crowded != crowded) {
         shard->was_crowded = crowded;
-        atomic_store_explicit(&shard->crowded, crowded, memory_order_relaxed);
+        tp_crowd(shard, TP_CROWDED_HERE, crowded);
     }
     return crowded;
 }

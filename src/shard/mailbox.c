@@ -9,7 +9,7 @@
  * 2. While look-ups of arrivals are pending, no request of this shard goes to a mailbox by another
  * way.
  * 3. Limits are soft for tells that were accepted elsewhere: they are queued, and the mark goes
- * back to the senders.
+ * back to the senders; to other nodes it is cluster/ that says it.
  */
 #include "shard/away.h"
 #include "shard/workers.h"
@@ -28,17 +28,6 @@ static void tell_full(tp_shard *shard, uint64_t hash, uint32_t to, tp_message_ki
 static _Atomic uint64_t *full_hint(tp_shard *shard, uint64_t hash)
 {
     return &shard->full_hints[hash % TP_FULL_HINTS];
-}
-
-void tp_mailbox_mark(tp_shard *shard, uint64_t hash, bool is_full)
-{
-    _Atomic uint64_t *hint = full_hint(shard, hash);
-    if (is_full)
-        atomic_store_explicit(hint, hash, memory_order_relaxed);
-    else if (atomic_load_explicit(hint, memory_order_relaxed) == hash)
-        atomic_store_explicit(hint, 0, memory_order_relaxed);
-    for (uint32_t to = 0; to < shard->shared->shard_count; to++)
-        tell_full(shard, hash, to, is_full ? TP_FULL : TP_CLEAR);
 }
 
 static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *message)

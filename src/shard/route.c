@@ -89,6 +89,23 @@ static void mark_clear(tp_shard *shard, uint64_t hash)
     }
 }
 
+void tp_crowd(tp_shard *shard, tp_crowding why, bool is_so)
+{
+    unsigned before = atomic_load_explicit(&shard->crowded, memory_order_relaxed);
+    unsigned after = is_so ? before | (unsigned)why : before & ~(unsigned)why;
+    atomic_store_explicit(&shard->crowded, (uint8_t)after, memory_order_relaxed);
+}
+
+void tp_hold_back_all(tp_shard *shard, const uint64_t bits[TP_HELD_BACK / 64])
+{
+    bool is_any = false;
+    for (uint32_t i = 0; i < TP_HELD_BACK / 64; i++) {
+        atomic_store_explicit(&shard->held_back[i], bits[i], memory_order_relaxed);
+        is_any = is_any || bits[i] != 0;
+    }
+    tp_crowd(shard, TP_CROWDED_AWAY, is_any);
+}
+
 /* Requests and replies under way, exactly. */
 static uint32_t ring_length(tp_spsc *ring)
 {
@@ -103,8 +120,10 @@ troupe_status tp_send_room(tp_shard *shard, uint32_t to, uint64_t hash, bool is_
         return TROUPE_BUSY;
     }
     tp_shard *other = shard->shared->shards[to];
-    if (is_tell && TP_UNLIKELY(atomic_load_explicit(&other->crowded, memory_order_relaxed))) {
-        tp_count(&shard->counters.busy_actors);
+    tp_crowding crowding = is_tell ? tp_crowding_of(other, hash) : TP_NOT_CROWDED;
+    if (TP_UNLIKELY(crowding != TP_NOT_CROWDED)) {
+        tp_count(crowding == TP_CROWDED_HERE ? &shard->counters.busy_actors
+                                             : &shard->counters.busy_link);
         return TROUPE_BUSY;
     }
     if (to == shard->number)

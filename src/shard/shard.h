@@ -43,6 +43,7 @@
 #define TP_SUBSCRIPTIONS 16
 #define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
 #define TP_WENT          64
+#define TP_HELD_BACK     16384 /* bits, one for the hashes that share it */
 #define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
 
 typedef struct tp_away tp_away; /* away.h */
@@ -362,6 +363,13 @@ typedef struct tp_found {
     uint64_t departures;  /* as they were: if others went meanwhile, it may be gone */
 } tp_found;
 
+/* Why a shard takes no tells: bits. */
+typedef enum tp_crowding {
+    TP_NOT_CROWDED = 0,
+    TP_CROWDED_HERE = 1, /* it is at its limit and nothing is idle: any */
+    TP_CROWDED_AWAY = 2, /* too much waits there for another node: those whose bit is held_back */
+} tp_crowding;
+
 struct tp_shard {
     tp_runner runner;
     tp_shared *shared;
@@ -445,7 +453,7 @@ struct tp_shard {
     uint64_t queued;  /* messages in mailboxes */
     size_t memory_limit;
     bool was_crowded;
-    _Atomic bool crowded; /* [any] at its limit and nothing idle: tells to it are refused */
+    _Atomic uint8_t crowded; /* [any] tells to it are refused: tp_crowding */
 
     /* asks */
     tp_ask **asks; /* chunks of 1,024 */
@@ -476,6 +484,7 @@ struct tp_shard {
     tp_mpsc_node *held_answers; /* of outside calls: they wait for the lease */
     _Alignas(TP_CACHE_LINE) _Atomic uint64_t
         full_hints[TP_FULL_HINTS];         /* [any] hashes of full mailboxes */
+    _Atomic uint64_t held_back[TP_HELD_BACK / 64]; /* [any] of TP_CROWDED_AWAY */
     _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
     tp_mpring calls;                       /* [any] tp_outside */
     /* Blocks of calls, to be used again: given back by the shard, and what outside threads took of
@@ -502,6 +511,24 @@ static inline tp_type_counters *tp_counters_of(const tp_shard *shard, const tp_t
     return &shard->of_types[type->number];
 }
 
+/* route.c. [any] What of it keeps a tell to that hash out. */
+static inline uint64_t tp_held_back_bit(uint64_t hash)
+{
+    return (hash >> 16) % TP_HELD_BACK; /* its lowest and highest bits choose shards */
+}
+static inline tp_crowding tp_crowding_of(tp_shard *shard, uint64_t hash)
+{
+    uint8_t crowded = atomic_load_explicit(&shard->crowded, memory_order_relaxed);
+    if (TP_LIKELY(crowded == TP_NOT_CROWDED) || (crowded & TP_CROWDED_HERE))
+        return (tp_crowding)(crowded & TP_CROWDED_HERE);
+    uint64_t bit = tp_held_back_bit(hash);
+    uint64_t bits = atomic_load_explicit(&shard->held_back[bit / 64], memory_order_relaxed);
+    return bits >> bit % 64 & 1 ? TP_CROWDED_AWAY : TP_NOT_CROWDED;
+}
+void tp_crowd(tp_shard *shard, tp_crowding why, bool is_so);
+/* Who tells a hash of those bits more gets BUSY from now on; nobody else is held back. */
+void tp_hold_back_all(tp_shard *shard, const uint64_t bits[TP_HELD_BACK / 64]);
+
 /* park.c */
 TROUPE_CHECK troupe_status tp_fibers_init(tp_shard *shard);
 void tp_fibers_feed(tp_shard *shard);
@@ -522,8 +549,6 @@ TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard); /* the running fiber end
 void tp_loop_turns(tp_shard *shard);
 
 /* mailbox.c */
-/* All who send from this node are told that this one takes nothing more, or does again. */
-void tp_mailbox_mark(tp_shard *shard, uint64_t hash, bool is_full);
 void tp_mailbox_clear(
     tp_shard *shard, tp_activation *actor); /* it is not full any more: tells all */
 void tp_accept(

@@ -451,6 +451,26 @@ static void letters_that_wait_are_bounded_and_end_in_time(void **state)
     close_scene(s);
 }
 
+static void a_letter_that_was_accepted_waits_beyond_the_limits(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){.held_id_max = 2, .held_max = 4});
+    tp_directory_id id = id_at(s, 1, 0);
+    assert_false(tp_directory_is_filling(s->directory));
+    for (int i = 0; i < 5; i++) {
+        tp_letter *letter = letter_for(s, id);
+        letter->flags = TP_LETTER_WAITS;
+        tp_directory_request(s->directory, letter);
+    }
+    listen(s);
+    assert_null(said_effect(s, TP_DIRECTORY_REFUSE));
+    assert_int_equal(tp_directory_held_of(s->directory, &id), 5);
+    assert_true(tp_directory_is_filling(s->directory)); /* for its sender to know */
+    request(s, id);
+    assert_int_equal(said_effect(s, TP_DIRECTORY_REFUSE)->status, TROUPE_BUSY);
+    close_scene(s);
+}
+
 static void ids_whose_letters_wait_leave_room_for_others(void **state)
 {
     (void)state;
@@ -669,6 +689,7 @@ int main(void)
         cmocka_unit_test(an_actor_that_is_made_here_waits_for_what_is_on_its_way),
         cmocka_unit_test(a_letter_that_comes_back_goes_before_newer_ones),
         cmocka_unit_test(letters_that_wait_are_bounded_and_end_in_time),
+        cmocka_unit_test(a_letter_that_was_accepted_waits_beyond_the_limits),
         cmocka_unit_test(ids_whose_letters_wait_leave_room_for_others),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(ways_to_a_node_that_is_gone_are_told_lost),
