@@ -120,6 +120,7 @@ enum {
     X(CANCEL, "cancel", ADMIN_TAKES_ACTOR | ADMIN_HAS_NAME | ADMIN_HAS_TIMEOUT_MS, true)           \
     X(TYPES, "types", 0, false)                                                                    \
     X(CONFIG, "config", 0, false)                                                                  \
+    X(RELOAD, "reload", 0, false)                                                                  \
     X(PING, "ping", 0, false)                                                                      \
     X(MIGRATE, "migrate", ADMIN_TAKES_ACTOR | ADMIN_HAS_NODE | ADMIN_HAS_TIMEOUT_MS, true)         \
     X(PRELOAD, "preload", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_TIMEOUT_MS, false)        \

@@ -166,3 +166,41 @@ troupe_status cmd_config_read(const char *file, const troupe_config_entry *entry
     snprintf(error, error_size, "no memory");
     return TROUPE_NO_MEMORY;
 }
+
+/* ---- where an option stands ---- */
+
+typedef struct config_place {
+    const char *words;
+    uint32_t *line, *column;
+} config_place;
+
+static bool is_about(const char *words, const char *key)
+{
+    if (strcmp(key, "node") == 0) key = "name";
+    while (*key != 0 && (*key == '-' ? '_' : *key) == *words) {
+        key++;
+        words++;
+    }
+    return *key == 0 && *words == ':';
+}
+
+static troupe_status find_place(void *user, const troupe_config_entry *entry, char *error,
+                                size_t error_size)
+{
+    config_place *place = user;
+    (void)error;
+    (void)error_size;
+    if (is_about(place->words, entry->key)) {
+        *place->line = entry->line;
+        *place->column = entry->column;
+    }
+    return TROUPE_OK;
+}
+
+void cmd_config_find(troupe_slice yaml, const char *words, uint32_t *ret_line, uint32_t *ret_column)
+{
+    config_place place = {words, ret_line, ret_column};
+    char unused[256];
+    troupe_status ignored = troupe_config_parse(yaml, find_place, &place, unused, sizeof(unused));
+    (void)ignored;
+}

@@ -38,6 +38,11 @@ TROUPE_CHECK troupe_status cmd_config_read(const char *file, const troupe_config
                                            cmd_config_word *ret_word, char *error,
                                            size_t error_size);
 
+/* Where the file has the option with whose name `words` begin, as errors about one do; untouched:
+ * it does not. */
+void cmd_config_find(troupe_slice yaml, const char *words, uint32_t *ret_line,
+                     uint32_t *ret_column);
+
 /* As troupe_options_set, without those that a daemon cannot have. */
 TROUPE_CHECK troupe_status cmd_option_set(troupe_node_options *options, const char *name,
                                           const char *value, char *error, size_t error_size);

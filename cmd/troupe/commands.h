@@ -36,6 +36,7 @@ typedef enum cli_exit {
     X(RESTORE, "restore", "VERSION", "put that snapshot in place of the present state")            \
     X(AFTER, "after", "ID", "only those behind this one (discover: a cursor)")                     \
     X(CHECK, "check", NULL, "look for damage in all that is stored; for errors in FILE")           \
+    X(RELOAD, "reload", NULL, "have the node read its configuration again, as SIGHUP does")        \
     X(YES, "yes", NULL, "really: it cannot be undone")                                             \
     X(REPLAY, "replay", "NUMBER", "send this one again")                                           \
     X(DROP, "drop", "NUMBER", "throw this one away")                                               \
@@ -237,16 +238,22 @@ typedef enum cli_option {
       "The next message activates it again. A state that is not persistent is lost.",              \
       "$ troupe deactivate account/alice")                                                         \
     X(config, "[FILE]", 0, 1,                                                                      \
-      CLI_TAKES_NODE | CLI_TAKES(DEFAULTS) | CLI_TAKES(EXPLAIN) | CLI_TAKES(CHECK),                \
-      "print the options of the running node, explain them, or check a file",                      \
+      CLI_TAKES_NODE | CLI_TAKES(DEFAULTS) | CLI_TAKES(EXPLAIN) | CLI_TAKES(CHECK) |               \
+      CLI_TAKES(RELOAD),                                                                           \
+      "print the options of the running node, explain them, check a file, or reload",              \
       "With --defaults, --explain or --check no node is needed. --check tells every error of a "   \
       "configuration file of trouped, with line and column; it resolves references, and looks at " \
-      "neither modules, flags nor the environment's options. Exit code 1: there are errors.",      \
+      "neither modules, flags nor the environment's options. Exit code 1: there are errors. "      \
+      "--reload has the node take what can change while it runs (RELOAD in --defaults), and tells "\
+      "which changes need a restart; a configuration that is wrong changes nothing: exit code 1.", \
       "$ troupe config\n"                                                                          \
       "$ troupe config --defaults\n"                                                               \
       "$ troupe config --check node-1.yaml\n"                                                      \
       "node-1.yaml: ok\n"                                                                          \
-      "$ troupe config --explain max_actors")                                                      \
+      "$ troupe config --explain max_actors\n"                                                     \
+      "$ troupe config --reload\n"                                                                 \
+      "idle    5m  taken\n"                                                                        \
+      "shards  8   needs a restart")                                                      \
     X(ping, "", 0, 0, CLI_TAKES_NODE,                                                              \
       "see whether a node answers",                                                                \
       "",                                                                                          \

@@ -26,8 +26,6 @@ typedef struct config_check {
     bool is_json;
     cmd_bytes errors; /* as JSON, joined by commas */
     size_t error_count;
-    const char *wanted;    /* find_place: words about an option */
-    uint32_t line, column; /* of that option; 0: the file does not have it */
 } config_check;
 
 /* `words` may begin with "line 2, column 3: ", if line is 0. */
@@ -78,43 +76,18 @@ static troupe_status visit_line(void *user, const troupe_config_entry *entry, ch
     return TROUPE_OK;
 }
 
-/* Does `words` begin with the key and a colon, as errors about an option do? */
-static bool is_about(const char *words, const char *key)
-{
-    if (strcmp(key, "node") == 0) key = "name";
-    while (*key != 0 && (*key == '-' ? '_' : *key) == *words) {
-        key++;
-        words++;
-    }
-    return *key == 0 && *words == ':';
-}
-
-static troupe_status find_place(void *user, const troupe_config_entry *entry, char *error,
-                                size_t error_size)
-{
-    config_check *check = user;
-    (void)error;
-    (void)error_size;
-    if (is_about(check->wanted, entry->key)) {
-        check->line = entry->line;
-        check->column = entry->column;
-    }
-    return TROUPE_OK;
-}
-
 static void check_file(config_check *check)
 {
     char words[1024] = "";
-    char unused[256];
+    uint32_t line = 0;
+    uint32_t column = 0;
     if (troupe_config_parse(check->yaml, visit_line, check, words, sizeof(words)) != TROUPE_OK) {
         add_error(check, 0, 0, words);
         return;
     }
     if (troupe_options_check(&check->options, words, sizeof(words)) == TROUPE_OK) return;
-    check->wanted = words;
-    troupe_status status =
-        troupe_config_parse(check->yaml, find_place, check, unused, sizeof(unused));
-    if (status == TROUPE_OK) add_error(check, check->line, check->column, words);
+    cmd_config_find(check->yaml, words, &line, &column);
+    add_error(check, line, column, words);
 }
 
 static cli_exit tell(config_check *check)

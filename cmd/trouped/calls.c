@@ -135,7 +135,7 @@ static void answer_here(daemon_call *call)
     if (call->request.verb == ADMIN_VERB_TYPES) {
         admin_write_types(&call->out, options->types, options->type_count);
     } else if (call->request.verb == ADMIN_VERB_CONFIG) {
-        cmd_bytes_add(&call->out, options->config.data, options->config.size);
+        daemon_config_write(options->config, &call->out);
     } else {
         admin_write_text(&call->out, "node", troupe_str(troupe_node_name(options->node)));
         admin_write_text(&call->out, "version", troupe_str(TROUPE_VERSION));

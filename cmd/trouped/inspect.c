@@ -213,12 +213,31 @@ static troupe_status show_metrics(daemon_call *call, troupe_node *node)
     return status;
 }
 
+static void reload(daemon_call *call)
+{
+    char words[1024] = "";
+    troupe_status status = daemon_config_reload(call->server->options.config, &call->out, words,
+                                                sizeof(words));
+    if (status == TROUPE_OK) {
+        admin_write_end(&call->out);
+        return;
+    }
+    call->out.size = 0;
+    admin_write_error(&call->out, call->request.id, status, troupe_status_outcome(status),
+                      troupe_str(words));
+}
+
 void inspect_run(worker_job *job)
 {
     daemon_call *call = (daemon_call *)(void *)((char *)job - offsetof(daemon_call, job));
     troupe_node *node = call->server->options.node;
     troupe_status status = TROUPE_USAGE;
     admin_write_begin(&call->out, call->request.id);
+    if (call->request.verb == ADMIN_VERB_RELOAD) {
+        reload(call);
+        server_done(call);
+        return;
+    }
     switch (call->request.verb) {
     case ADMIN_VERB_ACTORS:
         status = list_actors(call, node);

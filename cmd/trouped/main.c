@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <troupe/inspect.h>
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -29,92 +28,6 @@ static int fail(int code, const char *words)
 {
     fprintf(stderr, "trouped: %s\n", words);
     return code;
-}
-
-/* A line like those of the node's log, and by the same option. */
-static void say(void *user, bool is_warning, const char *event, const char *text)
-{
-    const daemon_options *options = user;
-    const char *log = options->node.log != NULL ? options->node.log : "warn";
-    const char *level = is_warning ? "warn" : "info";
-    char date[40] = "";
-    struct timespec now;
-    struct tm parts;
-    bool is_heard = strncmp(log, "info", 4) == 0 || strncmp(log, "debug", 5) == 0 ||
-                    (is_warning && strncmp(log, "warn", 4) == 0);
-    if (!is_heard) return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &parts);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &parts);
-    cmd_bytes line = {0};
-    const char *name = options->node.name != NULL ? options->node.name : "node-1";
-    if (strstr(log, ",text") != NULL) {
-        cmd_bytes_printf(&line, "%s.%09ldZ %s %s %s %s\n", date, now.tv_nsec, level, name, event,
-                         text);
-    } else {
-        cmd_bytes_printf(&line, "{\"time\":\"%s.%09ldZ\",\"level\":\"%s\",\"node\":\"%s\","
-                         "\"event\":\"%s\",\"text\":", date, now.tv_nsec, level, name, event);
-        cmd_bytes_json(&line, troupe_str(text));
-        cmd_bytes_text(&line, "}\n");
-    }
-    if (!line.failed) fwrite(line.data, 1, line.size, stderr);
-    cmd_bytes_deinit(&line);
-}
-
-/* ---- what the socket's "config" answers ---- */
-
-typedef struct config_writer {
-    const daemon_options *options;
-    const troupe_node *node;
-    cmd_bytes *out;
-    bool is_first;
-} config_writer;
-
-static void write_member(cmd_bytes *out, const char *name, const char *value)
-{
-    cmd_bytes_printf(out, ",\"%s\":", name);
-    cmd_bytes_json(out, troupe_str(value));
-}
-
-static void write_option(void *user, const troupe_option_info *info)
-{
-    config_writer *writer = user;
-    char value[512];
-    const char *from = daemon_options_origin(writer->options, info->name);
-    troupe_options_get(&writer->options->node, info->name, value, sizeof(value));
-    if (strcmp(value, "0") == 0) { /* it may mean: what the machine has */
-        troupe_node_option(writer->node, info->name, value, sizeof(value));
-        if (strcmp(value, "0") != 0) from = "machine";
-    }
-    cmd_bytes_text(writer->out, writer->is_first ? "{\"name\":" : ",{\"name\":");
-    cmd_bytes_json(writer->out, troupe_str(info->name));
-    write_member(writer->out, "value", value);
-    write_member(writer->out, "from", from);
-    write_member(writer->out, "default", info->standard);
-    cmd_bytes_text(writer->out, "}");
-    writer->is_first = false;
-}
-
-static void write_config(const daemon_options *options, const troupe_node *node, cmd_bytes *out)
-{
-    config_writer writer = {options, node, out, true};
-    write_member(out, "socket", options->socket);
-    if (options->config != NULL) write_member(out, "file", options->config);
-    cmd_bytes_text(out, ",\"options\":[");
-    troupe_options_each(write_option, &writer);
-    cmd_bytes_text(out, "]");
-}
-
-static uint64_t drain_timeout_of(const daemon_options *options)
-{
-    char value[64];
-    troupe_node_options known = {TROUPE_NODE_OPTIONS};
-    char error[256];
-    troupe_options_get(&options->node, "drain_timeout", value, sizeof(value));
-    if (troupe_options_set(&known, "drain_timeout", value, error, sizeof(error)) != TROUPE_OK) {
-        return TROUPE_SECONDS(30);
-    }
-    return known.drain_timeout;
 }
 
 /* ---- the ready line ---- */
@@ -146,30 +59,26 @@ static void print_ready(const daemon_options *options, const daemon_modules *mod
 
 static void say_restart(void *user)
 {
-    say(user, true, "restart", "this process becomes a new trouped with the same command line, and "
-        "joins the cluster as a new incarnation");
+    voice_say(user, TROUPE_LOG_WARN, "restart", "this process becomes a new trouped with the same "
+              "command line, and joins the cluster as a new incarnation");
 }
 
 static int serve(const daemon_options *options, const daemon_modules *modules, troupe_node *node,
-                 listen_socket *socket, daemon_restart *restart)
+                 listen_socket *socket, daemon_restart *restart, daemon_voice *voice)
 {
-    cmd_bytes config = {0};
     daemon_server *server = NULL;
-    write_config(options, node, &config);
     daemon_server_options server_options = {
         .node = node,
-        .types = modules->types,
+        .types = options->type_list,
         .type_count = modules->type_count,
-        .config = {config.data, config.size},
-        .drain_timeout = drain_timeout_of(options),
+        .config = daemon_config_create(options, modules, node, voice),
         .socket = socket,
-        .say = say,
-        .user = (void *)options,
+        .voice = voice,
     };
-    if (config.failed || !server_create(&server_options, &server)) {
+    if (server_options.config == NULL || !server_create(&server_options, &server)) {
         listen_remove(socket);
         troupe_node_close(node);
-        cmd_bytes_deinit(&config);
+        daemon_config_destroy(server_options.config);
         return fail(EXIT_FAILED, "no memory or threads for the admin socket");
     }
     print_ready(options, modules, node);
@@ -181,11 +90,12 @@ static int serve(const daemon_options *options, const daemon_modules *modules, t
     server_close_clients(server);
     troupe_node_close(node);
     server_destroy(server);
-    cmd_bytes_deinit(&config);
+    daemon_config_destroy(server_options.config);
     return EXIT_OK;
 }
 
-static int run(daemon_options *options, daemon_modules *modules, daemon_restart *restart)
+static int run(daemon_options *options, daemon_modules *modules, daemon_restart *restart,
+               daemon_voice *voice)
 {
     char error[ERROR_SIZE];
     listen_socket socket;
@@ -208,16 +118,18 @@ static int run(daemon_options *options, daemon_modules *modules, daemon_restart 
     error[0] = 0;
     options->node.on_died = restart_on_died;
     options->node.on_died_user = restart;
-    troupe_status status = troupe_node_open_explained(&options->node, modules->types,
+    troupe_status status = troupe_node_open_explained(&options->node, options->type_list,
                                                       modules->type_count, &node, error,
                                                       sizeof(error));
     if (status != TROUPE_OK) {
         listen_remove(&socket);
+        daemon_options_place(options, error, sizeof(error));
         return fail(status == TROUPE_USAGE ? EXIT_USAGE : EXIT_FAILED,
                     error[0] != 0 ? error : troupe_status_text(status));
     }
     options->node.name = troupe_node_name(node); /* as it is with references resolved */
-    int code = serve(options, modules, node, &socket, restart);
+    voice_name(voice, options->node.name);
+    int code = serve(options, modules, node, &socket, restart, voice);
     options->node.name = NULL; /* it went with the node */
     return code;
 }
@@ -246,8 +158,11 @@ int main(int argc, char **argv)
     } else if (options.is_version) {
         printf("trouped %s, API number %d\n", TROUPE_VERSION, TROUPE_API_NUMBER);
     } else {
-        daemon_restart *restart = restart_create(argv, say_restart, &options);
-        code = restart != NULL ? run(&options, &modules, restart)
+        daemon_voice voice;
+        voice_set(&voice, options.node.log);
+        voice_name(&voice, options.node.name);
+        daemon_restart *restart = restart_create(argv, say_restart, &voice);
+        code = restart != NULL ? run(&options, &modules, restart, &voice)
                                : fail(EXIT_FAILED, "no memory");
         free(restart);
     }

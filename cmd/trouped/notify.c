@@ -3,10 +3,12 @@
 #include "trouped/notify.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 void notify_manager(const char *state)
@@ -26,6 +28,16 @@ void notify_manager(const char *state)
                              (const struct sockaddr *)&address, (socklen_t)size);
     (void)ignored;
     close(descriptor);
+}
+
+void notify_reloading(void)
+{
+    char state[80];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)now.tv_sec * 1000000u + (unsigned long long)now.tv_nsec / 1000u);
+    notify_manager(state);
 }
 
 uint64_t notify_watchdog_interval(void)

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+void notify_reloading(void); /* RELOADING=1, with the time; READY=1 is its end */
 void notify_manager(const char *state); /* "READY=1", "STOPPING=1", "WATCHDOG=1" */
 
 /* How often WATCHDOG=1 is to be sent, in ms: twice in $WATCHDOG_USEC. 0: it is not asked for, or of

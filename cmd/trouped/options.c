@@ -51,8 +51,10 @@ void daemon_options_deinit(daemon_options *options)
     while (options->text_count > 0) free(options->texts[--options->text_count]);
     free(options->texts);
     free(options->types);
+    free(options->type_list);
     options->texts = NULL;
     options->types = NULL;
+    options->type_list = NULL;
 }
 
 /* ---- options of the node ---- */
@@ -176,6 +178,29 @@ static bool read_file(option_reader *reader)
         return false;
     }
     return true;
+}
+
+void daemon_options_place(const daemon_options *options, char *error, size_t error_size)
+{
+    char *data = NULL;
+    char name[64];
+    char words[1024];
+    char unused[512];
+    size_t size = 0;
+    uint32_t line = 0;
+    uint32_t column = 0;
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(error, ":"), error);
+    if (options->config == NULL || strcmp(daemon_options_origin(options, name), "file") != 0 ||
+        !cmd_file_read(options->config, &data, &size, unused, sizeof(unused))) {
+        return;
+    }
+    cmd_config_find(troupe_slice_of(data, size), error, &line, &column);
+    free(data);
+    snprintf(words, sizeof(words), "%s", error);
+    if (line > 0) {
+        snprintf(error, error_size, "%s: line %u, column %u: %s", options->config, line, column,
+                 words);
+    }
 }
 
 /* ---- the environment ---- */
@@ -309,7 +334,7 @@ static bool read_flags(option_reader *reader, int argc, char **argv, bool is_fir
 bool daemon_options_read(daemon_options *options, int argc, char **argv, char *error,
                          size_t error_size)
 {
-    *options = (daemon_options){.node = {TROUPE_NODE_OPTIONS}};
+    *options = (daemon_options){.node = {TROUPE_NODE_OPTIONS}, .argc = argc, .argv = argv};
     option_reader reader = {options, "flag", error, error_size};
     error[0] = 0;
     if (!read_flags(&reader, argc, argv, true)) return false;
@@ -347,25 +372,33 @@ static bool override_type(troupe_type *type, const type_override *from, char *er
     return true;
 }
 
-bool daemon_options_apply(daemon_options *options, daemon_modules *modules, char *error,
-                          size_t error_size)
+/* Copies, which what is said of types can change. */
+static bool copy_types(daemon_options *options, const daemon_modules *modules)
 {
-    char words[600];
-    if (options->override_count == 0) return true;
-    options->types = calloc(modules->type_count, sizeof(*options->types));
-    if (options->types == NULL) {
-        snprintf(error, error_size, "no memory");
-        return false;
-    }
-    const char *names[MODULE_TYPES_MAX] = {0};
-    for (size_t i = 0; i < modules->type_count; i++) {
+    size_t count = modules->type_count;
+    options->types = calloc(count, sizeof(*options->types));
+    options->type_list = calloc(count, sizeof(*options->type_list));
+    if (options->types == NULL || options->type_list == NULL) return false;
+    for (size_t i = 0; i < count; i++) {
         const troupe_type *type = modules->types[i];
         size_t size = type->size < sizeof(*type) ? type->size : sizeof(*type);
         memcpy(&options->types[i], type, size);
         options->types[i].size = sizeof(*type); /* what the module does not know is 0: default */
-        modules->types[i] = &options->types[i];
-        names[i] = type->name;
+        options->type_list[i] = options->override_count > 0 ? &options->types[i] : type;
     }
+    return true;
+}
+
+bool daemon_options_apply(daemon_options *options, const daemon_modules *modules, char *error,
+                          size_t error_size)
+{
+    char words[600];
+    const char *names[MODULE_TYPES_MAX] = {0};
+    if (!copy_types(options, modules)) {
+        snprintf(error, error_size, "no memory");
+        return false;
+    }
+    for (size_t i = 0; i < modules->type_count; i++) names[i] = modules->types[i]->name;
     for (size_t k = 0; k < options->override_count; k++) {
         const type_override *from = &options->overrides[k];
         size_t i = 0;
@@ -391,7 +424,8 @@ static void print_option(void *user, const troupe_option_info *info)
 {
     (void)user;
     if (strcmp(info->name, "driven") == 0) return;
-    printf("  --%-24s %s (%s)\n", info->name, info->help, info->standard);
+    printf("  --%-24s %s (%s)%s\n", info->name, info->help, info->standard,
+           info->reload != TROUPE_RELOAD_RESTART ? " *" : "");
 }
 
 void daemon_options_print_help(void)
@@ -415,6 +449,7 @@ void daemon_options_print_help(void)
            "In texts ${file:PATH} stands for what is in the file, and ${env:NAME} for a variable.\n"
            "A relative PATH begins at the folder of the file it is in, else where trouped runs.\n\n"
            "SIGTERM and SIGINT end what was accepted, then stop; a second one cancels it.\n"
-           "SIGHUP reads the files of tls_certificate, tls_key and tls_authority again.\n"
+           "SIGHUP reads flags, environment, file and certificates again: options marked * take\n"
+           "effect at once, of others that have changed it is told that they need a restart.\n"
            "Exit codes: 0 stopped as asked, 1 failed, 2 the command line or the file is wrong.\n");
 }

@@ -16,7 +16,7 @@
 
 #include <troupe/config.h>
 
-#define OPTIONS_MAX 64
+#define OPTIONS_MAX 128
 #define OVERRIDES_MAX 256
 
 /* Of an actor type, from the file: `types: { account: { idle: 5m } }`. */
@@ -44,6 +44,9 @@ typedef struct daemon_options {
     size_t origin_count;
     char usual_socket[CMD_SOCKET_PATH_MAX];
     troupe_type *types; /* copies with overrides; NULL: none */
+    const troupe_type **type_list; /* as the modules say, or with overrides */
+    int argc;
+    char **argv;
     char **texts;
     size_t text_count;
 } daemon_options;
@@ -53,9 +56,12 @@ bool daemon_options_read(daemon_options *options, int argc, char **argv, char *e
                          size_t error_size);
 void daemon_options_deinit(daemon_options *options);
 
-/* Puts the file's settings of types over what the modules say. */
-bool daemon_options_apply(daemon_options *options, daemon_modules *modules, char *error,
+/* Makes `type_list`: the settings of types over what the modules say. */
+bool daemon_options_apply(daemon_options *options, const daemon_modules *modules, char *error,
                           size_t error_size);
+
+/* Words about an option that came from the file get its place there in front. */
+void daemon_options_place(const daemon_options *options, char *error, size_t error_size);
 
 /* "default", "file", "environment" or "flag". */
 const char *daemon_options_origin(const daemon_options *options, const char *name);

@@ -200,8 +200,8 @@ static void write_out(daemon_call *call)
     }
     if (uv_stream_get_write_queue_size(stream) <= WRITE_MAX) return;
     daemon_server *server = connection->server;
-    server->options.say(server->options.user, true, "admin_slow",
-                        "a caller does not read its answers: its connection is closed");
+    voice_say(server->options.voice, TROUPE_LOG_WARN, "admin_slow",
+                  "a caller does not read its answers: its connection is closed");
     connection_close(connection);
 }
 
@@ -265,8 +265,8 @@ static void check_peer(daemon_connection *connection)
         return;
     }
     daemon_server *server = connection->server;
-    server->options.say(server->options.user, true, "admin_denied",
-                        "a process of another user called: its connection is closed");
+    voice_say(server->options.voice, TROUPE_LOG_WARN, "admin_denied",
+                  "a process of another user called: its connection is closed");
     connection->is_ended = true;
     call_refuse(connection, TROUPE_DENIED, "only the user that trouped runs as may call");
 }
@@ -354,14 +354,14 @@ void server_stop(daemon_server *server, bool is_hurried)
 {
     const daemon_server_options *options = &server->options;
     if (server->stage == SERVER_SERVING) {
-        options->say(options->user, false, "stopping", is_hurried ? "stops at once"
-                     : "stops when what was accepted has ended; once more: at once");
+        voice_say(options->voice, TROUPE_LOG_INFO, "stopping", is_hurried ? "stops at once"
+                  : "stops when what was accepted has ended; once more: at once");
         drain(server);
-        uint64_t wait = options->drain_timeout / 1000000;
+        uint64_t wait = daemon_config_drain_timeout(options->config) / 1000000;
         uv_timer_start(&server->timer, on_timer, wait, 0);
     }
     if (is_hurried && server->stage == SERVER_DRAINING) {
-        options->say(options->user, true, "hurrying", "asks under way are cancelled");
+        voice_say(options->voice, TROUPE_LOG_WARN, "hurrying", "asks under way are cancelled");
         cancel_all(server);
         uv_timer_start(&server->timer, on_timer, HURRY_TIME_MS, 0);
     } else if (is_hurried && server->stage == SERVER_HURRYING) {
@@ -370,25 +370,31 @@ void server_stop(daemon_server *server, bool is_hurried)
     finish_if_over(server);
 }
 
-/* Certificates are all that is read anew while the node runs. */
-static void reload(daemon_server *server)
+/* [worker] Signals that come meanwhile may have been meant for what was just read: once more. */
+static void reload(worker_job *job)
 {
-    const daemon_server_options *options = &server->options;
-    char error[512], line[640];
-    if (troupe_node_reload_tls(options->node, error, sizeof(error)) == TROUPE_OK) {
-        options->say(options->user, false, "reload",
-                     "SIGHUP: connections from now on use the certificates that were read");
-        return;
-    }
-    snprintf(line, sizeof(line), "SIGHUP: certificates are not reloaded: %s", error);
-    options->say(options->user, true, "reload", line);
+    void *holder = (char *)job - offsetof(daemon_server, reload);
+    daemon_server *server = holder;
+    unsigned seen;
+    do {
+        char error[1024];
+        cmd_bytes answer = {0};
+        seen = atomic_load(&server->hangups);
+        /* What there is to say of it is in the log. */
+        troupe_status ignored =
+            daemon_config_reload(server->options.config, &answer, error, sizeof(error));
+        (void)ignored;
+        cmd_bytes_deinit(&answer);
+    } while (atomic_fetch_sub(&server->hangups, seen) != seen);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
 {
     daemon_server *server = signal->data;
     if (number == SIGHUP) {
-        reload(server);
+        if (server->stage == SERVER_SERVING && atomic_fetch_add(&server->hangups, 1) == 0) {
+            worker_add(&server->worker, &server->reload);
+        }
         return;
     }
     server_stop(server, server->stage != SERVER_SERVING);
@@ -430,6 +436,7 @@ bool server_create(const daemon_server_options *options, daemon_server **ret_ser
     daemon_server *server = calloc(1, sizeof(*server));
     if (server == NULL) return false;
     server->options = *options;
+    server->reload.run = reload;
     if (uv_loop_init(&server->loop) != 0) {
         free(server);
         return false;

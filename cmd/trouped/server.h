@@ -9,7 +9,7 @@
 #ifndef TROUPED_SERVER_H
 #define TROUPED_SERVER_H
 
-#include "shared/bytes.h"
+#include "trouped/config.h"
 #include "trouped/listen.h"
 
 #include <troupe.h>
@@ -20,11 +20,9 @@ typedef struct daemon_server_options {
     troupe_node *node;
     const troupe_type *const *types;
     size_t type_count;
-    troupe_slice config;     /* members for the answer of "config", each with its comma */
-    uint64_t drain_timeout;  /* how long a stop waits for asks under way */
+    daemon_config *config;
     listen_socket *socket;   /* the server takes its descriptor */
-    void (*say)(void *user, bool is_warning, const char *event, const char *text);
-    void *user;
+    daemon_voice *voice;
 } daemon_server_options;
 
 /* False: no memory, or no threads. What the options point to must outlive the server. */

@@ -80,6 +80,8 @@ struct daemon_server {
     daemon_worker worker; /* waits for shards */
     daemon_worker store_worker; /* waits for the store, which may take its time */
     _Atomic bool is_hurried; /* what waits for the store's worker is not begun any more */
+    worker_job reload;       /* a SIGHUP's */
+    _Atomic unsigned hangups; /* that no reload has seen; who makes it 1 adds the job */
     _Atomic(daemon_call *) done; /* pushed by any thread, taken by the loop; publishes the call */
     daemon_connection *connections;
     size_t connection_count;

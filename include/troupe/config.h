@@ -38,6 +38,15 @@ typedef enum troupe_option_kind {
 /* "text", "bool", "count", "duration", "bytes", "secret", "url" */
 TROUPE_API const char *troupe_option_kind_name(troupe_option_kind kind);
 
+typedef enum troupe_reload {
+    TROUPE_RELOAD_RESTART = 1, /* a node has to be opened anew */
+    TROUPE_RELOAD_LIVE,        /* troupe_node_reload changes it */
+    TROUPE_RELOAD_FILE,        /* the file that it names is read again */
+} troupe_reload;
+
+/* "restart", "live", "file" */
+TROUPE_API const char *troupe_reload_name(troupe_reload reload);
+
 typedef struct troupe_option_info {
     const char *name;
     troupe_option_kind kind;
@@ -45,6 +54,7 @@ typedef struct troupe_option_info {
     const char *least;    /* NULL: texts, bool */
     const char *most;
     const char *help;     /* what it means, one sentence */
+    troupe_reload reload; /* can it change while a node runs? */
 } troupe_option_info;
 
 /* Every option in the order of troupe_node_options. What `info` points at lives for ever. */
@@ -68,6 +78,30 @@ TROUPE_API size_t troupe_options_get(const troupe_node_options *options, const c
  * of texts, which it does not keep: 0. */
 TROUPE_API size_t troupe_node_option(const troupe_node *node, const char *name, char *out,
                                      size_t size);
+
+/* What a reload found: an option, or a setting of a type, that is not as it was; borrowed. */
+typedef struct troupe_reload_change {
+    const char *name;  /* "idle"; "types.account.idle" */
+    const char *value; /* what it is to be, as it would be written; *** in the place of a secret */
+    bool is_taken;     /* false: it needs a restart, and is as it was */
+} troupe_reload_change;
+typedef void troupe_reload_visit(void *user, const troupe_reload_change *change);
+
+/* [any thread but in a turn] Has an open node take what can change of `options`, which are all of
+ * its options: what is not set means its default. Options that need a restart, and differ, are told
+ * and stay. Where the options name certificates their files are read again, changed or not. Of the
+ * types those of the node with the same name take idle, mailbox_limit, batch and arena_limit; NULL:
+ * the types' own stay. Calls go on meanwhile, each as before or as after. `visit` may be NULL.
+ * USAGE: the options are wrong, or a file is; `error` (may be NULL) begins with the option's name
+ * as that of troupe_options_check, and nothing has changed. BUSY: another thread does it.
+ * NO_MEMORY. UNAVAILABLE: it is done, but a shard with a stuck turn did not hear of it: reload
+ * again. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_node_reload(troupe_node *node,
+                                                         const troupe_node_options *options,
+                                                         const troupe_type *const *types,
+                                                         size_t type_count,
+                                                         troupe_reload_visit *visit, void *user,
+                                                         char *error, size_t error_size);
 
 /* Looks at the options as a node does before it opens: references, limits, what options say about
  * each other. Nothing is opened but files of references. USAGE: `error` begins with the option's

@@ -11,6 +11,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+/* A plain field that all threads read and that is seldom changed, by one at a time: an option of a
+ * node that runs. It publishes nothing but itself. */
+#define TP_LIVE_GET(field)        __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define TP_LIVE_SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
 typedef struct tp_cell {
     _Atomic uint64_t value; /* publishes nothing but itself */
 } tp_cell;

@@ -19,7 +19,7 @@ static void measure(tp_reporter *self, uint64_t now, tp_wire_load *ret_load)
     const tp_shared *shared = self->shared;
     troupe_stats stats = {.size = sizeof stats};
     uint64_t timed = 0, time = 0;
-    *ret_load = (tp_wire_load){.memory_limit = shared->options.memory_limit};
+    *ret_load = (tp_wire_load){.memory_limit = TP_LIVE_GET(shared->options.memory_limit)};
     for (uint32_t i = 0; i < shared->shard_count; i++) {
         const tp_shard *shard = shared->shards[i];
         tp_inspect_counters(shard, &stats);

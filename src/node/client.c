@@ -113,7 +113,7 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
     }
     outside->timeout = options != NULL ? options->timeout : 0;
     if (outside->timeout == 0)
-        outside->timeout = is_ask ? shared->options.ask_timeout : TP_NEVER;
+        outside->timeout = is_ask ? TP_LIVE_GET(shared->options.ask_timeout) : TP_NEVER;
     outside->pulse = atomic_load_explicit(node->env->pulse, memory_order_relaxed);
     /* The clock costs as much as the rest of this. One call in so many shows how long they wait. A
      * short time is counted from here; a long one may be late by two beats. */
@@ -246,7 +246,7 @@ static troupe_status prepare_errand(troupe_node *node, troupe_id id, tp_errand e
         tp_outside_make(shared->shards[tp_hash_shard(hash, shared->shard_count)], &parts, true);
     if (outside == NULL)
         return TROUPE_NO_MEMORY;
-    outside->timeout = timeout != 0 ? timeout : shared->options.ask_timeout;
+    outside->timeout = timeout != 0 ? timeout : TP_LIVE_GET(shared->options.ask_timeout);
     outside->entered = node->env->now(node->env);
     outside->is_ask = true;
     outside->errand = (uint8_t)errand;
@@ -294,7 +294,8 @@ static troupe_status ask_again(troupe_node *node, troupe_id id, const char *meth
     troupe_call_options now = *options;
     troupe_status status = answer->status;
     bool is_once = options->once.size != 0;
-    uint64_t timeout = options->timeout != 0 ? options->timeout : node->shared.options.ask_timeout;
+    uint64_t timeout = options->timeout != 0 ? options->timeout
+                                             : TP_LIVE_GET(node->shared.options.ask_timeout);
     uint64_t end = tp_time_after(begin, timeout);
     for (uint32_t attempt = 1; tp_retry_may(options, status, answer->outcome, attempt); attempt++) {
         uint64_t chance;

@@ -36,7 +36,7 @@ static troupe_status add_own_load(troupe_node *node, troupe_cluster_member *show
     troupe_stats stats = {.size = sizeof stats};
     TROUPE_TRY(troupe_node_stats(node, &stats));
     double busy = stats.turn_rate * (double)stats.turn_time.mean / 1e9 / stats.shards;
-    double limit = (double)node->shared.options.memory_limit;
+    double limit = (double)TP_LIVE_GET(node->shared.options.memory_limit);
     shown->load = (troupe_load){.cpu = busy < 1 ? busy : 1,
         .memory = limit > 0 ? (double)stats.bytes / limit : 0,
         .actors = stats.active};

@@ -64,7 +64,7 @@ static void read_process(const troupe_node *node, uint64_t into[TP_METRIC_COUNT]
     node->env->usage(node->env, &usage);
     into[TP_METRIC_OF_cpu_time] = usage.cpu;
     into[TP_METRIC_OF_resident] = usage.resident;
-    into[TP_METRIC_OF_memory_limit] = node->shared.options.memory_limit;
+    into[TP_METRIC_OF_memory_limit] = TP_LIVE_GET(node->shared.options.memory_limit);
     into[TP_METRIC_OF_uptime] = node->env->now(node->env) - node->shared.started;
 }
 

@@ -204,6 +204,7 @@ static troupe_status allocate_node(
     node->shared.options = options;
     node->shared.node = node;
     atomic_init(&node->shared.lease_until, TP_NEVER);
+    atomic_flag_clear(&node->reloads);
     snprintf(node->name, sizeof node->name, "%s", options.name);
     *ret_node = node;
     return TROUPE_OK;
@@ -229,6 +230,7 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
         dispose(node);
         return status;
     }
+    tp_node_note_texts(node);
     shared->options.name =
         node->name; /* the others were the caller's, and are not needed any more */
     shared->options.storage = shared->options.placement = shared->options.log = NULL;
@@ -418,7 +420,7 @@ static bool settle(troupe_node *node, enum tp_closing phase, uint64_t limit, unt
 
 static void leave(troupe_node *node)
 {
-    if (!settle(node, TP_ENDING, node->shared.options.drain_timeout, UNTIL_DESERTED))
+    if (!settle(node, TP_ENDING, TP_LIVE_GET(node->shared.options.drain_timeout), UNTIL_DESERTED))
         TP_LOG(&node->log, TROUPE_LOG_WARN, "leaving_hurries", TP_NO_FIELDS,
             "other nodes did not say within drain_timeout that they send nothing any more; what "
             "they sent may end with UNKNOWN");
@@ -439,7 +441,7 @@ void troupe_node_close(troupe_node *node)
 {
     if (node == NULL)
         return;
-    uint64_t drain = node->shared.options.drain_timeout;
+    uint64_t drain = TP_LIVE_GET(node->shared.options.drain_timeout);
     bool leaves = node->cluster != NULL && !atomic_load(&node->died), in_time = false;
     tp_node_drain_gateway(node);
     if (leaves) {

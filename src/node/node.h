@@ -8,6 +8,7 @@
 #ifndef TP_NODE_NODE_H
 #define TP_NODE_NODE_H
 
+#include "node/options.h"
 #include "node/storage.h"
 #include "shard/shard.h"
 #include "shard/slip.h"
@@ -32,6 +33,8 @@ struct troupe_node {
     struct tp_node_gateway *gateway; /* NULL: no calls over HTTP */
     char *tls_paths[TP_TLS_FILES];          /* NULL: clear text */
     struct tp_kept_text *kept;              /* texts of the options, while it opens */
+    uint64_t texts[TP_OPTIONS];        /* reload.c: what they were, as hashes */
+    atomic_flag reloads;                    /* [any] one at a time */
     _Atomic bool died;                      /* [any] put out of its cluster */
     troupe_store *given_store;              /* until it is the storage's */
     troupe_membership *given_membership[3]; /* until they are the cluster's */
@@ -74,6 +77,9 @@ troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
 /* The same without waiting: `done` comes once if this says OK, as of troupe_client_ask_callback. */
 TROUPE_CHECK troupe_status tp_node_errand_callback(troupe_node *node, troupe_id id,
     tp_errand errand, troupe_slice payload, troupe_client_done *done, void *user);
+
+/* reload.c [opening thread]: the texts of the options, before they go. */
+void tp_node_note_texts(troupe_node *node);
 
 /* sight.c [any thread]: adds what is counted, by shards or not. */
 void tp_node_count(const troupe_node *node, troupe_stats *into);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/cell.h"
 #include "base/limits.h"
 #include "member/view.h"
 #include "node/references.h"
@@ -42,9 +43,12 @@ _Static_assert(TP_SHARDS_MAX == 256, "the most of `shards` in options.def");
 #define PUBLIC_BYTES    TROUPE_OPTION_BYTES
 
 static const tp_option options_table[] = {
-#define TP_OPTION(field, kind, standard, least, most, help)                  \
-    {{#field, PUBLIC_##kind, standard, least, most, help}, TP_OPTION_##kind, \
+#define ROW(reload, field, kind, standard, least, most, help)                        \
+    {{#field, PUBLIC_##kind, standard, least, most, help, reload}, TP_OPTION_##kind, \
         offsetof(troupe_node_options, field)},
+#define TP_OPTION(...)      ROW(TROUPE_RELOAD_RESTART, __VA_ARGS__)
+#define TP_LIVE_OPTION(...) ROW(TROUPE_RELOAD_LIVE, __VA_ARGS__)
+#define TP_READ_OPTION(...) ROW(TROUPE_RELOAD_FILE, __VA_ARGS__)
 #include "node/options.def"
 #undef TP_OPTION
 };
@@ -58,8 +62,21 @@ static const char *const option_names[] = {
 static const char *const placements[] = {
     "prefer-local", "round-robin", "random", "consistent-hash", "least-loaded", "labels"};
 
-#define OPTION_COUNT (sizeof(options_table) / sizeof(options_table[0]))
+#define OPTION_COUNT TP_OPTIONS
 #define VALUE_BYTES  48
+
+const char *troupe_reload_name(troupe_reload reload)
+{
+    switch (reload) {
+    case TROUPE_RELOAD_RESTART:
+        return "restart";
+    case TROUPE_RELOAD_LIVE:
+        return "live";
+    case TROUPE_RELOAD_FILE:
+        return "file";
+    }
+    return "?";
+}
 
 const char *troupe_option_kind_name(troupe_option_kind kind)
 {
@@ -132,42 +149,41 @@ void tp_option_set_text(troupe_node_options *options, const tp_option *option, c
     memcpy((char *)options + option->offset, &text, sizeof(text));
 }
 
-static uint64_t number_of(const troupe_node_options *options, const tp_option *option)
+uint64_t tp_value_read(const void *field, tp_option_type type)
 {
-    const char *at = (const char *)options + option->offset;
-    uint32_t half;
-    uint64_t whole;
-    bool truth;
-    switch (option->type) {
+    switch (type) {
     case TP_OPTION_BOOL:
-        memcpy(&truth, at, sizeof(truth));
-        return truth;
+        return TP_LIVE_GET(*(const bool *)field);
     case TP_OPTION_COUNT32:
-        memcpy(&half, at, sizeof(half));
-        return half;
+        return TP_LIVE_GET(*(const uint32_t *)field);
     default:
-        memcpy(&whole, at, sizeof(whole));
-        return whole;
+        return TP_LIVE_GET(*(const uint64_t *)field);
     }
 }
 
-/* The value is in range, so it fits. */
-static void set_number(troupe_node_options *options, const tp_option *option, uint64_t value)
+void tp_value_write(void *field, tp_option_type type, uint64_t value)
 {
-    char *at = (char *)options + option->offset;
-    uint32_t half = (uint32_t)value;
-    bool truth = value != 0;
-    switch (option->type) {
+    switch (type) {
     case TP_OPTION_BOOL:
-        memcpy(at, &truth, sizeof(truth));
+        TP_LIVE_SET(*(bool *)field, value != 0);
         break;
     case TP_OPTION_COUNT32:
-        memcpy(at, &half, sizeof(half));
+        TP_LIVE_SET(*(uint32_t *)field, (uint32_t)value);
         break;
     default:
-        memcpy(at, &value, sizeof(value));
+        TP_LIVE_SET(*(uint64_t *)field, value);
         break;
     }
+}
+
+uint64_t tp_option_number(const troupe_node_options *options, const tp_option *option)
+{
+    return tp_value_read((const char *)options + option->offset, option->type);
+}
+
+void tp_option_set_number(troupe_node_options *options, const tp_option *option, uint64_t value)
+{
+    tp_value_write((char *)options + option->offset, option->type, value);
 }
 
 /* A value out of the table itself. */
@@ -313,7 +329,7 @@ troupe_status troupe_options_set(troupe_node_options *options, const char *name,
     }
     troupe_status status = check_number(option, number, error, error_size);
     if (status == TROUPE_OK) {
-        set_number(options, option, number);
+        tp_option_set_number(options, option, number);
     }
     return status;
 }
@@ -330,7 +346,7 @@ size_t troupe_options_get(
         const char *text = is_there ? tp_option_text(options, option) : NULL;
         return tp_option_show(option, text != NULL ? text : option->info.standard, out, size);
     }
-    uint64_t value = is_there ? number_of(options, option) : 0;
+    uint64_t value = is_there ? tp_option_number(options, option) : 0;
     return tp_value_print(
         option->type, value != 0 ? value : table_value(option, option->info.standard), out, size);
 }
@@ -375,10 +391,10 @@ static troupe_status resolve_one(
         }
         return check_text(option, tp_option_text(options, option), error, error_size);
     }
-    if (number_of(options, option) == 0) {
-        set_number(options, option, table_value(option, option->info.standard));
+    if (tp_option_number(options, option) == 0) {
+        tp_option_set_number(options, option, table_value(option, option->info.standard));
     }
-    return check_number(option, number_of(options, option), error, error_size);
+    return check_number(option, tp_option_number(options, option), error, error_size);
 }
 
 /* Of host:port: an address that no other machine reaches? A name but localhost is not looked up. */

@@ -28,6 +28,13 @@ typedef struct tp_option {
     size_t offset; /* in troupe_node_options */
 } tp_option;
 
+enum {
+#define TP_OPTION(...) +1
+    TP_OPTIONS =
+#include "node/options.def"
+#undef TP_OPTION
+};
+
 /* NULL: there is none of this name. */
 const tp_option *tp_option_find(const char *name);
 /* In the order of the table; NULL: there are not so many. */
@@ -42,6 +49,13 @@ static inline bool tp_option_is_text(const tp_option *option)
 /* Of an option that is a text; NULL: not set. */
 const char *tp_option_text(const troupe_node_options *options, const tp_option *option);
 void tp_option_set_text(troupe_node_options *options, const tp_option *option, const char *text);
+
+/* Of one that is none. The value is in its range. */
+uint64_t tp_option_number(const troupe_node_options *options, const tp_option *option);
+void tp_option_set_number(troupe_node_options *options, const tp_option *option, uint64_t value);
+/* The same of a field somewhere else. */
+uint64_t tp_value_read(const void *field, tp_option_type type);
+void tp_value_write(void *field, tp_option_type type, uint64_t value);
 
 /* As much of `given`, which may be NULL and of another size, as this library knows. USAGE: it sets
  * more than that. */

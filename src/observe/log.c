@@ -64,7 +64,7 @@ troupe_status tp_log_init(tp_log *log, const tp_log_options *options)
     }
     memset(log, 0, sizeof(*log));
     (void)snprintf(log->node, sizeof(log->node), "%s", options->node != NULL ? options->node : "");
-    log->is_text = is_text;
+    atomic_init(&log->is_text, is_text);
     log->write = options->write;
     log->wall = options->wall;
     log->user = options->user;
@@ -83,6 +83,18 @@ void tp_log_deinit(tp_log *log)
 void tp_log_set_level(tp_log *log, troupe_log_level level)
 {
     atomic_store_explicit(&log->level, (uint32_t)level, memory_order_relaxed);
+}
+
+troupe_status tp_log_set(tp_log *log, const char *spec)
+{
+    troupe_log_level level = TROUPE_LOG_WARN;
+    bool is_text = false;
+    if (!tp_log_parse(spec, &level, &is_text)) {
+        return TROUPE_USAGE;
+    }
+    atomic_store_explicit(&log->is_text, is_text, memory_order_relaxed);
+    tp_log_set_level(log, level);
+    return TROUPE_OK;
 }
 
 /* ---- the rate -------------------------------------------------------------------------------- */
@@ -317,7 +329,7 @@ void tp_log_write(tp_log *log, const tp_log_site *site, tp_log_fields fields, co
     char buffer[TP_LOG_LINE_MAX + 1];
     tp_text text;
     tp_text_init(&text, buffer, sizeof(buffer));
-    if (log->is_text) {
+    if (atomic_load_explicit(&log->is_text, memory_order_relaxed)) {
         format_text(&text, &line);
     } else {
         format_json(&text, &line);

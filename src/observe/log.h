@@ -70,14 +70,14 @@ typedef struct tp_log_rate {
 typedef struct tp_log {
     /* Set by init. */
     char node[TP_NAME_MAX + 1];
-    bool is_text;
     void (*write)(void *user, const char *text, size_t size);
     uint64_t (*wall)(void *user);
     void *user;
     void (*on_log)(void *user, const troupe_log_line *line);
     void *on_log_user;
 
-    _Atomic uint32_t level; /* relaxed: publishes nothing but itself */
+    _Atomic uint32_t level; /* relaxed: publishes nothing but itself, as the next */
+    _Atomic bool is_text;
 
     /* Under `lock`, which is held for a look at the table and never while a line is written. */
     atomic_flag lock;
@@ -93,6 +93,8 @@ void tp_log_deinit(tp_log *log);
 
 /* [any thread] From the next line on. */
 void tp_log_set_level(tp_log *log, troupe_log_level level);
+/* The same with the form of the lines, as the option `log`. USAGE: it is no such text. */
+TROUPE_CHECK troupe_status tp_log_set(tp_log *log, const char *spec);
 
 static inline bool tp_log_is_on(const tp_log *log, troupe_log_level level)
 {

@@ -141,7 +141,7 @@ static void sample_arrival(tp_shard *shard, tp_message *message)
 
 static inline bool has_room(const tp_activation *near, size_t payload_size)
 {
-    return near->queued < near->type->is.mailbox_limit &&
+    return near->queued < TP_LIVE_GET(near->type->is.mailbox_limit) &&
            near->queued_bytes + payload_size <= near->type->mailbox_bytes;
 }
 
@@ -451,7 +451,7 @@ static uint64_t ask_deadline(const troupe_turn *turn, const troupe_call_options 
     tp_shard *shard = turn->shard;
     uint64_t timeout = options != NULL && options->timeout != 0
                            ? options->timeout
-                           : shard->shared->options.ask_timeout;
+                           : TP_LIVE_GET(shard->shared->options.ask_timeout);
     uint64_t deadline = tp_time_after(tp_clock(shard), timeout);
     return deadline < turn->deadline ? deadline : turn->deadline;
 }

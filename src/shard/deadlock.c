@@ -373,7 +373,7 @@ static void watch_due(tp_shard *shard, tp_alarm *alarm)
 
 void tp_deadlock_watch(tp_shard *shard, tp_activation *actor)
 {
-    uint64_t wait = shard->shared->options.deadlock_wait;
+    uint64_t wait = TP_LIVE_GET(shard->shared->options.deadlock_wait);
     if (wait == TROUPE_NEVER)
         return;
     tp_extras *extras = tp_activation_extras(shard, actor);

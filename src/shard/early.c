@@ -83,7 +83,7 @@ static line *add_line(tp_shard *shard, tp_early *self, tp_message *message)
 
 static bool has_room(const tp_early *self, const tp_type *type, const tp_message *message)
 {
-    return self->count < type->is.mailbox_limit &&
+    return self->count < TP_LIVE_GET(type->is.mailbox_limit) &&
            self->bytes + tp_message_bytes(message) <= type->mailbox_bytes;
 }
 

@@ -51,7 +51,7 @@ static void tell(tp_shard *shard, const tp_activation *actor, troupe_lifecycle_k
 static void idle_due(tp_shard *shard, tp_alarm *alarm)
 {
     tp_activation *actor = TP_CONTAINER(alarm, tp_activation, idle);
-    uint64_t age = actor->type->is.idle;
+    uint64_t age = TP_LIVE_GET(actor->type->is.idle);
     if (tp_activation_may_leave(actor) && shard->now - actor->last_used >= age) {
         TP_MARK(shard, "idle age reached");
         tp_leave(shard, actor, TROUPE_REASON_IDLE);
@@ -62,7 +62,7 @@ static void idle_due(tp_shard *shard, tp_alarm *alarm)
 
 void tp_idle_watch(tp_shard *shard, tp_activation *actor)
 {
-    uint64_t age = actor->type->is.idle;
+    uint64_t age = TP_LIVE_GET(actor->type->is.idle);
     if (age == TROUPE_NEVER)
         return;
     uint64_t due = tp_time_after(actor->last_used, age);
@@ -75,6 +75,20 @@ void tp_idle_watch(tp_shard *shard, tp_activation *actor)
     if (grid > TROUPE_MILLISECONDS(1))
         due += grid - due % grid;
     tp_alarm_set(shard, &actor->idle, due, idle_due);
+}
+
+void tp_idle_watch_all(tp_shard *shard)
+{
+    TP_LIST_EACH(&shard->recency, link)
+    {
+        tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
+        if (!(actor->flags & TP_LIVE))
+            continue;
+        if (TP_LIVE_GET(actor->type->is.idle) == TROUPE_NEVER)
+            tp_alarm_cancel(shard, &actor->idle);
+        else
+            tp_idle_watch(shard, actor);
+    }
 }
 
 /* ---- activation ---------------------------------------------------------------------------- */

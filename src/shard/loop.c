@@ -58,7 +58,7 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
         tp_activate(shard, actor);
         return;
     }
-    for (uint32_t left = actor->type->is.batch; left != 0;) {
+    for (uint32_t left = TP_LIVE_GET(actor->type->is.batch); left != 0;) {
         tp_message *message = tp_mailbox_next(shard, actor);
         if (message == NULL)
             break;
@@ -328,6 +328,16 @@ static troupe_status create_parts(tp_shard *shard)
     return tp_prune_start(shard);
 }
 
+void tp_shard_take_limits(tp_shard *shard)
+{
+    const tp_shared *shared = shard->shared;
+    uint64_t actors = TP_LIVE_GET(shared->options.max_actors);
+    shard->ask_timeout = TP_LIVE_GET(shared->options.ask_timeout);
+    shard->max_active = (actors + shared->shard_count - 1) / shared->shard_count;
+    shard->memory_limit =
+        (size_t)(TP_LIVE_GET(shared->options.memory_limit) / shared->shard_count);
+}
+
 static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
 {
     const troupe_node_options *options = &shared->options;
@@ -337,7 +347,6 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
     shard->pulse_at = shared->env->pulse;
     shard->times_all = options->driven;
     shard->max_message = options->max_message;
-    shard->ask_timeout = options->ask_timeout;
     shard->number = number;
     shard->unique = (uint64_t)number << 48;
     shard->runner = (tp_runner){.step = step,
@@ -348,8 +357,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
         .on_stuck = on_stuck,
         .stuck = options->stuck_turn};
     shard->ask_free = UINT32_MAX;
-    shard->max_active = (options->max_actors + shared->shard_count - 1) / shared->shard_count;
-    shard->memory_limit = (size_t)(options->memory_limit / shared->shard_count);
+    tp_shard_take_limits(shard);
     tp_list_init(&shard->parked);
     tp_list_init(&shard->storings);
     tp_list_init(&shard->loadings);

@@ -54,7 +54,7 @@ void tp_mailbox_clear(tp_shard *shard, tp_activation *actor)
 
 static inline bool is_over(const tp_activation *actor, const tp_message *message)
 {
-    return actor->queued >= actor->type->is.mailbox_limit ||
+    return actor->queued >= TP_LIVE_GET(actor->type->is.mailbox_limit) ||
            actor->queued_bytes + tp_message_bytes(message) > actor->type->mailbox_bytes;
 }
 

@@ -142,7 +142,7 @@ bool tp_once_begins(tp_shard *shard, tp_activation *actor, tp_message *message, 
         return false;
     }
     sweep(shard, self, wall);
-    if (tp_rows_count(self, TROUPE_ROW_ONCE) < shard->shared->options.once_window)
+    if (tp_rows_count(self, TROUPE_ROW_ONCE) < TP_LIVE_GET(shard->shared->options.once_window))
         return true;
     tp_count(&shard->counters.busy_once);
     tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,

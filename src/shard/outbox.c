@@ -50,7 +50,7 @@ troupe_status tp_outbox_stage(troupe_turn *turn, tp_row *row, bool is_answer)
     tp_shard *shard = turn->shard;
     const tp_durable *self = tp_durable_of(turn->actor);
     uint32_t count = tp_rows_count(self, TROUPE_ROW_OUTBOX) + turn->staged;
-    if (!is_answer && count >= shard->shared->options.outbox_limit) {
+    if (!is_answer && count >= TP_LIVE_GET(shard->shared->options.outbox_limit)) {
         tp_count(&shard->counters.busy_outbox);
         return TROUPE_BUSY;
     }

@@ -192,7 +192,7 @@ static inline void tp_mailbox_taken(
     actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
     shard->queued--;
     if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
-        actor->queued <= actor->type->is.mailbox_limit / 2)
+        actor->queued <= TP_LIVE_GET(actor->type->is.mailbox_limit) / 2)
         tp_mailbox_clear(shard, actor);
 }
 

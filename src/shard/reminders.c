@@ -320,7 +320,7 @@ static uint32_t count_most(const troupe_turn *turn)
 /* To count exactly takes the square of how many there are: only when it may matter. */
 static bool has_room(const troupe_turn *turn, const char *name)
 {
-    uint32_t limit = turn->shard->shared->options.reminders_limit, count = 0;
+    uint32_t limit = TP_LIVE_GET(turn->shard->shared->options.reminders_limit), count = 0;
     if (count_most(turn) < limit)
         return true;
     each(turn, count_one, &count);

@@ -114,7 +114,8 @@ troupe_status troupe_reply_json(troupe_turn *turn, const char *pack, ...)
         return troupe_fail(turn, TROUPE_USAGE, "the JSON pack '%s' is wrong: %s", pack, error.text);
     size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
     /* Not troupe_turn_alloc: its panic would leave the value behind. */
-    char *text = size != 0 ? tp_turn_take(turn, turn->actor->type->is.arena_limit, size) : NULL;
+    size_t most = TP_LIVE_GET(turn->actor->type->is.arena_limit);
+    char *text = size != 0 ? tp_turn_take(turn, most, size) : NULL;
     if (text != NULL)
         size = json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
@@ -322,7 +323,7 @@ troupe_status troupe_defer(troupe_turn *turn, void (*cleanup)(void *argument), v
 
 void *troupe_turn_alloc(troupe_turn *turn, size_t size)
 {
-    size_t limit = turn->actor->type->is.arena_limit;
+    size_t limit = TP_LIVE_GET(turn->actor->type->is.arena_limit);
     void *block = tp_turn_take(turn, limit, size);
     if (block == NULL)
         troupe_panic(turn,
@@ -333,7 +334,7 @@ void *troupe_turn_alloc(troupe_turn *turn, size_t size)
 
 void *troupe_actor_alloc(troupe_turn *turn, size_t size)
 {
-    size_t limit = turn->actor->type->is.arena_limit;
+    size_t limit = TP_LIVE_GET(turn->actor->type->is.arena_limit);
     tp_extras *extras = tp_activation_extras(turn->shard, turn->actor);
     void *block = extras != NULL ? tp_arena_take(turn->shard, &extras->arena, &extras->arena_bytes,
                                        limit, size)

@@ -50,7 +50,7 @@ tp_entry *tp_senders_find(const tp_durable *self, troupe_id sender)
 
 static uint32_t limit_of(const tp_shard *shard)
 {
-    return shard->shared->options.senders_limit;
+    return TP_LIVE_GET(shard->shared->options.senders_limit);
 }
 
 bool tp_senders_are_many(const tp_shard *shard, const tp_durable *self)

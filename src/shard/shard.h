@@ -609,6 +609,9 @@ void tp_leave(
 bool tp_make_room(tp_shard *shard);   /* before a creation: false: at the limit, nothing idle */
 void tp_keep_limits(tp_shard *shard); /* evicts while over max_actors or memory_limit */
 void tp_idle_watch(tp_shard *shard, tp_activation *actor);
+/* After a reload, on the shard's thread: as the options and the types' idle ages are now. */
+void tp_shard_take_limits(tp_shard *shard);
+void tp_idle_watch_all(tp_shard *shard);
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
 void tp_activate_body(troupe_turn *turn);

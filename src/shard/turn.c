@@ -159,14 +159,14 @@ static void watch_time(troupe_turn *turn)
     uint32_t pulses = tp_pulse(shard) - turn->pulse;
     const troupe_node_options *options = &shard->shared->options;
     if (TP_UNLIKELY(pulses != 0) &&
-        (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= options->long_turn)
+        (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= TP_LIVE_GET(options->long_turn))
         log_long(turn, (uint64_t)pulses * 10);
     if (TP_LIKELY(!turn->timed) || turn->parked_once)
         return;
     uint64_t time = tp_clock_read(shard) - turn->began;
     if (turn->sampled)
         note_time(turn, time);
-    if (TP_UNLIKELY(options->driven && time >= options->long_turn))
+    if (TP_UNLIKELY(options->driven && time >= TP_LIVE_GET(options->long_turn)))
         log_long(turn, time / TROUPE_MILLISECONDS(1));
 }
 
@@ -572,7 +572,7 @@ bool tp_turn_run(tp_shard *shard, tp_activation *actor, tp_message *message, uin
 
 void tp_turn_run_now(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
-    uint32_t left = actor->type->is.batch - 1;
+    uint32_t left = TP_LIVE_GET(actor->type->is.batch) - 1;
     shard->turns_left--;
     note_queue_time(shard, message);
     troupe_turn turn;

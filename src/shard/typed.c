@@ -20,7 +20,7 @@
 static void *arena_allocate(void *context, size_t size)
 {
     troupe_turn *turn = context;
-    return tp_turn_take(turn, turn->actor->type->is.arena_limit, size);
+    return tp_turn_take(turn, TP_LIVE_GET(turn->actor->type->is.arena_limit), size);
 }
 
 static void *arena_reallocate(void *context, void *block, size_t old_size, size_t new_size)
@@ -48,7 +48,7 @@ static troupe_allocator arena_of(troupe_turn *turn)
 static troupe_status no_memory(troupe_turn *turn, const char *words)
 {
     return troupe_fail(turn, TROUPE_NO_MEMORY, "%s (arena_limit is %zu)", words,
-        turn->actor->type->is.arena_limit);
+        TP_LIVE_GET(turn->actor->type->is.arena_limit));
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */

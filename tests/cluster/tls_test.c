@@ -19,6 +19,7 @@
 
 #include <openssl/ssl.h>
 #include <troupe/cluster.h>
+#include <troupe/config.h>
 #include <troupe/log.h>
 
 #include <cmocka.h>
@@ -344,6 +345,12 @@ static void files_that_are_no_certificates_are_named(void **state)
 }
 
 /* All three change over to another authority, one after the other, while they run. */
+static void count_file(void *user, const troupe_reload_change *change)
+{
+    int *count = user;
+    *count += change->is_taken && strncmp(change->name, "tls_", 4) == 0;
+}
+
 static void certificates_are_replaced_while_nodes_run(void **state)
 {
     (void)state;
@@ -363,9 +370,15 @@ static void certificates_are_replaced_while_nodes_run(void **state)
     await_line(self, "check tls_authority");
 
     write_papers(self, &self->outsider, &self->stranger);
-    for (int i = 0; i < NODES; i++)
+    for (int i = 1; i < NODES; i++)
         assert_int_equal(
             troupe_node_reload_tls(self->nodes.list[i], error, sizeof error), TROUPE_OK);
+    const troupe_node_options same = secret_options(self); /* one of all options does it */
+    int files = 0;
+    assert_int_equal(troupe_node_reload(self->nodes.list[0], &same, types, 1, count_file, &files,
+                         error, sizeof error),
+        TROUPE_OK);
+    assert_int_equal(files, 3);
     assert_all_answer(self, "e"); /* by the connections that are */
     forget_lines(self);
     intrude_by_tls(self, 1, &self->alpha); /* was good, and is no more */

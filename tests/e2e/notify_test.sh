@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What a service manager hears of the daemon: READY=1 once it serves, WATCHDOG=1 again and again if
-# that was asked of this process, STOPPING=1 when it stops.
+# that was asked of this process, RELOADING=1 and READY=1 around a reload, STOPPING=1 when it stops.
 set -u
 . "$(dirname "$0")/daemon.sh"
 export COUNTER_FILE="$work/counts"
@@ -25,13 +25,18 @@ ended() {
     daemon=''
     until_true grep -q '^STOPPING=1$' "$work/notified"
 }
+reloaded() { [ "$(grep -c '^READY=1$' "$work/notified")" = 2 ]; }
 fed_three_times() { [ "$(grep -c '^WATCHDOG=1$' "$work/notified")" -ge 3 ]; }
 
 export WATCHDOG_USEC=50000
 listen
 until_true fed_three_times
+kill -HUP "$daemon"
+until_true reloaded
+grep -v WATCHDOG "$work/notified" | tr '\n' ' ' |
+    grep -qE '^READY=1 RELOADING=1 MONOTONIC_USEC=[1-9][0-9]* READY=1 $' || die 'no RELOADING=1'
 ended
-checks=$((checks + 3))
+checks=$((checks + 5))
 grep -q '^READY=1$' "$work/notified" || die 'READY=1 is missing'
 
 export WATCHDOG_PID=1 # of another process

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 "$root/tools/option-table" "$root" >"$work/wanted"
 grep -c '^| `' "$work/wanted" >"$work/count"
-rows=$(grep -c '^ *TP_OPTION(' "$root/src/node/options.def")
+rows=$(grep -cE '^ *TP_((LIVE|READ)_)?OPTION\(' "$root/src/node/options.def")
 if [ "$(cat "$work/count")" != "$rows" ]; then
     echo "FAILED: options.def has $rows rows, tools/option-table prints $(cat "$work/count")"
     exit 1
