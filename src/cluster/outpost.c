@@ -10,6 +10,7 @@
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
 #define MOVES_FOR    TROUPE_SECONDS(5)       /* of a node that closes: tries to move its actors */
 #define TICK_AT_REST TROUPE_SECONDS(1)
+#define HELD_BYTES   ((uint64_t)128 << 20)   /* of letters that the directory holds, at least */
 #define FULL_AGAIN   16 /* messages that come in spite of it, until it is said again */
 
 static tp_outpost *of(tp_away *away)
@@ -634,12 +635,15 @@ static troupe_status create_parts(tp_outpost *self)
     tp_shard *shard = self->shard;
     tp_shared *shared = shard->shared;
     const tp_outpost_options *options = &self->options;
+    const uint64_t frame = frame_for(shared->options.max_message);
     TROUPE_TRY(tp_translator_init(&self->translator, shard, options->incarnation));
     const tp_directory_options directory = {.self = options->incarnation,
         .shard = shard->number,
         .shards = shared->shard_count,
         .held_id_max = shared->options.link_limit,
         .held_max = 1u << 20,
+        /* Half of it is for ids whose letters wait: any one letter has room there. */
+        .held_bytes_max = frame > HELD_BYTES / 2 ? 2 * frame : HELD_BYTES,
         .replicas = options->replicas};
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
     if (TP_UNLIKELY(shard->simulated))
@@ -662,7 +666,7 @@ static troupe_status create_parts(tp_outpost *self)
         .tls = options->tls,
         .allows_clear_text = options->allows_clear_text,
         .log = on_log};
-    channels.session.max_frame = frame_for(shared->options.max_message);
+    channels.session.max_frame = (uint32_t)frame;
     if (TP_UNLIKELY(shard->simulated) && shared->options.link_limit < 64)
         channels.session.kept_limit = 1024; /* each peer is a slow one */
     channels.session.sends_once = TP_MUTANT(shard, TP_MUTANT_NO_RESEND);

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { BIG = 17 << 20, OVER = 40 << 20 };
+enum { BIG = 17 << 20, OVER = 40 << 20, VAST = 130 << 20 };
 
 /* How many bytes it was given. */
 static troupe_status measure(troupe_turn *turn, void *state, troupe_slice in)
@@ -106,6 +106,16 @@ static void what_max_message_allows_travels_both_ways(void **state)
     nodes_close(&self);
 }
 
+/* More than a directory holds at once unless it is told to. */
+static void one_message_may_be_larger_than_the_room_for_those_that_wait(void **state)
+{
+    (void)state;
+    nodes self;
+    open_with(&self, (const uint64_t[NODES]){VAST, VAST, VAST});
+    expect_measured(&self, "key-0", VAST);
+    nodes_close(&self);
+}
+
 static void expect_refused(
     nodes *self, const char *key, const char *method, troupe_slice payload, troupe_outcome outcome)
 {
@@ -157,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_max_message_allows_travels_both_ways),
+        cmocka_unit_test(one_message_may_be_larger_than_the_room_for_those_that_wait),
         cmocka_unit_test(what_the_other_side_does_not_take_is_refused_and_the_link_stays),
         cmocka_unit_test(an_answer_that_the_asker_does_not_take_is_refused_at_once),
     };
