@@ -58,45 +58,6 @@ static void add_value(const char *file, const char *value, cmd_bytes *out)
     cmd_bytes_printf(out, "%s", from);
 }
 
-/* ---- settings of types ---- */
-
-troupe_status cmd_setting_read(const char *name, const char *value, troupe_node_options *ret_parsed,
-                               char *error, size_t error_size)
-{
-    static const char *const names[] = {"idle", "mailbox_limit", "turn_batch", "stack_size",
-                                        "arena_limit"};
-    size_t i = 0;
-    *ret_parsed = (troupe_node_options){TROUPE_NODE_OPTIONS};
-    while (i < 5 && strcmp(name, names[i]) != 0) i++;
-    if (i < 5) return troupe_options_set(ret_parsed, name, value, error, error_size);
-    const char *nearest = troupe_nearest_name(name, names, 5);
-    snprintf(error, error_size, "%s: no such setting of a type; %s%s%s", name,
-             nearest != NULL ? "did you mean " : "there are idle, mailbox_limit, turn_batch, "
-             "stack_size, arena_limit", nearest != NULL ? nearest : "",
-             nearest != NULL ? "?" : "");
-    return TROUPE_USAGE;
-}
-
-static troupe_status read_setting(const char *key, const char *value, cmd_config_word *word,
-                                  char *error, size_t error_size)
-{
-    troupe_node_options parsed;
-    char words[400];
-    /* Names of types may hold dots, names of options do not. */
-    const char *dot = strrchr(key, '.');
-    if (dot == NULL || dot == key) {
-        snprintf(error, error_size, "types: write types: { account: { idle: 5m } }");
-        return TROUPE_USAGE;
-    }
-    word->type = troupe_slice_of(key, (size_t)(dot - key));
-    word->name = dot + 1;
-    troupe_status status = cmd_setting_read(word->name, value, &parsed, words, sizeof(words));
-    if (status != TROUPE_OK) {
-        snprintf(error, error_size, "types.%.*s: %s", (int)(dot - key), key, words);
-    }
-    return status;
-}
-
 /* ---- options, and all of it ---- */
 
 troupe_status cmd_option_set(troupe_node_options *options, const char *name, const char *value,
@@ -135,10 +96,11 @@ static troupe_status read_key(const troupe_config_entry *entry, cmd_config_word 
         snprintf(error, error_size, "socket: it is empty: give a path, or leave it out");
         return TROUPE_USAGE;
     } else if (strcmp(entry->key, "types") == 0) {
-        return read_setting("", entry->value, word, error, error_size);
+        return cmd_setting_read("", entry->value, &word->setting, error, error_size);
     } else if (strncmp(entry->key, types, strlen(types)) == 0) {
         word->what = CMD_CONFIG_SETTING;
-        return read_setting(entry->key + strlen(types), entry->value, word, error, error_size);
+        return cmd_setting_read(entry->key + strlen(types), entry->value, &word->setting, error,
+                                error_size);
     } else {
         word->what = CMD_CONFIG_OPTION;
         if (strcmp(entry->key, "node") != 0) return look_for_key(entry->key, error, error_size);
@@ -163,6 +125,7 @@ troupe_status cmd_config_read(const char *file, const troupe_config_entry *entry
     }
     if (!value->failed) return TROUPE_OK;
     cmd_bytes_deinit(value);
+    cmd_bytes_deinit(&ret_word->setting.value);
     snprintf(error, error_size, "no memory");
     return TROUPE_NO_MEMORY;
 }

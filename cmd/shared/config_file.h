@@ -10,7 +10,7 @@
 #ifndef CMD_SHARED_CONFIG_FILE_H
 #define CMD_SHARED_CONFIG_FILE_H
 
-#include "shared/bytes.h"
+#include "shared/type_setting.h"
 
 #include <troupe/config.h>
 
@@ -23,16 +23,16 @@ typedef enum cmd_config_what {
 
 typedef struct cmd_config_word {
     cmd_config_what what;
-    const char *name;  /* of option or setting; lives as long as the entry */
-    troupe_slice type; /* SETTING */
-    cmd_bytes value;   /* relative paths of files to load or to read begin at the file's folder */
+    const char *name;    /* of an option; lives as long as the entry */
+    cmd_setting setting; /* SETTING; its texts are the caller's, as `value` */
+    cmd_bytes value;     /* relative paths of files to load or to read begin at the file's folder */
 } cmd_config_word;
 
 /* False: `error` says why. */
 bool cmd_file_read(const char *path, char **ret_data, size_t *ret_size, char *error,
                    size_t error_size);
 
-/* `file` is the path of the file; if it is OK, `ret_word->value` is the caller's. An option is not
+/* `file` is the path of the file; if it is OK, what it holds is the caller's. An option is not
  * looked at further: cmd_option_set does it. USAGE: `error` says what is wrong. */
 TROUPE_CHECK troupe_status cmd_config_read(const char *file, const troupe_config_entry *entry,
                                            cmd_config_word *ret_word, char *error,
@@ -46,11 +46,5 @@ void cmd_config_find(troupe_slice yaml, const char *words, uint32_t *ret_line,
 /* As troupe_options_set, without those that a daemon cannot have. */
 TROUPE_CHECK troupe_status cmd_option_set(troupe_node_options *options, const char *name,
                                           const char *value, char *error, size_t error_size);
-
-/* A setting of a type is written as the node's option of that name, whose limits it has too:
- * `ret_parsed` has it, and nothing else. */
-TROUPE_CHECK troupe_status cmd_setting_read(const char *name, const char *value,
-                                            troupe_node_options *ret_parsed, char *error,
-                                            size_t error_size);
 
 #endif

@@ -3,6 +3,7 @@
  * `troupe config`: the options of the running node, or the table of all options. Not a way to set
  * one: the node reads its configuration again. Invariants: none of its own. Threads: one.
  */
+#include "shared/type_setting.h"
 #include "troupe/config_check.h"
 #include "troupe/connection.h"
 #include "troupe/print.h"
@@ -58,6 +59,11 @@ static void print_in_full(const troupe_option_info *info)
         putchar(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
     }
     printf(", file %s: %s\n", info->name, info->standard);
+    const char *setting = cmd_setting_of_option(info->name);
+    if (setting == NULL) return;
+    printf("    of one type: flag --types.TYPE.%s, environment TROUPE_TYPES='TYPE.%s=%s', file "
+           "types: { TYPE: { %s: %s } }\n", setting, setting, info->standard, info->name,
+           info->standard);
 }
 
 static void visit(void *user, const troupe_option_info *info)
@@ -84,7 +90,8 @@ static cli_exit print_options(const cli_context *context, const char *wanted)
     char name[64];
     option_list list = {.is_json = cli_has(context, CLI_OPTION_JSON)};
     if (wanted != NULL) {
-        snprintf(name, sizeof(name), "%s", wanted);
+        const char *of_type = strncmp(wanted, "types.", 6) == 0 ? strrchr(wanted, '.') + 1 : wanted;
+        snprintf(name, sizeof(name), "%s", of_type);
         for (char *at = name; *at != 0; at++) *at = *at == '-' ? '_' : *at;
         list.wanted = name;
     }
@@ -143,6 +150,12 @@ static cli_exit print_running(const cli_context *context)
         cli_table_add_json(&table, json_object_get(option, "from"));
         if (wanted != NULL) cli_table_add_json(&table, wanted);
         else if (has_wanted) cli_table_add(&table, "%s", "");
+    }
+    json_array_foreach (json_object_get(answer.root, "settings"), i, option) {
+        cli_table_add_json(&table, json_object_get(option, "name"));
+        cli_table_add_json(&table, json_object_get(option, "value"));
+        cli_table_add_json(&table, json_object_get(option, "from"));
+        if (has_wanted) cli_table_add(&table, "%s", "");
     }
     bool is_printed = cli_table_print(&table);
     cli_answer_deinit(&answer);

@@ -68,6 +68,7 @@ static troupe_status visit_line(void *user, const troupe_config_entry *entry, ch
     cmd_config_word word;
     troupe_status status = cmd_config_read(check->file, entry, &word, error, error_size);
     if (status == TROUPE_OK) {
+        if (word.what == CMD_CONFIG_SETTING) cmd_bytes_deinit(&word.setting.value);
         if (word.what == CMD_CONFIG_OPTION) status = set_option(check, &word, error, error_size);
         cmd_bytes_deinit(&word.value);
     }

@@ -114,6 +114,37 @@ static void write_option(void *user, const troupe_option_info *info)
     writer->is_first = false;
 }
 
+static bool is_live(const char *setting)
+{
+    return strncmp(setting, "placement.", 10) != 0 && strcmp(setting, "stack_size") != 0;
+}
+
+/* Of types, where something else than the modules' code says them. */
+static void write_settings(const daemon_config *config, cmd_bytes *out)
+{
+    const daemon_options *now = config->now != NULL ? config->now : config->first;
+    const type_overrides *lists[2] = {&config->first->overrides, &now->overrides};
+    bool is_first = true;
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < lists[k]->count; i++) {
+            const type_override *at = &lists[k]->list[i];
+            if (is_live(at->name) != (k == 1) ||
+                overrides_find(lists[k], at->type, at->name) != at) {
+                continue;
+            }
+            cmd_bytes name = {0};
+            cmd_bytes_printf(&name, "types.%s.%s", at->type, at->name);
+            cmd_bytes_text(out, is_first ? "{\"name\":" : ",{\"name\":");
+            cmd_bytes_json(out, troupe_slice_of(name.data, name.size));
+            cmd_bytes_deinit(&name);
+            write_member(out, "value", at->value);
+            write_member(out, "from", at->from);
+            cmd_bytes_text(out, "}");
+            is_first = false;
+        }
+    }
+}
+
 void daemon_config_write(daemon_config *config, cmd_bytes *out)
 {
     config_writer writer = {config, out, true};
@@ -122,6 +153,8 @@ void daemon_config_write(daemon_config *config, cmd_bytes *out)
     cmd_bytes_text(out, ",\"options\":[");
     uv_mutex_lock(&config->mutex);
     troupe_options_each(write_option, &writer);
+    cmd_bytes_text(out, "],\"settings\":[");
+    write_settings(config, out);
     uv_mutex_unlock(&config->mutex);
     cmd_bytes_text(out, "]");
 }
@@ -158,10 +191,29 @@ static void on_change(void *user, const troupe_reload_change *change)
               text);
 }
 
+/* Where actors of types are placed is known to all of the cluster since the node joined. */
+static void look_at_placement(reader *self, const type_overrides *now, const type_overrides *first,
+                              bool is_back)
+{
+    for (size_t i = 0; i < now->count; i++) {
+        const type_override *at = &now->list[i];
+        char name[400];
+        bool is_placement = strncmp(at->name, "placement.", 10) == 0;
+        if (!is_placement || overrides_find(now, at->type, at->name) != at) continue;
+        const type_override *other = overrides_find(first, at->type, at->name);
+        if (other != NULL && (is_back || strcmp(other->value, at->value) == 0)) continue;
+        snprintf(name, sizeof(name), "types.%s.%s", at->type, at->name);
+        on_change(self, &(troupe_reload_change){name, is_back ? "as the module says" : at->value,
+                                                false});
+    }
+}
+
 /* What the daemon itself was told, and cannot change. */
 static void look_at_own(reader *self, const daemon_options *now)
 {
     const daemon_options *first = self->config->first;
+    look_at_placement(self, &now->overrides, &first->overrides, false);
+    look_at_placement(self, &first->overrides, &now->overrides, true);
     bool is_same = now->load_count == first->load_count;
     for (size_t i = 0; is_same && i < now->load_count; i++) {
         is_same = strcmp(now->loads[i], first->loads[i]) == 0;

@@ -94,6 +94,18 @@ static int serve(const daemon_options *options, const daemon_modules *modules, t
     return EXIT_OK;
 }
 
+/* What opening a node would say of the options. */
+static int check(const daemon_options *options)
+{
+    char error[ERROR_SIZE];
+    if (troupe_options_check(&options->node, error, sizeof(error)) != TROUPE_OK) {
+        daemon_options_place(options, error, sizeof(error));
+        return fail(EXIT_USAGE, error);
+    }
+    printf("trouped: ok\n");
+    return EXIT_OK;
+}
+
 static int run(daemon_options *options, daemon_modules *modules, daemon_restart *restart,
                daemon_voice *voice)
 {
@@ -112,6 +124,7 @@ static int run(daemon_options *options, daemon_modules *modules, daemon_restart 
     if (!daemon_options_apply(options, modules, error, sizeof(error))) {
         return fail(EXIT_USAGE, error);
     }
+    if (options->is_check) return check(options);
     if (!listen_open(&socket, options->socket, error, sizeof(error))) {
         return fail(EXIT_FAILED, error);
     }

@@ -14,7 +14,8 @@
     X("config", "FILE", "read options from a YAML file; also $TROUPE_CONFIG")                      \
     X("load", "FILE", "load a module of actor types; may be given again")                          \
     X("socket", "PATH", "where the admin socket is to be; also $TROUPE_SOCKET")                    \
-    X("set", "NAME=VALUE", "set an option of the node, as --NAME VALUE does")                      \
+    X("set", "NAME=VALUE", "set an option of the node, or of a type, as --NAME VALUE does")        \
+    X("check", NULL, "load the modules, say whether all is as it has to be, and end")              \
     X("help", NULL, "print this")                                                                  \
     X("version", NULL, "print the version")
 
@@ -26,6 +27,8 @@ static const struct {
 #undef X
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
+
+#define FLAG_NAME_MAX 400
 
 typedef struct option_reader {
     daemon_options *options;
@@ -50,6 +53,7 @@ void daemon_options_deinit(daemon_options *options)
 {
     while (options->text_count > 0) free(options->texts[--options->text_count]);
     free(options->texts);
+    overrides_deinit(&options->overrides);
     free(options->types);
     free(options->type_list);
     options->texts = NULL;
@@ -113,26 +117,8 @@ static bool add_load(option_reader *reader, const char *path)
 
 /* ---- the file ---- */
 
-static troupe_status add_override(option_reader *reader, const cmd_config_word *word,
-                                  uint32_t line)
-{
-    daemon_options *options = reader->options;
-    char type[300];
-    snprintf(type, sizeof(type), "%.*s", (int)word->type.size, (const char *)word->type.data);
-    const char *texts[] = {keep(options, type), keep(options, word->name),
-                           keep(options, word->value.data)};
-    if (texts[0] == NULL || texts[1] == NULL || texts[2] == NULL ||
-        options->override_count == OVERRIDES_MAX) {
-        snprintf(reader->error, reader->error_size, "types: more than %d settings, or no memory",
-                 OVERRIDES_MAX);
-        return TROUPE_USAGE;
-    }
-    options->overrides[options->override_count++] =
-        (type_override){texts[0], texts[1], texts[2], line};
-    return TROUPE_OK;
-}
-
-static troupe_status take_word(option_reader *reader, const cmd_config_word *word, uint32_t line)
+static troupe_status take_word(option_reader *reader, cmd_config_word *word,
+                               const troupe_config_entry *entry)
 {
     daemon_options *options = reader->options;
     switch (word->what) {
@@ -142,7 +128,8 @@ static troupe_status take_word(option_reader *reader, const cmd_config_word *wor
         options->socket = keep(options, word->value.data);
         return options->socket != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
     case CMD_CONFIG_SETTING:
-        return add_override(reader, word, line);
+        return overrides_add(&options->overrides, &word->setting, reader->from, entry->line,
+                             entry->column, reader->error, reader->error_size);
     case CMD_CONFIG_OPTION:
         break;
     }
@@ -157,7 +144,7 @@ static troupe_status visit_entry(void *user, const troupe_config_entry *entry, c
     reader.error = error;
     reader.error_size = error_size;
     TROUPE_TRY(cmd_config_read(reader.options->config, entry, &word, error, error_size));
-    troupe_status status = take_word(&reader, &word, entry->line);
+    troupe_status status = take_word(&reader, &word, entry);
     cmd_bytes_deinit(&word.value);
     return status;
 }
@@ -220,12 +207,48 @@ static void visit_variable(void *user, const troupe_option_info *info)
     snprintf(reader->error, reader->error_size, "$%s: %s", name, words);
 }
 
+/* `key` as account.idle. */
+static troupe_status set_of_type(option_reader *reader, const char *key, const char *value)
+{
+    cmd_setting setting;
+    TROUPE_TRY(cmd_setting_read(key, value, &setting, reader->error, reader->error_size));
+    return overrides_add(&reader->options->overrides, &setting, reader->from, 0, 0, reader->error,
+                         reader->error_size);
+}
+
+/* $TROUPE_TYPES: account.idle=5m; agent.placement=random */
+static bool read_types_variable(option_reader *reader)
+{
+    const char *at = getenv("TROUPE_TYPES");
+    char words[600];
+    while (at != NULL && *at != 0) {
+        char part[600];
+        size_t size = strcspn(at, ";");
+        snprintf(part, sizeof(part), "%.*s", (int)size, at);
+        char *key = part + strspn(part, " ");
+        char *equals = strchr(key, '=');
+        at += size + (at[size] == ';');
+        if (*key == 0) continue;
+        if (equals != NULL && size < sizeof(part)) {
+            *equals = 0;
+            if (set_of_type(reader, key, equals + 1) == TROUPE_OK) continue;
+            snprintf(words, sizeof(words), "%s", reader->error);
+        } else {
+            snprintf(words, sizeof(words), "\"%.100s\": write account.idle=5m; agent.idle=1h",
+                     key);
+        }
+        snprintf(reader->error, reader->error_size, "$TROUPE_TYPES: %s", words);
+        return false;
+    }
+    return true;
+}
+
 static bool read_environment(option_reader *reader)
 {
     reader->from = "environment";
     reader->error[0] = 0;
     troupe_options_each(visit_variable, reader);
-    return reader->error[0] == 0;
+    return reader->error[0] == 0 && read_types_variable(reader);
 }
 
 /* ---- flags ---- */
@@ -271,16 +294,30 @@ static bool no_flag(option_reader *reader, name_list *list, const char *name)
     return false;
 }
 
+static const char of_types[] = "types.";
+
+static bool is_of_type(const char *name)
+{
+    return strncmp(name, of_types, strlen(of_types)) == 0;
+}
+
+/* Of the node, or of a type. */
+static bool set_named(option_reader *reader, const char *name, const char *value)
+{
+    if (!is_of_type(name)) return set_option(reader, name, value) == TROUPE_OK;
+    return set_of_type(reader, name + strlen(of_types), value) == TROUPE_OK;
+}
+
 static bool apply_set(option_reader *reader, const char *setting)
 {
-    char name[80];
+    char name[FLAG_NAME_MAX];
     size_t length = strcspn(setting, "=");
     if (setting[length] == 0 || length == 0 || length >= sizeof(name)) {
         snprintf(reader->error, reader->error_size, "--set %s: write --set NAME=VALUE", setting);
         return false;
     }
     snprintf(name, sizeof(name), "%.*s", (int)length, setting);
-    return set_option(reader, name, setting + length + 1) == TROUPE_OK;
+    return set_named(reader, name, setting + length + 1);
 }
 
 /* The daemon's own flags are taken in a first pass, those of the node in a second, after file and
@@ -289,7 +326,7 @@ static bool take_flag(option_reader *reader, const char *name, const char *value
 {
     daemon_options *options = reader->options;
     if (strcmp(name, "set") == 0) return is_first || apply_set(reader, value);
-    if (!is_flag(name)) return is_first || set_option(reader, name, value) == TROUPE_OK;
+    if (!is_flag(name)) return is_first || set_named(reader, name, value);
     if (!is_first) {
         if (strcmp(name, "load") == 0) return add_load(reader, value);
         if (strcmp(name, "socket") == 0) options->socket = value;
@@ -298,6 +335,7 @@ static bool take_flag(option_reader *reader, const char *name, const char *value
     if (strcmp(name, "config") == 0) options->config = value;
     if (strcmp(name, "help") == 0) options->is_help = true;
     if (strcmp(name, "version") == 0) options->is_version = true;
+    if (strcmp(name, "check") == 0) options->is_check = true;
     return true;
 }
 
@@ -311,14 +349,15 @@ static bool read_flags(option_reader *reader, int argc, char **argv, bool is_fir
                      "loaded by --load FILE", word);
             return false;
         }
-        char name[80];
+        char name[FLAG_NAME_MAX];
         size_t length = strcspn(word + 2, "=");
         snprintf(name, sizeof(name), "%.*s", (int)length, word + 2);
         const char *value = word[2 + length] == '=' ? word + 3 + length : NULL;
         name_list list = {.wanted = name};
         troupe_options_each(visit_name, &list);
-        bool is_bare = strcmp(name, "help") == 0 || strcmp(name, "version") == 0;
-        if (!is_flag(name) && !list.is_known) return no_flag(reader, &list, name);
+        bool is_bare = strcmp(name, "help") == 0 || strcmp(name, "version") == 0 ||
+                       strcmp(name, "check") == 0;
+        if (!is_flag(name) && !list.is_known && !is_of_type(name)) return no_flag(reader, &list, name);
         if (value == NULL && list.is_bool) value = "true";
         if (value == NULL && !is_bare) value = argv[++i];
         if (value == NULL && !is_bare) {
@@ -358,20 +397,6 @@ bool daemon_options_read(daemon_options *options, int argc, char **argv, char *e
 
 /* ---- settings of types ---- */
 
-static bool override_type(troupe_type *type, const type_override *from, char *error,
-                          size_t error_size)
-{
-    troupe_node_options parsed;
-    troupe_status status = cmd_setting_read(from->name, from->value, &parsed, error, error_size);
-    if (status != TROUPE_OK) return false;
-    if (parsed.idle != 0) type->idle = parsed.idle;
-    if (parsed.mailbox_limit != 0) type->mailbox_limit = parsed.mailbox_limit;
-    if (parsed.turn_batch != 0) type->batch = parsed.turn_batch;
-    if (parsed.stack_size != 0) type->stack_size = (size_t)parsed.stack_size;
-    if (parsed.arena_limit != 0) type->arena_limit = (size_t)parsed.arena_limit;
-    return true;
-}
-
 /* Copies, which what is said of types can change. */
 static bool copy_types(daemon_options *options, const daemon_modules *modules)
 {
@@ -384,7 +409,7 @@ static bool copy_types(daemon_options *options, const daemon_modules *modules)
         size_t size = type->size < sizeof(*type) ? type->size : sizeof(*type);
         memcpy(&options->types[i], type, size);
         options->types[i].size = sizeof(*type); /* what the module does not know is 0: default */
-        options->type_list[i] = options->override_count > 0 ? &options->types[i] : type;
+        options->type_list[i] = options->overrides.count > 0 ? &options->types[i] : type;
     }
     return true;
 }
@@ -392,33 +417,21 @@ static bool copy_types(daemon_options *options, const daemon_modules *modules)
 bool daemon_options_apply(daemon_options *options, const daemon_modules *modules, char *error,
                           size_t error_size)
 {
-    char words[600];
-    const char *names[MODULE_TYPES_MAX] = {0};
     if (!copy_types(options, modules)) {
         snprintf(error, error_size, "no memory");
         return false;
     }
-    for (size_t i = 0; i < modules->type_count; i++) names[i] = modules->types[i]->name;
-    for (size_t k = 0; k < options->override_count; k++) {
-        const type_override *from = &options->overrides[k];
-        size_t i = 0;
-        while (i < modules->type_count && strcmp(names[i], from->type) != 0) i++;
-        bool is_set = i < modules->type_count &&
-                      override_type(&options->types[i], from, words, sizeof(words));
-        if (is_set) continue;
-        if (i == modules->type_count) {
-            const char *nearest = troupe_nearest_name(from->type, names, modules->type_count);
-            snprintf(words, sizeof(words), "line %u: no module brings a type \"%s\"%s%s%s",
-                     from->line, from->type, nearest != NULL ? ": did you mean " : "",
-                     nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
-        }
-        snprintf(error, error_size, "%s: %s", options->config, words);
-        return false;
-    }
-    return true;
+    return overrides_apply(&options->overrides, options->types, modules->type_count,
+                           options->config, error, error_size);
 }
 
 /* ---- help ---- */
+
+static const char *const settings[] = {
+#define X(name, option) name,
+    CMD_SETTING_MAP(X)
+#undef X
+};
 
 static void print_option(void *user, const troupe_option_info *info)
 {
@@ -445,7 +458,13 @@ void daemon_options_print_help(void)
            "Flags go before the environment, the environment before the file.\n\n");
     troupe_options_each(print_option, NULL);
     printf("\nThe file may also name modules: [a.so, b.so], socket: PATH, and settings of types:\n"
-           "  types: { account: { idle: 5m, mailbox_limit: 1000 } }\n\n"
+           "  types: { account: { idle: 5m, mailbox_limit: 1000 } }\n"
+           "or --types.account.idle 5m, or TROUPE_TYPES='account.idle=5m; account.turn_batch=8'.\n"
+           "Settings of types:");
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        printf("%s %s", i > 0 ? "," : "", settings[i]);
+    }
+    printf(".\n\n"
            "In texts ${file:PATH} stands for what is in the file, and ${env:NAME} for a variable.\n"
            "A relative PATH begins at the folder of the file it is in, else where trouped runs.\n\n"
            "SIGTERM and SIGINT end what was accepted, then stop; a second one cancels it.\n"

@@ -12,20 +12,11 @@
 #define TROUPED_OPTIONS_H
 
 #include "shared/names.h"
-#include "trouped/modules.h"
+#include "trouped/overrides.h"
 
 #include <troupe/config.h>
 
 #define OPTIONS_MAX 128
-#define OVERRIDES_MAX 256
-
-/* Of an actor type, from the file: `types: { account: { idle: 5m } }`. */
-typedef struct type_override {
-    const char *type;
-    const char *name;
-    const char *value;
-    uint32_t line;
-} type_override;
 
 typedef struct daemon_options {
     troupe_node_options node;
@@ -35,8 +26,8 @@ typedef struct daemon_options {
     size_t load_count;
     bool is_help;
     bool is_version;
-    type_override overrides[OVERRIDES_MAX];
-    size_t override_count;
+    bool is_check;
+    type_overrides overrides;
     struct {
         const char *name;
         const char *from; /* "file", "environment", "flag" */

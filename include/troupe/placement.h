@@ -13,6 +13,7 @@
 #define TROUPE_PLACEMENT_H
 
 #include "troupe/base.h"
+#include "troupe/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,6 +63,11 @@ typedef struct troupe_placing {
     troupe_place *choose; /* NULL: the policy */
     void *user;
 } troupe_placing;
+
+/* [any thread] Are policy and conditions such as a node takes? USAGE: `error` says what is wrong.
+ * NO_MEMORY. */
+TROUPE_API TROUPE_CHECK troupe_status troupe_placing_check(
+    const troupe_placing *placing, char *error, size_t error_size);
 
 /* Has the member that label, with that value? */
 static inline bool troupe_label_is(

@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cell.h"
 #include "base/limits.h"
+#include "cluster/placing.h"
 #include "member/view.h"
 #include "node/references.h"
 #include "observe/log.h"
@@ -349,6 +351,23 @@ size_t troupe_options_get(
     uint64_t value = is_there ? tp_option_number(options, option) : 0;
     return tp_value_print(
         option->type, value != 0 ? value : table_value(option, option->info.standard), out, size);
+}
+
+troupe_status troupe_placing_check(const troupe_placing *placing, char *error, size_t error_size)
+{
+    static const char behind[] = "placement: ";
+    const troupe_type type = {.size = sizeof(type), .name = "type", .placement = *placing};
+    char name[TP_PLACING_LABEL_NAME];
+    char value[TP_PLACING_LABEL_VALUE + 1];
+    char words[512] = "";
+    bool says;
+    troupe_status status = tp_placing_tell(
+        tp_allocator_system(), &type, &says, name, value, words, sizeof(words));
+    const char *at = strstr(words, behind);
+    if (status != TROUPE_OK) {
+        (void)snprintf(error, error_size, "%s", at != NULL ? at + strlen(behind) : words);
+    }
+    return status;
 }
 
 /* ---- resolve --------------------------------------------------------------------------------- */

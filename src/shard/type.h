@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Actor types as the shards see them: checked, defaults filled in, names resolved to numbers. Made
- * once when a node opens (type.c), immutable afterwards, so every shard reads it without care.
+ * once when a node opens (type.c), immutable afterwards, so every shard reads it without care; but
+ * for the limits that a reload of the node changes, which are read by TP_LIVE_GET.
  *
  * Invariants
  * 1. A type's number and its methods' numbers do not change while the node lives.

@@ -66,7 +66,7 @@ until_true says 'nothing has changed: '
 says "line 4, column 12: max_actor: no such option; did you mean max_actors?" || die 'where it is wrong'
 write 'idle: 1h' 'types: { conter: { idle: 1h } }'
 run 1 troupe config --reload
-has err 'line 3: no module brings a type "conter": did you mean counter?'
+has err 'line 3, column 26: types.conter.idle: no module brings a type "conter": did you mean counter?'
 write 'idle: 1h' 'http_token: ${file:absent}'
 run 1 troupe config --reload
 has err "line 3, column 13: http_token: \${file:$work/absent}: No such file"
