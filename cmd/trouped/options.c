@@ -357,7 +357,8 @@ static bool read_flags(option_reader *reader, int argc, char **argv, bool is_fir
         troupe_options_each(visit_name, &list);
         bool is_bare = strcmp(name, "help") == 0 || strcmp(name, "version") == 0 ||
                        strcmp(name, "check") == 0;
-        if (!is_flag(name) && !list.is_known && !is_of_type(name)) return no_flag(reader, &list, name);
+        bool is_known = is_flag(name) || list.is_known || is_of_type(name);
+        if (!is_known) return no_flag(reader, &list, name);
         if (value == NULL && list.is_bool) value = "true";
         if (value == NULL && !is_bare) value = argv[++i];
         if (value == NULL && !is_bare) {
