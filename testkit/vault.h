@@ -56,6 +56,9 @@ struct tp_vault_deed {
     uint16_t sender;      /* of a part: the actor that sends it */
     tp_vault_deed *from;  /* NULL: from outside */
     tp_vault_deed *child; /* NULL: none */
+    /* Of one that sends: a plain tell to the same target, ahead of that or behind it. NULL: none */
+    tp_vault_deed *beside;
+    bool is_behind;
     int64_t amount;
     bool once, refuses;                 /* refuses: fails for good at its target */
     uint64_t rests_before, rests_after; /* parks around the first write; 0: none */
@@ -68,6 +71,7 @@ struct tp_vault_deed {
     uint32_t attempts, starts;
     uint32_t not_done, unknown; /* of the attempts */
     uint64_t first_issued;
+    uint32_t sequence; /* of an outbox message, as it was sent last */
     bool acknowledged;
     uint64_t acknowledged_writes; /* as its answer said */
 };

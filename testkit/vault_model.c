@@ -136,8 +136,37 @@ static bool only_reads(const tp_vault_deed *deed)
 /* By an outbox: may come more than once. */
 static bool is_sent_again(const tp_vault_deed *deed)
 {
-    return deed->from != NULL &&
+    return deed->from != NULL && deed->from->beside != deed &&
            (deed->from->kind == TP_VAULT_SEND || deed->from->kind == TP_VAULT_THEN);
+}
+
+/* Is the first outbox message of an actor to another one taken as it comes? Not by who fails to
+ * load, or has no room for its sender: it comes again, and may be passed. */
+static bool is_taken_at_once(const tp_vault *vault)
+{
+    const tp_vault_scenario *scenario = vault->scenario;
+    for (uint32_t i = 0; i < TP_FAULTS; i++)
+        if (scenario->faults[i] != 0)
+            return false;
+    return vault->node_options.senders_limit == 0 && !scenario->disk &&
+           scenario->ops[TP_VAULT_OUTAGE] == 0;
+}
+
+/* A plain tell begins, and its turn sent another message to the same by its outbox. */
+static void check_beside(tp_vault *vault, const tp_vault_deed *deed)
+{
+    const tp_vault_deed *from = deed->from, *child = from->child;
+    if (rewinds(vault, from->target) || rewinds(vault, deed->target))
+        return;
+    if (!from->is_behind && child->starts != 0)
+        tp_vault_violate(vault, "P4 order",
+            "#%u begins after outbox message #%u, which #%u sent behind it", deed->number,
+            child->number, from->number);
+    if (from->is_behind && child->starts == 0 && child->sequence == 1 && is_taken_at_once(vault))
+        tp_vault_violate(vault, "P4 order",
+            "#%u begins before outbox message #%u, which #%u sent ahead of it", deed->number,
+            child->number, from->number);
+    tp_world_mark(vault->world, "a plain tell beside an outbox message");
 }
 
 void tp_vault_came(tp_vault_deed *deed)
@@ -151,6 +180,8 @@ void tp_vault_came(tp_vault_deed *deed)
         (from == NULL || !rewinds(vault, from->target)))
         tp_vault_violate(vault, "P4 once", "#%u was sent %u times, and begins %u times",
             deed->number, most, deed->starts);
+    if (from != NULL && from->beside == deed)
+        check_beside(vault, deed);
     if (from == NULL || only_reads(from) || !tp_vault_gated(vault, from->target) ||
         rewinds(vault, from->target))
         return;
@@ -276,15 +307,15 @@ static uint32_t mark_at(const tp_vault_record *records, const tp_vault_deed *dee
 
 static void check_child(tp_vault *vault, const tp_vault_record *records, const tp_vault_deed *deed)
 {
-    const tp_vault_deed *child = deed->child;
+    const tp_vault_deed *child = deed->child, *beside = deed->beside;
     uint32_t sent = mark_at(records, deed, TP_MARK_FIRST);
     uint32_t came = mark_at(records, child, TP_MARK_FIRST);
     bool exact = tp_vault_gated(vault, child->target) && !rewinds(vault, child->target);
     if (deed->kind == TP_VAULT_MID)
         return;
-    if (sent == 0 && child->starts != 0)
+    if (sent == 0 && (child->starts != 0 || (beside != NULL && beside->starts != 0)))
         tp_vault_violate(
-            vault, "P5 gate", "#%u has come, and what sent it is not stored", child->number);
+            vault, "P5 gate", "what #%u sent has come, and it is not stored", deed->number);
     if (deed->kind == TP_VAULT_TELL || sent == 0)
         return;
     if (child->starts == 0 || (exact && came != !child->refuses))

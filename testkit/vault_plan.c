@@ -43,16 +43,13 @@ static tp_vault_deed *make_deed(tp_vault *vault, tp_vault_kind kind, uint16_t ta
     return deed;
 }
 
-static void add_child(tp_vault *vault, tp_prng *prng, tp_vault_deed *deed)
+/* NULL: there are too many deeds. */
+static tp_vault_deed *make_part(
+    tp_vault *vault, tp_prng *prng, tp_vault_deed *deed, uint16_t target)
 {
-    uint16_t target = (uint16_t)tp_prng_below(prng, vault->actor_count);
-    if (target == deed->target) /* who asks itself waits for ever */
-        target = (uint16_t)((target + 1) % vault->actor_count);
     tp_vault_deed *child = make_deed(vault, TP_VAULT_PUT, target);
-    if (child == NULL) {
-        deed->kind = deed->kind == TP_VAULT_PEEK ? TP_VAULT_SHOW : TP_VAULT_PUT;
-        return;
-    }
+    if (child == NULL)
+        return NULL;
     child->amount = -deed->amount;
     child->from = deed;
     child->sender = deed->target;
@@ -66,12 +63,26 @@ static void add_child(tp_vault *vault, tp_prng *prng, tp_vault_deed *deed)
     if (tp_prng_chance(prng, 1, lets_in ? 2 : 8) && tells_again)
         child->rests_before = draw_time(prng, TROUPE_MICROSECONDS(5), TROUPE_MILLISECONDS(50));
     child->timeout = draw_time(prng, TROUPE_MILLISECONDS(1), TROUPE_SECONDS(4));
-    deed->child = child;
+    return child;
 }
 
 static bool sends(tp_vault_kind kind)
 {
     return kind == TP_VAULT_SEND || kind == TP_VAULT_THEN;
+}
+
+static void add_parts(tp_vault *vault, tp_prng *prng, tp_vault_deed *deed)
+{
+    uint16_t target = (uint16_t)tp_prng_below(prng, vault->actor_count);
+    if (target == deed->target) /* who asks itself waits for ever */
+        target = (uint16_t)((target + 1) % vault->actor_count);
+    deed->child = make_part(vault, prng, deed, target);
+    if (deed->child == NULL)
+        deed->kind = deed->kind == TP_VAULT_PEEK ? TP_VAULT_SHOW : TP_VAULT_PUT;
+    if (!sends(deed->kind) || !tp_prng_chance(prng, 1, 4))
+        return;
+    deed->beside = make_part(vault, prng, deed, target);
+    deed->is_behind = tp_prng_chance(prng, 1, 2);
 }
 
 static void draw_bell(tp_prng *prng, tp_vault_deed *deed)
@@ -105,7 +116,7 @@ static tp_vault_deed *draw_deed(tp_vault *vault, tp_prng *prng, uint16_t target)
     if (kind == TP_VAULT_REMIND || kind == TP_VAULT_UNREMIND)
         draw_bell(prng, deed);
     if (sends(kind) || kind == TP_VAULT_TELL || kind == TP_VAULT_MID || kind == TP_VAULT_PEEK)
-        add_child(vault, prng, deed);
+        add_parts(vault, prng, deed);
     return deed;
 }
 
@@ -166,6 +177,9 @@ static size_t say_deed(const tp_vault *vault, const tp_vault_deed *deed, char *o
         return used < room ? used : room - 1;
     used += (size_t)snprintf(out + used, room - used, " (");
     used += say_deed(vault, deed->child, out + used, room - used);
+    if (deed->beside != NULL && used < room)
+        used += (size_t)snprintf(out + used, room - used, ", a plain #%u %s it",
+            deed->beside->number, deed->is_behind ? "behind" : "ahead of");
     if (used + 2 < room)
         used += (size_t)snprintf(out + used, room - used, ")");
     return used;

@@ -65,13 +65,20 @@ static troupe_slice order_of(const tp_vault_deed *deed, uint32_t sequence, tp_va
     return (troupe_slice){order, sizeof *order};
 }
 
+static troupe_status tell(troupe_turn *turn, const tp_vault_deed *child)
+{
+    tp_vault_order order;
+    return troupe_tell(
+        turn, tp_vault_id(child->vault, child->target), "serve", order_of(child, 0, &order), NULL);
+}
+
 /* An outbox message. The number of one whose turn fails is left out. */
 static troupe_status send(troupe_turn *turn, tp_vault_deed *deed)
 {
-    const tp_vault_deed *child = deed->child;
+    tp_vault_deed *child = deed->child;
     tp_vault_order order;
-    uint32_t number = ++deed->vault->actors[deed->target].sent[child->target];
-    troupe_slice payload = order_of(child, number, &order);
+    child->sequence = ++deed->vault->actors[deed->target].sent[child->target];
+    troupe_slice payload = order_of(child, child->sequence, &order);
     troupe_id to = tp_vault_id(deed->vault, child->target);
     const troupe_call_options options = {TROUPE_CALL_OPTIONS, .outbox = true};
     if (deed->kind == TP_VAULT_SEND)
@@ -79,6 +86,14 @@ static troupe_status send(troupe_turn *turn, tp_vault_deed *deed)
     const troupe_then then = {TROUPE_THEN, .done = "done", .failed = "failed",
         .context = {&deed->number, sizeof deed->number}};
     return troupe_ask_then(turn, to, "serve", payload, NULL, &then);
+}
+
+static troupe_status send_both(troupe_turn *turn, tp_vault_deed *deed)
+{
+    if (deed->beside != NULL && !deed->is_behind)
+        TROUPE_TRY(tell(turn, deed->beside));
+    TROUPE_TRY(send(turn, deed));
+    return deed->beside != NULL && deed->is_behind ? tell(turn, deed->beside) : TROUPE_OK;
 }
 
 static troupe_status ask_child(troupe_turn *turn, tp_vault_deed *deed)
@@ -122,16 +137,14 @@ static troupe_status set_bell(troupe_turn *turn, tp_vault_state *state, const tp
 
 static troupe_status act(troupe_turn *turn, tp_vault_state *state, tp_vault_deed *deed)
 {
-    tp_vault_order order;
     switch (deed->kind) {
     case TP_VAULT_FAIL:
         return troupe_fail(turn, TROUPE_APPLICATION, "as asked");
     case TP_VAULT_SEND:
     case TP_VAULT_THEN:
-        return send(turn, deed);
+        return send_both(turn, deed);
     case TP_VAULT_TELL:
-        return troupe_tell(turn, tp_vault_id(deed->vault, deed->child->target), "serve",
-            order_of(deed->child, 0, &order), NULL);
+        return tell(turn, deed->child);
     case TP_VAULT_MID:
         (void)ask_child(turn, deed); /* whatever came of it */
         if (tp_durable_of(turn->actor) != NULL && tp_durable_of(turn->actor)->unknown)

@@ -340,6 +340,8 @@ static void send_out(troupe_turn *turn, tp_durable *self, tp_row_number first)
            tp_row_number_of(TP_CONTAINER(link, tp_entry, link)->key, &number) == TROUPE_OK &&
            tp_row_number_compare(number, first) >= 0)
         link = link->previous;
+    if (TP_MUTANT(turn->shard, TP_MUTANT_PLAIN_FIRST))
+        tp_gate_join(turn, self, UINT32_MAX);
     for (link = link->next; link != head;) {
         tp_entry *entry = TP_CONTAINER(link, tp_entry, link);
         link = link->next;

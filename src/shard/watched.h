@@ -73,6 +73,7 @@ enum tp_mutant {
     TP_MUTANT_FORGET_EARLY,   /* senders are forgotten without their farewell */
     TP_MUTANT_FAREWELL_EARLY, /* a farewell goes out before it is durable that nothing is left */
     TP_MUTANT_NO_PERMIT,      /* who has forgotten senders takes old copies of theirs for new */
+    TP_MUTANT_PLAIN_FIRST,    /* what a turn sends plain passes its outbox messages */
     TP_MUTANT_NO_LEASE,       /* a node whose lease has run out goes on */
     TP_MUTANT_OPEN_WRITER,    /* writers of the gone are not closed */
     TP_MUTANT_NO_RESEND,      /* what was on a connection that broke is not sent again */
