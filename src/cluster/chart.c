@@ -153,6 +153,26 @@ bool tp_chart_wakes_more(const tp_chart *chart, const tp_chart *before, uint64_t
     return false;
 }
 
+static bool has_gone_since(const tp_chart *before, const tp_view_change *change)
+{
+    bool is_news = before == NULL || change->view > before->view.number;
+    return is_news && (change->what == TP_VIEW_LEFT || change->what == TP_VIEW_REVOKED);
+}
+
+void tp_chart_each_gone(const tp_chart *before, const tp_view *view,
+    void (*gone)(void *user, uint64_t incarnation), void *user)
+{
+    for (size_t i = 0; before != NULL && i < before->members->member_count; i++)
+        if (tp_view_find(view, before->members->members[i].incarnation) == NULL)
+            gone(user, before->members->members[i].incarnation);
+    for (size_t i = 0; i < view->change_count; i++) {
+        const tp_view_change *change = &view->changes[i];
+        bool was_member = before != NULL && tp_chart_member(before, change->incarnation) != NULL;
+        if (has_gone_since(before, change) && !was_member)
+            gone(user, change->incarnation);
+    }
+}
+
 void tp_chart_teach(const tp_chart *chart, tp_shared *shared)
 {
     const tp_view *view = chart->members;

@@ -34,6 +34,10 @@ void tp_chart_release(tp_chart *chart); /* NULL is a no-op */
  * next view, or when somebody mentions it. */
 void tp_chart_teach(const tp_chart *chart, tp_shared *shared);
 
+/* Who has gone since `before` (NULL: lately, as far as the view lists changes), each once. Of those
+ * that came and went since then the view lists the last; members of `before` are missed by none. */
+void tp_chart_each_gone(const tp_chart *before, const tp_view *view,
+    void (*gone)(void *user, uint64_t incarnation), void *user);
 /* Is it that member that wakes sleeping actors of that type and hash? The home does; if that does
  * not host the type, one of those that do, the same in the eyes of all. */
 bool tp_chart_wakes(const tp_chart *chart, uint64_t incarnation, troupe_slice type, uint64_t hash);

@@ -35,16 +35,6 @@ static void hand_out(tp_cluster *self)
     }
 }
 
-static void tell_gone(tp_cluster *self, const tp_view *view)
-{
-    for (size_t i = 0; i < view->change_count; i++) {
-        const tp_view_change *change = &view->changes[i];
-        bool is_news = self->chart == NULL || change->view > self->chart->view.number;
-        if (is_news && (change->what == TP_VIEW_LEFT || change->what == TP_VIEW_REVOKED))
-            self->options.gone(self->options.user, change->incarnation);
-    }
-}
-
 static void drop_gone_channels(tp_cluster *self)
 {
     for (uint32_t i = 0; self->chart_before != NULL && i < self->chart_before->view.member_count;
@@ -60,7 +50,7 @@ bool tp_control_install(tp_cluster *self, const tp_view *view)
     tp_chart *chart;
     if (tp_chart_create(self->allocator, view, &chart) != TROUPE_OK)
         return false;
-    tell_gone(self, view);
+    tp_chart_each_gone(self->chart, view, self->options.gone, self->options.user);
     tp_control_lock(self);
     tp_chart_release(self->chart_before);
     self->chart_before = self->chart;
