@@ -5,9 +5,9 @@
 #   gateway_objects   an object library, so that tests and fuzzers can link its inside
 #   troupe_gateway    libtroupe_gateway.so, which the runtime loads for the option `http`
 #
-# module.c is in the second only, which brings along copies of the pure files of src/base that it
-# uses: libtroupe.so exports its public functions and nothing else. Where libmicrohttpd is not
-# installed, both are left out, with their tests and limits.
+# module.c is in the second only, which brings along copies of the pure files of src/base and
+# src/store that it uses: libtroupe.so exports its public functions and nothing else. Where
+# libmicrohttpd is not installed, both are left out, with their tests and limits.
 
 if(NOT TARGET troupe_shared)
     return()
@@ -27,11 +27,11 @@ target_link_libraries(gateway_objects PRIVATE troupe_inside PUBLIC ${client})
 
 add_library(troupe_gateway MODULE "${CMAKE_SOURCE_DIR}/src/gateway/module.c"
     "${CMAKE_SOURCE_DIR}/src/base/id.c" "${CMAKE_SOURCE_DIR}/src/base/text.c"
-    "${CMAKE_SOURCE_DIR}/src/base/assert.c")
+    "${CMAKE_SOURCE_DIR}/src/base/assert.c" "${CMAKE_SOURCE_DIR}/src/store/schedule_parse.c")
 target_include_directories(troupe_gateway PRIVATE
     "${CMAKE_SOURCE_DIR}/include" "${CMAKE_SOURCE_DIR}/src")
 target_link_libraries(troupe_gateway PRIVATE
-    gateway_objects troupe_shared troupe_flags ${client})
+    gateway_objects troupe_shared troupe_flags PkgConfig::JANSSON ${client})
 set_target_properties(troupe_gateway PROPERTIES INSTALL_RPATH "$ORIGIN")
 if(NOT sanitizers)
     target_link_options(troupe_gateway PRIVATE -Wl,-z,defs)

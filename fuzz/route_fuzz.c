@@ -41,13 +41,13 @@ static void try_path(troupe_slice path)
         require((status == TROUPE_USAGE || status == TROUPE_NOT_FOUND) && reason != NULL);
         return;
     }
-    if (route.kind != TP_ROUTE_INVOKE && route.kind != TP_ROUTE_STATE &&
-        route.kind != TP_ROUTE_SAVE)
+    if (route.id.key.size == 0)
         return;
     require(!route.is_open);
     require_name(route.id.key);
-    if (route.kind != TP_ROUTE_SAVE)
+    if (route.name[0] != 0)
         require_name(troupe_str(route.name));
+    require(route.name[0] != 0 || route.kind == TP_ROUTE_SAVE);
     require(strlen(route.name) <= TP_NAME_MAX);
     size_t size = troupe_id_print(route.id, text, sizeof text);
     require(size < sizeof text);

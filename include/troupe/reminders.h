@@ -6,7 +6,8 @@
  * turns.
  *
  * The schedule, in UTC:
- *     every 90s            also 250ms, 1h30m, 2d, 1w; `every 1h from 2026-11-22T10:00:00Z`
+ *     every 90s            also 250ms, 1h30m, 2d, 1w; `every 1h from 2026-11-22T10:00:00Z`, and
+ *                          with either `until 2026-11-23T10:00:00Z`
  *     in 5m                once
  *     at 2026-11-22T10:00:00Z            once; at once if that has passed
  *     0,30 8-17 * * mon-fri              cron: minute hour day month weekday; six fields: a second
@@ -53,6 +54,8 @@ typedef struct troupe_reminder {
     uint64_t number; /* of that due time: 1 is the first since it was set */
     uint64_t missed; /* of the one that fires: later due times that have passed, too; it stands for
                         them */
+    troupe_slice content_type;
+    troupe_slice payload; /* of the one that fires: empty, it is the turn's */
 } troupe_reminder;
 
 /* [turn] The reminders of this actor, as this turn has left them, in any order; borrowed during the

@@ -170,14 +170,15 @@ typedef struct timers_out {
 static void put_timer(void *user, const tp_timer_copy *timer)
 {
     timers_out *out = user;
-    char *at = out->fits ? reserve(out->mover, out->to,
-                               24 + 2 + timer->method.size + 2 + timer->payload.size)
-                         : NULL;
+    size_t texts = timer->name.size + timer->method.size + timer->payload.size;
+    char *at = out->fits ? reserve(out->mover, out->to, 32 + 3 * 2 + texts) : NULL;
     out->fits = at != NULL;
     if (at == NULL)
         return;
     out->count++;
     at = tp_put_64(tp_put_64(tp_put_64(at, timer->number), timer->period), timer->left);
+    at = tp_put_64(at, timer->last);
+    at = tp_put_bytes(tp_put_16(at, (unsigned)timer->name.size), timer->name);
     at = tp_put_bytes(tp_put_16(at, (unsigned)timer->method.size), timer->method);
     tp_put_bytes(tp_put_16(at, (unsigned)timer->payload.size), timer->payload);
 }
@@ -298,6 +299,18 @@ static bool is_name(troupe_slice text)
     return text.size >= 1 && text.size <= TP_NAME_MAX;
 }
 
+static tp_timer_copy get_timer(tp_in *in)
+{
+    tp_timer_copy timer = {.number = tp_in_64(in)};
+    timer.period = tp_in_64(in);
+    timer.left = tp_in_64(in);
+    timer.last = tp_in_64(in);
+    timer.name = tp_in_bytes(in, tp_in_16(in));
+    timer.method = tp_in_bytes(in, tp_in_16(in));
+    timer.payload = tp_in_bytes(in, tp_in_16(in));
+    return timer;
+}
+
 /* Does the rest have the form that it says? Parcels are read later, each with its own check. */
 static const char *check(troupe_slice body)
 {
@@ -309,11 +322,8 @@ static const char *check(troupe_slice body)
     troupe_slice key = tp_in_bytes(&in, tp_in_16(&in));
     (void)tp_in_bytes(&in, tp_in_32(&in));
     uint32_t timers = tp_in_16(&in);
-    for (uint32_t i = 0; i < timers && !in.short_of; i++) {
-        (void)tp_in_bytes(&in, 24);
-        (void)tp_in_bytes(&in, tp_in_16(&in));
-        (void)tp_in_bytes(&in, tp_in_16(&in));
-    }
+    for (uint32_t i = 0; i < timers && !in.short_of; i++)
+        (void)get_timer(&in);
     uint32_t messages = tp_in_32(&in);
     for (uint32_t i = 0; i < messages && !in.short_of; i++) {
         (void)tp_in_8(&in);
@@ -383,11 +393,7 @@ static void add_timers(tp_mover *self, tp_activation *actor, tp_in *in)
 {
     uint32_t count = tp_in_16(in);
     for (uint32_t i = 0; i < count; i++) {
-        tp_timer_copy timer = {.number = tp_in_64(in)};
-        timer.period = tp_in_64(in);
-        timer.left = tp_in_64(in);
-        timer.method = tp_in_bytes(in, tp_in_16(in));
-        timer.payload = tp_in_bytes(in, tp_in_16(in));
+        const tp_timer_copy timer = get_timer(in);
         if (tp_move_timer(self->shard, actor, &timer) != TROUPE_OK)
             self->lost++;
     }

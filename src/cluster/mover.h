@@ -5,8 +5,8 @@
  * decides all of it (directory/directory.h, rules 5, 6, 12 to 14); this does it.
  *
  * A copy holds, little-endian: the sealed state (u32 size, bytes; none for types that persist,
- * which are loaded) · u16 timers: number, period, left u64, method u16 text, payload u16 text · u32
- * messages in order: kind u8, u32 size, parcel (wire/frames.h, names in words).
+ * which are loaded) · u16 timers: number, period, left, last u64, name, method, payload u16 texts
+ * · u32 messages in order: kind u8, u32 size, parcel (wire/frames.h, names in words).
  *
  * Invariants
  * 1. A copy runs at one end only, and then is gone there; DROP ends it at the other.

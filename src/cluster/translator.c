@@ -87,7 +87,7 @@ static const char *get_slip(troupe_slice bytes, tp_slip *ret_slip)
         *texts[i] = tp_in_bytes(&in, tp_in_32(&in));
     if (in.short_of || in.at != in.end)
         return "its slip has another size than it says";
-    if (slip.outcome > TROUPE_UNKNOWN_OUTCOME || slip.errand > TP_ERRAND_DROP)
+    if (slip.outcome > TROUPE_UNKNOWN_OUTCOME || slip.errand >= TP_ERRANDS)
         return "its slip says what there is not";
     *ret_slip = slip;
     return NULL;

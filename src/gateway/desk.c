@@ -15,7 +15,10 @@
 static void run(tp_job *job)
 {
     tp_request *request = TP_CONTAINER(job, tp_request, job);
-    tp_state_answer(request);
+    if (request->route.kind == TP_ROUTE_STATE)
+        tp_state_answer(request);
+    else
+        tp_remind_answer(request);
 }
 
 /* The last touch: the request may be gone behind it. */

@@ -29,6 +29,19 @@
 
 typedef struct tp_gateway tp_gateway;
 
+/* A reminder or timer to be set, as shard/appoint.h has it. */
+typedef struct tp_gateway_alarm {
+    bool is_timer;
+    bool keeps; /* a reminder: one of that name stays, CONFLICT */
+    const char *name;
+    const char *method, *other; /* the first of them that the type has */
+    troupe_slice schedule;      /* of a reminder */
+    uint64_t set;               /* of a reminder: wall */
+    uint64_t left, period;      /* of a timer: ns until it ticks first, then; 0: once */
+    uint64_t last;              /* of a timer: ns until its end; UINT64_MAX: none */
+    troupe_slice payload;       /* JSON, or empty */
+} tp_gateway_alarm;
+
 /* What it uses of its node. The token is copied by open. */
 typedef struct tp_gateway_host {
     tp_env *env;
@@ -46,6 +59,17 @@ typedef struct tp_gateway_host {
         char *error, size_t error_size);
     /* [any thread] Reads a duration, as options have it: 250us, 1m30s, never. */
     bool (*duration)(const char *text, uint64_t *ret_duration);
+    /* [any thread that may wait] troupe_stored_each_reminder */
+    troupe_status (*reminders)(troupe_node *node, troupe_id id, troupe_reminder_visit *visit,
+        void *user, char *error, size_t error_size);
+    /* [any thread that may wait] It is set when this returns OK. */
+    troupe_status (*appoint)(troupe_node *node, troupe_id id, const tp_gateway_alarm *alarm,
+        char *error, size_t error_size);
+    /* [any thread that may wait] troupe_stored_cancel; the same for a timer. */
+    troupe_status (*cancel)(troupe_node *node, troupe_id id, const char *name, uint64_t timeout,
+        char *error, size_t error_size);
+    troupe_status (*end_timer)(troupe_node *node, troupe_id id, const char *name, uint64_t timeout,
+        char *error, size_t error_size);
     /* [any thread] troupe_node_metrics */
     troupe_status (*metrics)(troupe_node *node, troupe_page_write *write, void *user);
     bool (*is_ready)(troupe_node *node); /* [any thread] it serves, and does not close */

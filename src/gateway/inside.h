@@ -2,7 +2,7 @@
 /*
  * What the files of the gateway share: server.c (listens, opens and closes), request.c (from a
  * request to an ask and back), pages.c (what is known here), desk.c (what has to be waited for),
- * state.c (what is stored of actors).
+ * state.c (what is stored of actors), remind.c (reminders and timers).
  *
  * A request, by its stage:
  *
@@ -76,6 +76,7 @@ typedef struct tp_request {
     struct tp_request *next; /* in `answered` */
     tp_request_stage stage;
     bool is_call; /* counted in `calls` */
+    unsigned verb;
     uint64_t began;
     uint64_t timeout;         /* 0: the node's */
     const char *content_type; /* as its field said; NULL: none */
@@ -130,6 +131,9 @@ void tp_desk_start(tp_request *request);
 /* state.c: [pool] the state; [library] none is written. */
 void tp_state_answer(tp_request *request);
 void tp_state_refuse_save(tp_request *request);
+
+/* remind.c: [pool] reminders and timers. */
+void tp_remind_answer(tp_request *request);
 
 /* pages.c: a page that is known here is ANSWERED afterwards; others are left as they are. */
 void tp_page_answer(tp_request *request);

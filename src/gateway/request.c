@@ -214,7 +214,8 @@ static bool let_in(tp_request *request, const head_fields *fields)
 static bool takes_method(tp_request *request, const char *method)
 {
     char words[64];
-    if (tp_verb_of(method) & request->route.verbs)
+    request->verb = tp_verb_of(method);
+    if (request->verb & request->route.verbs)
         return true;
     request->allow = tp_verb_names(request->route.verbs);
     (void)snprintf(words, sizeof words, "it takes %s", request->allow);

@@ -167,6 +167,7 @@ troupe_status tp_route_parse(troupe_slice path, tp_route *ret_route, const char 
         ret_route->verbs = rows[i].verbs;
         ret_route->is_open = !rows[i].needs_token;
         ret_route->name = "";
+        ret_route->id = (troupe_id){.type = {NULL, 0}};
         return given.type.data != NULL ? read_parts(&given, ret_route, ret_reason) : TROUPE_OK;
     }
     return fail(TROUPE_NOT_FOUND, ret_reason, NO_PAGE);

@@ -38,15 +38,17 @@ typedef enum tp_verb {
 /* X(NAME, path, verbs, needs a token). {type}, {id} and {name} stand for a part of a path; the last
  * one takes all that follows, and a slash in it is refused with words. docs/openapi.yaml has them
  * all. */
-#define TP_ROUTE_MAP(X)                                                    \
-    X(INVOKE, "/v1.0/actors/{type}/{id}/method/{name}", TP_VERB_ANY, true) \
-    X(STATE, "/v1.0/actors/{type}/{id}/state/{name}", TP_VERB_READ, true)  \
-    X(SAVE, "/v1.0/actors/{type}/{id}/state", TP_VERB_WRITE, true)         \
-    X(HEALTH, "/v1.0/healthz", TP_VERB_READ, false)                        \
-    X(OUTBOUND, "/v1.0/healthz/outbound", TP_VERB_READ, false)             \
-    X(LIVE, "/livez", TP_VERB_READ, false)                                 \
-    X(READY, "/readyz", TP_VERB_READ, false)                               \
-    X(METADATA, "/v1.0/metadata", TP_VERB_READ, true)                      \
+#define TP_ROUTE_MAP(X)                                                                      \
+    X(INVOKE, "/v1.0/actors/{type}/{id}/method/{name}", TP_VERB_ANY, true)                   \
+    X(STATE, "/v1.0/actors/{type}/{id}/state/{name}", TP_VERB_READ, true)                    \
+    X(SAVE, "/v1.0/actors/{type}/{id}/state", TP_VERB_WRITE, true)                           \
+    X(REMINDER, "/v1.0/actors/{type}/{id}/reminders/{name}", TP_VERB_ANY, true)              \
+    X(TIMER, "/v1.0/actors/{type}/{id}/timers/{name}", TP_VERB_WRITE | TP_VERB_DELETE, true) \
+    X(HEALTH, "/v1.0/healthz", TP_VERB_READ, false)                                          \
+    X(OUTBOUND, "/v1.0/healthz/outbound", TP_VERB_READ, false)                               \
+    X(LIVE, "/livez", TP_VERB_READ, false)                                                   \
+    X(READY, "/readyz", TP_VERB_READ, false)                                                 \
+    X(METADATA, "/v1.0/metadata", TP_VERB_READ, true)                                        \
     X(METRICS, "/metrics", TP_VERB_READ, true)
 
 typedef enum tp_route_kind {

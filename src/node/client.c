@@ -225,8 +225,8 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     return wait_for(node, outside, id, method, ret_answer);
 }
 
-static const char *const errand_names[] = {
-    "", "(restore)", "(delete)", "(replay)", "(drop)", "(cancel)"};
+static const char *const errand_names[TP_ERRANDS] = {"", "(restore)", "(delete)", "(replay)",
+    "(drop)", "(cancel)", "(remind)", "(timer)", "(timer end)"};
 
 static troupe_status prepare_errand(troupe_node *node, troupe_id id, tp_errand errand,
     troupe_slice payload, uint64_t timeout, tp_outside **ret)

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "node/options.h"
+#include "shard/appoint.h"
 #include "shard/foreign.h"
 #include "shard/words.h"
 
@@ -43,6 +44,39 @@ static bool parse_duration(const char *text, uint64_t *ret_duration)
 static troupe_slice type_name(troupe_node *node, size_t index)
 {
     return node->shared.types.list[index].name;
+}
+
+static troupe_status appoint(troupe_node *node, troupe_id id, const tp_gateway_alarm *alarm,
+    char *error, size_t error_size)
+{
+    const tp_appointment appointment = {.name = troupe_str(alarm->name),
+        .method = troupe_str(alarm->method),
+        .other = troupe_str(alarm->other),
+        .schedule = alarm->schedule,
+        .content_type = troupe_str(alarm->payload.size != 0 ? TROUPE_JSON : ""),
+        .payload = alarm->payload,
+        .set = alarm->set,
+        .left = alarm->left,
+        .period = alarm->period,
+        .last = alarm->last,
+        .keeps = alarm->keeps};
+    size_t size = tp_appointment_size(&appointment);
+    char *bytes = tp_allocate(node->shared.allocator, size);
+    if (bytes == NULL)
+        return TROUPE_NO_MEMORY;
+    tp_appointment_put(&appointment, bytes);
+    troupe_status status =
+        tp_stored_send(node, id, alarm->is_timer ? TP_ERRAND_TIMER : TP_ERRAND_REMIND,
+            (troupe_slice){bytes, size}, 0, error, error_size);
+    tp_release(node->shared.allocator, bytes, size);
+    return status;
+}
+
+static troupe_status end_timer(troupe_node *node, troupe_id id, const char *name, uint64_t timeout,
+    char *error, size_t error_size)
+{
+    return tp_stored_send(
+        node, id, TP_ERRAND_TIMER_END, troupe_str(name), timeout, error, error_size);
 }
 
 static bool is_ready(troupe_node *node)
@@ -90,6 +124,10 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
         .explain = explain,
         .look = troupe_stored_look,
         .duration = parse_duration,
+        .reminders = troupe_stored_each_reminder,
+        .appoint = appoint,
+        .cancel = troupe_stored_cancel,
+        .end_timer = end_timer,
         .metrics = troupe_node_metrics,
         .is_ready = is_ready,
         .log = log_words,

@@ -80,6 +80,9 @@ TROUPE_CHECK troupe_status tp_node_errand_callback(troupe_node *node, troupe_id 
 
 /* reload.c [opening thread]: the texts of the options, before they go. */
 void tp_node_note_texts(troupe_node *node);
+/* stored.c: an errand that may wait, with words of what went wrong. */
+TROUPE_CHECK troupe_status tp_stored_send(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, uint64_t timeout, char *error, size_t error_size);
 
 /* sight.c [any thread]: adds what is counted, by shards or not. */
 void tp_node_count(const troupe_node *node, troupe_stats *into);

@@ -266,6 +266,13 @@ static troupe_status send(troupe_node *node, troupe_id id, tp_errand errand, tro
     return status;
 }
 
+troupe_status tp_stored_send(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, uint64_t timeout, char *error, size_t error_size)
+{
+    uint64_t made;
+    return send(node, id, errand, payload, timeout, &made, (words){error, error_size});
+}
+
 /* Of an actor whose stored state is damaged, so that it cannot be active. */
 static troupe_status replace_here(troupe_node *node, troupe_id id, bool erase, troupe_slice record,
     uint64_t *ret_version, words out)
@@ -482,7 +489,9 @@ troupe_status troupe_stored_each_reminder(troupe_node *node, troupe_id id,
             .schedule = next.row.schedule,
             .method = next.row.method,
             .due = next.row.due,
-            .number = next.row.number};
+            .number = next.row.number,
+            .content_type = next.row.content_type,
+            .payload = next.row.payload};
         visit(user, &reminder);
         last = next;
     }

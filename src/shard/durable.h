@@ -380,6 +380,11 @@ bool tp_reminder_begins(
     tp_shard *shard, tp_activation *actor, tp_message *message, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_reminder_ends(troupe_turn *turn, const tp_slip *slip);
 void tp_reminder_over(troupe_turn *turn, const tp_slip *slip);
+#define TP_REMINDERS_NEED "only types that persist every turn, or every N, have reminders"
+/* [in a turn of a type that commits] Stages `wanted`, its `due` not set yet, in place of the one of
+ * that name. USAGE: `words` say what is wrong with its schedule. TOO_LARGE, BUSY, NO_MEMORY. */
+TROUPE_CHECK troupe_status tp_reminder_set(troupe_turn *turn, troupe_slice name,
+    const tp_row_reminder *wanted, char *words, size_t words_size);
 
 /* A dead letter is sent once more, with a new number; its row goes. */
 TROUPE_CHECK troupe_status tp_outbox_replay(troupe_turn *turn, const tp_entry *dead);
@@ -396,6 +401,11 @@ void tp_prune_stop(tp_shard *shard);
 troupe_status tp_errand_run(troupe_turn *turn, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_errand_ends(troupe_turn *turn, const tp_slip *slip);
 void tp_errand_over(troupe_turn *turn, const tp_slip *slip);
+
+/* appoint.c: the errands with an appointment; the name of a timer */
+troupe_status tp_appoint_reminder(troupe_turn *turn, troupe_slice bytes);
+troupe_status tp_appoint_timer(troupe_turn *turn, troupe_slice bytes);
+troupe_status tp_appoint_timer_end(troupe_turn *turn, troupe_slice name);
 
 /* delivery.c: the same for any message with a slip */
 __attribute__((noinline)) bool tp_delivery_begins(

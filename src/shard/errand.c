@@ -3,8 +3,8 @@
  * Errands: what an operator does to what is stored of an actor, as a turn of that actor, so that
  * versions, the gate and the order of its turns hold for it as for anything else. An old state is
  * put in place of the present one, all is deleted, a dead letter is sent again or dropped, a
- * reminder is cancelled. What only looks at the store is in src/node/stored.c, which also sends
- * these.
+ * reminder is set or cancelled, a timer started or ended (appoint.c). What only looks at the store
+ * is in src/node/stored.c, which also sends these.
  *
  * The answer is the status in digits, a blank, and the version that the commit makes, or words; the
  * turn itself ends OK unless the store fails, so that no supervision takes an operator's slip for
@@ -59,15 +59,21 @@ static troupe_status run_cancel(troupe_turn *turn, const tp_durable *self)
 troupe_status tp_errand_run(troupe_turn *turn, const tp_slip *slip)
 {
     tp_durable *self = tp_durable_of(turn->actor);
+    troupe_slice payload = tp_message_payload(turn->message);
     turn->read_only = true; /* it does not touch the state in memory */
     if (slip->errand == TP_ERRAND_CANCEL)
         return run_cancel(turn, self);
+    if (slip->errand == TP_ERRAND_REMIND)
+        return tp_appoint_reminder(turn, payload);
+    if (slip->errand == TP_ERRAND_TIMER)
+        return tp_appoint_timer(turn, payload);
+    if (slip->errand == TP_ERRAND_TIMER_END)
+        return tp_appoint_timer_end(turn, payload);
     if (!replaces(slip))
         return run_letter(turn, slip, self);
     if (self != NULL)
         return tell_version(turn, tp_commit_next_version(self));
-    TROUPE_TRY(tp_lifecycle_replace(
-        turn, slip->errand == TP_ERRAND_DELETE, tp_message_payload(turn->message)));
+    TROUPE_TRY(tp_lifecycle_replace(turn, slip->errand == TP_ERRAND_DELETE, payload));
     return tell_version(turn, turn->actor->extras->version);
 }
 

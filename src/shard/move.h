@@ -25,7 +25,9 @@
 /* Of a timer, to be set again. */
 typedef struct tp_timer_copy {
     uint64_t number, period;
-    uint64_t left; /* ns until it fires */
+    uint64_t left;     /* ns until it fires */
+    uint64_t last;     /* ns until it is over; TP_NEVER: it is not */
+    troupe_slice name; /* who set it from outside knows it by that; else empty */
     troupe_slice method, payload;
 } tp_timer_copy;
 

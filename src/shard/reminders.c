@@ -246,12 +246,9 @@ static troupe_status refuse(troupe_turn *turn, const char *name, const char *wor
 static troupe_status check(troupe_turn *turn, const char *name)
 {
     if (!turn->actor->type->commits || tp_durable_of(turn->actor) == NULL)
-        return refuse(turn, name, "only types that persist every turn, or every N, have reminders");
+        return refuse(turn, name, TP_REMINDERS_NEED);
     if (turn->read_only || turn->kind == TP_TURN_DEACTIVATE)
         return refuse(turn, name, "read-only methods and on_deactivate cannot change reminders");
-    size_t size = name != NULL ? strlen(name) : 0;
-    if (size == 0 || size > TP_ROW_REMINDER_MAX)
-        return refuse(turn, name, "the name of a reminder is 1 to 128 bytes");
     return TROUPE_OK;
 }
 
@@ -318,41 +315,38 @@ static uint32_t count_most(const troupe_turn *turn)
 }
 
 /* To count exactly takes the square of how many there are: only when it may matter. */
-static bool has_room(const troupe_turn *turn, const char *name)
+static bool has_room(const troupe_turn *turn, troupe_slice name)
 {
     uint32_t limit = TP_LIVE_GET(turn->shard->shared->options.reminders_limit), count = 0;
     if (count_most(turn) < limit)
         return true;
     each(turn, count_one, &count);
-    return count < limit || find(turn, troupe_str(name), NULL);
+    return count < limit || find(turn, name, NULL);
 }
 
 static troupe_status first_due(
-    troupe_turn *turn, const char *name, troupe_slice text, uint64_t set, uint64_t *ret_due)
+    troupe_slice text, uint64_t set, uint64_t *ret_due, char *words, size_t words_size)
 {
-    char words[160] = "";
     tp_timetable schedule;
-    troupe_status status = tp_schedule_parse(text, set, &schedule, words, sizeof words);
-    if (status != TROUPE_OK)
-        return refuse(turn, name, words);
+    TROUPE_TRY(tp_schedule_parse(text, set, &schedule, words, words_size));
     if (tp_schedule_next(&schedule, set, ret_due))
         return TROUPE_OK;
-    if (schedule.kind != TP_SCHEDULE_ONCE)
-        return refuse(turn, name, "its schedule is never due again");
     *ret_due = schedule.start;
-    return TROUPE_OK;
+    (void)snprintf(words, words_size, "its schedule is never due again");
+    return schedule.kind == TP_SCHEDULE_ONCE ? TROUPE_OK : TROUPE_USAGE;
 }
 
-troupe_status troupe_remind(troupe_turn *turn, const char *name, const char *schedule,
-    const char *method, troupe_slice payload, const troupe_call_options *options)
+troupe_status tp_reminder_set(troupe_turn *turn, troupe_slice name, const tp_row_reminder *wanted,
+    char *words, size_t words_size)
 {
     tp_shard *shard = turn->shard;
-    TROUPE_TRY(check(turn, name));
-    uint64_t wall = shard->env->wall(shard->env), due = 0;
-    TROUPE_TRY(first_due(turn, name, troupe_str(schedule), wall, &due));
-    if (tp_type_method(turn->actor->type, troupe_str(method)) < 0)
-        return TROUPE_NO_METHOD;
-    if (payload.size > shard->shared->options.max_message) {
+    tp_row row = {.kind = TROUPE_ROW_REMINDER, .reminder = *wanted};
+    if (name.size == 0 || name.size > TP_ROW_REMINDER_MAX) {
+        (void)snprintf(words, words_size, "the name of a reminder is 1 to 128 bytes");
+        return TROUPE_USAGE;
+    }
+    TROUPE_TRY(first_due(wanted->schedule, wanted->set, &row.reminder.due, words, words_size));
+    if (wanted->payload.size > shard->shared->options.max_message) {
         tp_count(&shard->counters.too_large);
         return TROUPE_TOO_LARGE;
     }
@@ -360,16 +354,26 @@ troupe_status troupe_remind(troupe_turn *turn, const char *name, const char *sch
         tp_count(&shard->counters.busy_reminders);
         return TROUPE_BUSY;
     }
+    return tp_rows_put(turn, &row, name);
+}
+
+troupe_status troupe_remind(troupe_turn *turn, const char *name, const char *schedule,
+    const char *method, troupe_slice payload, const troupe_call_options *options)
+{
+    tp_shard *shard = turn->shard;
+    char words[160] = "";
+    TROUPE_TRY(check(turn, name));
+    if (tp_type_method(turn->actor->type, troupe_str(method)) < 0)
+        return TROUPE_NO_METHOD;
     const char *content = options != NULL ? options->content_type : NULL;
-    const tp_row row = {.kind = TROUPE_ROW_REMINDER,
-        .reminder = {.number = 1,
-            .due = due,
-            .set = wall,
-            .schedule = troupe_str(schedule),
-            .method = troupe_str(method),
-            .content_type = troupe_str(content),
-            .payload = payload}};
-    return tp_rows_put(turn, &row, troupe_str(name));
+    const tp_row_reminder wanted = {.number = 1,
+        .set = shard->env->wall(shard->env),
+        .schedule = troupe_str(schedule),
+        .method = troupe_str(method),
+        .content_type = troupe_str(content),
+        .payload = payload};
+    troupe_status status = tp_reminder_set(turn, troupe_str(name), &wanted, words, sizeof words);
+    return status == TROUPE_USAGE ? refuse(turn, name, words) : status;
 }
 
 troupe_status troupe_remind_cancel(troupe_turn *turn, const char *name)
@@ -392,7 +396,9 @@ static void show(void *user, troupe_slice name, const tp_row_reminder *row)
         .schedule = row->schedule,
         .method = row->method,
         .due = row->due,
-        .number = row->number};
+        .number = row->number,
+        .content_type = row->content_type,
+        .payload = row->payload};
     to->visit(to->user, &reminder);
 }
 

@@ -671,6 +671,12 @@ static inline void tp_alarm_cancel(tp_shard *shard, tp_alarm *alarm)
 void tp_alarms_fire(tp_shard *shard);
 
 void tp_timers_stop(tp_shard *shard, tp_activation *actor);
+/* [in a turn] One with a name, in place of that of the same name; method number `method`. BUSY,
+ * TOO_LARGE, NO_MEMORY. False: it has none of that name. */
+struct tp_timer_copy;
+TROUPE_CHECK troupe_status tp_timer_set(
+    troupe_turn *turn, uint32_t method, const struct tp_timer_copy *wanted);
+bool tp_timer_end(troupe_turn *turn, troupe_slice name);
 void tp_tick_taken(tp_shard *shard, tp_message *tick); /* out of the mailbox */
 void tp_tick_begins(tp_shard *shard, tp_message *tick);
 

@@ -35,6 +35,11 @@ typedef enum tp_errand {
     TP_ERRAND_REPLAY, /* the dead letter whose key is the payload is sent again */
     TP_ERRAND_DROP,   /* it goes */
     TP_ERRAND_CANCEL, /* the reminder of that name goes */
+    /* Of these the payload is an appointment (appoint.h), of the last one the name of a timer. */
+    TP_ERRAND_REMIND,
+    TP_ERRAND_TIMER,
+    TP_ERRAND_TIMER_END,
+    TP_ERRANDS,
 } tp_errand;
 
 typedef struct tp_slip {

@@ -9,18 +9,22 @@
  */
 #include "shard/move.h"
 
+enum { PAYLOAD_MAX = 1024 };
+
 typedef struct actor_timer {
     tp_alarm alarm;
     tp_link link; /* in the extras of its actor */
     tp_activation *actor;
     uint64_t number;
     uint64_t period;
+    uint64_t last; /* the shard's clock: no tick after it; TP_NEVER */
     tp_message
         *tick; /* not in the mailbox: ready for the next one; NULL while it waits there or runs */
     uint16_t method;
     troupe_slice name; /* of the method, for the catch-all; behind the struct */
+    troupe_slice own;  /* its own name, of one set from outside */
     size_t payload_size;
-    /* name, payload */
+    /* name, payload, own */
 } actor_timer;
 
 void tp_alarm_set(
@@ -79,7 +83,10 @@ static void fire(tp_shard *shard, tp_alarm *alarm)
         uint64_t due = alarm->timer.due + timer->period;
         if (due <= shard->now)
             due += (shard->now - due) / timer->period * timer->period + timer->period;
-        tp_alarm_set(shard, alarm, due, fire);
+        if (due > timer->last)
+            timer->period = 0; /* this is the last one */
+        else
+            tp_alarm_set(shard, alarm, due, fire);
     }
     tp_message *tick = timer->tick;
     if (tick == NULL ||
@@ -131,16 +138,20 @@ static void drop_tick(tp_shard *shard, actor_timer *timer)
     }
 }
 
+static void end(tp_shard *shard, actor_timer *timer)
+{
+    drop_tick(shard, timer);
+    unlist(timer);
+    free_timer(shard, timer);
+}
+
 void tp_timers_stop(tp_shard *shard, tp_activation *actor)
 {
     if (actor->extras == NULL)
         return;
     TP_LIST_EACH(&actor->extras->timers, link)
     {
-        actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
-        drop_tick(shard, timer);
-        unlist(timer);
-        free_timer(shard, timer);
+        end(shard, TP_CONTAINER(link, actor_timer, link));
     }
 }
 
@@ -151,7 +162,8 @@ static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t numbe
     if (extras->timer_count >= TP_TIMERS_MAX)
         return TROUPE_BUSY;
     troupe_slice name = number == TP_METHOD_OTHER ? wanted->method : (troupe_slice){0, 0};
-    actor_timer *timer = tp_pool_take(&shard->pool, sizeof *timer + name.size + payload.size);
+    actor_timer *timer = tp_pool_take(
+        &shard->pool, sizeof *timer + name.size + payload.size + wanted->name.size);
     if (timer == NULL)
         return TROUPE_NO_MEMORY;
     memset(timer, 0, sizeof *timer);
@@ -160,10 +172,14 @@ static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t numbe
         memcpy(tail, name.data, name.size);
     if (payload.size != 0)
         memcpy(tail + name.size, payload.data, payload.size);
+    if (wanted->name.size != 0)
+        memcpy(tail + name.size + payload.size, wanted->name.data, wanted->name.size);
     timer->name = (troupe_slice){tail, name.size};
+    timer->own = (troupe_slice){tail + name.size + payload.size, wanted->name.size};
     timer->actor = actor;
     timer->method = (uint16_t)number;
     timer->period = wanted->period;
+    timer->last = tp_time_after(tp_clock(shard), wanted->last);
     timer->payload_size = payload.size;
     timer->tick = make_tick(shard, timer);
     if (timer->tick == NULL) {
@@ -179,27 +195,64 @@ static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t numbe
     return TROUPE_OK;
 }
 
+/* `wanted->number` is not set yet. */
+static troupe_status start_new(troupe_turn *turn, uint32_t method, tp_timer_copy *wanted)
+{
+    if (wanted->payload.size > PAYLOAD_MAX)
+        return TROUPE_TOO_LARGE;
+    tp_extras *extras = tp_activation_extras(turn->shard, turn->actor);
+    if (extras == NULL)
+        return TROUPE_NO_MEMORY;
+    wanted->number = extras->timer_numbers + 1;
+    return start(turn->shard, turn->actor, method, wanted, extras);
+}
+
 troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_slice payload,
     uint64_t first, uint64_t period, troupe_timer *ret_timer)
 {
-    tp_shard *shard = turn->shard;
-    tp_activation *actor = turn->actor;
-    int32_t number = tp_type_method(actor->type, troupe_str(method));
+    int32_t number = tp_type_method(turn->actor->type, troupe_str(method));
     if (number < 0)
         return TROUPE_NO_METHOD;
-    if (payload.size > 1024)
-        return TROUPE_TOO_LARGE;
-    tp_extras *extras = tp_activation_extras(shard, actor);
-    if (extras == NULL)
-        return TROUPE_NO_MEMORY;
-    const tp_timer_copy wanted = {.number = extras->timer_numbers + 1,
-        .period = period,
+    tp_timer_copy wanted = {.period = period,
         .left = first,
+        .last = TP_NEVER,
         .method = troupe_str(method),
         .payload = payload};
-    TROUPE_TRY(start(shard, actor, (uint32_t)number, &wanted, extras));
+    TROUPE_TRY(start_new(turn, (uint32_t)number, &wanted));
     ret_timer->number = wanted.number;
     return TROUPE_OK;
+}
+
+/* By its own name; before `number` only, which is 0 or one that takes its place. */
+static actor_timer *find_named(const tp_activation *actor, troupe_slice name, uint64_t before)
+{
+    if (actor->extras == NULL)
+        return NULL;
+    TP_LIST_EACH(&actor->extras->timers, link)
+    {
+        actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
+        if (timer->own.size != 0 && timer->number < before && troupe_slice_equal(timer->own, name))
+            return timer;
+    }
+    return NULL;
+}
+
+troupe_status tp_timer_set(troupe_turn *turn, uint32_t method, const tp_timer_copy *wanted)
+{
+    tp_timer_copy copy = *wanted;
+    TROUPE_TRY(start_new(turn, method, &copy));
+    actor_timer *before = find_named(turn->actor, wanted->name, copy.number);
+    if (before != NULL)
+        end(turn->shard, before);
+    return TROUPE_OK;
+}
+
+bool tp_timer_end(troupe_turn *turn, troupe_slice name)
+{
+    actor_timer *timer = find_named(turn->actor, name, UINT64_MAX);
+    if (timer != NULL)
+        end(turn->shard, timer);
+    return timer != NULL;
 }
 
 void tp_move_timers(tp_shard *shard, const tp_activation *actor,
@@ -215,6 +268,10 @@ void tp_move_timers(tp_shard *shard, const tp_activation *actor,
         const tp_timer_copy copy = {.number = timer->number,
             .period = timer->period,
             .left = is_set && due > shard->now ? due - shard->now : 0,
+            .last = timer->last == TP_NEVER    ? TP_NEVER
+                    : timer->last > shard->now ? timer->last - shard->now
+                                               : 0,
+            .name = timer->own,
             .method = timer->method == TP_METHOD_OTHER ? timer->name
                                                        : actor->type->methods[timer->method].name,
             .payload = {(const char *)(timer + 1) + timer->name.size, timer->payload_size}};
@@ -243,9 +300,7 @@ bool troupe_timer_stop(troupe_turn *turn, troupe_timer wanted)
         actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
         if (timer->number != wanted.number)
             continue;
-        drop_tick(shard, timer);
-        unlist(timer);
-        free_timer(shard, timer);
+        end(shard, timer);
         return true;
     }
     return false;

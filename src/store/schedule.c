@@ -107,7 +107,7 @@ bool tp_schedule_next(const tp_timetable *schedule, uint64_t after, uint64_t *re
         return false;
     uint64_t past = (after - schedule->start) % schedule->period;
     uint64_t due;
-    if (__builtin_add_overflow(after - past, schedule->period, &due))
+    if (__builtin_add_overflow(after - past, schedule->period, &due) || due > schedule->last)
         return false;
     *ret_due = due;
     return true;
@@ -153,6 +153,8 @@ static uint64_t count_periods(const tp_timetable *self, uint64_t until)
 {
     if (until < self->start)
         return 0;
+    if (self->kind == TP_SCHEDULE_EVERY && until > self->last)
+        until = self->last;
     return self->kind == TP_SCHEDULE_ONCE ? 1 : (until - self->start) / self->period + 1;
 }
 

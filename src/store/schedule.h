@@ -5,6 +5,7 @@
  *
  *   every 90s                      set + 90s, set + 180s, ...; also 250ms, 1h30m, 2d, 1w
  *   every 1h from MOMENT           MOMENT, MOMENT + 1h, ...
+ *   every 1h ... until MOMENT      the same, and none after MOMENT
  *   at MOMENT                      once
  *   in 5m                          once, that long after it was set
  *   MIN HOUR DAY MONTH WEEKDAY     cron; a sixth field in front is the second (else 0)
@@ -45,6 +46,7 @@ typedef struct tp_timetable {
     tp_schedule_kind kind;
     uint64_t start; /* wall, ns */
     uint64_t period;
+    uint64_t last; /* of TP_SCHEDULE_EVERY: none is due after it */
     uint64_t seconds;
     uint64_t minutes;
     uint32_t hours;

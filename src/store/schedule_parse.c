@@ -482,6 +482,20 @@ static bool read_macro(reader *self, tp_timetable *schedule)
 
 /* ------------------------------------------------------------------------------------------ */
 
+/* `until MOMENT`, or nothing. */
+static bool read_last(reader *self, tp_timetable *schedule)
+{
+    skip_spaces(self);
+    size_t begin = self->at;
+    schedule->last = UINT64_MAX;
+    if (!take_word(self, "until"))
+        return expect_end(self);
+    if (!read_moment(self, &schedule->last) || !expect_end(self))
+        return false;
+    return schedule->last >= schedule->start ||
+           fail(self, begin + 1, "it ends before its first due time");
+}
+
 static bool read_every(reader *self, tp_timetable *schedule)
 {
     size_t begin = self->at;
@@ -492,10 +506,10 @@ static bool read_every(reader *self, tp_timetable *schedule)
     schedule->kind = TP_SCHEDULE_EVERY;
     skip_spaces(self);
     if (take_word(self, "from"))
-        return read_moment(self, &schedule->start) && expect_end(self);
+        return read_moment(self, &schedule->start) && read_last(self, schedule);
     if (__builtin_add_overflow(self->set, schedule->period, &schedule->start))
         return fail(self, begin + 1, "its first due time is after year 2554");
-    return expect_end(self);
+    return read_last(self, schedule);
 }
 
 static bool read_in(reader *self, tp_timetable *schedule)

@@ -105,4 +105,60 @@ static const troupe_method plain_methods[] = {TROUPE_METHOD(keep)};
 static const troupe_type plain = {TROUPE_TYPE("plain"), .state_size = sizeof(struct plain),
     TROUPE_METHODS(plain_methods), .persist = TROUPE_PERSIST_EVERY_TURN};
 
-TROUPE_MODULE(&web, &vault, &plain)
+/* Counts what reminders and timers make it do, and keeps what the last of them brought. */
+struct bell {
+    int64_t rings, reminded, ticks, timed;
+    char last[64];
+};
+
+static troupe_status note(troupe_turn *turn, struct bell *bell, int64_t *count, troupe_slice in)
+{
+    (void)turn;
+    ++*count;
+    snprintf(bell->last, sizeof(bell->last), "%.*s", TROUPE_ARG(in));
+    return TROUPE_OK;
+}
+
+static troupe_status ring(troupe_turn *turn, void *state, troupe_slice in)
+{
+    struct bell *bell = state;
+    return note(turn, bell, &bell->rings, in);
+}
+
+static troupe_status reminded(troupe_turn *turn, void *state, troupe_slice in)
+{
+    struct bell *bell = state;
+    return note(turn, bell, &bell->reminded, in);
+}
+
+static troupe_status tick(troupe_turn *turn, void *state, troupe_slice in)
+{
+    struct bell *bell = state;
+    return note(turn, bell, &bell->ticks, in);
+}
+
+static troupe_status timed(troupe_turn *turn, void *state, troupe_slice in)
+{
+    struct bell *bell = state;
+    return note(turn, bell, &bell->timed, in);
+}
+
+static troupe_status heard(troupe_turn *turn, void *state, troupe_slice in)
+{
+    const struct bell *bell = state;
+    (void)in;
+    return troupe_reply_format(turn,
+        "ring %lld receiveReminder %lld tick %lld receiveTimer %lld %s", (long long)bell->rings,
+        (long long)bell->reminded, (long long)bell->ticks, (long long)bell->timed, bell->last);
+}
+
+static const troupe_method bell_methods[] = {TROUPE_METHOD(ring), TROUPE_METHOD(tick),
+    TROUPE_METHOD(heard), {.name = "receiveReminder", .run = reminded},
+    {.name = "receiveTimer", .run = timed}};
+static const troupe_type bell = {TROUPE_TYPE("bell"), .state_size = sizeof(struct bell),
+    TROUPE_METHODS(bell_methods), .persist = TROUPE_PERSIST_EVERY_TURN};
+/* The same in memory only. */
+static const troupe_type egg = {TROUPE_TYPE("egg"), .state_size = sizeof(struct bell),
+    TROUPE_METHODS(bell_methods)};
+
+TROUPE_MODULE(&web, &vault, &plain, &bell, &egg)

@@ -119,6 +119,27 @@ static void a_period_from_a_moment_begins_there(void **state)
     assert_int_equal(next(&schedule, 0), SECOND);
 }
 
+static void a_period_ends_with_its_last_moment(void **state)
+{
+    (void)state;
+    uint64_t begin = moment("2026-11-22T10:00:00Z"), due = 7;
+    tp_timetable schedule =
+        parse_set("every 1h from 2026-11-22T10:00:00Z until 2026-11-22T12:00:00Z ", 77);
+    assert_int_equal(next(&schedule, 0), begin);
+    assert_int_equal(next(&schedule, begin + TROUPE_HOURS(1)), begin + TROUPE_HOURS(2));
+    assert_false(tp_schedule_next(&schedule, begin + TROUPE_HOURS(2), &due));
+    assert_int_equal(due, 7);
+    assert_int_equal(tp_schedule_count(&schedule, 0, UINT64_MAX), 3);
+    tp_schedule_step step = tp_schedule_catch_up(&schedule, 1, begin, begin + TROUPE_HOURS(9));
+    assert_true(!step.more && step.missed == 2 && step.number == 4);
+    schedule = parse_set("every 10s until 25000000000", 0);
+    assert_int_equal(next(&schedule, 10 * SECOND), 20 * SECOND);
+    assert_false(tp_schedule_next(&schedule, 20 * SECOND, &due));
+    schedule = parse_set("every 1h from 5 until 5", 0);
+    assert_int_equal(next(&schedule, 0), 5);
+    assert_false(tp_schedule_next(&schedule, 5, &due));
+}
+
 static void once_is_due_once(void **state)
 {
     (void)state;
@@ -221,6 +242,11 @@ static const struct {
     {"every 99999w", 7, "584 years"},
     {"every 5s now", 10, "end here"},
     {"every 5s from", 14, "year"},
+    {"every 5s until", 15, "year"},
+    {"every 5s until noon", 16, "year"},
+    {"every 5s until 10000000000000 x", 31, "end here"},
+    {"every 5s until 4999999999", 10, "before its first"},
+    {"every 5s until 6000000000 from 0", 27, "end here"},
     {"in 5m 3", 7, "end here"},
     {"in 584d584", 11, "unit"},
     {"at noon", 4, "year"},
@@ -586,6 +612,7 @@ int main(void)
         cmocka_unit_test(moments_are_those_of_the_c_library),
         cmocka_unit_test(a_period_counts_from_when_it_was_set),
         cmocka_unit_test(a_period_from_a_moment_begins_there),
+        cmocka_unit_test(a_period_ends_with_its_last_moment),
         cmocka_unit_test(once_is_due_once),
         cmocka_unit_test(cron_is_due_as_crontab_says),
         cmocka_unit_test(day_and_weekday_are_either_or_unless_one_is_starred),
