@@ -47,7 +47,7 @@ static void try_path(troupe_slice path)
     require_name(route.id.key);
     if (route.name[0] != 0)
         require_name(troupe_str(route.name));
-    require(route.name[0] != 0 || route.kind == TP_ROUTE_SAVE);
+    require(route.name[0] != 0 || route.kind == TP_ROUTE_SAVE || route.kind == TP_ROUTE_LOOKUP);
     require(strlen(route.name) <= TP_NAME_MAX);
     size_t size = troupe_id_print(route.id, text, sizeof text);
     require(size < sizeof text);
@@ -85,12 +85,22 @@ static void try_tag(const char *field)
     require(!is_known || strchr(field, '*') != NULL || strstr(field, "\"17\"") != NULL);
 }
 
+static void try_value(const char *field)
+{
+    char out[64];
+    if (!tp_route_value(field, out, sizeof out))
+        return;
+    require(strlen(out) < sizeof out && tp_text_is_utf8(troupe_str(out)));
+    for (const char *at = out; *at != 0; at++)
+        require((unsigned char)*at >= 0x20 && *at != 0x7F);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char field[4096];
     if (size == 0)
         return 0;
-    uint8_t which = data[0] % 4;
+    uint8_t which = data[0] % 5;
     data++;
     size--;
     if (which == 0) {
@@ -105,7 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_token(field);
     else if (which == 2)
         try_host(field);
-    else
+    else if (which == 3)
         try_tag(field);
+    else
+        try_value(field);
     return 0;
 }

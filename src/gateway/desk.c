@@ -15,10 +15,13 @@
 static void run(tp_job *job)
 {
     tp_request *request = TP_CONTAINER(job, tp_request, job);
-    if (request->route.kind == TP_ROUTE_STATE)
+    tp_route_kind kind = request->route.kind;
+    if (kind == TP_ROUTE_STATE)
         tp_state_answer(request);
-    else
+    else if (kind == TP_ROUTE_REMINDER || kind == TP_ROUTE_TIMER)
         tp_remind_answer(request);
+    else
+        tp_look_answer(request);
 }
 
 /* The last touch: the request may be gone behind it. */
@@ -26,7 +29,8 @@ static void done(tp_job *job)
 {
     tp_request *request = TP_CONTAINER(job, tp_request, job);
     atomic_fetch_sub_explicit(&request->gateway->at_desk, 1, memory_order_relaxed);
-    tp_request_hand_over(request);
+    if (!request->goes_on || !tp_request_ask(request))
+        tp_request_hand_over(request);
 }
 
 void tp_desk_start(tp_request *request)

@@ -19,7 +19,7 @@
 #include "os/env.h"
 
 #include <troupe.h>
-#include <troupe/inspect.h>
+#include <troupe/cluster.h>
 #include <troupe/log.h>
 #include <troupe/stored.h>
 
@@ -70,6 +70,14 @@ typedef struct tp_gateway_host {
         char *error, size_t error_size);
     troupe_status (*end_timer)(troupe_node *node, troupe_id id, const char *name, uint64_t timeout,
         char *error, size_t error_size);
+    /* [any thread that may wait] troupe_cluster_discover, troupe_cluster_lookup, troupe_node_stats
+     */
+    troupe_status (*discover)(troupe_node *node, troupe_slice type, troupe_slice pattern,
+        size_t limit, uint64_t timeout, troupe_cluster_cursor *cursor,
+        troupe_cluster_found_visit *visit, void *user);
+    troupe_status (*lookup)(troupe_node *node, troupe_id id, troupe_consistency consistency,
+        uint64_t timeout, troupe_cluster_place_visit *visit, void *user);
+    troupe_status (*stats)(troupe_node *node, troupe_stats *ret_stats);
     /* [any thread] troupe_node_metrics */
     troupe_status (*metrics)(troupe_node *node, troupe_page_write *write, void *user);
     bool (*is_ready)(troupe_node *node); /* [any thread] it serves, and does not close */

@@ -2,7 +2,8 @@
 /*
  * What the files of the gateway share: server.c (listens, opens and closes), request.c (from a
  * request to an ask and back), pages.c (what is known here), desk.c (what has to be waited for),
- * state.c (what is stored of actors), remind.c (reminders and timers).
+ * state.c (what is stored of actors), remind.c (reminders and timers),
+ * look.c (what the node and its cluster have and do).
  *
  * A request, by its stage:
  *
@@ -83,6 +84,7 @@ typedef struct tp_request {
     const char *once;
     const char *known;  /* If-None-Match; NULL: it has none */
     tp_job job;         /* at the desk */
+    bool goes_on;       /* from the desk to the actor */
     size_t thrown_away; /* of a body that nobody wants */
     /* The answer. */
     unsigned code;
@@ -119,6 +121,13 @@ void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
 /* Room for `size` bytes of the answer; NULL: none, which the caller tells. */
 char *tp_request_room(tp_request *request, size_t size);
 
+/* Adds to the answer. False: no room. */
+bool tp_request_append(tp_request *request, troupe_slice part);
+
+/* Asks its actor, of a request that is suspended: it is handed over by the answer, on any thread.
+ * False: refused, the answer is in it, and nobody hands it over. */
+bool tp_request_ask(tp_request *request);
+
 /* Its connection waits for an answer by another thread, and the other two end that: with the answer
  * in it, from that thread; on this one, which keeps it. The node's asks are counted by them. */
 void tp_request_suspend(tp_request *request);
@@ -134,6 +143,9 @@ void tp_state_refuse_save(tp_request *request);
 
 /* remind.c: [pool] reminders and timers. */
 void tp_remind_answer(tp_request *request);
+
+/* look.c: [pool] Troupe's own pages. */
+void tp_look_answer(tp_request *request);
 
 /* pages.c: a page that is known here is ANSWERED afterwards; others are left as they are. */
 void tp_page_answer(tp_request *request);

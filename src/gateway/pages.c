@@ -70,14 +70,7 @@ static void answer_metadata(tp_request *request)
 /* Parts of a page, one behind the other. */
 static troupe_status add_part(void *user, troupe_slice part)
 {
-    tp_request *request = user;
-    size_t size = request->answer.size;
-    char *at = tp_request_room(request, size + part.size);
-    if (at == NULL)
-        return TROUPE_BUSY;
-    memcpy(at + size, part.data, part.size);
-    request->answer.size = size + part.size;
-    return TROUPE_OK;
+    return tp_request_append(user, part) ? TROUPE_OK : TROUPE_BUSY;
 }
 
 static void answer_metrics(tp_request *request)
@@ -123,6 +116,10 @@ void tp_page_answer(tp_request *request)
     case TP_ROUTE_STATE:  /* to the desk, and those below */
     case TP_ROUTE_REMINDER:
     case TP_ROUTE_TIMER:
+    case TP_ROUTE_DISCOVER:
+    case TP_ROUTE_LOOKUP:
+    case TP_ROUTE_ACTIVE:
+    case TP_ROUTE_STATS:
         break;
     }
 }

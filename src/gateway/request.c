@@ -88,6 +88,17 @@ char *tp_request_room(tp_request *request, size_t size)
     return request->answer.data;
 }
 
+bool tp_request_append(tp_request *request, troupe_slice part)
+{
+    size_t size = request->answer.size;
+    char *at = tp_request_room(request, size + part.size);
+    if (at == NULL)
+        return false;
+    memcpy(at + size, part.data, part.size);
+    request->answer.size = size + part.size;
+    return true;
+}
+
 /* ---- refusals ------------------------------------------------------------------------------- */
 
 void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
@@ -129,8 +140,8 @@ static void refuse_busy(tp_request *request, troupe_status status, const char *m
     troupe_outcome outcome = unsent(request, status);
     if (status != TROUPE_NO_MEMORY)
         tp_gateway_add(&request->gateway->busy);
-    tp_request_fail(request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome,
-        troupe_str(message));
+    tp_request_fail(
+        request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome, troupe_str(message));
 }
 
 static void refuse_size(tp_request *request)
@@ -473,7 +484,7 @@ static void on_answer(void *user, const troupe_answer *answer)
     tp_request_hand_over(request);
 }
 
-static void start_call(tp_request *request)
+bool tp_request_ask(tp_request *request)
 {
     const tp_gateway_host *host = &request->gateway->host;
     const troupe_call_options options = {
@@ -484,17 +495,23 @@ static void start_call(tp_request *request)
     };
     troupe_id id = request->route.id;
     troupe_slice body = troupe_slice_of(request->body.data, request->body.size);
-    tp_request_suspend(request);
     troupe_status status =
         host->ask(host->client, id, request->route.name, body, &options, on_answer, request);
     if (status == TROUPE_OK)
-        return;
+        return true;
     char room[TP_GATEWAY_WORDS];
     bool once = request->once != NULL;
     troupe_slice words = host->explain(host->node, id, request->route.name, once, status, room);
     troupe_outcome outcome = tp_once_unsent(once, status, troupe_status_outcome(status));
     tp_request_fail(request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome, words);
-    tp_request_take_back(request);
+    return false;
+}
+
+static void start_call(tp_request *request)
+{
+    tp_request_suspend(request);
+    if (!tp_request_ask(request))
+        tp_request_take_back(request);
 }
 
 /* ---- the answer ----------------------------------------------------------------------------- */

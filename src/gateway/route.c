@@ -84,6 +84,20 @@ static const char *decode(troupe_slice from, char *out, size_t most, size_t *ret
     return NULL;
 }
 
+bool tp_route_value(const char *value, char *out, size_t room)
+{
+    troupe_slice from = troupe_str(value);
+    size_t size = 0;
+    for (size_t at = 0; at < from.size;) {
+        int byte = next_byte(from, &at);
+        if (byte < 0x20 || byte == 0x7F || size + 1 >= room)
+            return false;
+        out[size++] = (char)byte;
+    }
+    out[size] = 0;
+    return tp_text_is_utf8(troupe_slice_of(out, size));
+}
+
 /* What stands for the parts of a row's path that are in braces, not decoded. */
 typedef struct parts {
     troupe_slice type, id, name;

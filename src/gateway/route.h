@@ -48,6 +48,10 @@ typedef enum tp_verb {
     X(OUTBOUND, "/v1.0/healthz/outbound", TP_VERB_READ, false)                               \
     X(LIVE, "/livez", TP_VERB_READ, false)                                                   \
     X(READY, "/readyz", TP_VERB_READ, false)                                                 \
+    X(DISCOVER, "/v1/troupe/actors", TP_VERB_READ, true)                                     \
+    X(ACTIVE, "/v1/troupe/actors/{type}/{id}/method/{name}", TP_VERB_ANY, true)              \
+    X(LOOKUP, "/v1/troupe/actors/{type}/{id}", TP_VERB_READ, true)                           \
+    X(STATS, "/v1/troupe/stats", TP_VERB_READ, true)                                         \
     X(METADATA, "/v1.0/metadata", TP_VERB_READ, true)                                        \
     X(METRICS, "/metrics", TP_VERB_READ, true)
 
@@ -76,6 +80,10 @@ unsigned tp_verb_of(const char *method);
 
 /* "GET, HEAD", for the field Allow and the words of a refusal; static. */
 const char *tp_verb_names(unsigned verbs);
+
+/* The value of a parameter of a query, without its escapes. False: it does not fit into `room`
+ * bytes with its end mark, or is no UTF-8, or has control characters. */
+bool tp_route_value(const char *value, char *out, size_t room);
 
 /* Does If-None-Match name `tag`, which is quoted? Weak ones count as well (RFC 9110, 13.1.2). */
 bool tp_route_tag_is_known(const char *field, const char *tag);

@@ -63,5 +63,33 @@ for node in 1 2 3; do
     has out '{"total":5}'
 done
 
+# ---- who is active anywhere, page by page ---------------------------------------------------------
+
+own() { url "$1" '' | sed 's|v1.0/actors/|v1/troupe/|'; }
+for i in $(seq 40); do get 200 $((i % 3 + 1)) "web/k$i/method/echo" -d x; done
+page=$(own 2)actors?type=web\&pattern=k*\&limit=7
+after=''
+: >"$work/all"
+for _ in $(seq 200); do
+    curl -s -g "$page$after" >"$work/out" || die 'a page'
+    grep -o '"actor":"[^"]*"' "$work/out" >>"$work/all"
+    grep -q '"missed":false' "$work/out" || die 'a member was missed'
+    cursor=$(sed -n 's/.*"cursor":"\([^"]*\)".*/\1/p' "$work/out")
+    [ -n "$cursor" ] || break
+    after="&cursor=$cursor"
+done
+checks=$((checks + 1))
+[ "$(sort -u "$work/all" | wc -l)" = 40 ] && [ "$(wc -l <"$work/all")" = 40 ] ||
+    die "not the 40 actors once: $(sort "$work/all" | uniq -c)"
+for node in 1 2 3; do
+    curl -s "$(own $node)actors/vault/a" >"$work/out"
+    has out '"actor":"vault/a","node":"node-3"'
+    code=$(curl -s -o "$work/out" -w '%{http_code}' -d '{"amount":1}' "$(own $node)actors/vault/a/method/add")
+    checks=$((checks + 1))
+    [ "$code" = 200 ] || die "a call of one that is active elsewhere gets $code"
+done
+code=$(curl -s -o "$work/out" -w '%{http_code}' -d '{"amount":1}' "$(own 1)actors/vault/b/method/add")
+[ "$code" = 404 ] || die "a call of one that is not active gets $code"
+
 for node in 1 2 3; do end $node; done
 echo "$checks checks"

@@ -135,6 +135,41 @@ static void tags_that_are_known_are_found_whatever_stands_around_them(void **sta
     }
 }
 
+static void own_pages_are_told_apart(void **state)
+{
+    (void)state;
+    tp_route route;
+    const char *reason;
+    assert_int_equal(parse("/v1/troupe/actors", &route, &reason), TROUPE_OK);
+    assert_int_equal(route.kind, TP_ROUTE_DISCOVER);
+    assert_int_equal(route.id.key.size, 0);
+    assert_int_equal(parse("/v1/troupe/actors/web@eu/a%20b", &route, &reason), TROUPE_OK);
+    assert_int_equal(route.kind, TP_ROUTE_LOOKUP);
+    assert_true(troupe_slice_equal(route.id.partition, troupe_str("eu")));
+    assert_true(troupe_slice_equal(route.id.key, troupe_str("a b")));
+    assert_int_equal(parse("/v1/troupe/actors/web/a/method/echo", &route, &reason), TROUPE_OK);
+    assert_int_equal(route.kind, TP_ROUTE_ACTIVE);
+    assert_string_equal(route.name, "echo");
+    assert_refused("/v1/troupe/actors/", TROUPE_NOT_FOUND, "no such page");
+    assert_refused("/v1/troupe/actors/web/", TROUPE_USAGE, "empty");
+    assert_refused("/v1/troupe/actors/web/a/b", TROUPE_USAGE, "slash");
+}
+
+static void values_of_a_query_lose_their_escapes_once(void **state)
+{
+    (void)state;
+    char out[8] = "kept";
+    assert_true(tp_route_value("a%2Fb%25", out, sizeof out));
+    assert_string_equal(out, "a/b%");
+    assert_true(tp_route_value("", out, sizeof out));
+    assert_string_equal(out, "");
+    assert_true(tp_route_value("%31234567", out, sizeof out));
+    static const char *const wrong[] = {
+        "12345678", "%", "%4", "%4g", "%00", "%0a", "\x7F", "%ff", "\xC3", "%c0%af"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(tp_route_value(wrong[i], out, sizeof out));
+}
+
 static void methods_of_http_are_told_apart(void **state)
 {
     (void)state;
@@ -243,6 +278,8 @@ int main(void)
         cmocka_unit_test(other_paths_are_no_pages),
         cmocka_unit_test(only_the_state_of_an_actor_has_a_key),
         cmocka_unit_test(tags_that_are_known_are_found_whatever_stands_around_them),
+        cmocka_unit_test(own_pages_are_told_apart),
+        cmocka_unit_test(values_of_a_query_lose_their_escapes_once),
         cmocka_unit_test(methods_of_http_are_told_apart),
         cmocka_unit_test(pages_of_health_need_no_token),
         cmocka_unit_test(names_of_the_largest_sizes_pass_and_longer_ones_do_not),
