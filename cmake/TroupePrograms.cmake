@@ -39,7 +39,8 @@ if(sources)
 endif()
 
 # Examples see what a user sees: libtroupe.so and the public headers. In one folder, module.c becomes
-# lib<name>.so, provider.c a storage provider libtroupe_<name>.so, each other file with a main a program, and files with neither are part of all of them.
+# lib<name>.so, provider.c a storage provider libtroupe_<name>.so, simulation.c lib<name>_simulation.so for
+# `troupe sim --load`, each other file with a main a program, and files with neither are part of all of them.
 set(example_directory "${CMAKE_BINARY_DIR}/examples")
 add_custom_target(examples)
 add_custom_target(modules)
@@ -63,7 +64,7 @@ foreach(name IN LISTS example_names)
     set(mains "")
     set(shared "")
     foreach(file IN LISTS example_sources)
-        if(NOT file MATCHES "/examples/${name}/[^/]+$" OR file MATCHES "/(module|provider)\\.c$")
+        if(NOT file MATCHES "/examples/${name}/[^/]+$" OR file MATCHES "/(module|provider|simulation)\\.c$")
             continue()
         endif()
         file(STRINGS "${file}" found REGEX "^(int )?main\\(")
@@ -93,6 +94,16 @@ foreach(name IN LISTS example_names)
     if(module IN_LIST example_sources)
         add_library(provider_${name} MODULE "${module}" ${shared})
         troupe_example(provider_${name} troupe_${name} "${module}")
+    endif()
+    set(module "${CMAKE_SOURCE_DIR}/examples/${name}/simulation.c")
+    if(module IN_LIST example_sources)
+        # The tool that loads it has the runtime, and the world that it runs in.
+        add_library(simulation_${name} MODULE "${module}" ${shared})
+        set_target_properties(simulation_${name} PROPERTIES OUTPUT_NAME ${name}_simulation
+            C_VISIBILITY_PRESET default LIBRARY_OUTPUT_DIRECTORY "${example_directory}")
+        target_include_directories(simulation_${name} PRIVATE "${CMAKE_SOURCE_DIR}/include")
+        target_link_libraries(simulation_${name} PRIVATE troupe_flags)
+        add_dependencies(examples simulation_${name})
     endif()
 endforeach()
 

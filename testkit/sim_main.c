@@ -182,8 +182,11 @@ static void print_trace(
 
 static void print_fault(const sim_options *options, const tp_seed_fault *fault)
 {
-    printf("seed %" PRIu64 " (%s): %s: %s\n", fault->seed, fault->subject, fault->checker,
-        fault->text);
+    if (options->load != NULL) /* its text has the name */
+        printf("seed %" PRIu64 ": %s\n", fault->seed, fault->text);
+    else
+        printf("seed %" PRIu64 " (%s): %s: %s\n", fault->seed, fault->subject, fault->checker,
+            fault->text);
     printf("replay: troupe sim");
     if (options->load != NULL)
         printf(" --load %s", options->load);
@@ -234,7 +237,8 @@ static uint32_t count_unlisted(const tp_seed_report *report)
     return count;
 }
 
-static void print_summary(const sim_options *options, const tp_seed_report *report)
+static void print_summary(
+    const sim_options *options, const tp_subject *subject, const tp_seed_report *report)
 {
     if (options->json) {
         printf("{\"seeds\":%" PRIu64 ",\"violations\":%u,\"marks\":%u,\"effects\":%" PRIu64
@@ -244,6 +248,8 @@ static void print_summary(const sim_options *options, const tp_seed_report *repo
             report->effects_least, (double)report->virtual_time / 1e9, report->hash);
         return;
     }
+    if (options->load != NULL)
+        printf("%s: ", subject->name);
     printf("%" PRIu64 " seeds, %u violations, %u marks reached, trace 0x%016" PRIx64 "\n",
         report->seeds, report->fault_count, report->mark_count, report->hash);
 }
@@ -266,10 +272,10 @@ static void shrink(
         printf("the seed does not fail again\n");
         return;
     }
-    printf("shrunk to %u operations", shrunk.ops);
+    printf("shrunk to %u operation%s", shrunk.ops, shrunk.ops == 1 ? "" : "s");
     if (shrunk.shards != 0)
-        printf(", at most %u shards", shrunk.shards);
-    if (shrunk.actors != 0)
+        printf(", at most %u shard%s", shrunk.shards, shrunk.shards == 1 ? "" : "s");
+    if (shrunk.actors != 0 && subject->run != tp_user_sim_run)
         printf(", at most %u actors", shrunk.actors);
     printf(" (%u tries): %s: %s\n", shrunk.tries, shrunk.fault.checker, shrunk.fault.text);
     (void)options;
@@ -308,7 +314,7 @@ static bool run_seeds(const sim_options *options, const tp_subject *subject)
         if (report.seeds < 1000 || !(ours || of_town))
             missing = 0; /* too few to judge */
     }
-    print_summary(options, &report);
+    print_summary(options, subject, &report);
     if (missing != 0)
         printf("%u named situations are reached by less than 1 %% of the seeds, or not listed\n",
             missing);
@@ -382,8 +388,6 @@ static int run_loaded(const sim_options *options)
         tp_subject subject = {tp_user_sim_run, module.simulations[i], module.simulations[i]->name};
         if (options->scenario != NULL && strcmp(options->scenario, subject.name) != 0)
             continue;
-        printf("%s: ", subject.name);
-        fflush(stdout);
         good = run_seeds(options, &subject) && good;
     }
     tp_user_module_close(&module);

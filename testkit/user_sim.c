@@ -5,43 +5,34 @@
  *
  * Threads: one, as world.h.
  */
-#include "testkit/user_sim.h"
+#include "testkit/user_sim_inside.h"
 
 #include "testkit/seeds_inside.h"
-
-#include "node/node.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TYPES_MOST 64
+#define STEPS_MOST         400000
+#define STEPS_MOST_OF_MANY 3000000
+#define TRIES_MOST         600 /* of a call that no node takes */
 
-struct troupe_sim {
-    const troupe_simulation *simulation;
-    const tp_stage_options *options;
-    tp_world *world;
-    tp_prng prng;
-    troupe_node_options node_options;
-    const troupe_type *types[TYPES_MOST];
-    size_t type_count;
-    troupe_node *node; /* NULL: not open yet */
-    troupe_client *client;
-    uint32_t calls; /* that were begun: an operation each, for shrinking */
-};
+static double seconds(const troupe_sim *sim)
+{
+    return (double)(tp_world_now(sim->world) - sim->began_at) / 1e9;
+}
 
-static void report(troupe_sim *sim, const char *checker, const char *text)
+void tp_sim_report(troupe_sim *sim, const char *checker, const char *text)
 {
     char words[1200];
-    snprintf(words, sizeof words, "%s is violated (at operation %u, %.6f s): %s",
-        sim->simulation->name, sim->calls != 0 ? sim->calls - 1 : 0,
-        (double)tp_world_now(sim->world) / 1e9, text);
+    snprintf(words, sizeof words, "%s is violated at %.6f s, operation %u: %s",
+        sim->simulation->name, seconds(sim), sim->ops != 0 ? sim->ops - 1 : 0, text);
     sim->options->violated(sim->options->user, checker, words);
 }
 
 static void stuck(void *user, const char *what)
 {
-    report(user, "rest", what);
+    tp_sim_report(user, "rest", what);
 }
 
 void troupe_sim_violated(troupe_sim *sim, const char *format, ...)
@@ -51,7 +42,7 @@ void troupe_sim_violated(troupe_sim *sim, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    report(sim, "check", text);
+    tp_sim_report(sim, "check", text);
     abort(); /* the report does not return */
 }
 
@@ -59,10 +50,10 @@ void troupe_sim_violated(troupe_sim *sim, const char *format, ...)
 
 void troupe_sim_load(troupe_sim *sim, const troupe_type *type)
 {
-    if (sim->node != NULL)
+    if (sim->has_begun)
         troupe_sim_violated(sim, "troupe_sim_load comes before the first call");
-    if (sim->type_count == TYPES_MOST)
-        troupe_sim_violated(sim, "more than %d types", TYPES_MOST);
+    if (sim->type_count == SIM_TYPES)
+        troupe_sim_violated(sim, "more than %d types", SIM_TYPES);
     sim->types[sim->type_count++] = type;
 }
 
@@ -71,53 +62,72 @@ troupe_node_options *troupe_sim_options(troupe_sim *sim)
     return &sim->node_options;
 }
 
-static void open_node(troupe_sim *sim)
+static void begin(troupe_sim *sim)
 {
-    if (sim->node != NULL)
+    if (sim->has_begun)
         return;
-    char error[256];
-    tp_env *env = tp_world_env(sim->world);
-    sim->node_options.allocator = tp_world_allocator(sim->world);
-    troupe_status status = tp_node_open_in(env, true, &sim->node_options, sim->types,
-        sim->type_count, &sim->node, error, sizeof error);
-    if (status != TROUPE_OK)
-        troupe_sim_violated(sim, "the node does not open: %s", error);
-    if (troupe_client_open(sim->node, &sim->client) != TROUPE_OK)
-        abort();
-    if (sim->simulation->faults & TROUPE_FAULTS_MEMORY)
+    sim->has_begun = true;
+    tp_sim_houses_open(sim);
+    if ((sim->simulation->faults & TROUPE_FAULTS_MEMORY) && sim->nodes == 1)
         tp_world_fail_memory(sim->world, 1 + (uint32_t)tp_prng_below(&sim->prng, 10), 0, 0);
 }
 
-/* ---- calls ----------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
-/* Is the next call part of the run? A shrunk one leaves some out. */
+bool tp_sim_takes(troupe_sim *sim)
+{
+    const tp_stage_options *options = sim->options;
+    uint32_t op = sim->ops++;
+    if (options->ops_most != 0 && op >= options->ops_most)
+        return false;
+    return options->skip == NULL || op >= SIM_OPS || !options->skip[op];
+}
+
+void tp_sim_say(troupe_sim *sim, const char *format, ...)
+{
+    if (sim->options->say == NULL)
+        return;
+    char line[1600];
+    int size = snprintf(line, sizeof line, "%u. at %.6f s: ", sim->ops - 1, seconds(sim));
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line + size, sizeof line - (size_t)size, format, arguments);
+    va_end(arguments);
+    sim->options->say(sim->options->say_user, line);
+}
+
+/* Is the next call part of the run? */
 static bool begins(
     troupe_sim *sim, const char *what, troupe_id id, const char *method, troupe_slice payload)
 {
-    open_node(sim);
-    const tp_stage_options *options = sim->options;
-    uint32_t call = sim->calls++;
-    if (options->ops_most != 0 && call >= options->ops_most)
+    begin(sim);
+    if (sim->nodes > 1)
+        tp_sim_befall(sim);
+    if (!tp_sim_takes(sim))
         return false;
-    if (options->skip != NULL && call < 4000 && options->skip[call])
-        return false;
-    if (options->say != NULL) {
-        char line[1600], name[1300];
-        troupe_id_print(id, name, sizeof name);
-        snprintf(line, sizeof line, "%u. at %.6f s: %s %s %s (%zu bytes)", call,
-            (double)tp_world_now(sim->world) / 1e9, what, name, method, payload.size);
-        options->say(options->say_user, line);
-    }
+    char name[1300];
+    troupe_id_print(id, name, sizeof name);
+    tp_sim_say(sim, "%s %s %s (%zu bytes)", what, name, method, payload.size);
     for (uint64_t steps = tp_prng_below(&sim->prng, 8); steps-- != 0;)
         (void)tp_world_step_until(sim->world, tp_world_now(sim->world));
     return true;
 }
 
-static bool tries_again(troupe_sim *sim, troupe_status status)
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+/* Nothing was done, and that is for now only: the world goes on a little. */
+static bool tries_again(troupe_sim *sim, troupe_status status, uint32_t *tries)
 {
-    if (troupe_status_kind(status) != TROUPE_KIND_BUSY)
+    troupe_kind kind = troupe_status_kind(status);
+    if (kind == TROUPE_KIND_BUSY) {
+        (void)tp_world_step_until(sim->world, tp_world_now(sim->world) + TROUPE_MICROSECONDS(100));
+        return true;
+    }
+    if (sim->nodes == 1 || (kind != TROUPE_KIND_UNAVAILABLE && kind != TROUPE_KIND_CLOSED) ||
+        ++*tries == TRIES_MOST)
         return false;
-    (void)tp_world_step_until(sim->world, tp_world_now(sim->world) + TROUPE_MICROSECONDS(100));
+    tp_sim_run_for(sim, sim->ttl / 10);
+    tp_sim_tend(sim);
     return true;
 }
 
@@ -126,9 +136,10 @@ void troupe_sim_tell(troupe_sim *sim, troupe_id id, const char *method, troupe_s
     if (!begins(sim, "tell", id, method, payload))
         return;
     troupe_status status;
+    uint32_t tries = 0;
     do {
-        status = troupe_client_tell(sim->client, id, method, payload, NULL);
-    } while (tries_again(sim, status));
+        status = troupe_client_tell(tp_sim_pick(sim)->client, id, method, payload, NULL);
+    } while (tries_again(sim, status, &tries));
     if (status != TROUPE_OK)
         troupe_sim_violated(sim, "a tell %s: %s", method, troupe_status_text(status));
 }
@@ -136,22 +147,38 @@ void troupe_sim_tell(troupe_sim *sim, troupe_id id, const char *method, troupe_s
 troupe_status troupe_sim_ask(troupe_sim *sim, troupe_id id, const char *method,
     troupe_slice payload, troupe_answer *ret_answer)
 {
-    open_node(sim);
-    return troupe_client_ask(sim->client, id, method, payload, NULL, ret_answer);
+    begin(sim);
+    return troupe_client_ask(tp_sim_pick(sim)->client, id, method, payload, NULL, ret_answer);
 }
 
-typedef struct sent {
-    troupe_sim *sim;
-    troupe_sim_done *done;
-    void *user;
-} sent;
-
-static void answered(void *user, const troupe_answer *answer)
+static void end_call(tp_sim_call *call, const troupe_answer *answer)
 {
-    sent *call = user;
+    tp_sim_call **link = &call->sim->calls;
+    while (*link != call)
+        link = &(*link)->next;
+    *link = call->next;
     if (call->done != NULL)
         call->done(call->sim, answer, call->user);
     free(call);
+}
+
+static void answered(void *user, const troupe_answer *answer)
+{
+    end_call(user, answer);
+}
+
+void tp_sim_end_calls(troupe_sim *sim, const tp_sim_house *house)
+{
+    static const char words[] = "the node that it was sent from was killed";
+    const troupe_answer answer = {.status = TROUPE_UNKNOWN,
+        .outcome = TROUPE_UNKNOWN_OUTCOME,
+        .message = {words, sizeof words - 1}};
+    tp_sim_call *next;
+    for (tp_sim_call *call = sim->calls; call != NULL; call = next) {
+        next = call->next;
+        if (call->house == house)
+            end_call(call, &answer);
+    }
 }
 
 void troupe_sim_send(troupe_sim *sim, troupe_id id, const char *method, troupe_slice payload,
@@ -159,16 +186,19 @@ void troupe_sim_send(troupe_sim *sim, troupe_id id, const char *method, troupe_s
 {
     if (!begins(sim, "ask", id, method, payload))
         return;
-    sent *call = malloc(sizeof *call);
+    tp_sim_call *call = malloc(sizeof *call);
     if (call == NULL)
         abort();
-    *call = (sent){sim, done, user};
+    *call = (tp_sim_call){.next = sim->calls, .sim = sim, .done = done, .user = user};
+    sim->calls = call;
     troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = timeout};
     troupe_status status;
+    uint32_t tries = 0;
     do {
-        status =
-            troupe_client_ask_callback(sim->client, id, method, payload, &options, answered, call);
-    } while (tries_again(sim, status));
+        call->house = tp_sim_pick(sim);
+        status = troupe_client_ask_callback(
+            call->house->client, id, method, payload, &options, answered, call);
+    } while (tries_again(sim, status, &tries));
     if (status != TROUPE_OK)
         troupe_sim_violated(sim, "an ask %s: %s", method, troupe_status_text(status));
 }
@@ -192,33 +222,22 @@ uint64_t troupe_sim_now(troupe_sim *sim)
 
 void troupe_sim_sleep(troupe_sim *sim, uint64_t duration)
 {
-    open_node(sim);
+    begin(sim);
+    tp_sim_run_for(sim, duration);
+}
+
+void tp_sim_run_for(troupe_sim *sim, uint64_t duration)
+{
     uint64_t now = tp_world_now(sim->world),
              until = duration < UINT64_MAX - now ? now + duration : UINT64_MAX;
     while (tp_world_now(sim->world) < until && tp_world_step_until(sim->world, until)) {
     }
 }
 
-static void check_panics(troupe_sim *sim)
-{
-    troupe_stats stats = {.size = sizeof stats};
-    if (sim->simulation->may_panic || troupe_node_stats(sim->node, &stats) != TROUPE_OK ||
-        stats.panics == 0)
-        return;
-    char text[900];
-    const char *log = tp_world_log(sim->world);
-    size_t size = strlen(log);
-    snprintf(text, sizeof text, "an actor panicked; the log ends with: %s",
-        size > 600 ? log + size - 600 : log);
-    report(sim, "panic", text);
-}
-
 void troupe_sim_rest(troupe_sim *sim)
 {
-    open_node(sim);
-    while (tp_world_step(sim->world)) {
-    }
-    check_panics(sim);
+    begin(sim);
+    tp_sim_houses_rest(sim);
 }
 
 void troupe_sim_at_rest(troupe_sim *sim, troupe_sim_check *check, int64_t expected)
@@ -236,7 +255,9 @@ static void make_world(troupe_sim *sim)
         .stuck = stuck,
         .user = sim,
         .record = sim->options->record,
-        .step_limit = simulation->steps != 0 ? simulation->steps : 400000};
+        .step_limit = simulation->steps};
+    if (world.step_limit == 0)
+        world.step_limit = sim->nodes == 1 ? STEPS_MOST : STEPS_MOST_OF_MANY;
     uint64_t pause = UINT64_C(1000) << tp_prng_below(&sim->prng, 15);
     uint32_t chance = 1 + (uint32_t)tp_prng_below(&sim->prng, 200);
     world.hurry = (uint32_t)tp_prng_below(&sim->prng, 900);
@@ -245,9 +266,28 @@ static void make_world(troupe_sim *sim)
         world.pause_chance = chance;
     }
     world.calm = !(simulation->faults & TROUPE_FAULTS_DELAYS);
+    if (!world.calm && sim->nodes > 1)
+        world.delay_most =
+            tp_draw_between(&sim->prng, TROUPE_MICROSECONDS(50), TROUPE_MILLISECONDS(20));
+    if ((simulation->faults & TROUPE_FAULTS_CUTS) && sim->nodes > 1)
+        world.break_chance = (uint32_t)tp_prng_below(&sim->prng, 500);
     sim->world = tp_world_create(&world);
     if (sim->world == NULL)
         abort();
+    sim->began_at = tp_world_now(sim->world);
+}
+
+static void set_options(troupe_sim *sim)
+{
+    uint32_t shards = 1 + (uint32_t)tp_prng_below(&sim->prng, sim->nodes == 1 ? 4 : 2);
+    if (sim->simulation->shards != 0)
+        shards = sim->simulation->shards;
+    if (sim->options->shards_most != 0 && shards > sim->options->shards_most)
+        shards = sim->options->shards_most;
+    sim->node_options = (troupe_node_options){
+        TROUPE_NODE_OPTIONS, .shards = shards, .memory_limit = UINT64_C(1) << 40};
+    /* Alone it would never come to rest, and has nothing that sleeps. */
+    sim->node_options.wake_scan = sim->nodes == 1 ? TROUPE_NEVER : TROUPE_SECONDS(5);
 }
 
 void tp_user_sim_run(
@@ -262,30 +302,24 @@ void tp_user_sim_run(
     tp_seed_page *page = options->user;
     snprintf(page->crashed, sizeof page->crashed, "%s", sim->simulation->name);
     tp_prng_seed(&sim->prng, tp_prng_split(&seed));
+    sim->nodes = sim->simulation->nodes > 1 ? sim->simulation->nodes : 1;
     make_world(sim);
-    uint32_t shards = 1 + (uint32_t)tp_prng_below(&sim->prng, 4);
-    if (sim->simulation->shards != 0)
-        shards = sim->simulation->shards;
-    if (options->shards_most != 0 && shards > options->shards_most)
-        shards = options->shards_most;
-    sim->node_options = (troupe_node_options){TROUPE_NODE_OPTIONS, .shards = shards,
-        .memory_limit = UINT64_C(1) << 40,
-        .wake_scan = TROUPE_NEVER /* or the world never came to rest */};
-    uint64_t began = tp_world_now(sim->world);
+    if (sim->nodes > SIM_NODES)
+        troupe_sim_violated(sim, ".nodes is %u: at most %d", sim->nodes, SIM_NODES);
+    set_options(sim);
+    tp_sim_houses_make(sim);
     sim->simulation->run(sim);
     troupe_sim_rest(sim);
-    troupe_client_close(sim->client);
-    troupe_node_close(sim->node);
-    if (tp_world_live_blocks(sim->world) != 0)
-        report(sim, "leak", "memory of the node is out after its close");
+    tp_sim_houses_close(sim);
     *ret_result = (tp_stage_result){.hash = tp_world_hash(sim->world),
         .effects = tp_world_effects(sim->world),
         .steps = tp_world_steps(sim->world),
-        .virtual_time = tp_world_now(sim->world) - began,
-        .ops = sim->calls,
+        .virtual_time = tp_world_now(sim->world) - sim->began_at,
+        .ops = sim->ops,
         .mark_count = tp_world_mark_count(sim->world)};
     for (uint32_t i = 0; i < ret_result->mark_count; i++)
         ret_result->marks[i] = tp_world_mark_name(sim->world, i);
+    tp_sim_houses_dispose(sim);
     tp_world_destroy(sim->world);
     free(sim);
 }

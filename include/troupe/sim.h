@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Simulations: your own actors in a world made of a seed, where the clock jumps, shards pause, and
- * a failing run repeats bit for bit. Compile them into a shared object and run them by the tool:
+ * Simulations: your own actors in a world made of a seed, where the clock jumps, shards pause,
+ * nodes are killed, and a failing run repeats bit for bit. Compile them into a shared object and
+ * run them by the tool:
  *
- *     TROUPE_SIMULATION(money_is_conserved, .shards = 3, .faults = TROUPE_FAULTS_ALL)
+ *     TROUPE_SIMULATION(money_is_conserved, .nodes = 3, .faults = TROUPE_FAULTS_ALL)
  *     {
  *         troupe_sim_load(sim, &account_type);
  *         for (int i = 0; i < 100; i++)
@@ -35,9 +36,16 @@ typedef struct troupe_sim troupe_sim;
 /* What goes wrong in the world. Chance says when, and how much. */
 enum {
     TROUPE_FAULTS_PAUSES = 1, /* shards stand still for up to 20 ms, also with work waiting */
-    TROUPE_FAULTS_DELAYS = 2, /* messages between shards and jobs take their time */
-    TROUPE_FAULTS_MEMORY = 4, /* now and then an allocation fails: calls return NO_MEMORY or BUSY */
-    TROUPE_FAULTS_ALL = 3     /* all but MEMORY, which few programs survive without losing a tell */
+    TROUPE_FAULTS_DELAYS = 2, /* messages between shards or nodes, and jobs, take their time */
+    /* Now and then an allocation fails: calls return NO_MEMORY or BUSY. Of one node alone. */
+    TROUPE_FAULTS_MEMORY = 4,
+    /* Between calls, if there is more than one node: */
+    TROUPE_FAULTS_CRASHES = 8,   /* one is killed, and another one comes */
+    TROUPE_FAULTS_RESTARTS = 16, /* one leaves in order, and another one comes */
+    TROUPE_FAULTS_STOPS = 32,    /* one stands still, also past its lease; clocks differ */
+    TROUPE_FAULTS_CUTS = 64,     /* nodes do not reach each other for a while; connections break */
+    /* All but MEMORY, which few programs survive without losing a tell. */
+    TROUPE_FAULTS_ALL = 123
 };
 
 typedef void troupe_sim_run(troupe_sim *sim);
@@ -46,10 +54,11 @@ typedef struct troupe_simulation {
     size_t size; /* set by TROUPE_SIMULATION */
     const char *name;
     troupe_sim_run *run;
-    uint32_t shards; /* 0: 1 to 4, by chance */
+    uint32_t shards; /* of each node; 0: 1 to 4, of a cluster 1 or 2, by chance */
     uint32_t faults; /* TROUPE_FAULTS_… */
-    uint64_t steps;  /* the most that a run may take; 0: 400,000 */
+    uint64_t steps;  /* the most that a run may take; 0: 400,000, of a cluster 3,000,000 */
     bool may_panic;
+    uint32_t nodes; /* 0, 1: one; more, at most 9: a cluster with a common store in memory */
 } troupe_simulation;
 
 #define TROUPE_SIMULATION(simulation, ...)                                                        \
@@ -65,18 +74,20 @@ typedef struct troupe_simulation {
 /* Before the first call: an actor type, which must outlive the simulation. */
 TROUPE_API void troupe_sim_load(troupe_sim *sim, const troupe_type *type);
 /* Before the first call: the node's options, to be changed; `shards` and `allocator` are the
- * world's. */
+ * world's, and so is what makes many nodes a cluster. */
 TROUPE_API troupe_node_options *troupe_sim_options(troupe_sim *sim);
 
-/* Tells from outside. A refusal for want of room is tried again as the world goes on; others are
- * violations. */
+/* Tells from outside, at any node. A refusal for want of room, or of a node that can take it, is
+ * tried again as the world goes on; others are violations. Where nodes are killed a tell that was
+ * taken may be lost, as in life. */
 TROUPE_API void troupe_sim_tell(
     troupe_sim *sim, troupe_id id, const char *method, troupe_slice payload);
-/* Asks, and lets the world go on until the answer is there. Release the answer. */
+/* Asks at any node, and lets the world go on until the answer is there, which may say that none
+ * came: at rest none is missing. Release the answer. */
 TROUPE_API troupe_status troupe_sim_ask(troupe_sim *sim, troupe_id id, const char *method,
     troupe_slice payload, troupe_answer *ret_answer);
 /* Asks without waiting: `done` (may be NULL) hears the answer, inside the world: it must not call
- * troupe_sim_ask. */
+ * troupe_sim_ask. Of a node that is killed all asks end with UNKNOWN. */
 typedef void troupe_sim_done(troupe_sim *sim, const troupe_answer *answer, void *user);
 TROUPE_API void troupe_sim_send(troupe_sim *sim, troupe_id id, const char *method,
     troupe_slice payload, uint64_t timeout, troupe_sim_done *done, void *user);
@@ -85,7 +96,9 @@ TROUPE_API void troupe_sim_send(troupe_sim *sim, troupe_id id, const char *metho
 TROUPE_API uint64_t troupe_sim_random(troupe_sim *sim);
 TROUPE_API uint64_t troupe_sim_below(troupe_sim *sim, uint64_t count);
 TROUPE_API uint64_t troupe_sim_now(troupe_sim *sim);
-/* The world goes on for so long; or until nothing is due any more. */
+/* The world goes on for so long; or until nothing is due any more. In a cluster something always
+ * is: there all faults end, missing nodes come, and it goes on until all asks from outside have
+ * ended, no outbox holds a message and no reminder is due. */
 TROUPE_API void troupe_sim_sleep(troupe_sim *sim, uint64_t duration);
 TROUPE_API void troupe_sim_rest(troupe_sim *sim);
 
