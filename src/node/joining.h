@@ -17,9 +17,9 @@ bool tp_node_is_clustered(const troupe_node *node);
 TROUPE_CHECK troupe_status tp_node_join(troupe_node *node, const troupe_type *const *types,
     size_t type_count, char *error, size_t error_size);
 /* [opening thread] The storage is open: before its first operation the writers are closed of all
- * that went before, as far as this node heard of them (tp_chart_each_gone: of those before its first
- * view it hears what that lists; the others were closed by members who saw them go), and from now on
- * of who goes. NO_MEMORY: one of them is not known any more. */
+ * that went before, as far as this node heard of them (tp_chart_each_gone: of those before its
+ * first view it hears what that lists; the others were closed by members who saw them go), and from
+ * now on of who goes. NO_MEMORY: one of them is not known any more. */
 TROUPE_CHECK troupe_status tp_node_close_gone(troupe_node *node);
 /* [closing thread] Where it never came so far. */
 void tp_node_forget_gone(troupe_node *node);

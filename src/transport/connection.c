@@ -573,7 +573,8 @@ static uint64_t keep_alive(tp_connection *self)
         return TP_NEVER;
     }
     bool takes_batch = tp_session_waiting(session) != 0 && tp_session_wants_more(session);
-    uint64_t ask = (takes_batch ? self->said_at : self->heard_at) + options->keep_alive;
+    uint64_t said = self->said_at > self->asked_at ? self->said_at : self->asked_at;
+    uint64_t ask = (takes_batch ? said : self->heard_at) + options->keep_alive;
     if (self->asked && !takes_batch)
         return end;
     if (ask > channels->now)
@@ -583,6 +584,7 @@ static uint64_t keep_alive(tp_connection *self)
         TROUPE_OK) {
         tp_wire_stamp_put(at, channels->now);
         self->asked = true;
+        self->asked_at = channels->now;
     }
     return end;
 }

@@ -45,6 +45,7 @@ struct tp_connection {
     bool owes_preamble; /* in clear, before TLS */
     tp_tls *tls;        /* NULL: clear text */
     uint64_t began, heard_at, said_at;
+    uint64_t asked_at; /* the last time, though it may not be written yet */
     tp_hello *hello;
     char *early; /* bytes that came before the hello has ended, and that pass has not seen */
     size_t early_size, early_room;

@@ -14,7 +14,7 @@
 #include "wire/hello.h"
 
 #include "base/text.h"
-#include "wire/frames.h"
+#include "wire/session.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -312,6 +312,16 @@ static tp_hello_event refuse_cluster(tp_hello *hello, troupe_slice cluster)
     return end_refused(hello, TROUPE_DENIED);
 }
 
+/* What leaves before it is known what a peer takes is as large as every node takes. */
+static tp_hello_event refuse_narrow(tp_hello *hello)
+{
+    const tp_hello_side *peer = &hello->peer;
+    troupe_slice name = is_printable(peer->node) ? peer->node : troupe_str("?");
+    set_reason(hello, "'%.*s' takes frames of %u bytes, each node takes %u at least",
+        TROUPE_ARG(name), peer->max_frame, TP_SESSION_SURE_FRAME);
+    return tp_hello_refuse(hello, TROUPE_DENIED, hello->reason);
+}
+
 static tp_hello_event hear_hello(tp_hello *hello, troupe_slice body)
 {
     if (body.size < TP_HELLO_PROOF_BYTES)
@@ -333,6 +343,8 @@ static tp_hello_event hear_hello(tp_hello *hello, troupe_slice body)
             hello, TROUPE_DENIED, "your token is not that of the cluster: check `cluster_token`");
         return end_refused(hello, TROUPE_DENIED);
     }
+    if (hello->peer.max_frame < TP_SESSION_SURE_FRAME)
+        return refuse_narrow(hello);
     if (!hello->is_client)
         note(hello, body.data, body.size);
     uint64_t own = hello->options.self.incarnation;

@@ -381,6 +381,33 @@ static void a_large_frame_on_a_slow_line_breaks_nothing(void **state)
     net_close(&self);
 }
 
+/* Who is sent a large frame and cannot write for a while asks once a second all the same, and not
+ * whenever some bytes come. */
+static void who_takes_a_large_frame_asks_once_an_interval(void **state)
+{
+    (void)state;
+    enum { LARGE = 4 << 20, SECONDS = 4 };
+    net self;
+    net_open_far(&self, 22, 2, 0, TROUPE_MILLISECONDS(500));
+    net_start(&self);
+    self.nodes[0].wants_large = LARGE;
+    want(&self.nodes[0], 2, 3);
+    run(&self, TROUPE_SECONDS(3));
+    const tp_session *session = &tp_channels_find(self.nodes[1].channels, 1, 0)->session;
+    uint64_t heard = session->counts.bytes_in + tp_session_waiting(session);
+    self.nodes[1].has_lease = false;
+    run(&self, TROUPE_SECONDS(SECONDS));
+    assert_true(session->counts.bytes_in + tp_session_waiting(session) > heard);
+    assert_int_equal(self.nodes[1].heard_large, 0); /* it comes still */
+    assert_in_range(session->loose.size, 1,
+        TP_BATCH_HEADER + 2 * SECONDS * tp_frame_size(TP_WIRE_STAMP_BYTES));
+    self.nodes[1].has_lease = true;
+    run(&self, TROUPE_SECONDS(60));
+    assert_int_equal(self.nodes[1].heard_large, LARGE);
+    assert_all_heard(&self);
+    net_close(&self);
+}
+
 static void a_wrong_token_cluster_or_incarnation_is_refused_in_words(void **state)
 {
     (void)state;
@@ -669,6 +696,7 @@ int main(void)
         cmocka_unit_test(frames_arrive_once_and_in_order_whatever_breaks),
         cmocka_unit_test(a_cut_or_a_stop_costs_time_only),
         cmocka_unit_test(a_large_frame_on_a_slow_line_breaks_nothing),
+        cmocka_unit_test(who_takes_a_large_frame_asks_once_an_interval),
         cmocka_unit_test(a_wrong_token_cluster_or_incarnation_is_refused_in_words),
         cmocka_unit_test(a_peer_of_a_newer_view_is_let_in_once_it_is_known),
         cmocka_unit_test(nothing_is_written_without_a_lease),

@@ -4,6 +4,7 @@
  * strangers learn nothing.
  */
 #include "wire/hello.h"
+#include "wire/session.h"
 
 #include "base/prng.h"
 #include "wire/frames.h"
@@ -26,7 +27,7 @@ static tp_hello_options options_of(bool client)
             .view = 12,
             .features = TP_FEATURE_LZ4,
             .received = client ? 100 : 0,
-            .max_frame = client ? 70000 : 80000,
+            .max_frame = client ? 17000000 : 18000000,
             .shard = client ? 1 : 3,
             .shards = 4,
             .link = 2,
@@ -106,12 +107,12 @@ static void two_nodes_of_a_cluster_meet_however_their_bytes_are_cut(void **state
         assert_int_equal(self.server.version, TP_WIRE_VERSION);
         const tp_hello_side *peer = &self.server.peer;
         assert_true(peer->incarnation == 7 && peer->view == 12 && peer->received == 100);
-        assert_true(peer->features == TP_FEATURE_LZ4 && peer->max_frame == 70000);
+        assert_true(peer->features == TP_FEATURE_LZ4 && peer->max_frame == 17000000);
         assert_true(peer->shard == 1 && peer->shards == 4 && peer->link == 2);
         assert_true(troupe_slice_equal(peer->node, troupe_str("alpha")));
         assert_true(troupe_slice_equal(peer->address, troupe_str("10.0.0.1:7100")));
         peer = &self.client.peer;
-        assert_true(peer->incarnation == 9 && peer->received == 55 && peer->max_frame == 80000);
+        assert_true(peer->incarnation == 9 && peer->received == 55 && peer->max_frame == 18000000);
         assert_true(troupe_slice_equal(peer->node, troupe_str("beta")));
     }
 }
@@ -156,6 +157,26 @@ static void another_token_is_refused_and_none_is_ever_said(void **state)
     server.token = troupe_str("");
     meet(&self, &client, &server, 1000);
     assert_int_equal(self.client_event, TP_HELLO_DONE);
+}
+
+/* Frames up to that size leave before the hello is heard: who takes less would lose its link again
+ * and again. */
+static void a_node_that_takes_less_than_every_node_does_is_refused_by_name(void **state)
+{
+    (void)state;
+    meeting self;
+    tp_hello_options client = options_of(true), server = options_of(false);
+    client.self.max_frame = TP_SESSION_SURE_FRAME - 1;
+    meet(&self, &client, &server, 1000);
+    assert_refused(&self, "'alpha' takes frames of 16777215 bytes", "16777216", TROUPE_DENIED);
+    client.self.max_frame = server.self.max_frame = TP_SESSION_SURE_FRAME;
+    meet(&self, &client, &server, 1000);
+    assert_int_equal(self.client_event, TP_HELLO_DONE);
+    server.self.max_frame = 0;
+    meet(&self, &client, &server, 1000);
+    assert_int_equal(self.client_event, TP_HELLO_REFUSED);
+    assert_false(self.client.refused_by_peer);
+    assert_non_null(strstr(self.client.reason, "'beta' takes frames of 0 bytes"));
 }
 
 /* What was recorded on one connection proves nothing on the next: the nonces are others. */
@@ -339,6 +360,7 @@ int main(void)
         cmocka_unit_test(two_nodes_of_a_cluster_meet_however_their_bytes_are_cut),
         cmocka_unit_test(another_cluster_is_refused_and_learns_no_name),
         cmocka_unit_test(another_token_is_refused_and_none_is_ever_said),
+        cmocka_unit_test(a_node_that_takes_less_than_every_node_does_is_refused_by_name),
         cmocka_unit_test(a_recorded_hello_proves_nothing),
         cmocka_unit_test(a_false_server_is_refused_by_the_client),
         cmocka_unit_test(versions_are_agreed_on_or_refused_with_both_ranges),
