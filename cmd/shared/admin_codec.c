@@ -98,8 +98,10 @@ static const struct {
     admin_verb verb;
     unsigned members;
     bool needs_actor;
+    bool is_remote;
 } verbs[] = {
-#define X(name, text, members, needs_actor) {text, ADMIN_VERB_##name, members, needs_actor},
+#define X(name, text, members, needs_actor, is_remote) \
+    {text, ADMIN_VERB_##name, members, needs_actor, is_remote},
     ADMIN_VERB_MAP(X)
 #undef X
 };
@@ -408,6 +410,14 @@ static troupe_status read_truth(admin_request *request, const char *name, bool *
     if (!json_is_boolean(truth)) return refuse(request, "\"%s\" is to be true or false", name);
     *is_true = json_is_true(truth);
     return TROUPE_OK;
+}
+
+bool admin_is_remote(const char *verb)
+{
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(verb, verbs[i].name) == 0) return verbs[i].is_remote;
+    }
+    return false;
 }
 
 troupe_status admin_request_parse(admin_request *request, troupe_slice line)

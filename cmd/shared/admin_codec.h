@@ -90,47 +90,51 @@ enum {
     (ADMIN_TAKES_ACTOR | ADMIN_HAS_METHOD | ADMIN_HAS_PAYLOAD | ADMIN_HAS_PAYLOAD_TEXT |           \
      ADMIN_HAS_PAYLOAD_BASE64 | ADMIN_HAS_CONTENT_TYPE | ADMIN_HAS_TIMEOUT_MS)
 
-/* X(NAME, "name", members it takes, needs an actor) */
+/* X(NAME, "name", members it takes, needs an actor, may come over the network) */
 #define ADMIN_VERB_MAP(X)                                                                          \
-    X(ASK, "ask", ADMIN_TAKES_CALL | ADMIN_HAS_ONCE, true)                                         \
-    X(TELL, "tell", ADMIN_TAKES_CALL, true)                                                        \
-    X(ACTORS, "actors", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT, false)               \
-    X(LOOKUP, "lookup", ADMIN_TAKES_ACTOR | ADMIN_HAS_EVENTUAL | ADMIN_HAS_TIMEOUT_MS, true)       \
-    X(DISCOVER, "discover",                                                                        \
-      ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT | ADMIN_HAS_AFTER |                     \
-      ADMIN_HAS_TIMEOUT_MS, false)                                                                 \
-    X(NODES, "nodes", 0, false)                                                                    \
-    X(VIEW, "view", 0, false)                                                                      \
-    X(PS, "ps", ADMIN_HAS_LIMIT, false)                                                            \
-    X(WHERE, "where", ADMIN_TAKES_ACTOR, true)                                                     \
-    X(STATS, "stats", ADMIN_TAKES_ACTOR, false)                                                    \
-    X(METRICS, "metrics", 0, false)                                                                \
-    X(DEACTIVATE, "deactivate", ADMIN_TAKES_ACTOR, true)                                           \
-    X(STORE, "store", ADMIN_HAS_CHECK, false)                                                      \
-    X(STATE, "state", ADMIN_TAKES_ACTOR, true)                                                     \
-    X(STORED, "stored", ADMIN_HAS_TYPE | ADMIN_HAS_AFTER | ADMIN_HAS_LIMIT, false)                 \
-    X(SNAPSHOTS, "snapshots", ADMIN_TAKES_ACTOR | ADMIN_HAS_LIMIT, true)                           \
-    X(SNAPSHOT, "snapshot", ADMIN_TAKES_ACTOR | ADMIN_HAS_VERSION, true)                           \
-    X(RESTORE, "restore", ADMIN_TAKES_ACTOR | ADMIN_HAS_VERSION | ADMIN_HAS_TIMEOUT_MS, true)      \
-    X(DELETE, "delete", ADMIN_TAKES_ACTOR | ADMIN_HAS_TIMEOUT_MS, true)                            \
-    X(DEAD, "dead", ADMIN_TAKES_ACTOR, true)                                                       \
-    X(REPLAY, "replay", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS, true)         \
-    X(DROP, "drop", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS, true)             \
-    X(REMINDERS, "reminders", ADMIN_TAKES_ACTOR, true)                                             \
-    X(CANCEL, "cancel", ADMIN_TAKES_ACTOR | ADMIN_HAS_NAME | ADMIN_HAS_TIMEOUT_MS, true)           \
-    X(TYPES, "types", 0, false)                                                                    \
-    X(CONFIG, "config", 0, false)                                                                  \
-    X(RELOAD, "reload", 0, false)                                                                  \
-    X(PING, "ping", 0, false)                                                                      \
-    X(MIGRATE, "migrate", ADMIN_TAKES_ACTOR | ADMIN_HAS_NODE | ADMIN_HAS_TIMEOUT_MS, true)         \
-    X(PRELOAD, "preload", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_TIMEOUT_MS, false)        \
-    X(REBALANCE, "rebalance", ADMIN_HAS_DRY_RUN | ADMIN_HAS_TIMEOUT_MS, false)                     \
-    X(DRAIN, "drain", ADMIN_HAS_NODE, false)                                                       \
-    X(SHUTDOWN, "shutdown", ADMIN_HAS_DRAIN, false)
+    X(ASK, "ask", ADMIN_TAKES_CALL | ADMIN_HAS_ONCE, true, true)                                   \
+    X(TELL, "tell", ADMIN_TAKES_CALL, true, true)                                                  \
+    X(ACTORS, "actors", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT, false, true)         \
+    X(LOOKUP, "lookup", ADMIN_TAKES_ACTOR | ADMIN_HAS_EVENTUAL | ADMIN_HAS_TIMEOUT_MS,             \
+      true, true)                                                                                  \
+    X(DISCOVER, "discover", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT |                 \
+      ADMIN_HAS_AFTER | ADMIN_HAS_TIMEOUT_MS, false, true)                                         \
+    X(NODES, "nodes", 0, false, true)                                                              \
+    X(VIEW, "view", 0, false, true)                                                                \
+    X(PS, "ps", ADMIN_HAS_LIMIT, false, true)                                                      \
+    X(WHERE, "where", ADMIN_TAKES_ACTOR, true, true)                                               \
+    X(STATS, "stats", ADMIN_TAKES_ACTOR, false, true)                                              \
+    X(METRICS, "metrics", 0, false, true)                                                          \
+    X(DEACTIVATE, "deactivate", ADMIN_TAKES_ACTOR, true, false)                                    \
+    X(STORE, "store", ADMIN_HAS_CHECK, false, false)                                               \
+    X(STATE, "state", ADMIN_TAKES_ACTOR, true, false)                                              \
+    X(STORED, "stored", ADMIN_HAS_TYPE | ADMIN_HAS_AFTER | ADMIN_HAS_LIMIT, false, false)          \
+    X(SNAPSHOTS, "snapshots", ADMIN_TAKES_ACTOR | ADMIN_HAS_LIMIT, true, false)                    \
+    X(SNAPSHOT, "snapshot", ADMIN_TAKES_ACTOR | ADMIN_HAS_VERSION, true, false)                    \
+    X(RESTORE, "restore", ADMIN_TAKES_ACTOR | ADMIN_HAS_VERSION | ADMIN_HAS_TIMEOUT_MS,            \
+      true, false)                                                                                 \
+    X(DELETE, "delete", ADMIN_TAKES_ACTOR | ADMIN_HAS_TIMEOUT_MS, true, false)                     \
+    X(DEAD, "dead", ADMIN_TAKES_ACTOR, true, false)                                                \
+    X(REPLAY, "replay", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS,               \
+      true, false)                                                                                 \
+    X(DROP, "drop", ADMIN_TAKES_ACTOR | ADMIN_HAS_NUMBER | ADMIN_HAS_TIMEOUT_MS, true, false)      \
+    X(REMINDERS, "reminders", ADMIN_TAKES_ACTOR, true, false)                                      \
+    X(CANCEL, "cancel", ADMIN_TAKES_ACTOR | ADMIN_HAS_NAME | ADMIN_HAS_TIMEOUT_MS, true, false)    \
+    X(TYPES, "types", 0, false, true)                                                              \
+    X(CONFIG, "config", 0, false, false)                                                           \
+    X(RELOAD, "reload", 0, false, false)                                                           \
+    X(PING, "ping", 0, false, true)                                                                \
+    X(MIGRATE, "migrate", ADMIN_TAKES_ACTOR | ADMIN_HAS_NODE | ADMIN_HAS_TIMEOUT_MS,               \
+      true, false)                                                                                 \
+    X(PRELOAD, "preload", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_TIMEOUT_MS,               \
+      false, false)                                                                                \
+    X(REBALANCE, "rebalance", ADMIN_HAS_DRY_RUN | ADMIN_HAS_TIMEOUT_MS, false, false)              \
+    X(DRAIN, "drain", ADMIN_HAS_NODE, false, false)                                                \
+    X(SHUTDOWN, "shutdown", ADMIN_HAS_DRAIN, false, false)
 
 typedef enum admin_verb {
     ADMIN_VERB_UNKNOWN,
-#define X(name, text, members, needs_actor) ADMIN_VERB_##name,
+#define X(name, ...) ADMIN_VERB_##name,
     ADMIN_VERB_MAP(X)
 #undef X
 } admin_verb;
@@ -162,6 +166,9 @@ typedef struct admin_request {
     char *payload_owned;
     char *actor_owned;
 } admin_request;
+
+/* May a request with this verb come over the network? An unknown one may not. */
+bool admin_is_remote(const char *verb);
 
 /* Reads one line. Other than OK: `error` says what is wrong and `id` is set as far as it was
  * readable. USAGE; NO_MEMORY. The request is to be deinited in either case. */

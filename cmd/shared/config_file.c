@@ -74,10 +74,11 @@ troupe_status cmd_option_set(troupe_node_options *options, const char *name, con
 /* A key that is near no option may be near one that only a file has. */
 static troupe_status look_for_key(const char *key, char *error, size_t error_size)
 {
-    static const char *const names[] = {"modules", "socket", "types", "node"};
+    static const char *const names[] = {"modules", "socket", "types", "node", "remote",
+                                        "remote_token"};
     char first[64];
     snprintf(first, sizeof(first), "%.*s", (int)strcspn(key, "."), key);
-    const char *nearest = troupe_nearest_name(first, names, 4);
+    const char *nearest = troupe_nearest_name(first, names, 6);
     if (nearest == NULL || troupe_options_nearest(key) != NULL) return TROUPE_OK;
     snprintf(error, error_size, "%s: no such option; did you mean %s?", key, nearest);
     return TROUPE_USAGE;
@@ -95,6 +96,10 @@ static troupe_status read_key(const troupe_config_entry *entry, cmd_config_word 
         if (entry->value[0] != 0) return TROUPE_OK;
         snprintf(error, error_size, "socket: it is empty: give a path, or leave it out");
         return TROUPE_USAGE;
+    } else if (strcmp(entry->key, "remote") == 0) {
+        word->what = CMD_CONFIG_REMOTE;
+    } else if (strcmp(entry->key, "remote_token") == 0) {
+        word->what = CMD_CONFIG_REMOTE_TOKEN;
     } else if (strcmp(entry->key, "types") == 0) {
         return cmd_setting_read("", entry->value, &word->setting, error, error_size);
     } else if (strncmp(entry->key, types, strlen(types)) == 0) {
@@ -115,7 +120,7 @@ troupe_status cmd_config_read(const char *file, const troupe_config_entry *entry
     *ret_word = (cmd_config_word){0};
     TROUPE_TRY(read_key(entry, ret_word, error, error_size));
     cmd_bytes *value = &ret_word->value;
-    if (ret_word->what == CMD_CONFIG_MODULE) {
+    if (ret_word->what == CMD_CONFIG_MODULE || ret_word->what == CMD_CONFIG_REMOTE_TOKEN) {
         add_folder(file, entry->value, value);
         cmd_bytes_printf(value, "%s", entry->value);
     } else if (ret_word->what == CMD_CONFIG_OPTION) {

@@ -18,6 +18,8 @@ typedef enum cmd_config_what {
     CMD_CONFIG_OPTION = 1,
     CMD_CONFIG_MODULE,
     CMD_CONFIG_SOCKET,
+    CMD_CONFIG_REMOTE,       /* the address */
+    CMD_CONFIG_REMOTE_TOKEN, /* the file */
     CMD_CONFIG_SETTING, /* of a type */
 } cmd_config_what;
 

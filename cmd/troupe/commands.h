@@ -18,12 +18,17 @@ typedef enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1,  /* the call failed: status, outcome and words are on standard error */
     CLI_USAGE = 2,
-    CLI_NO_NODE = 3, /* nobody answers at the socket */
+    CLI_NO_NODE = 3, /* nobody answers at the socket, or the address */
 } cli_exit;
 
 /* X(NAME, "name", "VALUE" or NULL, "what it does") */
 #define CLI_OPTION_MAP(X)                                                                          \
     X(SOCKET, "socket", "PATH", "the node's socket; else $TROUPE_SOCKET, else the usual place")    \
+    X(CONNECT, "connect", "HOST:PORT", "a node far away, that has --remote; also $TROUPE_CONNECT") \
+    X(TOKEN, "token-file", "FILE", "what to show there is in FILE; also $TROUPE_TOKEN_FILE")       \
+    X(CERTIFICATE, "certificate", "FILE", "to speak TLS; also $TROUPE_TLS_CERTIFICATE")            \
+    X(KEY, "key", "FILE", "of the certificate; also $TROUPE_TLS_KEY")                              \
+    X(AUTHORITY, "authority", "FILE", "that has signed the node's; also $TROUPE_TLS_AUTHORITY")    \
     X(JSON, "json", NULL, "print JSON, for programs")                                              \
     X(TIMEOUT, "timeout", "DURATION", "how long to wait: 250ms, 5s, 1m; else the node's default")  \
     X(CONTENT_TYPE, "content-type", "TYPE", "of the payload; else JSON if it is JSON, else text")  \
@@ -57,6 +62,10 @@ typedef enum cli_option {
 
 #define CLI_TAKES(name) (1u << CLI_OPTION_##name)
 #define CLI_TAKES_NODE (CLI_TAKES(SOCKET) | CLI_TAKES(JSON))
+/* What also makes sense from afar: admin_codec.h lets the same in. */
+#define CLI_TAKES_FAR                                                                              \
+    (CLI_TAKES_NODE | CLI_TAKES(CONNECT) | CLI_TAKES(TOKEN) | CLI_TAKES(CERTIFICATE) |             \
+     CLI_TAKES(KEY) | CLI_TAKES(AUTHORITY))
 /* Arguments and options go on as they are: the command is another program's. */
 #define CLI_TAKES_ALL (1u << 31)
 
@@ -64,7 +73,7 @@ typedef enum cli_option {
  * The details are whole paragraphs; each line of the examples is a command or its output. */
 #define CLI_COMMAND_MAP(X)                                                                         \
     X(ask, "ID METHOD [PAYLOAD|-]", 2, 3,                                                          \
-      CLI_TAKES_NODE | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE) | CLI_TAKES(ONCE),             \
+      CLI_TAKES_FAR | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE) | CLI_TAKES(ONCE),              \
       "ask an actor and print its answer",                                                         \
       "An id is type/key, or type@partition/key. The actor is activated if it is not. A payload "  \
       "that is JSON is sent as JSON, any other as text; - reads it from standard input. With "     \
@@ -76,19 +85,19 @@ typedef enum cli_option {
       "$ troupe ask account/alice deposit '{\"cents\": 500}' --once invoice-4711\n"                \
       "$ troupe ask image/42 put - --content-type image/png < 42.png")                             \
     X(tell, "ID METHOD [PAYLOAD|-]", 2, 3,                                                         \
-      CLI_TAKES_NODE | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE),                               \
+      CLI_TAKES_FAR | CLI_TAKES(TIMEOUT) | CLI_TAKES(CONTENT_TYPE),                                \
       "send to an actor and do not wait for it",                                                   \
       "Success means that the node took the message, not that the actor has run. A timeout is "    \
       "the time until which it must have started.",                                                \
       "$ troupe tell account/alice deposit '{\"cents\": 500}'")                                    \
-    X(actors, "[PATTERN]", 0, 1, CLI_TAKES_NODE | CLI_TAKES(TYPE) | CLI_TAKES(LIMIT),              \
+    X(actors, "[PATTERN]", 0, 1, CLI_TAKES_FAR | CLI_TAKES(TYPE) | CLI_TAKES(LIMIT),               \
       "list active actors",                                                                        \
       "PATTERN is matched with keys, or with type and key if it has a slash; * stands for any "    \
       "bytes, ? for one. Nothing is activated.",                                                   \
       "$ troupe actors\n"                                                                          \
       "$ troupe actors 'account/a*' --limit 10\n"                                                  \
       "$ troupe actors --type account --json")                                                     \
-    X(lookup, "ID", 1, 1, CLI_TAKES_NODE | CLI_TAKES(EVENTUAL) | CLI_TAKES(TIMEOUT),               \
+    X(lookup, "ID", 1, 1, CLI_TAKES_FAR | CLI_TAKES(EVENTUAL) | CLI_TAKES(TIMEOUT),                \
       "say where an actor is and how it fares",                                                    \
       "The home of the id is asked, whichever node has the actor. It fails with NOT_FOUND if the " \
       "actor is not active, and does not activate it.",                                            \
@@ -96,7 +105,7 @@ typedef enum cli_option {
       "account/alice  node-1/0  active  activations 1  age 12.0 s  last 0.4 s ago  received 3  "   \
       "errors 0")                                                                                  \
     X(discover, "[PATTERN]", 0, 1,                                                                 \
-      CLI_TAKES_NODE | CLI_TAKES(TYPE) | CLI_TAKES(LIMIT) | CLI_TAKES(AFTER) |                     \
+      CLI_TAKES_FAR | CLI_TAKES(TYPE) | CLI_TAKES(LIMIT) | CLI_TAKES(AFTER) |                      \
       CLI_TAKES(TIMEOUT),                                                                          \
       "list the active actors of all nodes",                                                       \
       "PATTERN as for actors. In pages: --after continues where the last one ended. Actors of "    \
@@ -105,7 +114,7 @@ typedef enum cli_option {
       "ACTOR          NODE\n"                                                                      \
       "account/alice  node-2\n"                                                                    \
       "$ troupe discover 'account/*' --after 3.0.4711")                                            \
-    X(nodes, "", 0, 0, CLI_TAKES_NODE,                                                             \
+    X(nodes, "", 0, 0, CLI_TAKES_FAR,                                                              \
       "list the nodes of the cluster",                                                             \
       "As the node that is asked sees them: which is itself, and which may be dead; how much of "  \
       "the shards' time goes into turns, how much of the memory limit is in use, how long a round "\
@@ -117,7 +126,7 @@ typedef enum cli_option {
       "       -  account  (this)\n"                                                                \
       "node-2            2  active  yes      127.0.0.1:40233       2  3 %     1 %      98  "       \
       "  0.1 ms  account")                                                                         \
-    X(view, "", 0, 0, CLI_TAKES_NODE,                                                              \
+    X(view, "", 0, 0, CLI_TAKES_FAR,                                                               \
       "print the view of the cluster and its last changes",                                        \
       "",                                                                                          \
       "$ troupe view\n"                                                                            \
@@ -154,13 +163,13 @@ typedef enum cli_option {
       "troupe-cluster); all other options are trouped's. N is 3 if not given.",                    \
       "$ troupe cluster up -n 3 --load ./libbank.so\n"                                             \
       "$ troupe nodes --socket troupe-cluster/node-1.sock")                                        \
-    X(ps, "", 0, 0, CLI_TAKES_NODE | CLI_TAKES(LIMIT),                                             \
+    X(ps, "", 0, 0, CLI_TAKES_FAR | CLI_TAKES(LIMIT),                                              \
       "list parked turns: what waits for what, and how long",                                      \
       "A turn parks when it asks another actor, sleeps, or waits for a job.",                      \
       "$ troupe ps\n"                                                                              \
       "ACTOR          METHOD    WAITS  FOR\n"                                                      \
       "account/alice  transfer  1.2 s  account/bob deposit")                                       \
-    X(where, "ID", 1, 1, CLI_TAKES_NODE,                                                           \
+    X(where, "ID", 1, 1, CLI_TAKES_FAR,                                                            \
       "say what an actor waits for, and its stack",                                                \
       "It follows the asks from actor to actor, so that one sees who is at the end of the queue.", \
       "$ troupe where account/alice\n"                                                             \
@@ -215,7 +224,7 @@ typedef enum cli_option {
       "Its state, snapshots, reminders, outbox and dead letters go. A later message activates "    \
       "it as if it had never been stored.",                                                        \
       "$ troupe delete account/alice --yes")                                                       \
-    X(stats, "[ID]", 0, 1, CLI_TAKES_NODE,                                                         \
+    X(stats, "[ID]", 0, 1, CLI_TAKES_FAR,                                                          \
       "print what the node, or one actor, has counted and measured",                               \
       "Counters are since the start of the node; times are sampled; what is said of a second is "  \
       "of the last one or two. With ID that actor, whichever node of the cluster has it.",         \
@@ -224,11 +233,11 @@ typedef enum cli_option {
       "$ troupe stats account/alice\n"                                                             \
       "account/alice  node-1/0  active  up 12.0 s  last 0.4 s ago\n"                               \
       "received 3  processed 3  errors 0  queued 0  parked 0  280 bytes")                          \
-    X(metrics, "", 0, 0, CLI_TAKES_NODE,                                                           \
+    X(metrics, "", 0, 0, CLI_TAKES_FAR,                                                            \
       "print the metrics of the node as Prometheus reads them",                                    \
       "The text exposition format, version 0.0.4; docs/metrics.md says what each metric is.",      \
       "$ troupe metrics | grep '^troupe_actors'")                                                  \
-    X(types, "", 0, 0, CLI_TAKES_NODE,                                                             \
+    X(types, "", 0, 0, CLI_TAKES_FAR,                                                              \
       "list the actor types of the node and their methods",                                        \
       "",                                                                                          \
       "$ troupe types\n"                                                                           \
@@ -253,8 +262,8 @@ typedef enum cli_option {
       "$ troupe config --explain max_actors\n"                                                     \
       "$ troupe config --reload\n"                                                                 \
       "idle    5m  taken\n"                                                                        \
-      "shards  8   needs a restart")                                                      \
-    X(ping, "", 0, 0, CLI_TAKES_NODE,                                                              \
+      "shards  8   needs a restart")                                                               \
+    X(ping, "", 0, 0, CLI_TAKES_FAR,                                                               \
       "see whether a node answers",                                                                \
       "",                                                                                          \
       "$ troupe ping\n"                                                                            \
@@ -330,7 +339,7 @@ static inline bool cli_has(const cli_context *context, cli_option option)
     return context->values[option] != NULL;
 }
 
-#define X(name, arguments, fewest, most, options, summary, details, examples) \
+#define X(name, arguments, fewest, most, options, summary, details, examples)                      \
     cli_exit cli_run_##name(const cli_context *context);
 CLI_COMMAND_MAP(X)
 #undef X

@@ -2,11 +2,14 @@
 /* One request and its answer: see connection.h, also for invariants and threads. */
 #include "troupe/connection.h"
 
+#include "shared/config_file.h"
 #include "shared/names.h"
+#include "shared/stream.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -61,27 +64,82 @@ static cli_exit open_socket(const cli_context *context, int *ret_descriptor)
     return CLI_OK;
 }
 
-static bool send_all(int descriptor, const cmd_bytes *request)
+/* The address of a node far away; NULL: the socket is meant. */
+static const char *far_address(const cli_context *context)
 {
-    for (size_t at = 0; at < request->size;) {
-        ssize_t sent = send(descriptor, request->data + at, request->size - at, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) return false;
-        at += (size_t)sent;
+    const char *address = context->values[CLI_OPTION_CONNECT];
+    if (address == NULL && context->values[CLI_OPTION_SOCKET] == NULL &&
+        (context->command->options & CLI_TAKES(CONNECT)) != 0) {
+        address = getenv("TROUPE_CONNECT");
     }
+    return address != NULL && address[0] != 0 ? address : NULL;
+}
+
+static const char *value_or(const cli_context *context, cli_option option, const char *variable)
+{
+    return cli_has(context, option) ? context->values[option] : getenv(variable);
+}
+
+/* {"token":"..."}, the first line there. False: told. */
+static bool show_token(const cli_context *context, cmd_stream *stream)
+{
+    const char *path = value_or(context, CLI_OPTION_TOKEN, "TROUPE_TOKEN_FILE");
+    char *token = NULL;
+    size_t size = 0;
+    char error[512];
+    cmd_bytes line = {0};
+    if (path == NULL || path[0] == 0) return true;
+    if (!cmd_file_read(path, &token, &size, error, sizeof(error))) {
+        cli_fail(CLI_USAGE, "--token-file: %s", error);
+        return false;
+    }
+    while (size > 0 && (token[size - 1] == '\n' || token[size - 1] == '\r')) size--;
+    cmd_bytes_text(&line, "{\"token\":");
+    cmd_bytes_json(&line, troupe_slice_of(token, size));
+    cmd_bytes_text(&line, "}\n");
+    /* A node that has closed meanwhile is found out by its answer. */
+    if (!line.failed) (void)!cmd_stream_write(stream, line.data, line.size);
+    cmd_bytes_deinit(&line);
+    free(token);
     return true;
 }
 
+static cli_exit open_far(const cli_context *context, const char *address, cmd_stream *ret_stream)
+{
+    const cmd_tls_files files = {
+        value_or(context, CLI_OPTION_CERTIFICATE, "TROUPE_TLS_CERTIFICATE"),
+        value_or(context, CLI_OPTION_KEY, "TROUPE_TLS_KEY"),
+        value_or(context, CLI_OPTION_AUTHORITY, "TROUPE_TLS_AUTHORITY")};
+    char error[512];
+    int descriptor = -1;
+    cmd_tls *tls = NULL;
+    if (strchr(address, ':') == NULL) {
+        return cli_fail(CLI_USAGE, "\"%s\" is no address: write HOST:PORT", address);
+    }
+    if (!cmd_tls_open(&files, false, &tls, error, sizeof(error))) {
+        return cli_fail(CLI_USAGE, "%s", error);
+    }
+    if (!cmd_address_connect(address, &descriptor, error, sizeof(error))) {
+        cmd_tls_close(tls);
+        return cli_fail(CLI_NO_NODE, "%s; it has to be started with --remote", error);
+    }
+    bool is_open = cmd_stream_open(ret_stream, descriptor, tls, false, error, sizeof(error));
+    cmd_tls_close(tls);
+    if (!is_open) return cli_fail(CLI_NO_NODE, "%s: %s", address, error);
+    if (show_token(context, ret_stream)) return CLI_OK;
+    cmd_stream_close(ret_stream);
+    return CLI_USAGE;
+}
+
 /* Reads up to the first line end. */
-static bool receive_line(int descriptor, cmd_bytes *line)
+static bool receive_line(cmd_stream *stream, cmd_bytes *line)
 {
     char block[65536];
     while (line->size < ANSWER_MAX && !line->failed) {
-        ssize_t size = recv(descriptor, block, sizeof(block), 0);
-        if (size < 0 && errno == EINTR) continue;
-        if (size <= 0) return false;
-        char *end = memchr(block, '\n', (size_t)size);
-        cmd_bytes_add(line, block, end != NULL ? (size_t)(end - block) : (size_t)size);
+        size_t size = cmd_stream_read(stream, block, sizeof(block));
+        if (size == 0) return false;
+        char *end = memchr(block, '\n', size);
+        cmd_bytes_add(line, block, end != NULL ? (size_t)(end - block) : size);
         if (end != NULL) return !line->failed;
     }
     return false;
@@ -124,13 +182,15 @@ static cli_exit report(const cli_context *context, const cli_answer *answer, con
 
 static cli_exit exchange(const cli_context *context, const cmd_bytes *request, cmd_bytes *ret_line)
 {
-    int descriptor = -1;
-    cli_exit code = open_socket(context, &descriptor);
+    cmd_stream stream = {.descriptor = -1};
+    const char *address = far_address(context);
+    cli_exit code = address != NULL ? open_far(context, address, &stream)
+                                    : open_socket(context, &stream.descriptor);
     if (code != CLI_OK) return code;
     /* A node that stops may refuse the rest of a request and still have answered. */
-    bool was_sent = send_all(descriptor, request);
-    if (!receive_line(descriptor, ret_line)) write_lost(ret_line, was_sent);
-    close(descriptor);
+    bool was_sent = cmd_stream_write(&stream, request->data, request->size);
+    if (!receive_line(&stream, ret_line)) write_lost(ret_line, was_sent);
+    cmd_stream_close(&stream);
     return CLI_OK;
 }
 

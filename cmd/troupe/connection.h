@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request to a node and its answer, over the admin socket. Not a client library: it waits, and
- * it tells the user on standard error what went wrong.
+ * One request to a node and its answer, over the admin socket or the network. Not a client library:
+ * it waits, and it tells the user on standard error what went wrong.
  *
  * Invariants: 1. A lost connection is never reported as a success or as NOT_DONE.
  * Threads: one.

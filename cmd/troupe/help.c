@@ -17,7 +17,10 @@ static const char about[] =
     "node is a trouped on this machine; they talk over a Unix socket.";
 static const char places[] =
     "The socket is what --socket says; else $TROUPE_SOCKET; else "
-    "$XDG_RUNTIME_DIR/troupe/node.sock; else /tmp/troupe-UID/node.sock.";
+    "$XDG_RUNTIME_DIR/troupe/node.sock; else /tmp/troupe-UID/node.sock. With --connect, or "
+    "$TROUPE_CONNECT and no --socket, a node of another machine is called, that was started with "
+    "--remote: by TLS if --certificate, --key and --authority are given, else in clear. Commands "
+    "that change the node itself need its socket.";
 
 static const struct {
     int code;
@@ -25,7 +28,7 @@ static const struct {
 } exits[] = {{CLI_OK, "it worked"},
              {CLI_FAILED, "the call failed: status, outcome and words are on standard error"},
              {CLI_USAGE, "the command line is wrong"},
-             {CLI_NO_NODE, "no node answers at the socket"}};
+             {CLI_NO_NODE, "no node answers at the socket, or the address"}};
 #define EXIT_COUNT (sizeof(exits) / sizeof(exits[0]))
 
 /* ---- on the terminal ---- */

@@ -188,6 +188,10 @@ static cli_exit check(cli_context *context, const char *unknown)
     const cli_command *command = context->command;
     if (command->options == CLI_TAKES_ALL) return CLI_OK;
     if (unknown != NULL) return no_option(command, unknown);
+    if (cli_has(context, CLI_OPTION_CONNECT) && (command->options & CLI_TAKES(CONNECT)) == 0) {
+        return cli_fail(CLI_USAGE, "%s is not for the network: it needs the node's admin socket, "
+                        "on its machine", command->name);
+    }
     for (int i = 0; i < CLI_OPTION_COUNT; i++) {
         if (context->values[i] != NULL && (command->options >> i & 1) == 0) {
             return no_option(command, options[i].name);

@@ -12,6 +12,7 @@ struct daemon_config {
     const daemon_options *first;
     const daemon_modules *modules;
     troupe_node *node;
+    daemon_remote *remote; /* NULL: none */
     daemon_voice *voice;
     uv_mutex_t mutex;    /* guards the following, which only the worker changes */
     daemon_options *now; /* as read last, if that was good; NULL: the first */
@@ -20,13 +21,15 @@ struct daemon_config {
 };
 
 daemon_config *daemon_config_create(const daemon_options *first, const daemon_modules *modules,
-                                    troupe_node *node, daemon_voice *voice)
+                                    troupe_node *node, daemon_remote *remote,
+                                    daemon_voice *voice)
 {
     daemon_config *config = calloc(1, sizeof(*config));
     if (config == NULL) return NULL;
     config->first = first;
     config->modules = modules;
     config->node = node;
+    config->remote = remote;
     config->voice = voice;
     if (uv_mutex_init(&config->mutex) == 0) return config;
     free(config);
@@ -208,6 +211,13 @@ static void look_at_placement(reader *self, const type_overrides *now, const typ
     }
 }
 
+static void look_at_text(reader *self, const char *name, const char *now, const char *first)
+{
+    if (now == NULL) now = "";
+    if (first != NULL ? strcmp(now, first) == 0 : now[0] == 0) return;
+    on_change(self, &(troupe_reload_change){name, now, false});
+}
+
 /* What the daemon itself was told, and cannot change. */
 static void look_at_own(reader *self, const daemon_options *now)
 {
@@ -219,9 +229,9 @@ static void look_at_own(reader *self, const daemon_options *now)
         is_same = strcmp(now->loads[i], first->loads[i]) == 0;
     }
     if (!is_same) on_change(self, &(troupe_reload_change){"modules", "another list", false});
-    if (strcmp(now->socket, first->socket) != 0) {
-        on_change(self, &(troupe_reload_change){"socket", now->socket, false});
-    }
+    look_at_text(self, "socket", now->socket, first->socket);
+    look_at_text(self, "remote", now->remote, first->remote);
+    look_at_text(self, "remote_token", now->remote_token, first->remote_token);
 }
 
 static troupe_status take(reader *self, daemon_options *now, char *error, size_t error_size)
@@ -232,15 +242,19 @@ static troupe_status take(reader *self, daemon_options *now, char *error, size_t
         !daemon_options_apply(now, config->modules, error, error_size)) {
         return TROUPE_USAGE;
     }
+    remote_secrets *secrets = NULL;
+    if (!remote_read(config->remote, &secrets, error, error_size)) return TROUPE_USAGE;
     voice_set(config->voice, now->node.log);
     troupe_status status = troupe_node_reload(config->node, &now->node, now->type_list,
                                               config->modules->type_count, on_change, self, error,
                                               error_size);
     /* Where a shard did not hear of it, it is in force all the same. */
     if (status == TROUPE_OK || status == TROUPE_UNAVAILABLE) {
+        remote_take(config->remote, secrets);
         look_at_own(self, now);
         return status;
     }
+    remote_secrets_release(secrets);
     daemon_options_place(now, error, error_size);
     voice_set(config->voice, (config->now != NULL ? config->now : first)->node.log);
     return status;

@@ -13,13 +13,16 @@
 
 #include "shared/bytes.h"
 #include "trouped/options.h"
+#include "trouped/remote.h"
 #include "trouped/voice.h"
 
 typedef struct daemon_config daemon_config;
 
-/* `first`: with which the node was opened; it and the others must outlive it. NULL: no memory. */
+/* `first`: with which the node was opened; it and the others must outlive it. `remote` may be NULL.
+ * NULL: no memory. */
 daemon_config *daemon_config_create(const daemon_options *first, const daemon_modules *modules,
-                                    troupe_node *node, daemon_voice *voice);
+                                    troupe_node *node, daemon_remote *remote,
+                                    daemon_voice *voice);
 void daemon_config_destroy(daemon_config *config);
 
 /* Members of the answer to "config", each with its comma. */

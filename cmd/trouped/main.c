@@ -33,7 +33,7 @@ static int fail(int code, const char *words)
 /* ---- the ready line ---- */
 
 static void print_ready(const daemon_options *options, const daemon_modules *modules,
-                        troupe_node *node)
+                        troupe_node *node, const char *remote)
 {
     const troupe_type *first = modules->types[0];
     printf("trouped: %s serves", troupe_node_name(node));
@@ -51,9 +51,18 @@ static void print_ready(const daemon_options *options, const daemon_modules *mod
         printf(", or curl http://%s/v1.0/actors/%s/1/method/%s", troupe_node_http(node),
                first->name, method);
     }
+    if (remote != NULL) printf(", or from afar with --connect %s", remote);
     printf("\n");
     fflush(stdout);
 }
+
+/* What a daemon has besides its node. */
+typedef struct run_parts {
+    listen_socket *socket;
+    daemon_remote *remote; /* NULL: none */
+    daemon_restart *restart;
+    daemon_voice *voice;
+} run_parts;
 
 /* ---- from start to end ---- */
 
@@ -64,29 +73,34 @@ static void say_restart(void *user)
 }
 
 static int serve(const daemon_options *options, const daemon_modules *modules, troupe_node *node,
-                 listen_socket *socket, daemon_restart *restart, daemon_voice *voice)
+                 const run_parts *parts)
 {
+    listen_socket *socket = parts->socket;
+    daemon_remote *remote = parts->remote;
     daemon_server *server = NULL;
     daemon_server_options server_options = {
         .node = node,
         .types = options->type_list,
         .type_count = modules->type_count,
-        .config = daemon_config_create(options, modules, node, voice),
+        .config = daemon_config_create(options, modules, node, remote, parts->voice),
         .socket = socket,
-        .voice = voice,
+        .voice = parts->voice,
     };
-    if (server_options.config == NULL || !server_create(&server_options, &server)) {
+    if (server_options.config == NULL || !server_create(&server_options, &server) ||
+        !remote_start(remote)) {
         listen_remove(socket);
+        remote_close(remote);
         troupe_node_close(node);
         daemon_config_destroy(server_options.config);
         return fail(EXIT_FAILED, "no memory or threads for the admin socket");
     }
-    print_ready(options, modules, node);
-    restart_arm(restart);
+    print_ready(options, modules, node, remote_address(remote));
+    restart_arm(parts->restart);
     notify_manager("READY=1");
     server_run(server);
-    restart_disarm(restart);
+    restart_disarm(parts->restart);
     notify_manager("STOPPING=1");
+    remote_close(remote);
     server_close_clients(server);
     troupe_node_close(node);
     server_destroy(server);
@@ -128,6 +142,14 @@ static int run(daemon_options *options, daemon_modules *modules, daemon_restart 
     if (!listen_open(&socket, options->socket, error, sizeof(error))) {
         return fail(EXIT_FAILED, error);
     }
+    run_parts parts = {&socket, NULL, restart, voice};
+    const remote_options remote = {options->remote, options->remote_token,
+                                   {options->node.tls_certificate, options->node.tls_key,
+                                    options->node.tls_authority}, options->socket, voice};
+    if (!remote_open(&remote, &parts.remote, error, sizeof(error))) {
+        listen_remove(&socket);
+        return fail(EXIT_USAGE, error);
+    }
     error[0] = 0;
     options->node.on_died = restart_on_died;
     options->node.on_died_user = restart;
@@ -136,13 +158,14 @@ static int run(daemon_options *options, daemon_modules *modules, daemon_restart 
                                                       sizeof(error));
     if (status != TROUPE_OK) {
         listen_remove(&socket);
+        remote_close(parts.remote);
         daemon_options_place(options, error, sizeof(error));
         return fail(status == TROUPE_USAGE ? EXIT_USAGE : EXIT_FAILED,
                     error[0] != 0 ? error : troupe_status_text(status));
     }
     options->node.name = troupe_node_name(node); /* as it is with references resolved */
     voice_name(voice, options->node.name);
-    int code = serve(options, modules, node, &socket, restart, voice);
+    int code = serve(options, modules, node, &parts);
     options->node.name = NULL; /* it went with the node */
     return code;
 }

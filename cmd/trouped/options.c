@@ -14,6 +14,8 @@
     X("config", "FILE", "read options from a YAML file; also $TROUPE_CONFIG")                      \
     X("load", "FILE", "load a module of actor types; may be given again")                          \
     X("socket", "PATH", "where the admin socket is to be; also $TROUPE_SOCKET")                    \
+    X("remote", "HOST:PORT", "let troupe --connect call; also $TROUPE_REMOTE")                     \
+    X("remote-token", "FILE", "the token that it shows is in there; also $TROUPE_REMOTE_TOKEN")    \
     X("set", "NAME=VALUE", "set an option of the node, or of a type, as --NAME VALUE does")        \
     X("check", NULL, "load the modules, say whether all is as it has to be, and end")              \
     X("help", NULL, "print this")                                                                  \
@@ -127,6 +129,12 @@ static troupe_status take_word(option_reader *reader, cmd_config_word *word,
     case CMD_CONFIG_SOCKET:
         options->socket = keep(options, word->value.data);
         return options->socket != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
+    case CMD_CONFIG_REMOTE:
+        options->remote = keep(options, word->value.data);
+        return options->remote != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
+    case CMD_CONFIG_REMOTE_TOKEN:
+        options->remote_token = keep(options, word->value.data);
+        return options->remote_token != NULL ? TROUPE_OK : TROUPE_NO_MEMORY;
     case CMD_CONFIG_SETTING:
         return overrides_add(&options->overrides, &word->setting, reader->from, entry->line,
                              entry->column, reader->error, reader->error_size);
@@ -330,6 +338,8 @@ static bool take_flag(option_reader *reader, const char *name, const char *value
     if (!is_first) {
         if (strcmp(name, "load") == 0) return add_load(reader, value);
         if (strcmp(name, "socket") == 0) options->socket = value;
+        if (strcmp(name, "remote") == 0) options->remote = value;
+        if (strcmp(name, "remote-token") == 0) options->remote_token = value;
         return true;
     }
     if (strcmp(name, "config") == 0) options->config = value;
@@ -371,6 +381,12 @@ static bool read_flags(option_reader *reader, int argc, char **argv, bool is_fir
     return true;
 }
 
+static void take_variable(const char *name, const char **value)
+{
+    const char *given = getenv(name);
+    if (given != NULL && given[0] != 0) *value = given;
+}
+
 bool daemon_options_read(daemon_options *options, int argc, char **argv, char *error,
                          size_t error_size)
 {
@@ -383,8 +399,9 @@ bool daemon_options_read(daemon_options *options, int argc, char **argv, char *e
     if (options->config == NULL && config != NULL && config[0] != 0) options->config = config;
     if (options->config != NULL && !read_file(&reader)) return false;
     if (!read_environment(&reader)) return false;
-    const char *socket = getenv("TROUPE_SOCKET");
-    if (socket != NULL && socket[0] != 0) options->socket = socket;
+    take_variable("TROUPE_SOCKET", &options->socket);
+    take_variable("TROUPE_REMOTE", &options->remote);
+    take_variable("TROUPE_REMOTE_TOKEN", &options->remote_token);
     if (!read_flags(&reader, argc, argv, false)) return false;
     if (options->socket == NULL) {
         if (!cmd_socket_path(options->usual_socket)) {

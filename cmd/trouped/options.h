@@ -22,6 +22,8 @@ typedef struct daemon_options {
     troupe_node_options node;
     const char *config; /* NULL: none */
     const char *socket;
+    const char *remote;       /* NULL: none */
+    const char *remote_token; /* a file; NULL: none */
     const char *loads[MODULES_MAX];
     size_t load_count;
     bool is_help;

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections over the network: see stream.h, also for invariants and threads. */
+#include "shared/stream.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct cmd_tls {
+    SSL_CTX *context;
+};
+
+/* ---- certificates ---- */
+
+static const char *tls_words(void)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *words = code != 0 ? ERR_reason_error_string(code) : NULL;
+    return words != NULL ? words : "it cannot be read";
+}
+
+static bool load(SSL_CTX *context, const cmd_tls_files *files, char *error, size_t error_size)
+{
+    const char *option = NULL;
+    const char *file = NULL;
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(context, files->certificate) != 1) {
+        option = "tls_certificate";
+        file = files->certificate;
+    } else if (SSL_CTX_use_PrivateKey_file(context, files->key, SSL_FILETYPE_PEM) != 1) {
+        option = "tls_key";
+        file = files->key;
+    } else if (SSL_CTX_load_verify_file(context, files->authority) != 1) {
+        option = "tls_authority";
+        file = files->authority;
+    }
+    if (option == NULL) return true;
+    snprintf(error, error_size, "%s: %s: %s", option, file, tls_words());
+    return false;
+}
+
+bool cmd_tls_open(const cmd_tls_files *files, bool is_server, cmd_tls **ret_tls, char *error,
+                  size_t error_size)
+{
+    const char *all[] = {files->certificate, files->key, files->authority};
+    int given = 0;
+    for (int i = 0; i < 3; i++) given += all[i] != NULL && all[i][0] != 0;
+    *ret_tls = NULL;
+    if (given == 0) return true;
+    if (given != 3) {
+        snprintf(error, error_size, "TLS needs a certificate, its key and the authority: one of "
+                 "them is missing");
+        return false;
+    }
+    cmd_tls *tls = calloc(1, sizeof(*tls));
+    SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+    if (tls == NULL || context == NULL) {
+        snprintf(error, error_size, "no memory");
+        SSL_CTX_free(context);
+        free(tls);
+        return false;
+    }
+    tls->context = context;
+    SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    if (!load(context, files, error, error_size)) {
+        cmd_tls_close(tls);
+        return false;
+    }
+    *ret_tls = tls;
+    return true;
+}
+
+void cmd_tls_close(cmd_tls *tls)
+{
+    if (tls == NULL) return;
+    SSL_CTX_free(tls->context);
+    free(tls);
+}
+
+/* ---- addresses ---- */
+
+static struct addrinfo *look_up(const char *address, bool is_server, char *error,
+                                size_t error_size)
+{
+    char host[256];
+    struct addrinfo *found = NULL;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                   .ai_flags = is_server ? AI_PASSIVE : 0};
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon == address || (size_t)(colon - address) >= sizeof(host)) {
+        snprintf(error, error_size, "\"%.100s\" is no address: write HOST:PORT", address);
+        return NULL;
+    }
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
+    size_t size = strlen(host);
+    bool is_bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
+    if (is_bracketed) host[size - 1] = 0;
+    int code = getaddrinfo(host + is_bracketed, colon + 1, &hints, &found);
+    if (code == 0) return found;
+    snprintf(error, error_size, "%.200s: %s", address, gai_strerror(code));
+    return NULL;
+}
+
+bool cmd_address_connect(const char *address, int *ret_descriptor, char *error, size_t error_size)
+{
+    struct addrinfo *list = look_up(address, false, error, error_size);
+    if (list == NULL) return false;
+    int reason = 0;
+    for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) {
+        int descriptor = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (descriptor >= 0 && connect(descriptor, at->ai_addr, at->ai_addrlen) == 0) {
+            freeaddrinfo(list);
+            *ret_descriptor = descriptor;
+            return true;
+        }
+        reason = errno;
+        if (descriptor >= 0) close(descriptor);
+    }
+    freeaddrinfo(list);
+    snprintf(error, error_size, "no node answers at %.200s (%s)", address, strerror(reason));
+    return false;
+}
+
+static bool is_local(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in four;
+        memcpy(&four, address, sizeof(four));
+        return ntohl(four.sin_addr.s_addr) >> 24 == 127;
+    }
+    struct sockaddr_in6 six;
+    memcpy(&six, address, sizeof(six));
+    return IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
+}
+
+bool cmd_address_listen(const char *address, int *ret_descriptor, bool *ret_is_local, char *error,
+                        size_t error_size)
+{
+    struct addrinfo *list = look_up(address, true, error, error_size);
+    if (list == NULL) return false;
+    int yes = 1;
+    int descriptor = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_open = descriptor >= 0 &&
+                   setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+                   bind(descriptor, list->ai_addr, list->ai_addrlen) == 0 &&
+                   listen(descriptor, 64) == 0;
+    *ret_is_local = is_local(list->ai_addr);
+    freeaddrinfo(list);
+    if (is_open) {
+        *ret_descriptor = descriptor;
+        return true;
+    }
+    snprintf(error, error_size, "cannot listen at %.200s: %s", address, strerror(errno));
+    if (descriptor >= 0) close(descriptor);
+    return false;
+}
+
+void cmd_address_print(int descriptor, char *out, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    char host[80] = "?";
+    char port[16] = "?";
+    if (getsockname(descriptor, (struct sockaddr *)&address, &length) == 0) {
+        getnameinfo((const struct sockaddr *)&address, length, host, sizeof(host), port,
+                    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+    }
+    bool is_six = strchr(host, ':') != NULL;
+    snprintf(out, size, "%s%s%s:%s", is_six ? "[" : "", host, is_six ? "]" : "", port);
+}
+
+/* ---- streams ---- */
+
+static const char *refusal(const SSL *ssl)
+{
+    long verified = SSL_get_verify_result(ssl);
+    return verified != X509_V_OK ? X509_verify_cert_error_string(verified) : tls_words();
+}
+
+bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, bool is_server, char *error,
+                     size_t error_size)
+{
+    int yes = 1;
+    *stream = (cmd_stream){.descriptor = descriptor};
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    if (tls == NULL) return true;
+    ERR_clear_error();
+    SSL *ssl = SSL_new(tls->context);
+    stream->ssl = ssl;
+    if (ssl != NULL && SSL_set_fd(ssl, descriptor) == 1 &&
+        (is_server ? SSL_accept(ssl) : SSL_connect(ssl)) == 1) {
+        return true;
+    }
+    snprintf(error, error_size, "TLS: %s", ssl != NULL ? refusal(ssl) : "no memory");
+    cmd_stream_close(stream);
+    return false;
+}
+
+size_t cmd_stream_read(cmd_stream *stream, void *data, size_t size)
+{
+    if (stream->ssl != NULL) {
+        size_t taken = 0;
+        ERR_clear_error();
+        return SSL_read_ex(stream->ssl, data, size, &taken) == 1 ? taken : 0;
+    }
+    for (;;) {
+        ssize_t taken = recv(stream->descriptor, data, size, 0);
+        if (taken >= 0) return (size_t)taken;
+        if (errno != EINTR) return 0;
+    }
+}
+
+bool cmd_stream_write(cmd_stream *stream, const void *data, size_t size)
+{
+    const char *at = data;
+    if (size == 0) return true;
+    if (stream->ssl != NULL) {
+        size_t sent = 0;
+        ERR_clear_error();
+        return SSL_write_ex(stream->ssl, data, size, &sent) == 1 && sent == size;
+    }
+    while (size > 0) {
+        ssize_t sent = send(stream->descriptor, at, size, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0) return false;
+        at += sent;
+        size -= (size_t)sent;
+    }
+    return true;
+}
+
+void cmd_stream_close(cmd_stream *stream)
+{
+    if (stream->ssl != NULL) {
+        SSL_shutdown(stream->ssl);
+        SSL_free(stream->ssl);
+    }
+    close(stream->descriptor);
+    *stream = (cmd_stream){.descriptor = -1};
+}
+
+void cmd_stream_patience(const cmd_stream *stream, int seconds)
+{
+    const struct timeval time = {.tv_sec = seconds};
+    setsockopt(stream->descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
+    setsockopt(stream->descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
+}

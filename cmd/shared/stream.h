@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection over the network between the tool and the daemon, in clear or by TLS, that is waited
+ * for. Not the Unix socket, which each of them opens itself, nor what is said (admin_codec.h).
+ *
+ * Invariants: 1. By TLS both sides show a certificate that the other's authority signed; version
+ * 1.3.
+ * Threads: one at a time per stream.
+ */
+#ifndef CMD_SHARED_STREAM_H
+#define CMD_SHARED_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct cmd_tls cmd_tls; /* certificates that were read */
+
+typedef struct cmd_tls_files {
+    const char *certificate, *key, *authority; /* PEM; NULL or "": none */
+} cmd_tls_files;
+
+typedef struct cmd_stream {
+    int descriptor;
+    void *ssl; /* NULL: clear text */
+} cmd_stream;
+
+/* OK with `*ret_tls` NULL: there are no files. False: `error` names the option and the reason. */
+bool cmd_tls_open(const cmd_tls_files *files, bool is_server, cmd_tls **ret_tls, char *error,
+                  size_t error_size);
+void cmd_tls_close(cmd_tls *tls);
+
+/* `address` as host:port. False: `error` says why. The descriptors are the caller's. */
+bool cmd_address_connect(const char *address, int *ret_descriptor, char *error, size_t error_size);
+/* `ret_is_local`: no other machine reaches it. */
+bool cmd_address_listen(const char *address, int *ret_descriptor, bool *ret_is_local, char *error,
+                        size_t error_size);
+/* host:port of this end. */
+void cmd_address_print(int descriptor, char *out, size_t size);
+
+/* Takes the descriptor, in any case. `tls` may be NULL. Waits for the other side. */
+bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, bool is_server, char *error,
+                     size_t error_size);
+/* Up to `size` bytes; 0: it has ended, or was cut, or nothing came in time. */
+size_t cmd_stream_read(cmd_stream *stream, void *data, size_t size);
+bool cmd_stream_write(cmd_stream *stream, const void *data, size_t size);
+void cmd_stream_close(cmd_stream *stream);
+/* Seconds without a byte until a read gives up; 0: never. */
+void cmd_stream_patience(const cmd_stream *stream, int seconds);
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls over the network: see remote.h, also for invariants and threads. */
+#include "trouped/remote.h"
+
+#include "shared/admin_codec.h"
+#include "shared/config_file.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define HELLO_SECONDS 10 /* until a connection is let in */
+#define QUIET_SECONDS 300
+#define TOKEN_MAX 256
+
+struct remote_secrets {
+    cmd_tls *tls; /* NULL: clear text */
+    char token[TOKEN_MAX + 1];
+    size_t holders; /* under the mutex */
+};
+
+typedef struct remote_link {
+    daemon_remote *remote;
+    uv_thread_t thread;
+    bool is_used;  /* under the mutex, as the next two */
+    bool is_ended; /* the thread may be joined */
+    int far, near; /* descriptors; -1: none */
+} remote_link;
+
+struct daemon_remote {
+    remote_options options;
+    int listener;
+    char address[128];
+    uv_thread_t thread;
+    uv_mutex_t mutex; /* guards the following */
+    bool is_started;
+    bool is_closing;
+    remote_secrets *secrets;
+    remote_link links[REMOTE_CONNECTIONS_MAX];
+};
+
+/* ---- secrets ---- */
+
+static bool read_token(const char *path, char token[TOKEN_MAX + 1], char *error, size_t error_size)
+{
+    char *data = NULL;
+    size_t size = 0;
+    if (!cmd_file_read(path, &data, &size, error, error_size)) return false;
+    while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r')) size--;
+    bool is_good = size > 0 && size <= TOKEN_MAX;
+    if (is_good) {
+        memcpy(token, data, size);
+        token[size] = 0;
+    } else {
+        snprintf(error, error_size, "remote-token: %s: a token has 1 to %d bytes", path, TOKEN_MAX);
+    }
+    free(data);
+    return is_good;
+}
+
+bool remote_read(const daemon_remote *remote, remote_secrets **ret_secrets, char *error,
+                 size_t error_size)
+{
+    *ret_secrets = NULL;
+    if (remote == NULL) return true;
+    const remote_options *options = &remote->options;
+    remote_secrets *secrets = calloc(1, sizeof(*secrets));
+    if (secrets == NULL) {
+        snprintf(error, error_size, "no memory");
+        return false;
+    }
+    secrets->holders = 1;
+    if (cmd_tls_open(&options->tls, true, &secrets->tls, error, error_size) &&
+        (options->token_file == NULL ||
+         read_token(options->token_file, secrets->token, error, error_size))) {
+        *ret_secrets = secrets;
+        return true;
+    }
+    remote_secrets_release(secrets);
+    return false;
+}
+
+void remote_secrets_release(remote_secrets *secrets)
+{
+    if (secrets == NULL || --secrets->holders > 0) return;
+    cmd_tls_close(secrets->tls);
+    OPENSSL_cleanse(secrets->token, sizeof(secrets->token));
+    free(secrets);
+}
+
+void remote_take(daemon_remote *remote, remote_secrets *secrets)
+{
+    if (remote == NULL) return;
+    uv_mutex_lock(&remote->mutex);
+    remote_secrets *before = remote->secrets;
+    remote->secrets = secrets;
+    remote_secrets_release(before);
+    uv_mutex_unlock(&remote->mutex);
+}
+
+static remote_secrets *hold(daemon_remote *remote)
+{
+    uv_mutex_lock(&remote->mutex);
+    remote_secrets *secrets = remote->secrets;
+    secrets->holders++;
+    uv_mutex_unlock(&remote->mutex);
+    return secrets;
+}
+
+static void let_go(daemon_remote *remote, remote_secrets *secrets)
+{
+    uv_mutex_lock(&remote->mutex);
+    remote_secrets_release(secrets);
+    uv_mutex_unlock(&remote->mutex);
+}
+
+/* ---- one connection ---- */
+
+static void refuse(cmd_stream *far, troupe_status status, const char *words)
+{
+    cmd_bytes out = {0};
+    admin_write_error(&out, "null", status, TROUPE_NOT_DONE, troupe_str(words));
+    if (!out.failed) cmd_stream_write(far, out.data, out.size);
+    cmd_bytes_deinit(&out);
+}
+
+static bool is_token(const char *token, troupe_slice line)
+{
+    json_t *root = json_loadb(line.data, line.size, 0, NULL);
+    json_t *given = json_object_get(root, "token");
+    size_t size = strlen(token);
+    bool is_good = json_is_string(given) && json_string_length(given) == size &&
+                   CRYPTO_memcmp(json_string_value(given), token, size) == 0;
+    json_decref(root);
+    return is_good;
+}
+
+/* Of a request: may it come from afar? What is no request at all the admin socket refuses. */
+static bool may_pass(troupe_slice line, char *words, size_t size)
+{
+    json_t *root = json_loadb(line.data, line.size, JSON_ALLOW_NUL, NULL);
+    const char *verb = json_string_value(json_object_get(root, "do"));
+    bool is_good = verb == NULL || admin_is_remote(verb);
+    if (!is_good) {
+        snprintf(words, size, "\"%.40s\" is not for the network: call at the node's admin socket, "
+                 "on its machine", verb);
+    }
+    json_decref(root);
+    return is_good;
+}
+
+static int open_near(const daemon_remote *remote)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", remote->options.socket);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0 &&
+        connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(descriptor);
+        descriptor = -1;
+    }
+    return descriptor;
+}
+
+/* The line there, and its answer back. False: one of the two has gone. */
+static bool pass_on(cmd_stream *far, cmd_stream *near, troupe_slice line)
+{
+    static const char end = '\n';
+    char block[65536];
+    if (!cmd_stream_write(near, line.data, line.size) || !cmd_stream_write(near, &end, 1)) {
+        return false;
+    }
+    for (;;) {
+        size_t size = cmd_stream_read(near, block, sizeof(block));
+        if (size == 0 || !cmd_stream_write(far, block, size)) return false;
+        if (block[size - 1] == end) return true;
+    }
+}
+
+/* The next line; false: it has ended. */
+static bool take_line(cmd_stream *far, admin_lines *lines, troupe_slice *ret_line)
+{
+    for (;;) {
+        admin_line kind = admin_lines_take(lines, false, ret_line);
+        if (kind == ADMIN_LINE_TAKEN) return true;
+        if (kind == ADMIN_LINE_TOO_LONG) {
+            refuse(far, TROUPE_TOO_LARGE, "the line is longer than 12 MiB");
+            return false;
+        }
+        char *room = admin_lines_room(lines, ADMIN_READ_SIZE);
+        size_t size = room != NULL ? cmd_stream_read(far, room, ADMIN_READ_SIZE) : 0;
+        if (size == 0) return false;
+        admin_lines_add(lines, size);
+    }
+}
+
+static void serve(remote_link *link, cmd_stream *far, const char *token)
+{
+    admin_lines lines = {0};
+    troupe_slice line;
+    char words[200];
+    cmd_stream near = {.descriptor = link->near};
+    bool is_in = true;
+    if (token[0] != 0) {
+        is_in = take_line(far, &lines, &line) && is_token(token, line);
+        if (!is_in) refuse(far, TROUPE_DENIED, "another token than this node's, or none");
+    }
+    cmd_stream_patience(far, QUIET_SECONDS);
+    while (is_in && take_line(far, &lines, &line)) {
+        if (may_pass(line, words, sizeof(words))) {
+            is_in = pass_on(far, &near, line);
+        } else {
+            refuse(far, TROUPE_DENIED, words);
+        }
+    }
+    admin_lines_deinit(&lines);
+}
+
+static void run_link(void *argument)
+{
+    remote_link *link = argument;
+    daemon_remote *remote = link->remote;
+    remote_secrets *secrets = hold(remote);
+    cmd_stream far = {.descriptor = link->far};
+    char error[300];
+    cmd_stream_patience(&far, HELLO_SECONDS);
+    if (cmd_stream_open(&far, dup(link->far), secrets->tls, true, error, sizeof(error))) {
+        serve(link, &far, secrets->token);
+        cmd_stream_close(&far);
+    } else {
+        voice_say(remote->options.voice, TROUPE_LOG_WARN, "remote_refused", error);
+    }
+    let_go(remote, secrets);
+    uv_mutex_lock(&remote->mutex);
+    close(link->far);
+    close(link->near);
+    link->far = link->near = -1;
+    link->is_ended = true;
+    uv_mutex_unlock(&remote->mutex);
+}
+
+/* ---- the listener ---- */
+
+/* A place that is free, or whose thread has ended; NULL: none. */
+static remote_link *find_link(daemon_remote *remote)
+{
+    for (size_t i = 0; i < REMOTE_CONNECTIONS_MAX; i++) {
+        remote_link *link = &remote->links[i];
+        uv_mutex_lock(&remote->mutex);
+        bool is_ended = link->is_ended;
+        bool is_free = !link->is_used;
+        link->is_used = link->is_used && !is_ended;
+        link->is_ended = false;
+        uv_mutex_unlock(&remote->mutex);
+        if (is_ended) uv_thread_join(&link->thread);
+        if (is_ended || is_free) return link;
+    }
+    return NULL;
+}
+
+static void begin_link(daemon_remote *remote, int descriptor)
+{
+    remote_link *link = find_link(remote);
+    int near = link != NULL ? open_near(remote) : -1;
+    if (near < 0) {
+        close(descriptor);
+        return;
+    }
+    uv_mutex_lock(&remote->mutex);
+    link->remote = remote;
+    link->far = descriptor;
+    link->near = near;
+    link->is_ended = false;
+    link->is_used = !remote->is_closing && uv_thread_create(&link->thread, run_link, link) == 0;
+    if (!link->is_used) {
+        close(descriptor);
+        close(near);
+    }
+    uv_mutex_unlock(&remote->mutex);
+}
+
+static void run_listener(void *argument)
+{
+    daemon_remote *remote = argument;
+    for (;;) {
+        int descriptor = accept4(remote->listener, NULL, NULL, SOCK_CLOEXEC);
+        uv_mutex_lock(&remote->mutex);
+        bool is_closing = remote->is_closing;
+        uv_mutex_unlock(&remote->mutex);
+        if (descriptor >= 0 && !is_closing) {
+            begin_link(remote, descriptor);
+        } else if (descriptor >= 0) {
+            close(descriptor);
+        } else if (!is_closing) {
+            uv_sleep(10); /* no descriptors, for a while */
+        }
+        if (is_closing) return;
+    }
+}
+
+/* ---- life ---- */
+
+static bool is_guarded(const daemon_remote *remote, bool is_local, char *error, size_t error_size)
+{
+    if (remote->secrets->tls != NULL) return true;
+    if (is_local && remote->options.token_file != NULL) return true;
+    snprintf(error, error_size, is_local ? "remote: %s: anybody on this machine could call: give "
+             "--remote-token FILE, or certificates (tls_certificate, tls_key, tls_authority)"
+             : "remote: %s is reached from other machines, and would be without encryption: give "
+             "tls_certificate, tls_key and tls_authority", remote->address);
+    return false;
+}
+
+bool remote_open(const remote_options *options, daemon_remote **ret_remote, char *error,
+                 size_t error_size)
+{
+    bool is_local = false;
+    *ret_remote = NULL;
+    if (options->address == NULL || options->address[0] == 0) return true;
+    daemon_remote *remote = calloc(1, sizeof(*remote));
+    if (remote == NULL || uv_mutex_init(&remote->mutex) != 0) {
+        snprintf(error, error_size, "no memory");
+        free(remote);
+        return false;
+    }
+    remote->options = *options;
+    remote->listener = -1;
+    if (remote_read(remote, &remote->secrets, error, error_size) &&
+        cmd_address_listen(options->address, &remote->listener, &is_local, error, error_size)) {
+        cmd_address_print(remote->listener, remote->address, sizeof(remote->address));
+        if (is_guarded(remote, is_local, error, error_size)) {
+            *ret_remote = remote;
+            return true;
+        }
+    }
+    remote_close(remote);
+    return false;
+}
+
+const char *remote_address(const daemon_remote *remote)
+{
+    return remote != NULL ? remote->address : NULL;
+}
+
+bool remote_start(daemon_remote *remote)
+{
+    if (remote == NULL) return true;
+    remote->is_started = uv_thread_create(&remote->thread, run_listener, remote) == 0;
+    return remote->is_started;
+}
+
+void remote_close(daemon_remote *remote)
+{
+    if (remote == NULL) return;
+    uv_mutex_lock(&remote->mutex);
+    remote->is_closing = true;
+    for (size_t i = 0; i < REMOTE_CONNECTIONS_MAX; i++) {
+        remote_link *link = &remote->links[i];
+        bool is_open = link->is_used && !link->is_ended;
+        if (is_open) shutdown(link->far, SHUT_RDWR);
+        if (is_open) shutdown(link->near, SHUT_RDWR);
+    }
+    uv_mutex_unlock(&remote->mutex);
+    if (remote->listener >= 0) shutdown(remote->listener, SHUT_RDWR);
+    if (remote->is_started) uv_thread_join(&remote->thread);
+    for (size_t i = 0; i < REMOTE_CONNECTIONS_MAX; i++) {
+        if (remote->links[i].is_used) uv_thread_join(&remote->links[i].thread);
+    }
+    if (remote->listener >= 0) close(remote->listener);
+    remote_secrets_release(remote->secrets);
+    uv_mutex_destroy(&remote->mutex);
+    free(remote);
+}

@@ -1,0 +1,160 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The tool calls nodes over the network, without being or hosting anything: by TLS with certificates
+# of one authority, or on this machine in clear text with a token. What changes a node itself does
+# not come in that way, nobody without a certificate or the token does, and a reload changes both.
+set -u
+. "$(dirname "$0")/daemon.sh"
+module tally
+command -v openssl >/dev/null || { echo 'openssl is not installed'; exit 77; }
+papers="$work/papers"
+mkdir "$papers" "$work/run"
+chmod 700 "$work/run"
+
+# authority NAME; paper NAME AUTHORITY: NAME.pem and NAME.key.
+quietly() { "$@" >"$work/openssl" 2>&1 || { cat "$work/openssl"; die "$*"; }; }
+authority() {
+    quietly openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+        -subj "/CN=$1" -keyout "$papers/$1.key" -out "$papers/$1.pem"
+}
+paper() {
+    quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+        -keyout "$papers/$1.key" -out "$papers/$1.csr"
+    quietly openssl x509 -req -in "$papers/$1.csr" -CA "$papers/$2.pem" -CAkey "$papers/$2.key" \
+        -CAcreateserial -days 2 -out "$papers/$1.pem"
+}
+authority shop
+authority thief
+for name in node-1 node-2 me; do paper $name shop; done
+paper stranger thief
+
+# node NAME ARGUMENT...: a member of the cluster, once it serves; its address for the tool.
+second=''
+node() {
+    name=$1
+    shift
+    : >"$work/$name.out"
+    "$build/trouped" --name "$name" --load "$work/tally.so" --socket "$work/run/$name.sock" \
+        --cluster "file:$work/cluster" --tls_certificate "$papers/$name.pem" \
+        --tls_key "$papers/$name.key" --tls_authority "$papers/shop.pem" \
+        --remote 127.0.0.1:0 --shards 1 "$@" >"$work/$name.out" 2>"$work/daemon.err" &
+    process=$!
+    until_true grep -q '^trouped: ' "$work/$name.out"
+    address=$(sed -n 's/.*--connect \(.*\)$/\1/p' "$work/$name.out")
+}
+clean_both() {
+    if [ -n "$second" ]; then kill -9 "$second" 2>/dev/null; fi
+    clean
+}
+trap clean_both EXIT
+node node-1
+daemon=$process
+one=$address
+node node-2 --placement prefer-local
+second=$process
+two=$address
+
+by() { echo "--certificate $papers/$1.pem --key $papers/$1.key --authority $papers/${2:-shop}.pem"; }
+far="--connect $one $(by me)"
+has_two() { troupe nodes --connect "$one" $(by me) | grep -c ' active ' | grep -qx 2; }
+until_true has_two
+
+# ---- calls ---------------------------------------------------------------------------------------
+
+for key in 1 2 3 4 5 6 7 8; do run 0 troupe ask tally/$key add 3 $far; done
+run 0 troupe ask tally/1 add 4 --connect "$two" $(by me) # the same actor, by the other node
+[ "$(cat "$work/out")" = 7 ] || die 'not the same actor'
+run 0 troupe tell tally/1 add 1 $far
+run 0 env TROUPE_CONNECT="$one" TROUPE_TLS_CERTIFICATE="$papers/me.pem" TROUPE_TLS_KEY="$papers/me.key" \
+    TROUPE_TLS_AUTHORITY="$papers/shop.pem" "$build/troupe" ask tally/1 show --json
+has out '"payload_text":"8"'
+run 0 troupe lookup tally/1 $far
+has out 'tally/1  node-'
+run 0 troupe discover 'tally/*' $far --json
+[ "$(grep -o '"actor":' "$work/out" | wc -l)" = 8 ] || die 'not all are discovered'
+run 0 troupe nodes $far
+has out 'node-2'
+run 0 troupe stats $far
+has out 'node-1, 1 shards'
+run 0 troupe stats tally/1 $far --json
+has out '"received":'
+for command in actors view types ping ps 'where tally/1' metrics; do run 0 troupe $command $far; done
+run 1 troupe ask tally/1 nonsense $far
+has err 'NO_METHOD, outcome NOT_DONE'
+dd if=/dev/zero bs=1000000 count=2 2>/dev/null | tr '\0' 7 >"$work/large"
+run 0 troupe tell tally/big set - $far <"$work/large" # more than one block
+
+# ---- what is not for the network -------------------------------------------------------------------
+
+for command in shutdown drain config 'migrate tally/1 node-2' 'delete tally/1 --yes' 'state tally/1'; do
+    run 2 troupe $command $far
+    has err "is not for the network: it needs the node's admin socket"
+done
+# The node itself refuses it, too, and goes on with that connection.
+printf '{"id":1,"do":"shutdown"}\n{"id":2,"do":"config"}\n{"id":3,"do":"ping"}\n' |
+    timeout 20 openssl s_client -quiet -connect "$one" -cert "$papers/me.pem" \
+        -key "$papers/me.key" -CAfile "$papers/shop.pem" >"$work/out" 2>"$work/err" &
+pipe=$!
+until_true grep -q '"id":3,"ok":true' "$work/out"
+kill $pipe 2>/dev/null
+[ "$(grep -c '"status":"DENIED".*is not for the network' "$work/out")" = 2 ] || die 'not refused'
+
+# ---- who is not let in -----------------------------------------------------------------------------
+
+run 1 troupe ping --connect "$one" $(by stranger) # known to be wrong when it reads
+run 3 troupe ping --connect "$one" $(by me thief)
+has err 'TLS: '
+run 1 timeout 20 "$build/troupe" ping --connect "$one"
+has err 'outcome UNKNOWN'
+until_true grep -q '"event":"remote_refused"' "$work/daemon.err" # of node-2 or 1, as they share it
+run 2 troupe ping --connect "$one" --certificate "$papers/me.pem"
+has err 'one of them is missing'
+run 2 troupe ping --connect "$one" --certificate "$papers/none" --key "$papers/me.key" --authority "$papers/shop.pem"
+has err 'tls_certificate: '
+run 2 troupe ping --connect nowhere
+has err 'is no address'
+run 3 troupe ping --connect 127.0.0.1:1 $(by me)
+has err 'no node answers at 127.0.0.1:1'
+for address in 0.0.0.0:0 127.0.0.1:0; do
+    run 2 "$build/trouped" --load "$work/tally.so" --remote $address
+    has err 'remote: '
+done
+run 2 "$build/trouped" --load "$work/tally.so" --remote 0.0.0.0:0 --remote-token "$papers/me.key"
+has err 'without encryption'
+
+# ---- the end of a node: who waits gets its answer ----------------------------------------------------
+
+kill "$second"
+wait "$second" || die "node-2 ended with $?"
+second=''
+run 0 troupe ask tally/9 add 1 $far
+kill "$daemon"
+wait "$daemon" || die "node-1 ended with $?"
+daemon=''
+
+# ---- a token, and another one -----------------------------------------------------------------------
+
+echo 'a long secret' >"$work/token"
+export TROUPE_SOCKET="$work/run/node.sock"
+printf 'modules: [tally.so]\nremote: 127.0.0.1:0\nremote_token: token\n' >"$work/node.yaml"
+start --config "$work/node.yaml"
+one=$(sed -n 's/.*--connect \(.*\)$/\1/p' "$work/daemon.out")
+run 0 troupe ask tally/1 add 1 --connect "$one" --token-file "$work/token"
+run 1 troupe ask tally/1 add 1 --connect "$one"
+has err 'DENIED, outcome NOT_DONE: another token'
+echo 'a long secres' >"$work/other"
+run 1 troupe ask tally/1 add 1 --connect "$one" --token-file "$work/other"
+has err 'DENIED'
+cp "$work/token" "$work/before"
+cp "$work/other" "$work/token"
+run 0 troupe config --reload
+run 1 troupe ping --connect "$one" --token-file "$work/before"
+run 0 troupe ping --connect "$one" --token-file "$work/other"
+: >"$work/token"
+run 1 troupe config --reload
+has err 'a token has 1 to 256 bytes'
+run 0 env TROUPE_TOKEN_FILE="$work/other" "$build/troupe" ask tally/1 show --connect "$one"
+[ "$(cat "$work/out")" = 1 ] || die 'a call that was denied has run'
+
+echo "$checks checks"
