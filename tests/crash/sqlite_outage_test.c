@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A town on `sqlite:` whose disk is full for a while, and one with a record that was damaged: what
- * cannot be stored is refused in time and in words, nothing answered is lost, and one bad record
- * stops one actor.
+ * A town on `sqlite:` whose disk is full for a while, one whose disk takes seconds for each sync,
+ * and one with a record that was damaged: what cannot be stored is refused in time and in words,
+ * nothing answered is lost, and one bad record stops one actor.
  *
- * Threads: one in the test's process.
+ * Threads: one in the test's process; in the town any syncs.
  */
 #include "town.h"
 
@@ -14,10 +14,13 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,12 +28,14 @@
 
 enum { DEEDS = 900, FULL_AT = 60 };
 #define FULL_FOR 2.0 /* seconds */
+#define SLOW_FOR 9.0
+#define SYNC     3 /* seconds that each sync takes then: more than the deadline */
 
 typedef struct place {
     town_place town;
     test_server folder; /* runs nothing */
     char disk[240], file[260], ballast[260];
-    bool is_mounted, is_full, is_over;
+    bool is_mounted, is_full, is_slow, is_over;
     double since;
 } place;
 
@@ -122,6 +127,66 @@ static void a_full_disk_costs_errors_in_time_and_nothing_answered(void **state)
     town_siege_end(&siege, 0);
 }
 
+/* ---- a slow disk ---------------------------------------------------------------------------- */
+
+/* Shared with the town; NULL: no test of it has begun. */
+static _Atomic uint32_t *sync_seconds, *syncs;
+
+static void dawdle(void)
+{
+    if (sync_seconds == NULL || atomic_load(sync_seconds) == 0)
+        return;
+    atomic_fetch_add(syncs, 1);
+    nanosleep(&(struct timespec){atomic_load(sync_seconds), 0}, NULL);
+}
+
+/* In place of the C library's, for this program and the sqlite that it is linked with. */
+__attribute__((visibility("default"))) int fdatasync(int file)
+{
+    dawdle();
+    return (int)syscall(SYS_fdatasync, file);
+}
+
+__attribute__((visibility("default"))) int fsync(int file)
+{
+    dawdle();
+    return (int)syscall(SYS_fsync, file);
+}
+
+static bool bear(void *user, uint32_t asked)
+{
+    place *self = user;
+    if (self->is_over || asked < FULL_AT)
+        return self->is_over;
+    if (!self->is_slow) {
+        self->is_slow = true;
+        self->since = now();
+        atomic_store(sync_seconds, SYNC);
+    } else if (now() - self->since > SLOW_FOR) {
+        atomic_store(sync_seconds, 0);
+        self->is_over = true;
+    }
+    return self->is_over;
+}
+
+static void a_disk_that_takes_seconds_costs_errors_in_time_and_nothing_answered(void **state)
+{
+    place *at = *state;
+    _Atomic uint32_t *shared =
+        mmap(NULL, 2 * sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(shared != MAP_FAILED);
+    sync_seconds = shared;
+    syncs = shared + 1;
+    at->town.ask_timeout = TROUPE_SECONDS(2);
+    town_siege_begin(&siege, &at->town, 9);
+    town_siege_round(&siege, DEEDS, bear, at);
+    assert_in_range(atomic_load(syncs), 2, UINT32_MAX);
+    assert_true(siege.statuses[TROUPE_TIMEOUT] != 0);
+    town_siege_end(&siege, 0);
+    sync_seconds = syncs = NULL;
+    munmap(shared, 2 * sizeof *shared);
+}
+
 /* ---- a damaged record ----------------------------------------------------------------------- */
 
 static bool stay_calm(void *user, uint32_t asked)
@@ -181,6 +246,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             a_full_disk_costs_errors_in_time_and_nothing_answered, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(
+            a_disk_that_takes_seconds_costs_errors_in_time_and_nothing_answered, make_place,
+            remove_place),
         cmocka_unit_test_setup_teardown(
             a_damaged_record_stops_one_actor_which_is_named, make_place, remove_place),
     };
