@@ -252,9 +252,10 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_schema_decode(const troupe_schema *
 /* Adds the value as one JSON object to `buffer`. Statuses as troupe_schema_encode. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_schema_to_json(const troupe_schema *schema,
     const void *value, troupe_buffer *buffer, char *error, size_t error_size);
-/* Reads a JSON object. USAGE: `error` names the field and what is wrong: an unknown one (with the
- * nearest name), another type, a number that does not fit; or it is nested more than 66 deep. What
- * is missing gets its default; so does an optional field that is null. */
+/* Reads a JSON object, or an array with one object, as the arguments of a call in JavaScript come.
+ * USAGE: `error` names the field and what is wrong: an unknown one (with the nearest name), another
+ * type, a number that does not fit; or it is nested more than 66 deep. What is missing gets its
+ * default; so does an optional field that is null. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_schema_from_json(const troupe_schema *schema,
     troupe_slice json, void *ret_value, const troupe_allocator *allocator, char *error,
     size_t error_size);

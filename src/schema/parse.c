@@ -338,7 +338,9 @@ troupe_status troupe_schema_from_json(const troupe_schema *schema, troupe_slice 
         json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
     if (root == NULL)
         return not_json(&walk, NULL, &problem);
-    troupe_status status = parse_record(&walk, NULL, schema, root, ret_value);
+    const json_t *only = json_array_size(root) == 1 ? json_array_get(root, 0) : root;
+    troupe_status status =
+        parse_record(&walk, NULL, schema, json_is_object(only) ? only : root, ret_value);
     json_decref(root);
     if (status != TROUPE_OK) {
         troupe_schema_free(schema, ret_value, allocator);

@@ -170,6 +170,10 @@ static void payloads_are_read_by_their_type_or_their_looks(void **state)
         {"Application/JSON; charset=utf-8", json, TROUPE_OK},
         {"", json, TROUPE_OK},
         {TROUPE_TEXT, json, TROUPE_OK},
+        {TROUPE_JSON, troupe_str("[{\"balance\":5}]"), TROUPE_OK}, /* arguments of JavaScript */
+        {TROUPE_JSON, troupe_str("[[{\"balance\":5}]]"), TROUPE_USAGE},
+        {TROUPE_JSON, troupe_str("[{\"balance\":5},{}]"), TROUPE_USAGE},
+        {TROUPE_JSON, troupe_str("[5]"), TROUPE_USAGE},
         {TROUPE_PACKED, json, TROUPE_CORRUPT},
         {TROUPE_JSON, packed, TROUPE_USAGE},
     };
