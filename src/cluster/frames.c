@@ -192,7 +192,7 @@ static const char *take_mark(tp_outpost *self, const tp_session_frame *frame)
 const char *tp_outpost_frame(void *user, tp_channel *channel, const tp_session_frame *frame)
 {
     tp_outpost *self = user;
-    if (atomic_load_explicit(&self->shard->shared->lease_until, memory_order_relaxed) == 0)
+    if (tp_lease_is_lost(self->shard->shared))
         return NULL; /* out of the cluster: nothing reaches it any more */
     switch (frame->kind) {
     case TP_FRAME_REQUEST:

@@ -18,10 +18,9 @@ static tp_outpost *of(tp_away *away)
     return (tp_outpost *)(void *)away;
 }
 
-/* Out of the cluster: nothing of this node counts any more. */
 static bool is_over(const tp_outpost *self)
 {
-    return atomic_load_explicit(&self->shard->shared->lease_until, memory_order_relaxed) == 0;
+    return tp_lease_is_lost(self->shard->shared);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

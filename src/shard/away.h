@@ -77,6 +77,12 @@ static inline bool tp_is_away(uint32_t to)
 /* A request that may make its actor here. NULL: it was refused, and there is no record. */
 tp_activation *tp_accept_granted(tp_shard *shard, tp_message *message);
 
+/* It was put out of its cluster, or has left it: nothing of it counts any more. */
+static inline bool tp_lease_is_lost(const tp_shared *shared)
+{
+    return atomic_load_explicit(&shared->lease_until, memory_order_relaxed) == 0;
+}
+
 /* May effects of this node leave at this moment? To be asked right before each of them. */
 static inline bool tp_lease_holds(tp_shared *shared)
 {

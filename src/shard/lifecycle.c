@@ -205,6 +205,11 @@ static troupe_status load(troupe_turn *turn, storing *self)
     TP_MARK(turn->shard, "load begins");
     TROUPE_TRY(store(turn, self));
     TP_MARK(turn->shard, "load ended");
+    /* While a node that was put out closes, turns that wait end; this one would only begin. */
+    if (TP_UNLIKELY(tp_lease_is_lost(turn->shard->shared))) {
+        TP_MARK(turn->shard, "load ends at a node that was put out");
+        return TROUPE_UNAVAILABLE;
+    }
     return tp_load_take(turn->shard, actor, &self->op, turn);
 }
 

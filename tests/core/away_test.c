@@ -132,11 +132,24 @@ static const troupe_type worker = {
     TROUPE_TYPE("worker"), .state_size = 64, TROUPE_METHODS(methods), .stateless_workers = 2};
 static const troupe_type kept = {TROUPE_TYPE("kept"), .state_size = 64, TROUPE_METHODS(methods),
     .persist = TROUPE_PERSIST_EVERY_TURN};
-static const troupe_type *const types[] = {&note, &worker, &kept};
+
+static uint32_t hooks;
+
+static troupe_status on_activate(troupe_turn *turn, void *state)
+{
+    (void)turn;
+    (void)state;
+    hooks++;
+    return TROUPE_OK;
+}
+
+static const troupe_type hooked = {TROUPE_TYPE("hooked"), .state_size = 64, TROUPE_METHODS(methods),
+    .persist = TROUPE_PERSIST_EVERY_TURN, .on_activate = on_activate};
+static const troupe_type *const types[] = {&note, &worker, &kept, &hooked};
 
 static void play(scene *self, elsewhere *other)
 {
-    scene_open(self, NULL, types, 3);
+    scene_open(self, NULL, types, 4);
     *other = (elsewhere){.port = {.absent = absent,
                              .follow = follow,
                              .send = send_away,
@@ -333,6 +346,37 @@ static void without_a_lease_no_turn_begins_and_nothing_is_lost(void **state)
     scene_close(&self);
 }
 
+/* What it found is no longer its own: others may have made the actor by then. Turns that wait end
+ * while the node closes, so this is a step as any other; what it would begin is not. */
+static void what_still_loads_when_its_node_is_put_out_runs_no_hook(void **state)
+{
+    (void)state;
+    enum { CALLS = 48 };
+    scene self;
+    elsewhere other;
+    call calls[CALLS];
+    play(&self, &other);
+    other.grants = true;
+    hooks = 0;
+    for (int i = 0; i < CALLS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "hooked/%d", i);
+        scene_ask(&self, &calls[i], name, "add", "1", NULL);
+    }
+    scene_run(&self, MS(1));
+    uint32_t before = hooks;
+    assert_int_equal(other.shard->parked_count, CALLS - before);
+    assert_in_range(before, 1, CALLS - 1); /* some load still */
+    atomic_store(&self.node->shared.lease_until, 0);
+    scene_run(&self, TROUPE_SECONDS(1));
+    assert_int_equal(hooks, before);
+    assert_int_equal(other.shard->parked_count, 0);
+    tp_outside_let_go(other.shard, true);
+    for (int i = 0; i < CALLS; i++)
+        assert_int_equal(atomic_load(&calls[i].ends), 1);
+    scene_close(&self);
+}
+
 static void an_answer_that_was_computed_too_late_waits_for_the_lease(void **state)
 {
     (void)state;
@@ -400,6 +444,7 @@ int main(void)
         cmocka_unit_test(what_was_cancelled_is_not_asked_again),
         cmocka_unit_test(the_answer_of_an_ask_from_another_node_goes_there),
         cmocka_unit_test(without_a_lease_no_turn_begins_and_nothing_is_lost),
+        cmocka_unit_test(what_still_loads_when_its_node_is_put_out_runs_no_hook),
         cmocka_unit_test(an_answer_that_was_computed_too_late_waits_for_the_lease),
         cmocka_unit_test(stateless_workers_are_made_where_they_are_asked_for),
         cmocka_unit_test(an_actor_asks_one_that_is_absent_as_any_caller_does),
