@@ -89,6 +89,7 @@ extern "C" {
     X(http_refused, "requests over HTTP that were refused before they were calls")                \
     X(http_busy, "requests refused for http_calls or http_bytes, or as the node closes")           \
     X(http_cut, "requests cut off by http_timeout, or behind a body that nobody wants")           \
+    X(http_gone, "calls over HTTP cancelled because their caller went away")                      \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 

@@ -33,7 +33,7 @@ static void done(tp_job *job)
         tp_request_hand_over(request);
 }
 
-void tp_desk_start(tp_request *request)
+bool tp_desk_start(tp_request *request)
 {
     tp_gateway *gateway = request->gateway;
     tp_env *env = gateway->host.env;
@@ -41,10 +41,11 @@ void tp_desk_start(tp_request *request)
     uint32_t before = atomic_fetch_add_explicit(&gateway->at_desk, 1, memory_order_relaxed);
     tp_request_suspend(request);
     if (before < TP_DESK_MAX && env->job_start(env, &request->job) == TROUPE_OK)
-        return;
+        return true;
     atomic_fetch_sub_explicit(&gateway->at_desk, 1, memory_order_relaxed);
     tp_gateway_add(&gateway->busy);
     tp_request_fail(request, 503, "ERR_NO_ROOM", TROUPE_BUSY, TROUPE_NOT_DONE,
         troupe_str("too many requests wait for the store or other nodes: try again later"));
     tp_request_take_back(request);
+    return true; /* it is resumed */
 }

@@ -23,7 +23,7 @@
 #include <troupe/log.h>
 #include <troupe/stored.h>
 
-#define TP_GATEWAY_NUMBER 2 /* of this port; a module with another one is refused */
+#define TP_GATEWAY_NUMBER 3 /* of this port; a module with another one is refused */
 #define TP_GATEWAY_SYMBOL "troupe_gateway_entry"
 #define TP_GATEWAY_WORDS  2048
 
@@ -51,6 +51,11 @@ typedef struct tp_gateway_host {
     troupe_status (*ask)(troupe_client *client, troupe_id id, const char *method,
         troupe_slice payload, const troupe_call_options *options, troupe_client_done *done,
         void *user);
+    /* troupe_cancel_create, _fire, _destroy */
+    troupe_status (*cancel_create)(troupe_node *node, troupe_cancel **ret_cancel);
+    void (*cancel_fire)(troupe_cancel *cancel);
+    void (*cancel_destroy)(troupe_cancel *cancel);
+    void (*ended)(const tp_socket *sockets, size_t count, bool *ret_ended); /* tp_net_ended */
     /* [any thread] What is wrong with a call that was not taken, in words; they are in `room`. */
     troupe_slice (*explain)(troupe_node *node, troupe_id id, const char *method, bool once,
         troupe_status status, char room[TP_GATEWAY_WORDS]);
@@ -94,12 +99,13 @@ typedef struct tp_gateway_host {
     uint32_t calls;       /* under way at once; beyond it 503 */
     uint64_t bytes;       /* of bodies and answers at once; beyond it 503 */
     uint64_t body;        /* of one; beyond it 413 */
+    uint64_t spin;        /* so long an answer is polled for before its connection is suspended */
     /* A connection that says nothing for so long is closed, and one whose request is not whole. */
     uint64_t timeout;
 } tp_gateway_host;
 
 /* X(name): counters since it was opened, those of troupe_stats with "http_" before. */
-#define TP_GATEWAY_COUNTER_MAP(X) X(requests) X(refused) X(busy) X(cut)
+#define TP_GATEWAY_COUNTER_MAP(X) X(requests) X(refused) X(busy) X(cut) X(gone)
 
 typedef struct tp_gateway_counts {
 #define TP_GATEWAY_FIELD(name) uint64_t name;

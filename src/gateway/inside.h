@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the gateway share: server.c (listens, opens and closes), request.c (from a
- * request to an ask and back), pages.c (what is known here), desk.c (what has to be waited for),
- * state.c (what is stored of actors), remind.c (reminders and timers),
- * look.c (what the node and its cluster have and do).
+ * What the files of the gateway share: server.c (listens, opens and closes), request.c (reads
+ * requests and sends answers), call.c (asks the node), watch.c (callers that go away), pages.c
+ * (what is known here), desk.c (what has to be waited for), state.c (what is stored of actors),
+ * remind.c (reminders and timers), look.c (what the node and its cluster have and do).
  *
  * A request, by its stage:
  *
- *   READING    its body comes in                    -> ASKED, or ANSWERED (a page, a refusal)
- *   ASKED      its connection is suspended          -> ANSWERED, by a thread of shard or pool
+ *   READING    its body comes in, or somebody is asked   -> ANSWERED
  *   ANSWERED   what is sent is known; a body that still comes is thrown away
+ *
+ * and by its hold (call.c) who has it.
  *
  * Invariants
  * 1. A request is counted in `calls` from before its ask until it was sent or its connection broke.
- * 2. A connection is suspended exactly while its request is ASKED.
+ * 2. A connection is suspended only while somebody is asked, or has just answered.
  * 3. Who finds `answered` empty resumes its own connection; whoever is handled next resumes all
  *    that have come since. So of many answers one pays for waking a thread of the library.
  *
  * Threads: a request belongs to the library's thread of its connection, but for the time from the
- * suspend to the resume, when it belongs to the node; the library's lock publishes it both ways.
+ * ask to the answer, when it belongs to the node; `hold` publishes it both ways.
  */
 #ifndef TP_GATEWAY_INSIDE_H
 #define TP_GATEWAY_INSIDE_H
@@ -30,6 +31,8 @@
 
 #include <microhttpd.h>
 
+#define TP_HTTP_ERR_INVOKE "ERR_ACTOR_INVOKE_METHOD"
+
 enum {
     TP_HTTP_HERE = 512, /* bytes of a body, and of an answer, that need no block of their own */
     TP_HTTP_ERROR_MAX = 4096,
@@ -38,9 +41,32 @@ enum {
 
 typedef enum tp_request_stage {
     TP_REQUEST_READING,
-    TP_REQUEST_ASKED,
     TP_REQUEST_ANSWERED,
 } tp_request_stage;
+
+/* Who has a request: call.c. */
+typedef enum tp_request_hold {
+    TP_HOLD_LIBRARY,
+    TP_HOLD_POLLED,
+    TP_HOLD_SUSPENDED,
+    TP_HOLD_OVER,
+    TP_HOLD_ORPHAN,
+} tp_request_hold;
+
+/* watch.c */
+typedef struct tp_watch_place tp_watch_place;
+typedef struct tp_watch {
+    const tp_gateway_host *host;
+    tp_runner runner;
+    atomic_flag lock; /* of the next group */
+    tp_watch_place *places;
+    uint32_t room, count;
+    uint32_t free; /* the first free place; UINT32_MAX: none */
+    bool rests;    /* the runner waits for a first one */
+    uint64_t serial;
+    _Atomic bool called; /* [any thread] there is a first one */
+    _Atomic bool stops;
+} tp_watch;
 
 struct tp_gateway {
     /* Set by open. */
@@ -59,6 +85,7 @@ struct tp_gateway {
     /* Requests that are answered and still suspended, behind them TP_REQUEST_WAKES; NULL: none, and
      * nobody is on the way to look. */
     _Atomic(struct tp_request *) answered;
+    tp_watch watch;
 #define TP_GATEWAY_ATOMIC(name) _Atomic uint64_t name;
     TP_GATEWAY_COUNTER_MAP(TP_GATEWAY_ATOMIC)
 #undef TP_GATEWAY_ATOMIC
@@ -75,10 +102,13 @@ typedef struct tp_request {
     tp_gateway *gateway;
     struct MHD_Connection *connection;
     struct tp_request *next; /* in `answered` */
+    _Atomic uint32_t hold;   /* tp_request_hold */
     tp_request_stage stage;
     bool is_call; /* counted in `calls` */
     unsigned verb;
-    uint64_t began;
+    uint32_t place;        /* in the table of watch.c; UINT32_MAX: none */
+    troupe_cancel *cancel; /* of its call */
+    uint64_t began, asked;
     uint64_t timeout;         /* 0: the node's */
     const char *content_type; /* as its field said; NULL: none */
     const char *once;
@@ -128,14 +158,35 @@ bool tp_request_append(tp_request *request, troupe_slice part);
  * False: refused, the answer is in it, and nobody hands it over. */
 bool tp_request_ask(tp_request *request);
 
+/* Refused for now, by what the gateway may have at once. */
+void tp_request_refuse_busy(tp_request *request, troupe_status status, const char *message);
+void tp_request_release(tp_request *request);
+
+/* call.c. May one more be under way? False: it is ANSWERED. */
+bool tp_call_enter(tp_request *request);
+/* True: the node is asked; false: it is ANSWERED. */
+bool tp_call_start(tp_request *request);
+/* Is it with nobody but the library's thread? False: it is called again when that may be so. */
+bool tp_call_is_over(tp_request *request);
+/* [any thread, while it is watched] Its caller has gone. */
+void tp_call_cancel(tp_request *request);
+/* It was sent, or its connection broke: releases it, or leaves that to who answers. */
+void tp_call_leave(tp_request *request);
+
 /* Its connection waits for an answer by another thread, and the other two end that: with the answer
  * in it, from that thread; on this one, which keeps it. The node's asks are counted by them. */
 void tp_request_suspend(tp_request *request);
 void tp_request_hand_over(tp_request *request);
 void tp_request_take_back(tp_request *request);
 
+/* watch.c: of those that are suspended for long. The library's threads add and remove. */
+TROUPE_CHECK troupe_status tp_watch_start(tp_watch *self, const tp_gateway_host *host);
+void tp_watch_stop(tp_watch *self);
+void tp_watch_add(tp_watch *self, tp_request *request);
+void tp_watch_remove(tp_watch *self, tp_request *request); /* one that is not there: a no-op */
+
 /* desk.c: the request is suspended, and answered by a thread that may wait. */
-void tp_desk_start(tp_request *request);
+bool tp_desk_start(tp_request *request);
 
 /* state.c: [pool] the state; [library] none is written. */
 void tp_state_answer(tp_request *request);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a request to an ask, and from an answer to a response. Not the protocol: the library reads
- * the head, and calls tp_request_handle once for it, then for each part of the body, once more at
- * its end, and again when the connection is resumed. Stages and threads: inside.h.
+ * From a head and a body to a request that is whole, and from an answer to a response. Not the
+ * protocol: the library reads the head, and calls tp_request_handle once for it, then for each part
+ * of the body, once more at its end, and again until there is a response. What is asked of the node
+ * is call.c's. Stages and threads: inside.h.
  */
 #include "gateway/codes.h"
 #include "gateway/inside.h"
@@ -24,7 +25,6 @@ enum {
 #define TIMEOUT_MAX TROUPE_HOURS(24)
 
 #define ERR_REQUEST "ERR_BAD_REQUEST"
-#define ERR_INVOKE  "ERR_ACTOR_INVOKE_METHOD"
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
@@ -134,14 +134,13 @@ static void refuse(tp_request *request, unsigned code, const char *error_code, t
         request, code, error_code, status, unsent(request, status), troupe_str(message));
 }
 
-/* Refused for now, by what the gateway may have at once. */
-static void refuse_busy(tp_request *request, troupe_status status, const char *message)
+void tp_request_refuse_busy(tp_request *request, troupe_status status, const char *message)
 {
     troupe_outcome outcome = unsent(request, status);
     if (status != TROUPE_NO_MEMORY)
         tp_gateway_add(&request->gateway->busy);
-    tp_request_fail(
-        request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome, troupe_str(message));
+    tp_request_fail(request, tp_http_code(status, outcome), TP_HTTP_ERR_INVOKE, status, outcome,
+        troupe_str(message));
 }
 
 static void refuse_size(tp_request *request)
@@ -317,6 +316,7 @@ static enum MHD_Result begin(tp_gateway *gateway, struct MHD_Connection *connect
     init_bytes(&request->answer);
     request->gateway = gateway;
     request->connection = connection;
+    request->place = UINT32_MAX;
     request->began = gateway->host.env->now(gateway->host.env);
     *ret_request = request;
     tp_gateway_add(&gateway->requests);
@@ -350,9 +350,10 @@ static void make_room_for_body(tp_request *request, size_t size)
     }
     troupe_status status = make_room(request->gateway, body, body->size + size);
     if (status == TROUPE_BUSY)
-        refuse_busy(request, status, "the bodies and answers under way take all of http_bytes");
+        tp_request_refuse_busy(
+            request, status, "the bodies and answers under way take all of http_bytes");
     else if (status != TROUPE_OK)
-        refuse_busy(request, status, "");
+        tp_request_refuse_busy(request, status, "");
 }
 
 static enum MHD_Result read_body(tp_request *request, const char *upload, size_t *upload_size)
@@ -373,145 +374,6 @@ static enum MHD_Result read_body(tp_request *request, const char *upload, size_t
         body->size += size;
     }
     return MHD_YES;
-}
-
-/* ---- the call ------------------------------------------------------------------------------- */
-
-static void end_call(tp_request *request)
-{
-    tp_gateway *gateway = request->gateway;
-    if (!request->is_call)
-        return;
-    request->is_call = false;
-    if (atomic_fetch_sub(&gateway->calls, 1) != 1)
-        return;
-    tp_waiter *closer = atomic_exchange(&gateway->closer, NULL);
-    if (closer != NULL)
-        gateway->host.env->signal(gateway->host.env, closer);
-}
-
-/* False: refused. It is counted before `draining` is read, and close sets that before it reads the
- * count, so that none slips through. */
-static bool enter(tp_request *request)
-{
-    tp_gateway *gateway = request->gateway;
-    request->is_call = true;
-    uint32_t before = atomic_fetch_add(&gateway->calls, 1);
-    if (atomic_load(&gateway->draining))
-        refuse_busy(request, TROUPE_CLOSED, "the node is closing: ask another one");
-    else if (before >= gateway->host.calls)
-        refuse_busy(request, TROUPE_BUSY, "http_calls are under way: try again later");
-    else
-        return true;
-    end_call(request);
-    return false;
-}
-
-static void keep_payload(tp_request *request, const troupe_answer *answer)
-{
-    size_t type_size = answer->content_type.size;
-    char *at = tp_request_room(request, answer->payload.size + type_size + 1);
-    if (at == NULL) {
-        tp_request_fail(request, 502, ERR_INVOKE, TROUPE_UNKNOWN, TROUPE_UNKNOWN_OUTCOME,
-            troupe_str("it ran, but there was no room for its answer: http_bytes, or memory"));
-        return;
-    }
-    if (answer->payload.size != 0)
-        memcpy(at, answer->payload.data, answer->payload.size);
-    at += answer->payload.size;
-    if (type_size != 0)
-        memcpy(at, answer->content_type.data, type_size);
-    at[type_size] = 0;
-    request->answer_type = type_size != 0 ? at : TROUPE_BYTES;
-    request->answer.size = answer->payload.size;
-    request->code = answer->payload.size != 0 ? 200 : 204;
-    request->stage = TP_REQUEST_ANSWERED;
-}
-
-/* Suspended first: the answer may be here before whoever is asked has returned. */
-void tp_request_suspend(tp_request *request)
-{
-    request->stage = TP_REQUEST_ASKED;
-    atomic_fetch_add(&request->gateway->asked, 1);
-    MHD_suspend_connection(request->connection);
-}
-
-void tp_request_take_back(tp_request *request)
-{
-    atomic_fetch_sub(&request->gateway->asked, 1);
-    MHD_resume_connection(request->connection);
-}
-
-/* [shard, pool] It is answered, and is the library's again when its connection is resumed. */
-void tp_request_hand_over(tp_request *request)
-{
-    tp_gateway *gateway = request->gateway;
-    tp_request *first = atomic_load_explicit(&gateway->answered, memory_order_relaxed);
-    bool wakes;
-    do {
-        wakes = first == NULL;
-        request->next = first;
-    } while (!atomic_compare_exchange_weak_explicit(&gateway->answered, &first,
-        wakes ? TP_REQUEST_WAKES : request, memory_order_acq_rel, memory_order_relaxed));
-    if (wakes)
-        MHD_resume_connection(request->connection);
-    /* The last touch of the gateway: until then it is not stopped. */
-    atomic_fetch_sub_explicit(&gateway->asked, 1, memory_order_release);
-}
-
-/* Before a request that was resumed is looked at, so that who found the list empty is followed. */
-void tp_request_resume_all(tp_gateway *gateway)
-{
-    if (atomic_load_explicit(&gateway->answered, memory_order_relaxed) == NULL)
-        return;
-    tp_request *next = atomic_exchange_explicit(&gateway->answered, NULL, memory_order_acq_rel);
-    while (next != NULL && next != TP_REQUEST_WAKES) {
-        tp_request *request = next;
-        next = request->next; /* it is gone when it is resumed */
-        MHD_resume_connection(request->connection);
-    }
-}
-
-/* [shard] Copies. */
-static void on_answer(void *user, const troupe_answer *answer)
-{
-    tp_request *request = user;
-    if (answer->status == TROUPE_OK)
-        keep_payload(request, answer);
-    else
-        tp_request_fail(request, tp_http_code(answer->status, answer->outcome), ERR_INVOKE,
-            answer->status, answer->outcome, answer->message);
-    tp_request_hand_over(request);
-}
-
-bool tp_request_ask(tp_request *request)
-{
-    const tp_gateway_host *host = &request->gateway->host;
-    const troupe_call_options options = {
-        TROUPE_CALL_OPTIONS,
-        .timeout = request->timeout,
-        .content_type = request->content_type,
-        .once = troupe_str(request->once),
-    };
-    troupe_id id = request->route.id;
-    troupe_slice body = troupe_slice_of(request->body.data, request->body.size);
-    troupe_status status =
-        host->ask(host->client, id, request->route.name, body, &options, on_answer, request);
-    if (status == TROUPE_OK)
-        return true;
-    char room[TP_GATEWAY_WORDS];
-    bool once = request->once != NULL;
-    troupe_slice words = host->explain(host->node, id, request->route.name, once, status, room);
-    troupe_outcome outcome = tp_once_unsent(once, status, troupe_status_outcome(status));
-    tp_request_fail(request, tp_http_code(status, outcome), ERR_INVOKE, status, outcome, words);
-    return false;
-}
-
-static void start_call(tp_request *request)
-{
-    tp_request_suspend(request);
-    if (!tp_request_ask(request))
-        tp_request_take_back(request);
 }
 
 /* ---- the answer ----------------------------------------------------------------------------- */
@@ -548,17 +410,15 @@ static enum MHD_Result respond(tp_request *request)
 /* The request is whole. */
 static enum MHD_Result finish(tp_request *request)
 {
+    bool is_call = request->route.kind == TP_ROUTE_INVOKE;
     tp_request_resume_all(request->gateway);
-    if (request->stage == TP_REQUEST_READING && request->route.kind != TP_ROUTE_INVOKE)
+    if (!tp_call_is_over(request))
+        return MHD_YES;
+    if (request->stage == TP_REQUEST_READING && !is_call)
         tp_page_answer(request);
-    if (request->stage == TP_REQUEST_READING && enter(request)) {
-        if (request->route.kind == TP_ROUTE_INVOKE)
-            start_call(request);
-        else
-            tp_desk_start(request);
-        return MHD_YES; /* the request may be gone */
-    }
-    return respond(request);
+    bool is_asked = request->stage == TP_REQUEST_READING && tp_call_enter(request) &&
+                    (is_call ? tp_call_start(request) : tp_desk_start(request));
+    return is_asked ? MHD_YES : respond(request);
 }
 
 enum MHD_Result tp_request_handle(void *gateway, struct MHD_Connection *connection,
@@ -585,7 +445,12 @@ void tp_request_completed(
     tp_request_resume_all(gateway); /* one that broke while it was suspended is not handled */
     if (how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
         tp_gateway_add(&gateway->cut);
-    end_call(request);
+    tp_call_leave(request);
+}
+
+void tp_request_release(tp_request *request)
+{
+    tp_gateway *gateway = request->gateway;
     deinit_bytes(gateway, &request->body);
     deinit_bytes(gateway, &request->answer);
     tp_release(gateway->host.allocator, request, sizeof *request);

@@ -99,10 +99,18 @@ static troupe_status server_open(
     gateway->listener = MHD_INVALID_SOCKET;
     gateway->token = token;
     gateway->host.token = memcpy(token, host->token, token_size);
+    troupe_status status = tp_watch_start(&gateway->watch, &gateway->host);
+    if (status != TROUPE_OK) {
+        (void)snprintf(error, error_size, "http: %s", troupe_status_text(status));
+        (void)close((MHD_socket)host->socket.handle);
+        release(gateway);
+        return status;
+    }
     gateway->daemon = start(gateway);
     if (gateway->daemon == NULL) {
         (void)snprintf(error, error_size,
             "http: the server did not start: threads or open files (ulimit -n) are at their limit");
+        tp_watch_stop(&gateway->watch);
         release(gateway);
         return TROUPE_UNAVAILABLE;
     }
@@ -161,6 +169,7 @@ static bool server_close(tp_gateway *gateway, uint64_t patience)
     }
     tp_request_resume_all(gateway); /* the library may not be stopped with suspended ones */
     MHD_stop_daemon(gateway->daemon);
+    tp_watch_stop(&gateway->watch);
     if (gateway->listener != MHD_INVALID_SOCKET)
         (void)close(gateway->listener);
     release(gateway);

@@ -121,6 +121,10 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
         .allocator = node->shared.allocator,
         .client = node->gateway->client,
         .ask = troupe_client_ask_callback,
+        .cancel_create = troupe_cancel_create,
+        .cancel_fire = troupe_cancel_fire,
+        .cancel_destroy = troupe_cancel_destroy,
+        .ended = tp_net_ended,
         .explain = explain,
         .look = troupe_stored_look,
         .duration = parse_duration,
@@ -146,6 +150,7 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
         .calls = options->http_calls,
         .bytes = options->http_bytes,
         .body = options->max_message,
+        .spin = options->spin,
         .timeout = options->http_timeout,
     };
 }
@@ -221,8 +226,7 @@ void tp_node_close_gateway(troupe_node *node, uint64_t patience)
 void tp_node_count_gateway(const troupe_node *node, troupe_stats *stats)
 {
     tp_gateway_counts counts;
-    const tp_gateway *gateway =
-        node->gateway != NULL ? atomic_load(&node->gateway->gateway) : NULL;
+    const tp_gateway *gateway = node->gateway != NULL ? atomic_load(&node->gateway->gateway) : NULL;
     if (gateway == NULL)
         return;
     node->gateway->entry->count(gateway, &counts);

@@ -19,6 +19,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -610,6 +611,16 @@ uint64_t tp_net_room(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return UINT64_MAX;
     return limit.rlim_cur > 2 * TP_NET_SPARE ? limit.rlim_cur - TP_NET_SPARE : limit.rlim_cur / 2;
+}
+
+void tp_net_ended(const tp_socket *sockets, size_t count, bool *ret_ended)
+{
+    struct pollfd polls[TP_NET_GLANCE];
+    for (size_t i = 0; i < count; i++)
+        polls[i] = (struct pollfd){.fd = (int)sockets[i].handle, .events = POLLRDHUP};
+    bool is_known = poll(polls, count, 0) > 0;
+    for (size_t i = 0; i < count; i++)
+        ret_ended[i] = is_known && polls[i].revents != 0;
 }
 
 static troupe_status net_listen(struct tp_env *env, struct tp_runner *runner, const char *address,

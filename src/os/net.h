@@ -95,5 +95,9 @@ void tp_net_bound(tp_socket socket, char *out, size_t size);
  * is left (TP_NET_SPARE, or half). */
 uint64_t tp_net_room(void);
 #define TP_NET_SPARE 256
+/* Which of these connections has the other side ended, or broken? At most TP_NET_GLANCE. Does not
+ * wait. */
+#define TP_NET_GLANCE 64
+void tp_net_ended(const tp_socket *sockets, size_t count, bool *ret_ended);
 
 #endif

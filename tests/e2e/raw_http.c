@@ -10,6 +10,8 @@
  *                             input, then asks for the path on each until it gets that code, and
  *                             says how many did
  *   raw_http PORT reset PATH  asks for it, says "held", waits for a line, and resets the connection
+ *   raw_http PORT flee COUNT PATH
+ *                             asks for it and resets the connection at once, so many times
  *
  * Invariants: it ends by itself: nothing is waited for longer than 20 seconds. Threads: one.
  */
@@ -123,17 +125,19 @@ static int hold(int port, long count, const char *path, const char *code)
     return 0;
 }
 
-static int reset(int port, const char *path)
+static int reset(int port, const char *path, int waits)
 {
     const struct linger now = {.l_onoff = 1};
     int descriptor = open_connection(port);
     int size = snprintf(out, ROOM,
                         "POST %s HTTP/1.1\r\nHost: localhost\r\n"
-                        "Content-Length: 4\r\n\r\n1500", path);
+                        "Troupe-Timeout: 10m\r\nContent-Length: 6\r\n\r\n600000", path);
     must(send(descriptor, out, (size_t)size, MSG_NOSIGNAL) == size, "send");
-    printf("held\n");
-    fflush(stdout);
-    (void)getchar();
+    if (waits) {
+        printf("held\n");
+        fflush(stdout);
+        (void)getchar();
+    }
     must(setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0, "linger");
     close(descriptor);
     return 0;
@@ -144,7 +148,11 @@ int main(int argc, char **argv)
     if (argc == 6 && strcmp(argv[2], "hold") == 0) {
         return hold(atoi(argv[1]), atol(argv[3]), argv[4], argv[5]);
     }
-    if (argc == 4 && strcmp(argv[2], "reset") == 0) return reset(atoi(argv[1]), argv[3]);
+    if (argc == 4 && strcmp(argv[2], "reset") == 0) return reset(atoi(argv[1]), argv[3], 1);
+    if (argc == 5 && strcmp(argv[2], "flee") == 0) {
+        for (long i = atol(argv[3]); i > 0; i--) (void)reset(atoi(argv[1]), argv[4], 0);
+        return 0;
+    }
     if (argc == 3) return send_all(atoi(argv[1]), atol(argv[2]));
     return 2;
 }

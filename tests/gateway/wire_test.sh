@@ -157,20 +157,47 @@ says_held 1000
 
 # ---- callers that go away, answers that nobody reads -----------------------------------------------------
 
+# They would be there for ten minutes, longer than until_true waits.
 parked() { troupe ps --json | grep -qF "\"web/$1\""; }
 nobody_parked() { ! troupe ps --json | grep -q '"late"'; }
 for name in one two three; do
-    curl -s -d 1500 "$at/v1.0/actors/web/$name/method/late" >/dev/null 2>&1 &
+    curl -s -H 'Troupe-Timeout: 10m' -d 600000 "$at/v1.0/actors/web/$name/method/late" >/dev/null 2>&1 &
     caller=$!
     until_true parked $name
     kill -9 $caller
 done
 until_true nobody_parked
+counts http_gone 3
 hold reset /v1.0/actors/web/four/method/late
 until_true parked four
 let_go
 until_true nobody_parked
+counts http_gone 4
+counts cancelled 4
+# What waits behind another call has not begun, and does not.
+has_gone() { [ "$(troupe stats --json | grep -o '"http_gone":[0-9]*' | cut -d : -f 2)" -ge "$1" ]; }
+curl -s -H 'Troupe-Timeout: 10m' -d 600000 "$at/v1.0/actors/web/busy/method/late" >/dev/null 2>&1 &
+first=$!
+until_true parked busy
+curl -s -H 'Content-Type: application/json' -d '{"amount":5}' "$at/v1.0/actors/web/busy/method/add" >/dev/null 2>&1 &
+second=$!
+waits() { troupe stats --json | grep -q '"queued":1[,}]'; }
+until_true waits
+kill -9 $second
+until_true has_gone 5
+kill -9 $first
+until_true has_gone 6
+get 200 -H 'Content-Type: application/json' -d '{"amount":1}' "$at/v1.0/actors/web/busy/method/add"
+says '{"total":1}'
+# Callers that flee before their connection is suspended.
+stop
+serve --spin 10ms
+"$work/raw_http" "$port" flee 200 /v1.0/actors/web/five/method/late || die 'the client'
+until_true has_gone 1
+until_true nobody_parked
 is_whole
+stop
+serve
 
 # ---- fewer open files than connections -------------------------------------------------------------------
 
