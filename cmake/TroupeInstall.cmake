@@ -51,6 +51,7 @@ if(TARGET troupe AND NOT CMAKE_CROSSCOMPILING)
         endif()
         set(data \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}\")
         file(WRITE \"\${data}/bash-completion/completions/troupe\" \"\${text}\")
+        file(WRITE \"\${data}/bash-completion/completions/trouped\" \"\${text}\")
         file(WRITE \"\${data}/zsh/site-functions/_troupe\"
             \"#compdef troupe\\nautoload -U +X bashcompinit && bashcompinit\\n\${text}\"
             \"_bash_complete -F _troupe\\n\")

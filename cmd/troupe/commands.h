@@ -290,10 +290,12 @@ typedef enum cli_option {
       "names them). On one node, twice; with --nodes N once, on a cluster of N processes.",        \
       "$ troupe demo\n"                                                                            \
       "$ troupe demo --nodes 3 --quick")                                                           \
-    X(completion, "", 0, 0, 0,                                                                     \
-      "print the completion for bash (zsh: after bashcompinit)",                                   \
-      "",                                                                                          \
-      "$ source <(troupe completion)")                                                             \
+    X(completion, "[SHELL]", 0, 1, 0,                                                              \
+      "print the completion for bash, or for zsh",                                                 \
+      "Of troupe and of trouped: commands, options, files; and types, methods and nodes, which "   \
+      "the running node is asked for.",                                                            \
+      "$ source <(troupe completion)\n"                                                            \
+      "$ source <(troupe completion zsh)")                                                         \
     X(version, "", 0, 0, CLI_TAKES(JSON),                                                          \
       "print the version",                                                                         \
       "",                                                                                          \

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Explains the tool out of the lists of commands.h: on the terminal, as manual page, as Markdown,
- * and to the shell's completion. Nothing about commands is written here.
+ * Explains the tool out of the lists of commands.h: on the terminal, as manual page, as Markdown.
+ * Nothing about commands is written here.
  * Invariants: 1. man/troupe.1 and docs/cli.md are its output (tests/e2e compares). Threads: one.
  */
+#include "shared/troff.h"
 #include "troupe/commands.h"
 
 #include <stdio.h>
@@ -164,24 +165,6 @@ static void print_markdown(void)
 
 /* ---- manual page ---- */
 
-/* troff reads \ everywhere and . and ' at the begin of a line; - is a hyphen unless escaped. */
-static void print_troff(const char *text, int length)
-{
-    if (length > 0 && (text[0] == '.' || text[0] == '\'')) fputs("\\&", stdout);
-    for (int i = 0; i < length; i++) {
-        if (text[i] == '\\') fputs("\\e", stdout);
-        else if (text[i] == '-') fputs("\\-", stdout);
-        else if (text[i] == '\'') fputs("\\(aq", stdout);
-        else putchar(text[i]);
-    }
-    putchar('\n');
-}
-
-static void print_troff_text(const char *text)
-{
-    print_troff(text, (int)strlen(text));
-}
-
 static void print_manual(void)
 {
     char text[120];
@@ -189,31 +172,30 @@ static void print_manual(void)
            ".SH NAME\ntroupe \\- look into a node of actors, and call them\n"
            ".SH SYNOPSIS\n.B troupe\n.I COMMAND\n[ARGUMENTS] [OPTIONS]\n.SH DESCRIPTION\n",
            TROUPE_VERSION);
-    print_troff_text(about);
+    cmd_troff_text(about);
     puts(".PP");
-    print_troff_text(places);
+    cmd_troff_text(places);
     puts(".SH COMMANDS");
     for (int i = 0; i < cli_command_count; i++) {
         const cli_command *command = &cli_commands[i];
         fputs(".SS ", stdout);
-        print_troff_text(synopsis(command, text, sizeof(text)));
-        print_troff_text(command->summary);
+        cmd_troff_text(synopsis(command, text, sizeof(text)));
+        cmd_troff_text(command->summary);
         if (command->details[0] != 0) puts(".PP");
-        print_troff_text(command->details);
+        cmd_troff_text(command->details);
         for (int k = 0; k < CLI_OPTION_COUNT; k++) {
             if (!takes(command, k)) continue;
-            fputs(".TP\n.B ", stdout);
-            print_troff_text(option_text((cli_option)k, text, sizeof(text)));
-            print_troff_text(cli_option_meaning((cli_option)k));
+            cmd_troff_item(option_text((cli_option)k, text, sizeof(text)),
+                           cli_option_meaning((cli_option)k));
         }
         puts(".PP\n.nf\n.RS");
-        each_line(command->examples, print_troff);
+        each_line(command->examples, cmd_troff_print);
         puts(".RE\n.fi");
     }
     puts(".SH EXIT STATUS");
     for (size_t i = 0; i < EXIT_COUNT; i++) {
         printf(".TP\n%d\n", exits[i].code);
-        print_troff_text(exits[i].meaning);
+        cmd_troff_text(exits[i].meaning);
     }
     puts(".SH SEE ALSO\n.BR trouped (8)");
 }
@@ -236,44 +218,5 @@ cli_exit cli_run_help(const cli_context *context)
         }
         print_command(command);
     }
-    return CLI_OK;
-}
-
-cli_exit cli_run_completion(const cli_context *context)
-{
-    (void)context;
-    puts("# Completion of troupe for bash: source <(troupe completion)\n"
-         "_troupe()\n{\n"
-         "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-         "    local command='' i\n"
-         "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-         "        case ${COMP_WORDS[i]} in\n"
-         "            -*) ;;\n"
-         "            *) command=${COMP_WORDS[i]}; break ;;\n"
-         "        esac\n"
-         "    done\n"
-         "    local words=''\n"
-         "    case $before in\n"
-         "        --socket) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-         "    esac\n"
-         "    case $command in");
-    fputs("        ''|help) words='", stdout);
-    for (int i = 0; i < cli_command_count; i++) {
-        printf("%s%s", i > 0 ? " " : "", cli_commands[i].name);
-    }
-    puts("' ;;");
-    for (int i = 0; i < cli_command_count; i++) {
-        const cli_command *command = &cli_commands[i];
-        if (strcmp(command->name, "help") == 0) continue;
-        printf("        %s) words='", command->name);
-        for (int k = 0; k < CLI_OPTION_COUNT; k++) {
-            if (takes(command, k)) printf("--%s ", cli_option_name((cli_option)k));
-        }
-        puts("--help' ;;");
-    }
-    puts("    esac\n"
-         "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-         "}\n"
-         "complete -F _troupe troupe");
     return CLI_OK;
 }

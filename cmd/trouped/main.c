@@ -191,6 +191,8 @@ int main(int argc, char **argv)
         code = fail(EXIT_USAGE, error);
     } else if (options.is_help) {
         daemon_options_print_help();
+    } else if (options.is_manual) {
+        daemon_options_print_manual();
     } else if (options.is_version) {
         printf("trouped %s, API number %d\n", TROUPE_VERSION, TROUPE_API_NUMBER);
     } else {

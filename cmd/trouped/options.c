@@ -3,28 +3,17 @@
 #include "trouped/options.h"
 
 #include "shared/config_file.h"
+#include "shared/daemon_flags.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* X(flag, "VALUE" or NULL, "meaning") of the daemon itself */
-#define DAEMON_FLAG_MAP(X)                                                                         \
-    X("config", "FILE", "read options from a YAML file; also $TROUPE_CONFIG")                      \
-    X("load", "FILE", "load a module of actor types; may be given again")                          \
-    X("socket", "PATH", "where the admin socket is to be; also $TROUPE_SOCKET")                    \
-    X("remote", "HOST:PORT", "let troupe --connect call; also $TROUPE_REMOTE")                     \
-    X("remote-token", "FILE", "the token that it shows is in there; also $TROUPE_REMOTE_TOKEN")    \
-    X("set", "NAME=VALUE", "set an option of the node, or of a type, as --NAME VALUE does")        \
-    X("check", NULL, "load the modules, say whether all is as it has to be, and end")              \
-    X("help", NULL, "print this")                                                                  \
-    X("version", NULL, "print the version")
-
 static const struct {
-    const char *name, *value, *meaning;
+    const char *name, *value;
 } flags[] = {
-#define X(name, value, meaning) {name, value, meaning},
+#define X(name, value, meaning) {name, value},
     DAEMON_FLAG_MAP(X)
 #undef X
 };
@@ -269,6 +258,14 @@ static bool is_flag(const char *name)
     return false;
 }
 
+static bool has_value(const char *flag)
+{
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        if (strcmp(flag, flags[i].name) == 0) return flags[i].value != NULL;
+    }
+    return false;
+}
+
 typedef struct name_list {
     const char *names[OPTIONS_MAX + FLAG_COUNT];
     const char *wanted;
@@ -346,6 +343,7 @@ static bool take_flag(option_reader *reader, const char *name, const char *value
     if (strcmp(name, "help") == 0) options->is_help = true;
     if (strcmp(name, "version") == 0) options->is_version = true;
     if (strcmp(name, "check") == 0) options->is_check = true;
+    if (strcmp(name, "man") == 0) options->is_manual = true;
     return true;
 }
 
@@ -365,8 +363,7 @@ static bool read_flags(option_reader *reader, int argc, char **argv, bool is_fir
         const char *value = word[2 + length] == '=' ? word + 3 + length : NULL;
         name_list list = {.wanted = name};
         troupe_options_each(visit_name, &list);
-        bool is_bare = strcmp(name, "help") == 0 || strcmp(name, "version") == 0 ||
-                       strcmp(name, "check") == 0;
+        bool is_bare = is_flag(name) && !has_value(name);
         bool is_known = is_flag(name) || list.is_known || is_of_type(name);
         if (!is_known) return no_flag(reader, &list, name);
         if (value == NULL && list.is_bool) value = "true";
@@ -394,7 +391,7 @@ bool daemon_options_read(daemon_options *options, int argc, char **argv, char *e
     option_reader reader = {options, "flag", error, error_size};
     error[0] = 0;
     if (!read_flags(&reader, argc, argv, true)) return false;
-    if (options->is_help || options->is_version) return true;
+    if (options->is_help || options->is_version || options->is_manual) return true;
     const char *config = getenv("TROUPE_CONFIG");
     if (options->config == NULL && config != NULL && config[0] != 0) options->config = config;
     if (options->config != NULL && !read_file(&reader)) return false;
@@ -441,52 +438,4 @@ bool daemon_options_apply(daemon_options *options, const daemon_modules *modules
     }
     return overrides_apply(&options->overrides, options->types, modules->type_count,
                            options->config, error, error_size);
-}
-
-/* ---- help ---- */
-
-static const char *const settings[] = {
-#define X(name, option) name,
-    CMD_SETTING_MAP(X)
-#undef X
-};
-
-static void print_option(void *user, const troupe_option_info *info)
-{
-    (void)user;
-    if (strcmp(info->name, "driven") == 0) return;
-    printf("  --%-24s %s (%s)%s\n", info->name, info->help, info->standard,
-           info->reload != TROUPE_RELOAD_RESTART ? " *" : "");
-}
-
-void daemon_options_print_help(void)
-{
-    printf("trouped serves actors: it loads modules of actor types and runs a node.\n\n"
-           "  trouped --load ./libshop.so\n"
-           "  trouped --config node-1.yaml --load ./libshop.so --max_actors 100_000\n\n"
-           "Options:\n");
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        char text[64];
-        snprintf(text, sizeof(text), "%s%s%s", flags[i].name, flags[i].value != NULL ? " " : "",
-                 flags[i].value != NULL ? flags[i].value : "");
-        printf("  --%-24s %s\n", text, flags[i].meaning);
-    }
-    printf("\nOptions of the node, with their defaults. Each can also be set by the environment\n"
-           "variable TROUPE_ and its name in capitals, or by a line NAME: VALUE of the file.\n"
-           "Flags go before the environment, the environment before the file.\n\n");
-    troupe_options_each(print_option, NULL);
-    printf("\nThe file may also name modules: [a.so, b.so], socket: PATH, and settings of types:\n"
-           "  types: { account: { idle: 5m, mailbox_limit: 1000 } }\n"
-           "or --types.account.idle 5m, or TROUPE_TYPES='account.idle=5m; account.turn_batch=8'.\n"
-           "Settings of types:");
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-        printf("%s %s", i > 0 ? "," : "", settings[i]);
-    }
-    printf(".\n\n"
-           "In texts ${file:PATH} stands for what is in the file, and ${env:NAME} for a variable.\n"
-           "A relative PATH begins at the folder of the file it is in, else where trouped runs.\n\n"
-           "SIGTERM and SIGINT end what was accepted, then stop; a second one cancels it.\n"
-           "SIGHUP reads flags, environment, file and certificates again: options marked * take\n"
-           "effect at once, of others that have changed it is told that they need a restart.\n"
-           "Exit codes: 0 stopped as asked, 1 failed, 2 the command line or the file is wrong.\n");
 }

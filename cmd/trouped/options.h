@@ -29,6 +29,7 @@ typedef struct daemon_options {
     bool is_help;
     bool is_version;
     bool is_check;
+    bool is_manual;
     type_overrides overrides;
     struct {
         const char *name;
@@ -58,6 +59,9 @@ void daemon_options_place(const daemon_options *options, char *error, size_t err
 
 /* "default", "file", "environment" or "flag". */
 const char *daemon_options_origin(const daemon_options *options, const char *name);
+
+/* help.c */
 void daemon_options_print_help(void);
+void daemon_options_print_manual(void);
 
 #endif

@@ -104,8 +104,8 @@ for made in 'markdown docs/cli.md' 'man man/troupe.1'; do
     run 0 troupe help --${made% *}
     cmp -s "$work/out" "$source/${made#* }" || die "${made#* } is not what troupe help --${made% *} prints"
 done
-run 0 troupe completion
-bash -n "$work/out" || die 'the completion is no shell'
+run 0 "$build/trouped" --man
+cmp -s "$work/out" "$source/man/trouped.8" || die 'man/trouped.8 is not what trouped --man prints'
 
 # ---- trouped refuses ----------------------------------------------------------------------------
 
