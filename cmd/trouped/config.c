@@ -190,8 +190,8 @@ static void on_change(void *user, const troupe_reload_change *change)
         char *name = self->waiting_count < OPTIONS_MAX ? strdup(change->name) : NULL;
         if (name != NULL) self->waiting[self->waiting_count++] = name;
     }
-    voice_say(self->config->voice, change->is_taken ? TROUPE_LOG_INFO : TROUPE_LOG_WARN, "reload",
-              text);
+    voice_report(self->config->voice, change->is_taken ? TROUPE_LOG_INFO : TROUPE_LOG_WARN,
+                 "reload", text);
 }
 
 /* Where actors of types are placed is known to all of the cluster since the node joined. */
@@ -281,8 +281,8 @@ static void say_end(reader *self, troupe_status status, bool is_taken, const cha
     } else {
         snprintf(text, sizeof(text), "%s%s", is_taken ? "" : "nothing has changed: ", error);
     }
-    voice_say(self->config->voice, status == TROUPE_OK ? TROUPE_LOG_INFO : TROUPE_LOG_WARN,
-              "reload", text);
+    voice_report(self->config->voice, status == TROUPE_OK ? TROUPE_LOG_INFO : TROUPE_LOG_WARN,
+                 "reload", text);
 }
 
 troupe_status daemon_config_reload(daemon_config *config, cmd_bytes *out, char *error,

@@ -99,7 +99,6 @@ static int serve(const daemon_options *options, const daemon_modules *modules, t
     notify_manager("READY=1");
     server_run(server);
     restart_disarm(parts->restart);
-    notify_manager("STOPPING=1");
     remote_close(remote);
     server_close_clients(server);
     troupe_node_close(node);
@@ -196,7 +195,7 @@ int main(int argc, char **argv)
     } else if (options.is_version) {
         printf("trouped %s, API number %d\n", TROUPE_VERSION, TROUPE_API_NUMBER);
     } else {
-        daemon_voice voice;
+        daemon_voice voice = VOICE_INIT;
         voice_set(&voice, options.node.log);
         voice_name(&voice, options.node.name);
         daemon_restart *restart = restart_create(argv, say_restart, &voice);

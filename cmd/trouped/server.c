@@ -305,6 +305,7 @@ static void on_connection(uv_stream_t *listener, int status)
 
 static void drain(daemon_server *server)
 {
+    notify_manager("STOPPING=1");
     server->stage = SERVER_DRAINING;
     uv_close((uv_handle_t *)&server->listener, NULL);
     listen_remove(server->options.socket);

@@ -59,4 +59,32 @@ has out 'HEALTHY'
 run 0 troupe nodes --json
 has out '"healthy":true'
 has out '"actors":7'
+
+# ---- one source: what a person reads is what Prometheus reads ---------------------------------------
+
+troupe ask counter/1 nonsense >/dev/null 2>&1
+run 0 troupe stats --json
+tr '{,}' '\n\n\n' <"$work/out" | sed -n 's/^"\([a-z_]*\)":\([0-9][0-9]*\)$/\1 \2/p' >"$work/stats"
+run 0 troupe metrics
+# counted NAME: as stats say it.
+counted() { sed -n "s/^$1 //p" "$work/stats" | head -n 1; }
+for name in turns failures asks tells activations deactivations evictions busy_mailbox panics timeouts \
+    parks cache_hits cache_misses cache_evictions http_requests store_ops no_memory; do
+    [ -n "$(counted $name)" ] || die "stats without $name"
+    is "troupe_${name}_total" "$(counted $name)"
+done
+is troupe_actors "$(counted active)"
+is troupe_queued_messages "$(counted queued)"
+is troupe_parked_turns "$(counted parked)"
+is troupe_pending_asks "$(counted pending_asks)"
+is troupe_memory_used_bytes "$(counted bytes)"
+is troupe_memory_reserved_bytes "$(counted reserved)"
+# All counters that stats have are on the page.
+for name in $(sed -n '/^turns /,/^count /p' "$work/stats" | cut -d' ' -f1); do
+    [ "$name" = count ] || value "troupe_${name}_total" >/dev/null || exit 1
+done
+# What stats say of time is of what the page has counted.
+[ "$(sed -n 's/^count //p' "$work/stats" | sed -n 2p)" = "$(value troupe_ask_seconds_count)" ] ||
+    die 'another number of asks was measured'
+checks=$((checks + 1))
 echo "$checks checks"

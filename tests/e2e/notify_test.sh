@@ -45,4 +45,19 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do run 0 troupe ask counter/1 count; done
 ended
 if grep -q WATCHDOG "$work/notified"; then die 'WATCHDOG=1 for another process'; fi
 
+# It says that it stops when it begins to, while what was accepted still runs.
+listen
+troupe ask counter/1 wait_long >"$work/late" 2>&1 &
+asker=$!
+is_parked() { troupe ps | grep -q wait_long; }
+until_true is_parked
+kill "$daemon"
+until_true grep -q '^STOPPING=1$' "$work/notified"
+kill -0 "$asker" || die 'it says so when all is over'
+kill "$daemon" # at once
+wait "$daemon" || die "trouped ended with $?"
+daemon=''
+wait "$asker" && die 'a cancelled ask is answered'
+checks=$((checks + 3))
+
 echo "$checks checks"

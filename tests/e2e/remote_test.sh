@@ -75,6 +75,14 @@ run 0 troupe discover 'tally/*' $far --json
 [ "$(grep -o '"actor":' "$work/out" | wc -l)" = 8 ] || die 'not all are discovered'
 run 0 troupe nodes $far
 has out 'node-2'
+# Of the other one, too: what it does, how far it is, how it fares.
+load='"load":{"cpu":[0-9.]+,"memory":[0-9.]+,"actors"'
+knows_of_two() {
+    troupe nodes --json $far >"$work/out" && [ "$(grep -o '"healthy":true' "$work/out" | wc -l)" = 2 ] &&
+        grep -qE "\"node\":\"node-1\".*$load:8,.*\"node\":\"node-2\".*\"distance_ns\":[1-9][0-9]*,$load:0," "$work/out"
+}
+until_true knows_of_two
+checks=$((checks + 1))
 run 0 troupe stats $far
 has out 'node-1, 1 shards'
 run 0 troupe stats tally/1 $far --json
@@ -122,6 +130,14 @@ for address in 0.0.0.0:0 127.0.0.1:0; do
 done
 run 2 "$build/trouped" --load "$work/tally.so" --remote 0.0.0.0:0 --remote-token "$papers/me.key"
 has err 'without encryption'
+
+# Strangers do not fill the log: ten lines a second, and then how many were left out.
+for _ in $(seq 40); do troupe ping --connect "$one" >/dev/null 2>&1 & done
+left_out() {
+    troupe ping --connect "$one" >/dev/null 2>&1
+    grep -q '"event":"remote_refused","suppressed":[1-9]' "$work/daemon.err"
+}
+until_true left_out
 
 # ---- the end of a node: who waits gets its answer ----------------------------------------------------
 
