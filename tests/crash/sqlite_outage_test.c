@@ -229,7 +229,7 @@ static void a_damaged_record_stops_one_actor_which_is_named(void **state)
     town_siege_begin(&siege, &at->town, 8);
     town_siege_round(&siege, 100, stay_calm, NULL);
     damage(at, "tally/0-2");
-    assert_true(town_start(&here, &at->town, NULL, 0));
+    assert_true(town_start(&here, &at->town, NULL));
     for (uint32_t i = 0; i < TOWN_TALLIES; i++) {
         town_answer got = ask(&here, TOWN_ADD, i);
         assert_int_equal(got.status, i == 2 ? TROUPE_CORRUPT : TROUPE_OK);

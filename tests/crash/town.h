@@ -5,7 +5,8 @@
  * is lost and nothing happens twice. Not a test of providers (tests/store).
  *
  *   town_types.c   the actors: tallies that count deeds, accounts that send each other money
- *   town_points.c  the places in the code at which the process kills itself
+ *                  and set reminders
+ *   town_points.c  the places in the code at which the process kills itself, listed in points.def
  *   town_node.c    the process: a node, and a line to the test
  *   town_ledger.c  what was asked, what came of it, and whether the store agrees
  *   town_siege.c   rounds of asking, killing and auditing
@@ -33,16 +34,18 @@ enum {
     TOWN_TALLIES = 6,
     TOWN_ACCOUNTS = 5,
     TOWN_AGES = 64,
+    TOWN_POINTS = 80, /* at most */
     TOWN_REFUSES = TROUPE_APPLICATION + 1,
     TOWN_HALF, /* what a relay answers whose ask was not answered */
 };
 
 typedef enum town_kind {
-    TOWN_ADD,   /* a tally counts */
-    TOWN_FAIL,  /* a tally counts, and fails */
-    TOWN_RELAY, /* a tally counts a half, asks in the middle of its turn, counts the whole */
-    TOWN_GIVE,  /* money goes by an outbox tell */
-    TOWN_MOVE,  /* money goes by troupe_ask_then; each eighth is refused, and comes back */
+    TOWN_ADD,    /* a tally counts */
+    TOWN_FAIL,   /* a tally counts, and fails */
+    TOWN_RELAY,  /* a tally counts a half, asks in the middle of its turn, counts the whole */
+    TOWN_GIVE,   /* money goes by an outbox tell */
+    TOWN_MOVE,   /* money goes by troupe_ask_then; each eighth is refused, and comes back */
+    TOWN_REMIND, /* an account sets a reminder, which is due once or some times */
     TOWN_KINDS,
     TOWN_SHOW = TOWN_KINDS, /* what an account has, and how much of it is open */
     TOWN_STOP,
@@ -55,9 +58,14 @@ typedef struct town_tally {
 
 typedef struct town_account {
     int64_t balance;
-    int64_t open; /* answers that are to come */
+    int64_t open; /* answers that are to come, and reminders that are set */
     uint8_t out[TOWN_SLOTS], in[TOWN_SLOTS], done[TOWN_SLOTS], failed[TOWN_SLOTS];
+    uint8_t set[TOWN_SLOTS], rang[TOWN_SLOTS]; /* rang: for the last time */
+    uint32_t due[TOWN_SLOTS];                  /* the number that fires next; 0: none */
+    uint32_t wrong;                            /* reminders that fired with another one */
 } town_account;
+
+#define TOWN_RINGS 6 /* at the first due time behind so many a reminder that repeats ends */
 
 /* What a deed is told; also its actors' payload. */
 typedef struct town_deed {
@@ -83,6 +91,18 @@ static inline int64_t town_amount(uint32_t slot)
 static inline bool town_is_refused(uint32_t slot)
 {
     return slot % 8 == 5;
+}
+
+/* The reminder is due again and again. */
+static inline bool town_repeats(uint32_t slot)
+{
+    return slot % 2 == 1;
+}
+
+/* Who fails does so by a panic. */
+static inline bool town_panics(uint32_t slot)
+{
+    return slot % 8 == 3;
 }
 
 /* ---- town_types.c --------------------------------------------------------------------------- */
@@ -126,8 +146,15 @@ typedef struct town {
     int line;
 } town;
 
-/* `point` as of town_points_arm. Returns when the node is open, or dead. */
-bool town_start(town *self, const town_place *place, const char *point, uint32_t nth);
+/* Where it kills itself: as of town_points_arm. */
+typedef struct town_aim {
+    const char *point;
+    uint32_t nth;
+    bool errs; /* on a store that errs now and then */
+} town_aim;
+
+/* `aim` may be NULL. Returns when the node is open, or dead. */
+bool town_start(town *self, const town_place *place, const town_aim *aim);
 void town_ask(town *self, const town_deed *deed);
 /* False: nothing came within `milliseconds`, or, with `*ret_gone`, the town is dead. */
 bool town_hear(town *self, int milliseconds, town_answer *ret_answer, bool *ret_gone);
@@ -183,9 +210,9 @@ typedef struct town_siege {
     uint64_t seed;
     uint32_t kills, by_point;
     uint32_t point; /* the next one to be tried */
-    uint32_t hits[64];
-    bool missed[64];       /* the last time; then its first occurrence will do */
-    uint32_t statuses[32]; /* of answers */
+    uint32_t hits[TOWN_POINTS];
+    bool missed[TOWN_POINTS]; /* the last time; then its first occurrence will do */
+    uint32_t statuses[32];    /* of answers */
     double since;
 } town_siege;
 

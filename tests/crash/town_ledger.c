@@ -24,11 +24,11 @@ town_entry *town_ledger_new(town_ledger *self, uint32_t chance)
     if (self->used == TOWN_SLOTS)
         return NULL;
     uint32_t slot = self->used++;
-    uint32_t kind = chance % 8;
+    uint32_t kind = chance % 9;
     town_entry *entry = &self->entries[self->age][slot];
     town_deed deed = {.age = self->age, .slot = slot, .once = chance >> 8 & 1};
-    static const uint32_t kinds[8] = {
-        TOWN_ADD, TOWN_ADD, TOWN_RELAY, TOWN_FAIL, TOWN_GIVE, TOWN_GIVE, TOWN_MOVE, TOWN_MOVE};
+    static const uint32_t kinds[9] = {TOWN_ADD, TOWN_ADD, TOWN_RELAY, TOWN_FAIL, TOWN_GIVE,
+        TOWN_GIVE, TOWN_MOVE, TOWN_MOVE, TOWN_REMIND};
     deed.kind = kinds[kind];
     uint32_t many = deed.kind >= TOWN_GIVE ? TOWN_ACCOUNTS : TOWN_TALLIES;
     deed.from = (chance >> 9) % many;
@@ -43,7 +43,8 @@ void town_ledger_answer(town_ledger *self, const town_answer *answer)
     town_fate fate = entry->deed.once ? TOWN_PENDING : TOWN_UNKNOWN;
     if (answer->status == TROUPE_OK)
         fate = TOWN_DONE;
-    else if (answer->status == TOWN_REFUSES && entry->deed.kind == TOWN_FAIL)
+    else if ((answer->status == TOWN_REFUSES || answer->status == TROUPE_PANIC) &&
+             entry->deed.kind == TOWN_FAIL)
         fate = TOWN_NOT_DONE;
     else if (answer->status == TOWN_HALF ||
              (answer->status == TROUPE_INTERRUPTED && entry->deed.once))
@@ -152,7 +153,7 @@ static void load(
 
 /* ---- does it agree? ------------------------------------------------------------------------- */
 
-static const char *const kind_names[] = {"add", "fail", "relay", "give", "move"};
+static const char *const kind_names[] = {"add", "fail", "relay", "give", "move", "remind"};
 static const char *const fate_names[] = {
     "free", "asked", "pending", "unknown", "done", "not done", "interrupted"};
 
@@ -212,6 +213,20 @@ static void check_transfer(const view *self, const town_entry *entry)
     expect(self, entry, !is_move || done + failed == out, "its answer never came", done, failed);
 }
 
+static void check_reminder(const view *self, const town_entry *entry)
+{
+    uint32_t slot = entry->deed.slot;
+    const town_account *at = &self->accounts[entry->deed.from];
+    unsigned set = at->set[slot], rang = at->rang[slot];
+    expect(self, entry, set <= 1 && rang <= set, "it happened twice", set, rang);
+    if (entry->fate == TOWN_DONE)
+        expect(self, entry, set == 1, "it is lost", set, rang);
+    if (entry->fate == TOWN_NOT_DONE || entry->fate == TOWN_INTERRUPTED)
+        expect(self, entry, set == 0, "it happened", set, rang);
+    if (self->settled)
+        expect(self, entry, rang == set, "it was set and never fired", set, rang);
+}
+
 /* Nothing is made or lost: what is missing is on its way. */
 static void check_money(const view *self)
 {
@@ -229,6 +244,10 @@ static void check_money(const view *self)
     assert_int_equal(sum + on_the_way, 0);
     if (self->settled)
         assert_int_equal(sum, 0);
+    for (uint32_t i = 0; i < TOWN_ACCOUNTS; i++)
+        if (self->accounts[i].wrong != 0)
+            fail_msg("%s: account %u: %u reminders fired for a due time that was not the next",
+                self->ledger->place->name, i, self->accounts[i].wrong);
 }
 
 static void check_health(const view *self)
@@ -260,7 +279,9 @@ void town_ledger_audit(town_ledger *self, uint32_t age, bool settled)
         const town_entry *entry = &self->entries[age][slot];
         if (entry->fate == TOWN_FREE)
             continue;
-        if (entry->deed.kind >= TOWN_GIVE)
+        if (entry->deed.kind == TOWN_REMIND)
+            check_reminder(&seen, entry);
+        else if (entry->deed.kind >= TOWN_GIVE)
             check_transfer(&seen, entry);
         else
             check_tally(&seen, entry);

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "node/node.h"
+#include "testkit/faulty_store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* Of the node: so few that there are points of how it does with fewer than it would need. */
+enum { SENDERS = 2, ACTIVE = 11 };
 
 static uint64_t clock_of(clockid_t id)
 {
@@ -94,7 +98,7 @@ static void answered(void *user, const troupe_answer *got)
 
 static void ask(troupe_client *client, const town_deed *deed, int line, uint64_t timeout)
 {
-    static const char *const methods[] = {"add", "fail", "relay", "give", "move", "show"};
+    static const char *const methods[] = {"add", "fail", "relay", "give", "move", "remind", "show"};
     asked *self = malloc(sizeof *self);
     if (self == NULL)
         _exit(5);
@@ -114,29 +118,45 @@ static void ask(troupe_client *client, const town_deed *deed, int line, uint64_t
     free(self);
 }
 
-static troupe_status open_node(const town_place *place, bool marks, tp_env *env,
+/* A store that errs now and then: what is done after a commit that failed, or of which nobody
+ * knows, has points, too. Nobody closes it: the process is killed. */
+static troupe_store *err(troupe_store *store)
+{
+    tp_faulty_store *self =
+        tp_faulty_store_create(tp_allocator_system(), store, (uint64_t)getpid());
+    if (self == NULL)
+        _exit(6);
+    tp_fault_plan plan = {.late_most = 8};
+    for (int fault = TP_FAULT_REFUSED; fault < TP_FAULTS; fault++)
+        plan.chances[fault] = 40;
+    tp_faulty_store_plan(self, &plan);
+    return tp_faulty_store_get(self);
+}
+
+static troupe_status open_node(const town_place *place, const town_aim *aim, tp_env *env,
     troupe_node **ret_node, char *error, size_t size)
 {
     troupe_store_host host = town_host();
     troupe_store *store = NULL;
-    if (marks && place->is_sqlite)
+    if (aim != NULL && place->is_sqlite)
         town_points_watch_sqlite();
     TROUPE_TRY(place->open(place->user, &host, &store, error, size));
-    if (marks) {
+    if (aim != NULL) {
         town_points_watch(env);
         env->mutants = place->mutants;
-        store = town_points_wrap(store);
+        store = town_points_wrap(aim->errs ? err(store) : store);
     }
     /* What has a key is asked again when its round is over, which takes minutes on a busy machine:
      * so long the answers have to be kept. */
     const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .log = "warn,text",
+        .senders_limit = SENDERS, .max_actors = ACTIVE,
         .ask_timeout = place->ask_timeout != 0 ? place->ask_timeout : TROUPE_SECONDS(20),
         .max_clock_skew = TROUPE_SECONDS(3600)};
     return tp_node_open_on(
         env, false, store, &options, town_types, town_type_count, ret_node, error, size);
 }
 
-static void live(const town_place *place, int line, bool marks)
+static void live(const town_place *place, int line, const town_aim *aim)
 {
     tp_env *env = NULL;
     troupe_node *node = NULL;
@@ -145,7 +165,7 @@ static void live(const town_place *place, int line, bool marks)
     tp_real_options real = {.blocking_threads = 1, .blocking_limit = 16};
     if (tp_real_env_create(&real, &env) != TROUPE_OK)
         _exit(6);
-    is_open.status = open_node(place, marks, env, &node, is_open.words, sizeof is_open.words);
+    is_open.status = open_node(place, aim, env, &node, is_open.words, sizeof is_open.words);
     if (is_open.status == TROUPE_OK)
         is_open.status = troupe_client_open(node, &client);
     say(line, &is_open);
@@ -174,8 +194,7 @@ void town_show_log(const town_place *place)
         fclose(log);
 }
 
-static void become_town(
-    const town_place *place, int line, const char *point, uint32_t nth, pid_t parent)
+static void become_town(const town_place *place, int line, const town_aim *aim, pid_t parent)
 {
     char path[220];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -185,11 +204,12 @@ static void become_town(
     int log = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (log >= 0)
         dup2(log, STDERR_FILENO);
-    town_points_arm(point, nth);
-    live(place, line, point != NULL);
+    if (aim != NULL)
+        town_points_arm(aim->point, aim->nth);
+    live(place, line, aim);
 }
 
-bool town_start(town *self, const town_place *place, const char *point, uint32_t nth)
+bool town_start(town *self, const town_place *place, const town_aim *aim)
 {
     int line[2];
     pid_t parent = getpid();
@@ -200,7 +220,7 @@ bool town_start(town *self, const town_place *place, const char *point, uint32_t
     assert_true(self->pid >= 0);
     if (self->pid == 0) {
         close(line[0]);
-        become_town(place, line[1], point, nth, parent);
+        become_town(place, line[1], aim, parent);
     }
     close(line[1]);
     self->line = line[0];

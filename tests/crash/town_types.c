@@ -44,7 +44,10 @@ static troupe_status add(troupe_turn *turn, void *state, troupe_slice in)
 static troupe_status fail_deed(troupe_turn *turn, void *state, troupe_slice in)
 {
     town_tally *self = state;
-    self->seen[deed_of(in).slot]++;
+    town_deed deed = deed_of(in);
+    self->seen[deed.slot]++;
+    if (town_panics(deed.slot))
+        troupe_panic(turn, "as was asked");
     return troupe_fail(turn, TOWN_REFUSES, "as was asked");
 }
 
@@ -65,10 +68,14 @@ static troupe_status relay(troupe_turn *turn, void *state, troupe_slice in)
 
 static void leave(troupe_turn *turn, void *state, troupe_reason reason)
 {
-    (void)turn;
     (void)reason;
     town_tally *self = state;
     self->leavings++;
+    if (self->leavings % 4 != 0)
+        return;
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    (void)!troupe_ask(turn, troupe_id_of("clerk", "only"), "stamp", troupe_str(""), NULL, &answer);
+    troupe_answer_release(&answer);
 }
 
 static const troupe_method tally_methods[] = {
@@ -158,6 +165,42 @@ static troupe_status refund(troupe_turn *turn, void *state, troupe_slice in)
     return TROUPE_OK;
 }
 
+static troupe_status remind(troupe_turn *turn, void *state, troupe_slice in)
+{
+    town_account *self = state;
+    town_deed deed = deed_of(in);
+    char name[16];
+    snprintf(name, sizeof name, "%u", deed.slot);
+    self->set[deed.slot]++;
+    self->due[deed.slot] = 1;
+    self->open++;
+    TROUPE_TRY(troupe_remind(
+        turn, name, town_repeats(deed.slot) ? "every 20ms" : "in 15ms", "ring", in, NULL));
+    return troupe_reply_bytes(turn, troupe_str("set"));
+}
+
+static troupe_status ring(troupe_turn *turn, void *state, troupe_slice in)
+{
+    town_account *self = state;
+    town_deed deed = deed_of(in);
+    troupe_reminder now;
+    if (!troupe_turn_reminder(turn, &now))
+        return TROUPE_USAGE;
+    self->wrong += now.number != self->due[deed.slot];
+    self->due[deed.slot] = (uint32_t)(now.number + now.missed + 1);
+    if (town_repeats(deed.slot)) {
+        if (self->due[deed.slot] <= TOWN_RINGS)
+            return TROUPE_OK;
+        char name[16];
+        snprintf(name, sizeof name, "%u", deed.slot);
+        TROUPE_TRY(troupe_remind_cancel(turn, name));
+    }
+    self->due[deed.slot] = 0;
+    self->rang[deed.slot]++;
+    self->open--;
+    return TROUPE_OK;
+}
+
 static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 {
     (void)in;
@@ -168,10 +211,10 @@ static troupe_status show(troupe_turn *turn, const void *state, troupe_slice in)
 
 static const troupe_method account_methods[] = {TROUPE_METHOD(give), TROUPE_METHOD(move),
     TROUPE_METHOD(receive), TROUPE_METHOD(accept), TROUPE_METHOD(moved), TROUPE_METHOD(refund),
-    TROUPE_READ_METHOD(show)};
+    TROUPE_METHOD(remind), TROUPE_METHOD(ring), TROUPE_READ_METHOD(show)};
 static const troupe_type account_type = {TROUPE_TYPE("account"), .state_size = sizeof(town_account),
     TROUPE_METHODS(account_methods), .persist = TROUPE_PERSIST_EVERY_TURN,
-    .idle = TROUPE_SECONDS(5)};
+    .idle = TROUPE_MILLISECONDS(30)};
 
 const troupe_type *const town_types[] = {&tally_type, &clerk_type, &account_type};
 const size_t town_type_count = sizeof town_types / sizeof town_types[0];
