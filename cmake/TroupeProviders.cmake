@@ -18,7 +18,7 @@ endif()
 set(client_of_redis hiredis)
 set(client_of_postgres libpq)
 set(client_of_etcd libcurl jansson)
-set(client_of_gateway libmicrohttpd) # no provider: TroupeGateway.cmake
+set(client_of_gateway libmicrohttpd gnutls) # no provider: TroupeGateway.cmake
 
 # troupe_client(NAME RET): the target to link for NAME's client library; empty: it is not installed.
 function(troupe_client name ret)

@@ -480,6 +480,8 @@ typedef struct troupe_node_options {
     uint64_t join_timeout;          /* of becoming a member */
     const char *http, *http_token;  /* "": no calls over HTTP; callers need no token */
     bool http_allow_open;           /* beyond loopback without a token */
+    const char *http_tls_certificate, *http_tls_key, *http_tls_authority; /* PEM; "": clear text */
+    bool http_allow_clear_text;     /* beyond loopback */
     uint32_t http_threads;          /* that read and write */
     uint32_t http_connections;      /* at once */
     uint32_t http_calls;            /* under way at once */

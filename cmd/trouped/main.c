@@ -48,8 +48,10 @@ static void print_ready(const daemon_options *options, const daemon_modules *mod
     const char *method = first->method_count > 0 ? first->methods[0].name : "METHOD";
     printf(" ask %s/1 %s", first->name, method);
     if (troupe_node_http(node) != NULL) {
-        printf(", or curl http://%s/v1.0/actors/%s/1/method/%s", troupe_node_http(node),
-               first->name, method);
+        const char *certificate = options->node.http_tls_certificate;
+        bool is_tls = certificate != NULL && certificate[0] != 0;
+        printf(", or curl %s://%s/v1.0/actors/%s/1/method/%s", is_tls ? "https" : "http",
+               troupe_node_http(node), first->name, method);
     }
     if (remote != NULL) printf(", or from afar with --connect %s", remote);
     printf("\n");

@@ -74,9 +74,10 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_cluster_view_get(
 
 /* ---- certificates ------------------------------------------------------------------------ */
 
-/* [any thread but in a turn] Reads the files of tls_certificate, tls_key and tls_authority again.
- * Connections made from now on use what they hold; those that are stay. USAGE: one is wrong, or the
- * node has none: `error` (may be NULL) names it, and the certificates before stay. NO_MEMORY. */
+/* [any thread but in a turn] Reads the files of tls_certificate, tls_key and tls_authority again,
+ * and those of http_tls_certificate, http_tls_key and http_tls_authority. Connections made from now
+ * on use what they hold; those that are stay. USAGE: one is wrong, or the node has none: `error`
+ * (may be NULL) names it, and the certificates before stay. NO_MEMORY. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_reload_tls(
     troupe_node *node, char *error, size_t error_size);
 

@@ -23,7 +23,7 @@
 #include <troupe/log.h>
 #include <troupe/stored.h>
 
-#define TP_GATEWAY_NUMBER 3 /* of this port; a module with another one is refused */
+#define TP_GATEWAY_NUMBER 4 /* of this port; a module with another one is refused */
 #define TP_GATEWAY_SYMBOL "troupe_gateway_entry"
 #define TP_GATEWAY_WORDS  2048
 
@@ -41,6 +41,13 @@ typedef struct tp_gateway_alarm {
     uint64_t last;              /* of a timer: ns until its end; UINT64_MAX: none */
     troupe_slice payload;       /* JSON, or empty */
 } tp_gateway_alarm;
+
+/* Each in PEM, as its file has it. */
+typedef struct tp_gateway_files {
+    troupe_slice certificate; /* of http_tls_certificate */
+    troupe_slice key;
+    troupe_slice authority; /* empty: callers need no certificate */
+} tp_gateway_files;
 
 /* What it uses of its node. The token is copied by open. */
 typedef struct tp_gateway_host {
@@ -93,6 +100,7 @@ typedef struct tp_gateway_host {
     troupe_slice (*type)(troupe_node *node, size_t index); /* its name */
     tp_socket socket;                                      /* it listens; the gateway closes it */
     const char *token;                                     /* empty: none is asked for */
+    const tp_gateway_files *tls; /* NULL: clear text; else only for open */
     bool beyond;                                           /* it is reached from other machines */
     uint32_t threads;
     uint32_t connections; /* at once; more wait until one has gone */
@@ -126,6 +134,10 @@ typedef struct tp_gateway_entry {
      * is. */
     bool (*close)(tp_gateway *gateway, uint64_t patience);
     void (*count)(const tp_gateway *gateway, tp_gateway_counts *ret_counts); /* [any thread] */
+    /* [any thread] Connections from now on use these; of one that was opened with some. CORRUPT:
+     * `error` names the option, and those before stay; NO_MEMORY. */
+    troupe_status (*retls)(
+        tp_gateway *gateway, const tp_gateway_files *files, char *error, size_t error_size);
 } tp_gateway_entry;
 
 #endif

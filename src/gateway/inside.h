@@ -26,6 +26,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/route.h"
+#include "gateway/tls.h"
 
 #include "base/alloc.h"
 
@@ -86,6 +87,7 @@ struct tp_gateway {
      * nobody is on the way to look. */
     _Atomic(struct tp_request *) answered;
     tp_watch watch;
+    tp_http_tls_slot tls;
 #define TP_GATEWAY_ATOMIC(name) _Atomic uint64_t name;
     TP_GATEWAY_COUNTER_MAP(TP_GATEWAY_ATOMIC)
 #undef TP_GATEWAY_ATOMIC

@@ -199,10 +199,17 @@ static bool is_page(const head_fields *fields)
     return fields->origin != NULL || is_other;
 }
 
-/* Whoever knows the token may call; without one, programs of this machine. */
+/* Whoever knows the token may call; without one, programs of this machine. Where callers need a
+ * certificate, only with that. */
 static bool let_in(tp_request *request, const head_fields *fields)
 {
     const tp_gateway_host *host = &request->gateway->host;
+    bool is_tls = request->gateway->tls.newest != NULL; /* for good */
+    if (is_tls && !tp_http_tls_knows(request->connection)) {
+        refuse(request, 403, "ERR_CERTIFICATE", TROUPE_DENIED,
+            "callers show a certificate that an authority of http_tls_authority has signed");
+        return false;
+    }
     if (host->token[0] != 0) {
         if (tp_route_token_is(fields->authorization, true, host->token) ||
             tp_route_token_is(fields->api_token, false, host->token))

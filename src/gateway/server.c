@@ -21,6 +21,8 @@ enum {
     HEAD_MAX = 32 * 1024, /* bytes of a request's head, and of what is read of a body at a time */
 };
 
+#define TLS_VERSIONS "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
 /* ---- what the library is told ---------------------------------------------------------------- */
 
 /* Paths and values stay as they came: route.c takes the escapes away, once. */
@@ -53,19 +55,28 @@ static struct MHD_Daemon *start(tp_gateway *gateway)
     const struct MHD_OptionItem pool[] = {
         {host->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, host->threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
+    bool is_tls = gateway->tls.newest != NULL;
+    const char *trust = is_tls ? tp_http_tls_trust(gateway->tls.newest) : NULL;
+    const struct MHD_OptionItem tls[] = {{is_tls ? MHD_OPTION_NOTIFY_CONNECTION : MHD_OPTION_END,
+                                             (intptr_t)tp_http_tls_connection, gateway},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, tp_http_tls_retriever()},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_VERSIONS},
+        {trust != NULL ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0, (void *)(uintptr_t)trust},
+        {MHD_OPTION_END, 0, NULL}};
     /* Its threads are deaf to signals, as all of a node are. Linux: the mask of this thread. */
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD |
-                                                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO |
-                                                     MHD_USE_ERROR_LOG,
-        0, NULL, NULL, tp_request_handle, gateway, MHD_OPTION_EXTERNAL_LOGGER, on_words, gateway,
-        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)host->socket.handle, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)host->connections, MHD_OPTION_CONNECTION_TIMEOUT, seconds_of(host->timeout),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-        tp_request_completed, gateway, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+    struct MHD_Daemon *daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO |
+                             MHD_USE_ERROR_LOG | (is_tls ? MHD_USE_TLS : 0u),
+            0, NULL, NULL, tp_request_handle, gateway, MHD_OPTION_EXTERNAL_LOGGER, on_words,
+            gateway, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)host->socket.handle,
+            MHD_OPTION_CONNECTION_LIMIT, (unsigned)host->connections, MHD_OPTION_CONNECTION_TIMEOUT,
+            seconds_of(host->timeout), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX,
+            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+            MHD_OPTION_NOTIFY_COMPLETED, tp_request_completed, gateway, MHD_OPTION_ARRAY, pool,
+            MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }
@@ -76,6 +87,7 @@ static void release(tp_gateway *gateway)
 {
     const troupe_allocator *allocator = gateway->host.allocator;
     size_t size = strlen(gateway->host.token) + 1;
+    tp_http_tls_put(&gateway->tls, NULL);
     explicit_bzero(gateway->token, size);
     tp_release(allocator, gateway->token, size);
     tp_release(allocator, gateway, sizeof *gateway);
@@ -99,9 +111,16 @@ static troupe_status server_open(
     gateway->listener = MHD_INVALID_SOCKET;
     gateway->token = token;
     gateway->host.token = memcpy(token, host->token, token_size);
-    troupe_status status = tp_watch_start(&gateway->watch, &gateway->host);
+    atomic_flag_clear(&gateway->tls.lock);
+    gateway->host.tls = NULL;
+    troupe_status status = host->tls != NULL ? tp_http_tls_create(host->allocator, host->tls,
+                                                   &gateway->tls.newest, error, error_size)
+                                             : TROUPE_OK;
+    if (status == TROUPE_OK)
+        status = tp_watch_start(&gateway->watch, &gateway->host);
     if (status != TROUPE_OK) {
-        (void)snprintf(error, error_size, "http: %s", troupe_status_text(status));
+        if (status != TROUPE_CORRUPT)
+            (void)snprintf(error, error_size, "http: %s", troupe_status_text(status));
         (void)close((MHD_socket)host->socket.handle);
         release(gateway);
         return status;
@@ -183,6 +202,15 @@ static void server_count(const tp_gateway *gateway, tp_gateway_counts *ret_count
 #undef COUNT
 }
 
+static troupe_status server_retls(
+    tp_gateway *gateway, const tp_gateway_files *files, char *error, size_t error_size)
+{
+    tp_http_tls *tls;
+    TROUPE_TRY(tp_http_tls_create(gateway->host.allocator, files, &tls, error, error_size));
+    tp_http_tls_put(&gateway->tls, tls);
+    return TROUPE_OK;
+}
+
 const tp_gateway_entry tp_gateway_server = {
     .size = sizeof(tp_gateway_entry),
     .number = TP_GATEWAY_NUMBER,
@@ -190,4 +218,5 @@ const tp_gateway_entry tp_gateway_server = {
     .drain = server_drain,
     .close = server_close,
     .count = server_count,
+    .retls = server_retls,
 };

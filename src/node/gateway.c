@@ -7,7 +7,9 @@
 #include "node/gateway.h"
 
 #include "base/alloc.h"
+#include "node/certificates.h"
 #include "node/options.h"
+#include "os/file.h"
 #include "shard/appoint.h"
 #include "shard/foreign.h"
 #include "shard/words.h"
@@ -22,8 +24,13 @@ typedef struct tp_node_gateway {
     void *module;
     _Atomic(tp_gateway *) gateway; /* NULL: it is not open yet, or no more */
     troupe_client *client;
+    tp_socket socket;
+    char *tls_paths[TP_TLS_FILES]; /* NULL: clear text */
     char address[TP_ADDRESS_MAX];
 } tp_node_gateway;
+
+static const char *const tls_options[TP_TLS_FILES] = {
+    "http_tls_certificate", "http_tls_key", "http_tls_authority"};
 
 /* ---- what the gateway asks ------------------------------------------------------------------- */
 
@@ -46,8 +53,8 @@ static troupe_slice type_name(troupe_node *node, size_t index)
     return node->shared.types.list[index].name;
 }
 
-static troupe_status appoint(troupe_node *node, troupe_id id, const tp_gateway_alarm *alarm,
-    char *error, size_t error_size)
+static troupe_status appoint(
+    troupe_node *node, troupe_id id, const tp_gateway_alarm *alarm, char *error, size_t error_size)
 {
     const tp_appointment appointment = {.name = troupe_str(alarm->name),
         .method = troupe_str(alarm->method),
@@ -113,7 +120,7 @@ static uint32_t most_connections(troupe_node *node)
     return room > 1 ? (uint32_t)room : 1;
 }
 
-static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
+static tp_gateway_host host_of(troupe_node *node, tp_socket socket, const tp_gateway_files *tls)
 {
     const troupe_node_options *options = &node->shared.options;
     return (tp_gateway_host){
@@ -144,6 +151,7 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
         .type = type_name,
         .socket = socket,
         .token = options->http_token,
+        .tls = tls,
         .beyond = !tp_address_is_loopback(options->http),
         .threads = options->http_threads,
         .connections = most_connections(node),
@@ -155,11 +163,59 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket)
     };
 }
 
+static troupe_status begin(
+    troupe_node *node, const tp_gateway_files *files, char *error, size_t error_size)
+{
+    tp_node_gateway *self = node->gateway;
+    const tp_gateway_host host = host_of(node, self->socket, files);
+    tp_gateway *gateway = NULL;
+    troupe_status status = self->entry->open(&host, &gateway, error, error_size);
+    atomic_store(&self->gateway, gateway);
+    return status;
+}
+
+static troupe_status renew(
+    troupe_node *node, const tp_gateway_files *files, char *error, size_t error_size)
+{
+    tp_gateway *gateway = atomic_load(&node->gateway->gateway);
+    return gateway != NULL ? node->gateway->entry->retls(gateway, files, error, error_size)
+                           : TROUPE_CLOSED;
+}
+
+/* Does it with what is in its files; NULL: it has none. */
+static troupe_status with_files(troupe_node *node,
+    troupe_status (*run)(
+        troupe_node *node, const tp_gateway_files *files, char *error, size_t error_size),
+    char *error, size_t error_size)
+{
+    tp_node_gateway *self = node->gateway;
+    const troupe_allocator *allocator = node->shared.allocator;
+    troupe_slice bytes[TP_TLS_FILES];
+    char words[256] = "";
+    if (self->tls_paths[0] == NULL)
+        return run(node, NULL, error, error_size);
+    troupe_status status =
+        tp_paths_read(allocator, tls_options, self->tls_paths, bytes, error, error_size);
+    if (status == TROUPE_OK) {
+        const tp_gateway_files files = {bytes[0], bytes[1], bytes[2]};
+        status = run(node, &files, words, sizeof words);
+        if (words[0] != 0)
+            tp_paths_name(tls_options, self->tls_paths, words, error, error_size);
+    }
+    for (int i = 0; i < TP_TLS_FILES; i++)
+        tp_file_release(allocator, bytes[i]);
+    return status == TROUPE_CORRUPT ? TROUPE_USAGE : status;
+}
+
 static troupe_status open_server(troupe_node *node, char *error, size_t error_size)
 {
     tp_node_gateway *self = node->gateway;
+    const troupe_node_options *options = &node->shared.options;
+    const char *const paths[TP_TLS_FILES] = {
+        options->http_tls_certificate, options->http_tls_key, options->http_tls_authority};
     char words[256] = "";
     tp_socket socket;
+    TROUPE_TRY(tp_paths_keep(node->shared.allocator, paths, self->tls_paths));
     TROUPE_TRY(tp_gateway_find(&self->entry, &self->module, error, error_size));
     TROUPE_TRY(troupe_client_open(node, &self->client));
     troupe_status status = tp_net_bind(node->shared.options.http, &socket, words, sizeof words);
@@ -168,11 +224,18 @@ static troupe_status open_server(troupe_node *node, char *error, size_t error_si
         return status;
     }
     tp_net_bound(socket, self->address, sizeof self->address);
-    const tp_gateway_host host = host_of(node, socket);
-    tp_gateway *gateway = NULL;
-    status = self->entry->open(&host, &gateway, error, error_size);
-    atomic_store(&self->gateway, gateway);
-    return status;
+    self->socket = socket;
+    return with_files(node, begin, error, error_size);
+}
+
+bool tp_node_gateway_is_tls(const troupe_node *node)
+{
+    return node->gateway != NULL && node->gateway->tls_paths[0] != NULL;
+}
+
+troupe_status tp_node_reload_gateway(troupe_node *node, char *error, size_t error_size)
+{
+    return tp_node_gateway_is_tls(node) ? with_files(node, renew, error, error_size) : TROUPE_OK;
 }
 
 bool tp_node_release_gateway(troupe_node *node)
@@ -184,6 +247,7 @@ bool tp_node_release_gateway(troupe_node *node)
         return false;
     troupe_client_close(self->client);
     tp_provider_release(self->module);
+    tp_paths_release(node->shared.allocator, self->tls_paths);
     tp_release(node->shared.allocator, self, sizeof *self);
     node->gateway = NULL;
     return true;
@@ -205,8 +269,8 @@ troupe_status tp_node_open_gateway(troupe_node *node, char *error, size_t error_
         (void)tp_node_release_gateway(node); /* it is not open */
         return status;
     }
-    TP_LOG(&node->log, TROUPE_LOG_INFO, "http", TP_NO_FIELDS, "calls are taken at http://%s",
-        node->gateway->address);
+    TP_LOG(&node->log, TROUPE_LOG_INFO, "http", TP_NO_FIELDS, "calls are taken at %s://%s",
+        tp_node_gateway_is_tls(node) ? "https" : "http", node->gateway->address);
     return TROUPE_OK;
 }
 

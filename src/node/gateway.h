@@ -23,6 +23,12 @@ void tp_node_close_gateway(troupe_node *node, uint64_t patience);
 /* [closing thread] Gives the module back. False: threads still run its code, with the node, which
  * has to stay. */
 bool tp_node_release_gateway(troupe_node *node);
+/* [any thread] Does it speak TLS? */
+bool tp_node_gateway_is_tls(const troupe_node *node);
+/* [any thread, one at a time] Reads its certificates anew; OK if it has none. USAGE: `error` names
+ * option and file, and those before stay; NO_MEMORY. */
+TROUPE_CHECK troupe_status tp_node_reload_gateway(
+    troupe_node *node, char *error, size_t error_size);
 /* [any thread] Adds its counters. */
 void tp_node_count_gateway(const troupe_node *node, troupe_stats *stats);
 

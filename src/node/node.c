@@ -240,6 +240,8 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     shared->options.tls_certificate = shared->options.tls_key = NULL;
     shared->options.tls_authority = NULL;
     shared->options.http = shared->options.http_token = NULL;
+    shared->options.http_tls_certificate = shared->options.http_tls_key = NULL;
+    shared->options.http_tls_authority = NULL;
     tp_references_release(shared->allocator, node->kept);
     node->kept = NULL;
     *ret_node = node;

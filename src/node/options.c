@@ -461,11 +461,27 @@ static troupe_status check_http(
     if (options->http[0] == 0) {
         return TROUPE_OK;
     }
-    if (!tp_address_is_loopback(options->http) && options->http_token[0] == 0 &&
+    bool has_certificate = options->http_tls_certificate[0] != 0;
+    bool has_authority = options->http_tls_authority[0] != 0;
+    if (has_certificate != (options->http_tls_key[0] != 0) || (has_authority && !has_certificate)) {
+        (void)snprintf(error, error_size,
+            "http_tls_certificate, http_tls_key: one is missing: give both, with or without "
+            "http_tls_authority, or none for clear text");
+        return TROUPE_USAGE;
+    }
+    if (!tp_address_is_loopback(options->http) && !has_certificate &&
+        !options->http_allow_clear_text) {
+        (void)snprintf(error, error_size,
+            "http: %.100s is reached from other machines, and would be without encryption: give "
+            "http_tls_certificate and http_tls_key, or set http_allow_clear_text=true",
+            options->http);
+        return TROUPE_USAGE;
+    }
+    if (!tp_address_is_loopback(options->http) && options->http_token[0] == 0 && !has_authority &&
         !options->http_allow_open) {
         (void)snprintf(error, error_size,
             "http: %.100s is reached from other machines, and anybody there could call: give "
-            "http_token, or set http_allow_open=true",
+            "http_token or http_tls_authority, or set http_allow_open=true",
             options->http);
         return TROUPE_USAGE;
     }

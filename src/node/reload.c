@@ -11,6 +11,7 @@
  * reads (TP_LIVE_GET); what a shard derives from them it derives anew on its own thread.
  */
 #include "node/certificates.h"
+#include "node/gateway.h"
 #include "node/node.h"
 #include "node/references.h"
 
@@ -190,10 +191,13 @@ static troupe_status take_certificates(reload *self, char *error, size_t error_s
     static const char *const names[TP_TLS_FILES] = {
         "tls_certificate", "tls_key", "tls_authority"};
     const troupe_node *node = self->node;
-    if (node->cluster == NULL || node->tls_paths[0] == NULL ||
-        self->options.tls_certificate[0] == 0)
+    bool is_cluster = node->cluster != NULL && node->tls_paths[0] != NULL &&
+                      self->options.tls_certificate[0] != 0;
+    if (!is_cluster && !tp_node_gateway_is_tls(node))
         return TROUPE_OK;
     TROUPE_TRY(troupe_node_reload_tls(self->node, error, error_size));
+    if (!is_cluster)
+        return TROUPE_OK;
     for (int i = 0; i < TP_TLS_FILES; i++) {
         const char *const paths[TP_TLS_FILES] = {self->options.tls_certificate,
             self->options.tls_key, self->options.tls_authority};

@@ -206,9 +206,9 @@ stop
 
 # ---- addresses ----------------------------------------------------------------------------------
 
-run 2 "$build/trouped" --load "$work/web.so" --http 0.0.0.0:0
+run 2 "$build/trouped" --load "$work/web.so" --http 0.0.0.0:0 --http_allow_clear_text
 has err 'http_token'
-run 2 "$build/trouped" --load "$work/web.so" --http nonsense --http_allow_open
+run 2 "$build/trouped" --load "$work/web.so" --http nonsense --http_allow_open --http_allow_clear_text
 has err 'is not an address'
 run 2 "$build/trouped" --load "$work/web.so" --http 127.0.0.1:0 --http_bytes 64KiB
 has err 'max_message'
@@ -216,7 +216,9 @@ serve
 run 1 "$build/trouped" --load "$work/web.so" --socket "$work/other.sock" --http "127.0.0.1:$port"
 has err 'cannot listen'
 stop
-start --load "$work/web.so" --http 0.0.0.0:0 --http_allow_open
+run 2 "$build/trouped" --load "$work/web.so" --http 0.0.0.0:0 --http_token x
+has err 'without encryption'
+start --load "$work/web.so" --http 0.0.0.0:0 --http_allow_open --http_allow_clear_text
 stop
 start --load "$work/web.so"
 if grep -q http "$work/daemon.out"; then die 'it listens though nobody asked for it'; fi

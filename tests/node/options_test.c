@@ -145,7 +145,10 @@ static void wrong_options_are_refused_by_name_with_what_to_do(void **state)
             {"listen", "0.0.0.0:7101", "allow_clear_text"}},
         {{TROUPE_NODE_OPTIONS, .cluster = "file:x", .advertise = "127.example.org:7101"},
             {"advertise", "127.example.org", "tls_certificate"}},
-        {{TROUPE_NODE_OPTIONS, .http = "0.0.0.0:7800"}, {"http", "0.0.0.0:7800", "http_token"}},
+        {{TROUPE_NODE_OPTIONS, .http = "0.0.0.0:7800"},
+            {"http", "0.0.0.0:7800", "http_tls_certificate"}},
+        {{TROUPE_NODE_OPTIONS, .http = "0.0.0.0:7800", .http_allow_clear_text = true},
+            {"http", "0.0.0.0:7800", "http_token"}},
         {{TROUPE_NODE_OPTIONS, .http = "127.0.0.1:0", .http_bytes = 1 << 20},
             {"http_bytes", "max_message", "raise"}},
         {{TROUPE_NODE_OPTIONS, .driven = true, .shards = 2}, {"shards", "2", "driven"}},
@@ -220,11 +223,25 @@ static void http_beyond_this_machine_needs_a_token_or_consent(void **state)
     char error[256] = "";
     troupe_node_options options;
     troupe_node_options given = {TROUPE_NODE_OPTIONS, .http = "0.0.0.0:7800"};
+    given.http_allow_clear_text = true;
     assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_USAGE);
+    assert_non_null(strstr(error, "http_token"));
     given.http_token = "secret";
     assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
     given.http_token = "";
     given.http_allow_open = true;
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+    given.http_allow_clear_text = false;
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_USAGE);
+    assert_non_null(strstr(error, "encryption"));
+    given.http_tls_certificate = "a.pem";
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_USAGE);
+    assert_non_null(strstr(error, "http_tls_key"));
+    given.http_tls_key = "a.key";
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
+    given.http_allow_open = false;
+    assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_USAGE);
+    given.http_tls_authority = "ca.pem";
     assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
     given = (troupe_node_options){TROUPE_NODE_OPTIONS, .http = "127.0.0.1:0"};
     assert_int_equal(tp_options_resolve(&given, &options, error, sizeof(error)), TROUPE_OK);
@@ -269,7 +286,7 @@ static void each_option_takes_its_default_and_its_limits(void **state)
     (void)state;
     unsigned count = 0;
     troupe_options_each(set_check, &count);
-    assert_int_equal(count, 64); /* the fields of the struct but four that have no text form */
+    assert_int_equal(count, 68); /* the fields of the struct but four that have no text form */
 }
 
 static void values_are_read_as_people_write_them(void **state)
