@@ -412,10 +412,10 @@ static troupe_status read_truth(admin_request *request, const char *name, bool *
     return TROUPE_OK;
 }
 
-bool admin_is_remote(const char *verb)
+bool admin_is_remote(admin_verb verb)
 {
     for (size_t i = 0; i < VERB_COUNT; i++) {
-        if (strcmp(verb, verbs[i].name) == 0) return verbs[i].is_remote;
+        if (verbs[i].verb == verb) return verbs[i].is_remote;
     }
     return false;
 }

@@ -167,8 +167,8 @@ typedef struct admin_request {
     char *actor_owned;
 } admin_request;
 
-/* May a request with this verb come over the network? An unknown one may not. */
-bool admin_is_remote(const char *verb);
+/* May a request with this verb come over the network? */
+bool admin_is_remote(admin_verb verb);
 
 /* Reads one line. Other than OK: `error` says what is wrong and `id` is set as far as it was
  * readable. USAGE; NO_MEMORY. The request is to be deinited in either case. */

@@ -120,10 +120,10 @@ static void let_go(daemon_remote *remote, remote_secrets *secrets)
 
 /* ---- one connection ---- */
 
-static void refuse(cmd_stream *far, troupe_status status, const char *words)
+static void refuse(cmd_stream *far, const char *id, troupe_status status, const char *words)
 {
     cmd_bytes out = {0};
-    admin_write_error(&out, "null", status, TROUPE_NOT_DONE, troupe_str(words));
+    admin_write_error(&out, id, status, TROUPE_NOT_DONE, troupe_str(words));
     if (!out.failed) cmd_stream_write(far, out.data, out.size);
     cmd_bytes_deinit(&out);
 }
@@ -139,18 +139,21 @@ static bool is_token(const char *token, troupe_slice line)
     return is_good;
 }
 
-/* Of a request: may it come from afar? What is no request at all the admin socket refuses. */
-static bool may_pass(troupe_slice line, char *words, size_t size)
+/* Of a request: may it come from afar? It is read as the admin socket reads it, so that nothing
+ * means one thing here and another there. False: it was refused. */
+static bool may_pass(cmd_stream *far, troupe_slice line)
 {
-    json_t *root = json_loadb(line.data, line.size, JSON_ALLOW_NUL, NULL);
-    const char *verb = json_string_value(json_object_get(root, "do"));
-    bool is_good = verb == NULL || admin_is_remote(verb);
-    if (!is_good) {
-        snprintf(words, size, "\"%.40s\" is not for the network: call at the node's admin socket, "
-                 "on its machine", verb);
+    admin_request request;
+    char words[200] = "";
+    troupe_status status = admin_request_parse(&request, line);
+    if (status == TROUPE_OK && !admin_is_remote(request.verb)) {
+        status = TROUPE_DENIED;
+        snprintf(words, sizeof(words), "this is not for the network: call at the node's admin "
+                 "socket, on its machine");
     }
-    json_decref(root);
-    return is_good;
+    if (status != TROUPE_OK) refuse(far, request.id, status, words[0] != 0 ? words : request.error);
+    admin_request_deinit(&request);
+    return status == TROUPE_OK;
 }
 
 static int open_near(const daemon_remote *remote)
@@ -188,7 +191,7 @@ static bool take_line(cmd_stream *far, admin_lines *lines, troupe_slice *ret_lin
         admin_line kind = admin_lines_take(lines, false, ret_line);
         if (kind == ADMIN_LINE_TAKEN) return true;
         if (kind == ADMIN_LINE_TOO_LONG) {
-            refuse(far, TROUPE_TOO_LARGE, "the line is longer than 12 MiB");
+            refuse(far, "null", TROUPE_TOO_LARGE, "the line is longer than 12 MiB");
             return false;
         }
         char *room = admin_lines_room(lines, ADMIN_READ_SIZE);
@@ -202,20 +205,15 @@ static void serve(remote_link *link, cmd_stream *far, const char *token)
 {
     admin_lines lines = {0};
     troupe_slice line;
-    char words[200];
     cmd_stream near = {.descriptor = link->near};
     bool is_in = true;
     if (token[0] != 0) {
         is_in = take_line(far, &lines, &line) && is_token(token, line);
-        if (!is_in) refuse(far, TROUPE_DENIED, "another token than this node's, or none");
+        if (!is_in) refuse(far, "null", TROUPE_DENIED, "another token than this node's, or none");
     }
     cmd_stream_patience(far, QUIET_SECONDS);
     while (is_in && take_line(far, &lines, &line)) {
-        if (may_pass(line, words, sizeof(words))) {
-            is_in = pass_on(far, &near, line);
-        } else {
-            refuse(far, TROUPE_DENIED, words);
-        }
+        if (may_pass(far, line)) is_in = pass_on(far, &near, line);
     }
     admin_lines_deinit(&lines);
 }

@@ -100,13 +100,17 @@ for command in shutdown drain config 'migrate tally/1 node-2' 'delete tally/1 --
     has err "is not for the network: it needs the node's admin socket"
 done
 # The node itself refuses it, too, and goes on with that connection.
-printf '{"id":1,"do":"shutdown"}\n{"id":2,"do":"config"}\n{"id":3,"do":"ping"}\n' |
+printf '%s\n' '{"id":1,"do":"shutdown"}' '{"id":2,"do":"config"}' '{"do":"ping","do":"shutdown"}' nonsense \
+    '{"id":4,"do":"shutdwn"}' '{"id":3,"do":"ping"}' |
     timeout 20 openssl s_client -quiet -connect "$one" -cert "$papers/me.pem" \
         -key "$papers/me.key" -CAfile "$papers/shop.pem" >"$work/out" 2>"$work/err" &
 pipe=$!
 until_true grep -q '"id":3,"ok":true' "$work/out"
 kill $pipe 2>/dev/null
 [ "$(grep -c '"status":"DENIED".*is not for the network' "$work/out")" = 2 ] || die 'not refused'
+[ "$(grep -c '"status":"USAGE"' "$work/out")" = 3 ] || die 'what makes no sense is not refused'
+has out '{"id":2,"ok":false'
+checks=$((checks + 2))
 
 # ---- who is not let in -----------------------------------------------------------------------------
 
