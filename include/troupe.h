@@ -485,6 +485,9 @@ typedef struct troupe_node_options {
     uint32_t http_threads;          /* that read and write */
     uint32_t http_connections;      /* at once */
     uint32_t http_calls;            /* under way at once */
+    uint32_t http_type_calls;       /* of them of one type; 0: as many */
+    uint32_t http_rate_caller;      /* calls a second of one address, type, partition; 0: as come */
+    uint32_t http_rate_type, http_rate_partition;
     uint64_t http_bytes;            /* of bodies and answers at once */
     uint64_t http_timeout;          /* of silent connections and of requests that are not whole */
     uint32_t cache_size;            /* entries of the location cache; matters between nodes */

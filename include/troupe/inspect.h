@@ -90,6 +90,7 @@ extern "C" {
     X(http_busy, "requests refused for http_calls or http_bytes, or as the node closes")           \
     X(http_cut, "requests cut off by http_timeout, or behind a body that nobody wants")           \
     X(http_gone, "calls over HTTP cancelled because their caller went away")                      \
+    X(http_limited, "calls over HTTP held back by a limit of rate: 429")                          \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 

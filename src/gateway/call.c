@@ -32,6 +32,7 @@ static void end_call(tp_request *request)
     if (!request->is_call)
         return;
     request->is_call = false;
+    tp_limits_leave(request);
     if (atomic_fetch_sub(&gateway->calls, 1) != 1)
         return;
     tp_waiter *closer = atomic_exchange(&gateway->closer, NULL);
@@ -50,6 +51,9 @@ bool tp_call_enter(tp_request *request)
         tp_request_refuse_busy(request, TROUPE_CLOSED, "the node is closing: ask another one");
     else if (before >= gateway->host.calls)
         tp_request_refuse_busy(request, TROUPE_BUSY, "http_calls are under way: try again later");
+    else if (!tp_limits_enter(request))
+        tp_request_refuse_busy(
+            request, TROUPE_BUSY, "http_type_calls of this type are under way: try again later");
     else
         return true;
     end_call(request);

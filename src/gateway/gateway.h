@@ -23,7 +23,7 @@
 #include <troupe/log.h>
 #include <troupe/stored.h>
 
-#define TP_GATEWAY_NUMBER 4 /* of this port; a module with another one is refused */
+#define TP_GATEWAY_NUMBER 5 /* of this port; a module with another one is refused */
 #define TP_GATEWAY_SYMBOL "troupe_gateway_entry"
 #define TP_GATEWAY_WORDS  2048
 
@@ -107,13 +107,16 @@ typedef struct tp_gateway_host {
     uint32_t calls;       /* under way at once; beyond it 503 */
     uint64_t bytes;       /* of bodies and answers at once; beyond it 503 */
     uint64_t body;        /* of one; beyond it 413 */
+    /* Calls a second, of one address, type, partition; 0: as many as come. Beyond it 429. */
+    uint32_t rate_caller, rate_type, rate_partition;
+    uint32_t type_calls; /* under way at once of one type; 0: no such limit. Beyond it 503 */
     uint64_t spin;        /* so long an answer is polled for before its connection is suspended */
     /* A connection that says nothing for so long is closed, and one whose request is not whole. */
     uint64_t timeout;
 } tp_gateway_host;
 
 /* X(name): counters since it was opened, those of troupe_stats with "http_" before. */
-#define TP_GATEWAY_COUNTER_MAP(X) X(requests) X(refused) X(busy) X(cut) X(gone)
+#define TP_GATEWAY_COUNTER_MAP(X) X(requests) X(refused) X(busy) X(cut) X(gone) X(limited)
 
 typedef struct tp_gateway_counts {
 #define TP_GATEWAY_FIELD(name) uint64_t name;

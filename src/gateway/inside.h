@@ -2,8 +2,9 @@
 /*
  * What the files of the gateway share: server.c (listens, opens and closes), request.c (reads
  * requests and sends answers), call.c (asks the node), watch.c (callers that go away), pages.c
- * (what is known here), desk.c (what has to be waited for), state.c (what is stored of actors),
- * remind.c (reminders and timers), look.c (what the node and its cluster have and do).
+ * (what is known here), limit.c (what callers may have), desk.c (what has to be waited for),
+ * state.c (what is stored of actors), remind.c (reminders and timers), look.c (what the node and
+ * its cluster have and do).
  *
  * A request, by its stage:
  *
@@ -25,6 +26,7 @@
 #define TP_GATEWAY_INSIDE_H
 
 #include "gateway/gateway.h"
+#include "gateway/rate.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
 
@@ -69,6 +71,14 @@ typedef struct tp_watch {
     _Atomic bool stops;
 } tp_watch;
 
+/* limit.c */
+typedef struct tp_limits {
+    uint64_t seed;
+    atomic_flag lock;
+    tp_rates *rates; /* NULL: there is no limit of rate */
+    tp_crowd *crowd; /* NULL: nor of what is under way of a type */
+} tp_limits;
+
 struct tp_gateway {
     /* Set by open. */
     tp_gateway_host host;
@@ -88,6 +98,7 @@ struct tp_gateway {
     _Atomic(struct tp_request *) answered;
     tp_watch watch;
     tp_http_tls_slot tls;
+    tp_limits limits;
 #define TP_GATEWAY_ATOMIC(name) _Atomic uint64_t name;
     TP_GATEWAY_COUNTER_MAP(TP_GATEWAY_ATOMIC)
 #undef TP_GATEWAY_ATOMIC
@@ -108,6 +119,8 @@ typedef struct tp_request {
     tp_request_stage stage;
     bool is_call; /* counted in `calls` */
     unsigned verb;
+    bool is_in_crowd; /* of limit.c, by that key */
+    uint64_t crowd;
     uint32_t place;        /* in the table of watch.c; UINT32_MAX: none */
     troupe_cancel *cancel; /* of its call */
     uint64_t began, asked;
@@ -123,7 +136,7 @@ typedef struct tp_request {
     const char *answer_type; /* in `answer`, behind the payload, or static */
     const char *allow;       /* of 405 */
     char tag[24];            /* ETag; "": it has none */
-    bool passes;             /* Retry-After */
+    uint32_t wait;           /* Retry-After, in seconds; 0: it has none */
     bool ends;               /* the connection, with it */
     tp_http_bytes body, answer;
     tp_route route;
@@ -180,6 +193,14 @@ void tp_call_leave(tp_request *request);
 void tp_request_suspend(tp_request *request);
 void tp_request_hand_over(tp_request *request);
 void tp_request_take_back(tp_request *request);
+
+/* limit.c. How long until it may come, by the rates; 0: now, and it has. */
+uint64_t tp_limits_wait(tp_request *request);
+/* May one more of its type be under way? After true, leave ends it; without, that is a no-op. */
+bool tp_limits_enter(tp_request *request);
+void tp_limits_leave(tp_request *request);
+TROUPE_CHECK troupe_status tp_limits_open(tp_limits *self, const tp_gateway_host *host);
+void tp_limits_close(tp_limits *self, const tp_gateway_host *host);
 
 /* watch.c: of those that are suspended for long. The library's threads add and remove. */
 TROUPE_CHECK troupe_status tp_watch_start(tp_watch *self, const tp_gateway_host *host);

@@ -10,6 +10,7 @@
 
 #include "base/outcome.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +116,7 @@ void tp_request_fail(tp_request *request, unsigned code, const char *error_code,
     request->answer.size = text.size;
     request->answer_type = TROUPE_JSON;
     request->code = code;
-    request->passes = tp_http_passes(code);
+    request->wait = tp_http_passes(code);
     request->stage = TP_REQUEST_ANSWERED;
 }
 
@@ -283,6 +284,19 @@ static bool is_framed(const head_fields *fields)
     return length == NULL || (length[0] != 0 && length[strspn(length, "0123456789")] == 0);
 }
 
+/* By what its caller, type and partition may have in a second. */
+static void hold_back(tp_request *request)
+{
+    uint64_t wait = tp_limits_wait(request);
+    if (wait == 0)
+        return;
+    tp_gateway_add(&request->gateway->limited);
+    tp_request_fail(request, 429, "ERR_RATE", TROUPE_BUSY, unsent(request, TROUPE_BUSY),
+        troupe_str("more calls a second than http_rate_caller, http_rate_type or "
+                   "http_rate_partition let through: try again later"));
+    request->wait = (uint32_t)(wait / TROUPE_SECONDS(1)) + 1;
+}
+
 /* Everything that can be said before the body is here. */
 static void read_head(tp_request *request, const char *path, const char *method,
     const head_fields *fields, uint64_t size)
@@ -308,6 +322,8 @@ static void read_head(tp_request *request, const char *path, const char *method,
         return;
     else if (size != UINT64_MAX && size > request->gateway->host.body)
         refuse_size(request);
+    else if (!request->route.is_open)
+        hold_back(request);
 }
 
 static enum MHD_Result respond(tp_request *request);
@@ -324,6 +340,7 @@ static enum MHD_Result begin(tp_gateway *gateway, struct MHD_Connection *connect
     request->gateway = gateway;
     request->connection = connection;
     request->place = UINT32_MAX;
+    request->route.id = (troupe_id){0};
     request->began = gateway->host.env->now(gateway->host.env);
     *ret_request = request;
     tp_gateway_add(&gateway->requests);
@@ -401,8 +418,11 @@ static enum MHD_Result respond(tp_request *request)
         add_field(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->answer_type);
     if (request->ends)
         add_field(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    if (request->passes)
-        add_field(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (request->wait != 0) {
+        char seconds[16];
+        (void)snprintf(seconds, sizeof seconds, "%" PRIu32, request->wait);
+        add_field(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
     if (request->allow != NULL)
         add_field(response, MHD_HTTP_HEADER_ALLOW, request->allow);
     if (request->tag[0] != 0)

@@ -88,6 +88,7 @@ static void release(tp_gateway *gateway)
     const troupe_allocator *allocator = gateway->host.allocator;
     size_t size = strlen(gateway->host.token) + 1;
     tp_http_tls_put(&gateway->tls, NULL);
+    tp_limits_close(&gateway->limits, &gateway->host);
     explicit_bzero(gateway->token, size);
     tp_release(allocator, gateway->token, size);
     tp_release(allocator, gateway, sizeof *gateway);
@@ -116,6 +117,8 @@ static troupe_status server_open(
     troupe_status status = host->tls != NULL ? tp_http_tls_create(host->allocator, host->tls,
                                                    &gateway->tls.newest, error, error_size)
                                              : TROUPE_OK;
+    if (status == TROUPE_OK)
+        status = tp_limits_open(&gateway->limits, host);
     if (status == TROUPE_OK)
         status = tp_watch_start(&gateway->watch, &gateway->host);
     if (status != TROUPE_OK) {

@@ -158,6 +158,10 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket, const tp_gat
         .calls = options->http_calls,
         .bytes = options->http_bytes,
         .body = options->max_message,
+        .rate_caller = options->http_rate_caller,
+        .rate_type = options->http_rate_type,
+        .rate_partition = options->http_rate_partition,
+        .type_calls = options->http_type_calls,
         .spin = options->spin,
         .timeout = options->http_timeout,
     };

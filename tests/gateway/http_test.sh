@@ -170,6 +170,71 @@ until_true grep -q late "$work/late.one"
 until_true grep -q late "$work/late.two"
 get 200 -d x "$call/web/a/method/echo"
 
+# ---- limits -------------------------------------------------------------------------------------
+
+stop
+serve --http_type_calls 1
+call="$at/v1.0/actors"
+curl -s -d 4000 "$call/web/one/method/late" -o "$work/late.three" &
+until_true parked web/one
+get 503 -d x "$call/web/a/method/echo"
+says 'http_type_calls'
+get 200 -d '{"amount":1}' "$call/vault/v/method/add" # another type
+until_true grep -q late "$work/late.three"
+get 200 -d x "$call/web/a/method/echo"
+stop
+
+# The limits are for a minute of calls at this pace, whatever else the machine does.
+codes() { # COUNT CURL-ARGUMENT...: how many of so many were let through
+    count=$1
+    shift
+    for _ in $(seq "$count"); do
+        curl -s -o "$work/out" -D "$work/head" -w '%{http_code}\n' "$@"
+    done >"$work/codes"
+    checks=$((checks + 1))
+    through=$(grep -c '^200' "$work/codes")
+    [ "$(grep -c '^200\|^429' "$work/codes")" = "$count" ] || die "another code: $(sort -u "$work/codes")"
+}
+held_back() { # LEAST: so many were let through at least, and not all
+    [ "$through" -ge "$1" ] && [ "$through" -lt "$count" ] || die "$through of $count were let through"
+}
+serve --http_rate_type 2
+call="$at/v1.0/actors"
+codes 40 -d x "$call/web/a/method/echo"
+held_back 2
+counts http_limited 1
+get 200 -d '{"amount":1}' "$call/vault/v/method/add" # another type
+many() { # COUNT CODE CURL-ARGUMENT...: until that code comes
+    for _ in $(seq "$1"); do
+        code=$(curl -s -D "$work/head" -o "$work/out" -w '%{http_code}' "$3" "$4" "$5" "$6" "$7")
+        [ "$code" = "$2" ] && return
+    done
+    die "no $2 in $1"
+}
+many 40 429 -d x -H 'Accept: */*' "$call/web/a/method/echo"
+says '"errorCode":"ERR_RATE"'
+says '"status":"BUSY"'
+says '"outcome":"NOT_DONE"'
+tells 'Retry-After: 1'
+many 40 429 -d x -H 'Idempotency-Key: k' "$call/web/a/method/echo"
+says '"outcome":"UNKNOWN"' # an earlier one with that key may be under way
+stop
+serve --http_rate_partition 2
+call="$at/v1.0/actors"
+codes 40 -d x "$call/web@eu/a/method/echo"
+held_back 2
+get 200 -d x "$call/web@us/a/method/echo"
+get 200 -d x "$call/web/a/method/echo"
+stop
+serve --http_rate_caller 2
+call="$at/v1.0/actors"
+codes 40 -d x "$call/web/a/method/echo"
+held_back 2
+for _ in 1 2 3 4 5 6; do get 200 "$at/readyz"; done # health is not counted
+get 200 --interface 127.0.0.2 -d x "$call/web/a/method/echo" # another caller
+stop
+serve
+
 # ---- pages --------------------------------------------------------------------------------------
 
 get 204 "$at/v1.0/healthz/outbound"
