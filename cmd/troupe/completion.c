@@ -36,7 +36,7 @@ static void print_name(void *user, const troupe_option_info *info)
 static void print_file_name(void *user, const troupe_option_info *info)
 {
     (void)user;
-    if (strncmp(info->name, "tls_", 4) == 0) printf("|--%s", info->name);
+    if (info->reload == TROUPE_RELOAD_FILE) printf("|--%s", info->name);
 }
 
 static void print_bool_name(void *user, const troupe_option_info *info)
