@@ -26,8 +26,9 @@ add_library(gateway_objects OBJECT ${gateway_sources})
 target_link_libraries(gateway_objects PRIVATE troupe_inside PUBLIC ${client})
 
 add_library(troupe_gateway MODULE "${CMAKE_SOURCE_DIR}/src/gateway/module.c"
-    "${CMAKE_SOURCE_DIR}/src/base/id.c" "${CMAKE_SOURCE_DIR}/src/base/text.c"
-    "${CMAKE_SOURCE_DIR}/src/base/assert.c" "${CMAKE_SOURCE_DIR}/src/store/schedule_parse.c")
+    "${CMAKE_SOURCE_DIR}/src/base/alloc.c" "${CMAKE_SOURCE_DIR}/src/base/id.c"
+    "${CMAKE_SOURCE_DIR}/src/base/text.c" "${CMAKE_SOURCE_DIR}/src/base/assert.c"
+    "${CMAKE_SOURCE_DIR}/src/store/schedule_parse.c")
 target_include_directories(troupe_gateway PRIVATE
     "${CMAKE_SOURCE_DIR}/include" "${CMAKE_SOURCE_DIR}/src")
 target_link_libraries(troupe_gateway PRIVATE

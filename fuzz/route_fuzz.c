@@ -47,7 +47,9 @@ static void try_path(troupe_slice path)
     require_name(route.id.key);
     if (route.name[0] != 0)
         require_name(troupe_str(route.name));
-    require(route.name[0] != 0 || route.kind == TP_ROUTE_SAVE || route.kind == TP_ROUTE_LOOKUP);
+    bool has_name = route.kind != TP_ROUTE_SAVE && route.kind != TP_ROUTE_LOOKUP &&
+                    route.kind != TP_ROUTE_UPDATES;
+    require(has_name == (route.name[0] != 0));
     require(strlen(route.name) <= TP_NAME_MAX);
     size_t size = troupe_id_print(route.id, text, sizeof text);
     require(size < sizeof text);

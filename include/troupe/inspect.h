@@ -91,6 +91,7 @@ extern "C" {
     X(http_cut, "requests cut off by http_timeout, or behind a body that nobody wants")           \
     X(http_gone, "calls over HTTP cancelled because their caller went away")                      \
     X(http_limited, "calls over HTTP held back by a limit of rate: 429")                          \
+    X(http_slow, "streams of events ended because their reader was slow")                         \
     X(passes, "passes of shard loops")                                                            \
     X(sleeps, "times a shard ran out of work")
 

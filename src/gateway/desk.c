@@ -20,6 +20,8 @@ static void run(tp_job *job)
         tp_state_answer(request);
     else if (kind == TP_ROUTE_REMINDER || kind == TP_ROUTE_TIMER)
         tp_remind_answer(request);
+    else if (kind == TP_ROUTE_EVENTS || kind == TP_ROUTE_UPDATES)
+        tp_stream_prepare(request);
     else
         tp_look_answer(request);
 }

@@ -90,6 +90,10 @@ typedef struct tp_gateway_host {
     troupe_status (*lookup)(troupe_node *node, troupe_id id, troupe_consistency consistency,
         uint64_t timeout, troupe_cluster_place_visit *visit, void *user);
     troupe_status (*stats)(troupe_node *node, troupe_stats *ret_stats);
+    /* [any thread that may wait] troupe_node_subscribe, troupe_node_unsubscribe */
+    troupe_status (*subscribe)(
+        troupe_node *node, troupe_lifecycle_visit *visit, void *user, uint64_t *ret_subscription);
+    troupe_status (*unsubscribe)(troupe_node *node, uint64_t subscription);
     /* [any thread] troupe_node_metrics */
     troupe_status (*metrics)(troupe_node *node, troupe_page_write *write, void *user);
     bool (*is_ready)(troupe_node *node); /* [any thread] it serves, and does not close */
@@ -101,7 +105,7 @@ typedef struct tp_gateway_host {
     tp_socket socket;                                      /* it listens; the gateway closes it */
     const char *token;                                     /* empty: none is asked for */
     const tp_gateway_files *tls; /* NULL: clear text; else only for open */
-    bool beyond;                                           /* it is reached from other machines */
+    bool beyond;                 /* it is reached from other machines */
     uint32_t threads;
     uint32_t connections; /* at once; more wait until one has gone */
     uint32_t calls;       /* under way at once; beyond it 503 */
@@ -110,13 +114,13 @@ typedef struct tp_gateway_host {
     /* Calls a second, of one address, type, partition; 0: as many as come. Beyond it 429. */
     uint32_t rate_caller, rate_type, rate_partition;
     uint32_t type_calls; /* under way at once of one type; 0: no such limit. Beyond it 503 */
-    uint64_t spin;        /* so long an answer is polled for before its connection is suspended */
+    uint64_t spin;       /* so long an answer is polled for before its connection is suspended */
     /* A connection that says nothing for so long is closed, and one whose request is not whole. */
     uint64_t timeout;
 } tp_gateway_host;
 
 /* X(name): counters since it was opened, those of troupe_stats with "http_" before. */
-#define TP_GATEWAY_COUNTER_MAP(X) X(requests) X(refused) X(busy) X(cut) X(gone) X(limited)
+#define TP_GATEWAY_COUNTER_MAP(X) X(requests) X(refused) X(busy) X(cut) X(gone) X(limited) X(slow)
 
 typedef struct tp_gateway_counts {
 #define TP_GATEWAY_FIELD(name) uint64_t name;

@@ -4,7 +4,7 @@
  * requests and sends answers), call.c (asks the node), watch.c (callers that go away), pages.c
  * (what is known here), limit.c (what callers may have), desk.c (what has to be waited for),
  * state.c (what is stored of actors), remind.c (reminders and timers), look.c (what the node and
- * its cluster have and do).
+ * its cluster have and do), stream.c (events, as they come).
  *
  * A request, by its stage:
  *
@@ -39,7 +39,8 @@
 enum {
     TP_HTTP_HERE = 512, /* bytes of a body, and of an answer, that need no block of their own */
     TP_HTTP_ERROR_MAX = 4096,
-    TP_DESK_MAX = 32, /* requests at the desk at once */
+    TP_DESK_MAX = 32,    /* requests at the desk at once */
+    TP_STREAMS_MAX = 64, /* streams of events at once */
 };
 
 typedef enum tp_request_stage {
@@ -79,12 +80,15 @@ typedef struct tp_limits {
     tp_crowd *crowd; /* NULL: nor of what is under way of a type */
 } tp_limits;
 
+typedef struct tp_streams tp_streams;
+
 struct tp_gateway {
     /* Set by open. */
     tp_gateway_host host;
     struct MHD_Daemon *daemon;
     MHD_socket listener; /* the library listens on it no more; MHD_INVALID_SOCKET: it does */
     char *token;
+    tp_streams *streams;
 
     /* [any thread] */
     _Atomic bool draining;
@@ -127,10 +131,12 @@ typedef struct tp_request {
     uint64_t timeout;         /* 0: the node's */
     const char *content_type; /* as its field said; NULL: none */
     const char *once;
-    const char *known;  /* If-None-Match; NULL: it has none */
-    tp_job job;         /* at the desk */
-    bool goes_on;       /* from the desk to the actor */
-    size_t thrown_away; /* of a body that nobody wants */
+    const char *known;      /* If-None-Match; NULL: it has none */
+    const char *last_event; /* Last-Event-ID; NULL: it has none */
+    bool streams;           /* its answer is a stream */
+    tp_job job;             /* at the desk */
+    bool goes_on;           /* from the desk to the actor */
+    size_t thrown_away;     /* of a body that nobody wants */
     /* The answer. */
     unsigned code;
     const char *answer_type; /* in `answer`, behind the payload, or static */
@@ -168,6 +174,9 @@ char *tp_request_room(tp_request *request, size_t size);
 
 /* Adds to the answer. False: no room. */
 bool tp_request_append(tp_request *request, troupe_slice part);
+
+/* A parameter of the query, decoded; "" if there is none. False: refused. */
+bool tp_request_parameter(tp_request *request, const char *name, char *out, size_t room);
 
 /* Asks its actor, of a request that is suspended: it is handed over by the answer, on any thread.
  * False: refused, the answer is in it, and nobody hands it over. */
@@ -220,6 +229,18 @@ void tp_remind_answer(tp_request *request);
 
 /* look.c: [pool] Troupe's own pages. */
 void tp_look_answer(tp_request *request);
+
+/* stream.c: [pool] may it stream? `streams` says so. [library] The response, or NULL: refused. */
+void tp_stream_prepare(tp_request *request);
+struct MHD_Response *tp_stream_open(tp_request *request);
+
+/* [opening thread] UNAVAILABLE: no thread; NO_MEMORY. */
+TROUPE_CHECK troupe_status tp_streams_start(tp_gateway *gateway);
+/* [closing thread] `draining` was set: all end. When no ask is under way: the herald ends; false:
+ * shards may still bring news. When the library has ended, too. */
+void tp_streams_drain(tp_gateway *gateway);
+TROUPE_CHECK bool tp_streams_stop(tp_gateway *gateway);
+void tp_streams_release(tp_gateway *gateway);
 
 /* pages.c: a page that is known here is ANSWERED afterwards; others are left as they are. */
 void tp_page_answer(tp_request *request);

@@ -21,20 +21,6 @@ enum {
 
 /* ---- what is asked, and answered ------------------------------------------------------------- */
 
-/* A parameter of the query, decoded; "" if there is none. False: refused. */
-static bool parameter(tp_request *request, const char *name, char *out, size_t room)
-{
-    const char *value =
-        MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
-    out[0] = 0;
-    if (value == NULL || tp_route_value(value, out, room))
-        return true;
-    tp_gateway_add(&request->gateway->refused);
-    tp_request_fail(request, 400, "ERR_BAD_REQUEST", TROUPE_USAGE, TROUPE_NOT_DONE,
-        troupe_str("a parameter of the query is too long, or no UTF-8, or has control characters"));
-    return false;
-}
-
 static bool refuse(tp_request *request, const char *words)
 {
     tp_gateway_add(&request->gateway->refused);
@@ -121,10 +107,10 @@ static void discover(tp_request *request)
     troupe_cluster_cursor cursor = {.member = 0};
     page self = {.request = request};
     tp_text piece;
-    if (!parameter(request, "type", type, sizeof type) ||
-        !parameter(request, "pattern", pattern, sizeof pattern) ||
-        !parameter(request, "limit", limit, sizeof limit) ||
-        !parameter(request, "cursor", after, sizeof after))
+    if (!tp_request_parameter(request, "type", type, sizeof type) ||
+        !tp_request_parameter(request, "pattern", pattern, sizeof pattern) ||
+        !tp_request_parameter(request, "limit", limit, sizeof limit) ||
+        !tp_request_parameter(request, "cursor", after, sizeof after))
         return;
     size_t most = limit[0] != 0 ? strtoul(limit, NULL, 10) : LIMIT_DEFAULT;
     if (most == 0 || most > LIMIT_MAX || limit[strspn(limit, "0123456789")] != 0) {
@@ -212,7 +198,7 @@ static void show_one(tp_request *request)
 {
     char consistency[16];
     page self = {.request = request};
-    if (!parameter(request, "consistency", consistency, sizeof consistency))
+    if (!tp_request_parameter(request, "consistency", consistency, sizeof consistency))
         return;
     bool is_eventual = strcmp(consistency, "eventual") == 0;
     if (!is_eventual && consistency[0] != 0 && strcmp(consistency, "strong") != 0)

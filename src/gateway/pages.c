@@ -120,6 +120,8 @@ void tp_page_answer(tp_request *request)
     case TP_ROUTE_LOOKUP:
     case TP_ROUTE_ACTIVE:
     case TP_ROUTE_STATS:
+    case TP_ROUTE_EVENTS:
+    case TP_ROUTE_UPDATES:
         break;
     }
 }

@@ -160,6 +160,7 @@ static void refuse_size(tp_request *request)
     X(content_type, MHD_HTTP_HEADER_CONTENT_TYPE)     \
     X(host, MHD_HTTP_HEADER_HOST)                     \
     X(known, MHD_HTTP_HEADER_IF_NONE_MATCH)           \
+    X(last_event, "Last-Event-ID")                    \
     X(once, "Idempotency-Key")                        \
     X(origin, MHD_HTTP_HEADER_ORIGIN)                 \
     X(site, "Sec-Fetch-Site")                         \
@@ -246,6 +247,7 @@ static bool read_fields(tp_request *request, const head_fields *fields)
     const char *timeout = fields->timeout;
     request->content_type = fields->content_type;
     request->known = fields->known;
+    request->last_event = fields->last_event;
     if (timeout != NULL && (!request->gateway->host.duration(timeout, &request->timeout) ||
                                request->timeout - 1 >= TIMEOUT_MAX)) {
         refuse(request, 400, ERR_REQUEST, TROUPE_USAGE,
@@ -356,6 +358,18 @@ static enum MHD_Result begin(tp_gateway *gateway, struct MHD_Connection *connect
     return MHD_YES;
 }
 
+bool tp_request_parameter(tp_request *request, const char *name, char *out, size_t room)
+{
+    const char *value =
+        MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+    out[0] = 0;
+    if (value == NULL || tp_route_value(value, out, room))
+        return true;
+    refuse(request, 400, ERR_REQUEST, TROUPE_USAGE,
+        "a parameter of the query is too long, or no UTF-8, or has control characters");
+    return false;
+}
+
 /* ---- the body ------------------------------------------------------------------------------- */
 
 static bool is_late(const tp_request *request)
@@ -408,8 +422,20 @@ static void add_field(struct MHD_Response *response, const char *name, const cha
     (void)!MHD_add_response_header(response, name, value);
 }
 
+static enum MHD_Result respond_stream(tp_request *request, struct MHD_Response *response)
+{
+    add_field(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
+    add_field(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    enum MHD_Result result = MHD_queue_response(request->connection, 200, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 static enum MHD_Result respond(tp_request *request)
 {
+    struct MHD_Response *stream = request->streams ? tp_stream_open(request) : NULL;
+    if (stream != NULL)
+        return respond_stream(request, stream);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         request->answer.size, request->answer.data, MHD_RESPMEM_PERSISTENT);
     if (response == NULL)

@@ -206,6 +206,8 @@ unsigned tp_verb_of(const char *method)
 const char *tp_verb_names(unsigned bits)
 {
     switch (bits) {
+    case TP_VERB_GET:
+        return "GET";
     case TP_VERB_READ:
         return "GET, HEAD";
     case TP_VERB_WRITE:

@@ -50,7 +50,9 @@ typedef enum tp_verb {
     X(READY, "/readyz", TP_VERB_READ, false)                                                 \
     X(DISCOVER, "/v1/troupe/actors", TP_VERB_READ, true)                                     \
     X(ACTIVE, "/v1/troupe/actors/{type}/{id}/method/{name}", TP_VERB_ANY, true)              \
+    X(UPDATES, "/v1/troupe/actors/{type}/{id}/updates", TP_VERB_GET, true)                   \
     X(LOOKUP, "/v1/troupe/actors/{type}/{id}", TP_VERB_READ, true)                           \
+    X(EVENTS, "/v1/troupe/events", TP_VERB_GET, true)                                        \
     X(STATS, "/v1/troupe/stats", TP_VERB_READ, true)                                         \
     X(METADATA, "/v1.0/metadata", TP_VERB_READ, true)                                        \
     X(METRICS, "/metrics", TP_VERB_READ, true)

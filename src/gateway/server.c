@@ -89,6 +89,7 @@ static void release(tp_gateway *gateway)
     size_t size = strlen(gateway->host.token) + 1;
     tp_http_tls_put(&gateway->tls, NULL);
     tp_limits_close(&gateway->limits, &gateway->host);
+    tp_streams_release(gateway);
     explicit_bzero(gateway->token, size);
     tp_release(allocator, gateway->token, size);
     tp_release(allocator, gateway, sizeof *gateway);
@@ -128,8 +129,11 @@ static troupe_status server_open(
         release(gateway);
         return status;
     }
-    gateway->daemon = start(gateway);
+    status = tp_streams_start(gateway);
+    gateway->daemon = status == TROUPE_OK ? start(gateway) : NULL;
     if (gateway->daemon == NULL) {
+        if (status == TROUPE_OK)
+            (void)!tp_streams_stop(gateway); /* nothing is subscribed yet */
         (void)snprintf(error, error_size,
             "http: the server did not start: threads or open files (ulimit -n) are at their limit");
         tp_watch_stop(&gateway->watch);
@@ -143,6 +147,7 @@ static troupe_status server_open(
 static void server_drain(tp_gateway *gateway)
 {
     atomic_store(&gateway->draining, true);
+    tp_streams_drain(gateway);
     /* The library's threads may be at it until they have ended: nobody comes in, but it is open. */
     gateway->listener = MHD_quiesce_daemon(gateway->daemon);
     if (gateway->listener != MHD_INVALID_SOCKET)
@@ -183,8 +188,9 @@ static bool wait_for_shards(tp_gateway *gateway, uint64_t until)
 static bool server_close(tp_gateway *gateway, uint64_t patience)
 {
     uint64_t until = gateway->host.env->now(gateway->host.env) + patience;
+    atomic_store(&gateway->draining, true);
     wait_for_calls(gateway, until);
-    if (!wait_for_shards(gateway, until)) {
+    if (!wait_for_shards(gateway, until) || !tp_streams_stop(gateway)) {
         gateway->host.log(gateway->host.node, TROUPE_LOG_ERROR, "http_left",
             "asks of the gateway were not answered: its threads and memory stay");
         return false;

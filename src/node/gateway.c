@@ -142,6 +142,8 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket, const tp_gat
         .discover = troupe_cluster_discover,
         .lookup = troupe_cluster_lookup,
         .stats = troupe_node_stats,
+        .subscribe = troupe_node_subscribe,
+        .unsubscribe = troupe_node_unsubscribe,
         .metrics = troupe_node_metrics,
         .is_ready = is_ready,
         .log = log_words,

@@ -12,6 +12,7 @@
  *   raw_http PORT reset PATH  asks for it, says "held", waits for a line, and resets the connection
  *   raw_http PORT flee COUNT PATH
  *                             asks for it and resets the connection at once, so many times
+ *   raw_http PORT deaf PATH   the same by GET: it reads nothing meanwhile
  *
  * Invariants: it ends by itself: nothing is waited for longer than 20 seconds. Threads: one.
  */
@@ -125,13 +126,14 @@ static int hold(int port, long count, const char *path, const char *code)
     return 0;
 }
 
-static int reset(int port, const char *path, int waits)
+static int reset(int port, const char *path, int waits, int is_deaf)
 {
     const struct linger now = {.l_onoff = 1};
     int descriptor = open_connection(port);
-    int size = snprintf(out, ROOM,
-                        "POST %s HTTP/1.1\r\nHost: localhost\r\n"
-                        "Troupe-Timeout: 10m\r\nContent-Length: 6\r\n\r\n600000", path);
+    int size = snprintf(out, ROOM, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s",
+                        is_deaf ? "GET" : "POST", path,
+                        is_deaf ? "\r\n"
+                                : "Troupe-Timeout: 10m\r\nContent-Length: 6\r\n\r\n600000");
     must(send(descriptor, out, (size_t)size, MSG_NOSIGNAL) == size, "send");
     if (waits) {
         printf("held\n");
@@ -148,9 +150,10 @@ int main(int argc, char **argv)
     if (argc == 6 && strcmp(argv[2], "hold") == 0) {
         return hold(atoi(argv[1]), atol(argv[3]), argv[4], argv[5]);
     }
-    if (argc == 4 && strcmp(argv[2], "reset") == 0) return reset(atoi(argv[1]), argv[3], 1);
+    if (argc == 4 && strcmp(argv[2], "reset") == 0) return reset(atoi(argv[1]), argv[3], 1, 0);
+    if (argc == 4 && strcmp(argv[2], "deaf") == 0) return reset(atoi(argv[1]), argv[3], 1, 1);
     if (argc == 5 && strcmp(argv[2], "flee") == 0) {
-        for (long i = atol(argv[3]); i > 0; i--) (void)reset(atoi(argv[1]), argv[4], 0);
+        for (long i = atol(argv[3]); i > 0; i--) (void)reset(atoi(argv[1]), argv[4], 0, 0);
         return 0;
     }
     if (argc == 3) return send_all(atoi(argv[1]), atol(argv[2]));

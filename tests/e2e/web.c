@@ -161,4 +161,8 @@ static const troupe_type bell = {TROUPE_TYPE("bell"), .state_size = sizeof(struc
 static const troupe_type egg = {TROUPE_TYPE("egg"), .state_size = sizeof(struct bell),
     TROUPE_METHODS(bell_methods)};
 
-TROUPE_MODULE(&web, &vault, &plain, &bell, &egg)
+/* One whose actors are stopped when they panic. */
+static const troupe_type frail = {TROUPE_TYPE("frail"), TROUPE_STATE(struct sum, sum_fields),
+    TROUPE_METHODS(methods), .supervision = {.on_panic = TROUPE_SUPERVISE_STOP}};
+
+TROUPE_MODULE(&web, &vault, &plain, &bell, &egg, &frail)

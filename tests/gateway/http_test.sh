@@ -91,7 +91,7 @@ says '"outcome":"NOT_DONE"'
 get 500 "$call/web/a/method/panic"
 says '"status":"PANIC"'
 get 404 "$call/webb/a/method/echo"
-says 'there are: web, vault, plain, bell, egg'
+says 'there are: web, vault, plain, bell, egg, frail'
 get 404 "$call/web/a/method/ehco"
 says 'has no method'
 says '"outcome":"NOT_DONE"'

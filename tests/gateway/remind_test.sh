@@ -66,7 +66,7 @@ for type in bell egg; do
     get 204 -X DELETE "$call/$type/t/timers/one"
     get 200 "$call/$type/t/method/heard"
     before=$(cat "$work/out")
-    until_true hears $type/u 8 -ge 2
+    until_true hears $type/u 8 -ge 1
     until_true hears $type/v 6 -ge 1
     # Set again in the other's place: one ticks, not two, and not the one from before.
     get 204 -d '{"dueTime":"1h"}' "$call/$type/w/timers/tick"
@@ -75,7 +75,8 @@ for type in bell egg; do
     get 200 "$call/$type/t/method/heard"
     [ "$(cat "$work/out")" = "$before" ] || die 'a timer that was ended ticked'
     get 200 "$call/$type/u/method/heard"
-    says 'receiveTimer 2'
+    times=$(cut -d ' ' -f 8 "$work/out")
+    [ "$times" -le 2 ] || die "2 times were $times" # a tick that finds one waiting is left out
     get 200 "$call/$type/w/method/heard"
     says ' tick 1 '
 done

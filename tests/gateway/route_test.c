@@ -150,6 +150,9 @@ static void own_pages_are_told_apart(void **state)
     assert_int_equal(parse("/v1/troupe/actors/web/a/method/echo", &route, &reason), TROUPE_OK);
     assert_int_equal(route.kind, TP_ROUTE_ACTIVE);
     assert_string_equal(route.name, "echo");
+    assert_int_equal(parse("/v1/troupe/actors/web/a/updates", &route, &reason), TROUPE_OK);
+    assert_int_equal(route.kind, TP_ROUTE_UPDATES);
+    assert_true(troupe_slice_equal(route.id.key, troupe_str("a")));
     assert_refused("/v1/troupe/actors/", TROUPE_NOT_FOUND, "no such page");
     assert_refused("/v1/troupe/actors/web/", TROUPE_USAGE, "empty");
     assert_refused("/v1/troupe/actors/web/a/b", TROUPE_USAGE, "slash");

@@ -15,13 +15,24 @@ head -c 1100000 /dev/zero >large
 printf '{"data":"%02000d"}' 1 >long.json
 parked() { troupe ps --json | grep -qF '"web/busy"'; }
 
+# stream CODE PATH: one that does not end by itself.
+stream() {
+    checks=$((checks + 1))
+    code=$(curl -s -m 1 -D head -o out -w '%{http_code}' "$at$2")
+    [ $? = 28 ] && [ "$code" = "$1" ] || die "$code, not a stream with $1: $2"
+    tells 'Content-Type: text/event-stream'
+}
+
 # try NODE: asks the node at $at for all that is to be tried of such a one.
 try() {
     grep " $1 " list >tries || die "nothing is to be tried of $1"
     while read -r method status node path arguments; do
         [ "$node" = "$1" ] || continue
         eval "set -- $arguments"
-        get "$status" -X "$method" "$at$path" "$@"
+        case $arguments in
+        '-m 1') stream "$status" "$path" ;;
+        *) get "$status" -X "$method" "$at$path" "$@" ;;
+        esac
         set -- "$node"
     done <tries
 }
