@@ -552,6 +552,55 @@ static void a_server_that_never_answers_ends_the_opening_in_time(void **state)
 }
 
 /* More arguments than a server of any version takes: it is refused here, and harms no other. */
+/* How often the server has run that command. */
+static unsigned calls_of(place *self, const char *command)
+{
+    char said[8192] = "", name[64];
+    assert_true(redis_server_ask(
+        &self->redis, (const char *const[]){"INFO", "commandstats", NULL}, said, sizeof said));
+    snprintf(name, sizeof name, "cmdstat_%s:calls=", command);
+    const char *at = strstr(said, name);
+    return at != NULL ? (unsigned)strtoul(at + strlen(name), NULL, 10) : 0;
+}
+
+/* As of actors that make room for each other. */
+static void loads_and_commits_that_come_in_turn_are_two_commands(void **state)
+{
+    enum { PAIRS = 40 };
+    place *self = *state;
+    char names[2][PAIRS][8];
+    troupe_store_op loads[PAIRS], commits[PAIRS], *group[2 * PAIRS + 2];
+    open_with_writer(self, "");
+    for (unsigned i = 0; i < PAIRS; i++) {
+        snprintf(names[0][i], sizeof names[0][i], "old%u", i);
+        snprintf(names[1][i], sizeof names[1][i], "new%u", i);
+        assert_int_equal(commit(self, names[0][i], 0, "one"), TROUPE_OK);
+        loads[i] = make(TROUPE_STORE_LOAD, names[0][i]);
+        commits[i] = make_commit(names[1][i], 0, "two");
+        group[2 * i + 1] = &loads[i];
+        group[2 * i + 2] = &commits[i];
+    }
+    /* These two see what of their actor is before them, and no more. */
+    troupe_store_op before = make(TROUPE_STORE_LOAD, "new7"), after = before;
+    group[0] = &before;
+    group[2 * PAIRS + 1] = &after;
+    SAY(self, "CONFIG", "RESETSTAT");
+    self->store->run(self->store, group, 2 * PAIRS + 2);
+    for (unsigned i = 0; i < PAIRS; i++) {
+        assert_int_equal(loads[i].status, TROUPE_OK);
+        assert_int_equal(loads[i].found, 1);
+        assert_int_equal(commits[i].status, TROUPE_OK);
+        troupe_store_release(&loads[i]);
+        expect_stored(self, names[1][i], 1, "two");
+    }
+    assert_int_equal(before.found, 0);
+    assert_int_equal(after.found, 1);
+    troupe_store_release(&before);
+    troupe_store_release(&after);
+    assert_int_equal(calls_of(self, "evalsha"), 3);
+    assert_int_equal(calls_of(self, "multi"), 1 + PAIRS); /* of the test's looks one each */
+}
+
 static void a_commit_of_more_rows_than_a_command_has_arguments_is_too_large(void **state)
 {
     enum { ROWS = 530000 };
@@ -583,6 +632,7 @@ int main(void)
         SCENE(a_node_that_closes_does_not_wait_for_a_stopped_server),
         SCENE(a_server_without_memory_refuses_commits_and_is_still_read),
         SCENE(a_group_is_done_in_order_when_its_scripts_were_flushed),
+        SCENE(loads_and_commits_that_come_in_turn_are_two_commands),
         SCENE(a_server_that_lost_its_data_takes_no_commit_of_a_writer_it_forgot),
         SCENE(what_is_not_ours_is_corrupt_and_fails_no_neighbour),
         SCENE(settings_that_break_the_promise_are_refused_by_name_or_accepted),

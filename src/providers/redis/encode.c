@@ -394,7 +394,7 @@ void tp_redis_written_by(tp_redis_written *written, troupe_store_op *const *ops,
     }
 }
 
-static bool is_plain_load(const tp_redis_written *written, const troupe_store_op *op)
+bool tp_redis_is_plain_load(const tp_redis_written *written, const troupe_store_op *op)
 {
     if (op->kind != TROUPE_STORE_LOAD || written == NULL)
         return false;
@@ -422,7 +422,7 @@ static size_t put_plain_loads(tp_redis_buffer *buffer, const tp_redis_names *nam
     const tp_redis_written *written, troupe_store_op *const *ops, size_t count)
 {
     size_t taken = 1;
-    while (taken < count && taken < PLAIN_LOADS && is_plain_load(written, ops[taken]))
+    while (taken < count && taken < PLAIN_LOADS && tp_redis_is_plain_load(written, ops[taken]))
         taken++;
     put_word(buffer, "MULTI");
     put_fields(buffer, names, "m", ops, taken);
@@ -436,7 +436,7 @@ static size_t put_loads(tp_redis_buffer *buffer, const tp_redis_names *names,
 {
     size_t taken = 1;
     while (taken < count && taken < LOADS && ops[taken]->kind == TROUPE_STORE_LOAD &&
-           !is_plain_load(written, ops[taken]))
+           !tp_redis_is_plain_load(written, ops[taken]))
         taken++;
     put_script(buffer, names, TP_REDIS_LOAD, taken);
     put_texts(buffer, ops, taken);
@@ -489,7 +489,7 @@ troupe_status tp_redis_encode(tp_redis_buffer *buffer, const tp_redis_names *nam
     troupe_status status = TROUPE_OK;
     buffer->failed = false;
     ret_part->count = 1;
-    ret_part->plain = is_plain_load(written, ops[0]);
+    ret_part->plain = tp_redis_is_plain_load(written, ops[0]);
     if (ops[0]->kind == TROUPE_STORE_COMMIT)
         ret_part->count = put_commits(buffer, names, ops, count, &status);
     else if (ret_part->plain)

@@ -111,6 +111,8 @@ TROUPE_CHECK troupe_status tp_redis_encode(tp_redis_buffer *buffer, const tp_red
     const tp_redis_written *written, troupe_store_op *const *ops, size_t count,
     tp_redis_part *ret_part);
 void tp_redis_written_by(tp_redis_written *written, troupe_store_op *const *ops, size_t count);
+/* A load of an id that the group does not commit? */
+bool tp_redis_is_plain_load(const tp_redis_written *written, const troupe_store_op *op);
 
 /* ---- decode.c ------------------------------------------------------------------------------ */
 

@@ -61,6 +61,7 @@ typedef struct redis_store {
     size_t part_count;
     tp_redis_part parts[GROUP];
     tp_redis_written written;      /* by the group */
+    troupe_store_op *order[GROUP]; /* in which the group goes out */
     troupe_store_op *again[GROUP]; /* what is sent a second time, after NOSCRIPT */
     size_t again_count;
     troupe_store_op
@@ -338,6 +339,29 @@ static void run_scripts(
         run_again(self);
 }
 
+/* Commits and loads that come in turn, as when actors make room for each other, would be a command
+ * each. Loads that see none of the commits around them go ahead of those; nothing goes past an
+ * operation of another kind, which may close a writer. */
+static void put_in_order(redis_store *self, troupe_store_op *const *ops, size_t count)
+{
+    size_t out = 0, at = 0;
+    while (at < count) {
+        size_t end = at;
+        while (end < count &&
+               (ops[end]->kind == TROUPE_STORE_LOAD || ops[end]->kind == TROUPE_STORE_COMMIT))
+            end++;
+        for (size_t i = at; i < end; i++)
+            if (tp_redis_is_plain_load(&self->written, ops[i]))
+                self->order[out++] = ops[i];
+        for (size_t i = at; i < end; i++)
+            if (!tp_redis_is_plain_load(&self->written, ops[i]))
+                self->order[out++] = ops[i];
+        if (end == at)
+            self->order[out++] = ops[end++];
+        at = end;
+    }
+}
+
 static void run_group(redis_store *self, troupe_store_op *const *ops, size_t count)
 {
     end_all(ops, count, TROUPE_UNAVAILABLE);
@@ -345,7 +369,8 @@ static void run_group(redis_store *self, troupe_store_op *const *ops, size_t cou
         return;
     self->rest_count = 0;
     tp_redis_written_by(&self->written, ops, count);
-    run_scripts(self, &self->written, ops, count);
+    put_in_order(self, ops, count);
+    run_scripts(self, &self->written, self->order, count);
     if (self->rest_count != 0 && self->link.redis != NULL)
         run_scripts(self, NULL, self->rest, self->rest_count);
 }
