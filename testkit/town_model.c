@@ -238,7 +238,10 @@ static void check_ok(tp_town_deed *deed, const troupe_answer *answer)
             town, "P3 answer", "#%u gets the answer of #%u", deed->number, (uint32_t)told.number);
     if (!deed->ended)
         tp_town_violate(town, "P3 answer", "#%u is answered, and has not run", deed->number);
-    if (deed->stale && deed->issues == 1 && !deed->once)
+    /* What a node that was put out tells its own actors stays there, as they do. */
+    const tp_house *asker = &town->houses[deed->house];
+    bool stays = deed->from != NULL && deed->runs_at == deed->house && asker->died;
+    if (deed->stale && deed->issues == 1 && !deed->once && !stays)
         tp_town_violate(town, "P2 one owner",
             "#%u is answered by %s, which had lost actor %u before its turn ended", deed->number,
             town->houses[deed->runs_at].name, deed->target);

@@ -51,7 +51,7 @@ static const char *take_request(
                                ? NULL
                                : tp_activation_find(shard, message->type, message->hash,
                                      tp_message_partition(message), tp_message_key(message));
-    if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0 &&
+    if (actor != NULL && !(actor->flags & TP_GUARDED) && mark.grant == 0 && mark.trail.size == 0 &&
         !tp_directory_is_starving(self->directory)) {
         (void)tp_outpost_into(self, actor, message, mark.origin);
         if (mark.hops > 1) {
@@ -72,6 +72,9 @@ static const char *take_request(
     made->letter.order = mark.order;
     made->letter.grant = (tp_grant){mark.grant, mark.home};
     made->letter.hops = mark.hops;
+    made->letter.trail.count = (uint8_t)(mark.trail.size / 8);
+    for (uint32_t i = 0; i < made->letter.trail.count; i++)
+        made->letter.trail.nodes[i] = tp_get_number((const char *)mark.trail.data + 8 * i, 8);
     made->letter.flags |= mark.only_active ? TP_LETTER_ACTIVE : 0;
     if (message->kind == TP_TELL && TP_UNLIKELY(tp_outpost_is_filling(self, &made->letter.id)))
         tp_outpost_say_full(

@@ -155,8 +155,12 @@ static troupe_status put_letter(
     tp_outpost *self, tp_channel *channel, line *noted, tp_outpost_letter *own, uint64_t ticket)
 {
     const tp_letter *letter = &own->letter;
+    char trail[8 * TP_DIRECTORY_TRAIL], *at = trail;
+    for (uint32_t i = 0; i < letter->trail.count; i++)
+        at = tp_put_64(at, letter->trail.nodes[i]);
     const tp_postmark mark = {.order = letter->order,
         .origin = letter->origin == self->options.incarnation ? 0 : letter->origin,
+        .trail = {trail, (size_t)(at - trail)},
         .grant = letter->grant.number,
         .home = letter->grant.home,
         .hops = letter->hops,

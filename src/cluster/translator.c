@@ -150,6 +150,7 @@ static void put_postmark(const tp_postmark *mark, tp_parcel *parcel)
     if (mark->origin != 0) {
         parcel->bits |= TP_PARCEL_ORIGIN | TP_PARCEL_ORDER;
         parcel->origin = mark->origin;
+        parcel->trail = mark->trail;
     }
     if (mark->grant != 0) {
         parcel->bits |= TP_PARCEL_GRANT;
@@ -374,6 +375,7 @@ static void read_postmark(uint64_t sender, const tp_parcel *parcel, tp_postmark 
 {
     *ret_mark = (tp_postmark){.order = parcel->order,
         .origin = parcel->bits & TP_PARCEL_ORIGIN ? parcel->origin : sender,
+        .trail = parcel->trail,
         .grant = parcel->grant,
         .home = parcel->grant != 0 ? parcel->home : 0,
         .hops = parcel->hops,

@@ -33,6 +33,7 @@ typedef struct tp_translator {
 /* What a parcel says beside its message. */
 typedef struct tp_postmark {
     uint64_t order, origin; /* origin 0: the sender of the frame */
+    troupe_slice trail;     /* of an `origin`: incarnations, as they travel; else empty */
     uint64_t grant, home;
     uint8_t hops;
     bool only_active;

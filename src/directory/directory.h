@@ -46,6 +46,7 @@
  *     written in this view; a task ends after the sweep that drops entries of former times.
  * 18. Numbers of grants rise: view, then count. One record per id, as long as it says something.
  * 19. `hops` of a letter only rise. Past TP_DIRECTORY_HOPS it pauses at the home before each try.
+ * What went through a node that is gone is not taken (trail.c).
  * 20. Held letters are bounded per id and in all: BUSY beyond, counted. What is done per call is
  *     bounded but for the ends of effects; tp_directory_work does the rest.
  * 21. NO_MEMORY from an event: nothing was done that feeding it again would not do; feed it again.
@@ -73,6 +74,7 @@
 
 #define TP_DIRECTORY_HOPS       8    /* then a letter pauses at the home */
 #define TP_DIRECTORY_HOPS_MAX   64   /* then it is refused */
+#define TP_DIRECTORY_TRAIL      8    /* nodes that it goes through; then it is refused */
 #define TP_DIRECTORY_SLICE_MAX  4096 /* entries of a page */
 #define TP_DIRECTORY_VIEW_SHIFT 36   /* number of a grant: view, then count */
 
@@ -264,6 +266,13 @@ typedef struct tp_directory_open {
     uint64_t order;
 } tp_directory_open;
 
+/* The nodes that a letter went through, each once, without the one that it began at and the one
+ * that sent it here. */
+typedef struct tp_directory_trail {
+    uint64_t nodes[TP_DIRECTORY_TRAIL];
+    uint8_t count;
+} tp_directory_trail;
+
 /* Filled in by the caller up to `machine`; whole zero before. It must not move. */
 struct tp_letter {
     tp_directory_id id; /* borrowed until the letter is handed back */
@@ -278,6 +287,7 @@ struct tp_letter {
     uint32_t bytes;     /* that it holds, for the limit */
     uint8_t hops;       /* travels with it */
     uint8_t flags;      /* TP_LETTER_; travel with it */
+    tp_directory_trail trail; /* travels with it */
 
     /* machine */
     tp_link link;            /* held in its lane */

@@ -337,6 +337,7 @@ static bool pass_on(
     replace_open(&way->open, &letter->open);
     tp_list_push_back(&peer->ways, &way->peer);
     letter->hops++;
+    tp_trail_go_on(letter);
     letter->node = next->node;
     letter->shard = tp_directory_shard_of(record->hash, peer->shards);
     letter->ticket = way->ticket;
@@ -413,7 +414,7 @@ static bool choose_step(tp_directory *self, tp_record *record, tp_letter *letter
     if (record->state != TP_DIRECTORY_ABSENT) {
         return record->state == TP_DIRECTORY_ACTIVE;
     }
-    if (!self->member || letter->hops >= TP_DIRECTORY_HOPS_MAX) {
+    if (!self->member || letter->hops >= TP_DIRECTORY_HOPS_MAX || tp_trail_is_full(letter)) {
         ret->refuse = true;
         ret->status = TROUPE_UNAVAILABLE;
         return true;
@@ -456,15 +457,16 @@ static void grant(tp_directory *self, tp_record *record, uint64_t node)
     tp_words_copy(self, record);
 }
 
-/* Who first sent it here is gone, and its origin was told that it is lost: what that sent since may
- * have come by another way, and be done already. */
+/* Who first sent it here is gone, or a node that it went through before, and its origin was told
+ * that it is lost: what that sent since may have come by another way, and be done already. */
 static bool is_orphan(const tp_directory *self, const tp_letter *letter)
 {
     uint64_t from = letter->from;
     for (const tp_way *way = letter->upstream; way != NULL; way = way->upstream) {
         from = way->from;
     }
-    return from != 0 && HOLDS(self, VIEW_CHECK) && !tp_directory_is_member(self, from);
+    return HOLDS(self, VIEW_CHECK) &&
+           ((from != 0 && !tp_directory_is_member(self, from)) || tp_trail_is_cut(self, letter));
 }
 
 /* Takes the head of a lane one step on. False: it waits. */

@@ -6,6 +6,7 @@
  *   directory.c  create, destroy, records, effects, questions
  *   flow.c       letters: lanes, ways, grants, settling
  *   tickets.c    numbers of ways
+ *   trail.c      the nodes that a letter went through
  *   words.c      words between host and home: release, switch, take-back
  *   moves.c      migration as seen by the host
  *   views.c      views: what is gained, lost, unsettled; sweeps; work
@@ -252,6 +253,15 @@ tp_directory_word *tp_directory_tell_shard(tp_directory *directory, uint64_t nod
 void tp_directory_hand_letter(tp_directory *directory, tp_letter *letter, uint32_t kind);
 void tp_directory_hand_way(tp_directory *directory, tp_way *way, uint32_t kind);
 void tp_directory_finish(tp_directory *directory);
+
+/* ---- trail.c ---- */
+
+/* It cannot go on: it has been everywhere. */
+bool tp_trail_is_full(const tp_letter *letter);
+/* It goes on from here, and is not full. */
+void tp_trail_go_on(tp_letter *letter);
+/* Is a node of it gone? */
+bool tp_trail_is_cut(const tp_directory *self, const tp_letter *letter);
 
 /* ---- flow.c ---- */
 

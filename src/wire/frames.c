@@ -36,7 +36,7 @@ size_t tp_parcel_parts_size(const tp_parcel *parcel)
     if (bits & TP_PARCEL_ORDER)
         size += 8;
     if (bits & TP_PARCEL_ORIGIN)
-        size += 8;
+        size += 8 + 1 + parcel->trail.size;
     if (bits & TP_PARCEL_NAMES)
         size += 1 + parcel->type.size + 1 + parcel->method.size;
     if (bits & TP_PARCEL_PARTITION)
@@ -104,8 +104,10 @@ char *tp_parcel_put_parts(char *at, const tp_parcel *parcel)
         at = put_short(at, parcel->content_type);
     if (bits & TP_PARCEL_SLIP)
         at = tp_put_bytes(tp_put_32(at, (uint32_t)parcel->slip.size), parcel->slip);
-    if (bits & TP_PARCEL_ORIGIN)
+    if (bits & TP_PARCEL_ORIGIN) {
         at = tp_put_64(at, parcel->origin);
+        at = tp_put_bytes(tp_put_8(at, (unsigned)(parcel->trail.size / 8)), parcel->trail);
+    }
     return at;
 }
 
@@ -178,8 +180,12 @@ static const char *get_parts(tp_in *in, tp_parcel *parcel)
         parcel->content_type = get_short(in);
     if (bits & TP_PARCEL_SLIP)
         parcel->slip = tp_in_bytes(in, tp_in_32(in));
-    if (bits & TP_PARCEL_ORIGIN)
+    if (bits & TP_PARCEL_ORIGIN) {
         parcel->origin = tp_in_64(in);
+        parcel->trail = tp_in_bytes(in, (size_t)tp_in_8(in) * 8);
+        if (!in->short_of && parcel->trail.size > 8 * TP_PARCEL_TRAIL_MAX)
+            return "it went through more nodes than any does";
+    }
     return in->short_of ? CUT_SHORT : NULL;
 }
 
@@ -212,6 +218,7 @@ const char *tp_parcel_get(troupe_slice body, tp_parcel *ret_parcel)
     ret_parcel->hash = tp_get_number(at + 8, 8);
     ret_parcel->type = ret_parcel->method = (troupe_slice){NULL, 0};
     ret_parcel->partition = ret_parcel->content_type = ret_parcel->slip = ret_parcel->type;
+    ret_parcel->trail = ret_parcel->type;
     ret_parcel->order = ret_parcel->origin = ret_parcel->chain = ret_parcel->grant = 0;
     ret_parcel->remaining = TP_WIRE_NEVER;
     const char *fault = check_bits(bits, name);

@@ -136,6 +136,7 @@ typedef struct tp_parcel {
 
     uint64_t order;            /* ORDER; else set to 0 when read */
     uint64_t origin;           /* ORIGIN; else set to 0: the sender of the frame */
+    troupe_slice trail;        /* ORIGIN: u64 each; else set to empty */
     troupe_slice type, method; /* NAMES; else set to empty when read */
     troupe_slice partition;    /* else set to empty */
     tp_wire_call from;         /* FROM */
@@ -153,9 +154,11 @@ enum {
     TP_PARCEL_HEAD = 16,
     TP_PARCEL_FROM_BYTES = 10,
     TP_PARCEL_SLIP_MAX = 1 << 20, /* bytes */
+    TP_PARCEL_TRAIL_MAX = 8,      /* nodes */
     TP_PARCEL_NO_PAYLOAD_MAX =    /* of the body, beside payload and slip */
     TP_PARCEL_HEAD + 16 + TP_KEY_MAX + 2 * (TP_NAME_MAX + 1) + TP_NAME_MAX + 1 + 18 + 8 + 8 +
-    (2 + TP_NAME_MAX + 1 + TP_NAME_MAX + 1 + 2 + TP_KEY_MAX) + 16 + 256 + 4,
+    (2 + TP_NAME_MAX + 1 + TP_NAME_MAX + 1 + 2 + TP_KEY_MAX) + 16 + 256 + 4 + 1 +
+    8 * TP_PARCEL_TRAIL_MAX,
 };
 
 /* Of the parts that have a bit. */

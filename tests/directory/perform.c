@@ -256,6 +256,7 @@ static void perform_forward(world *w, node *n, uint32_t shard, const tp_director
     f->number = e->number;
     f->grant = p->letter.grant;
     f->hops = p->letter.hops;
+    f->trail = p->letter.trail;
     f->flags = p->letter.flags;
     if (f->grant.number != 0) {
         hold_up(w, n, e->node);
@@ -480,7 +481,7 @@ static void letter_comes(world *w, node *n, uint32_t shard, frame *f)
 {
     uint32_t id = f->message->id;
     actor *a = &n->machines[shard].actors[id];
-    if (a->active && !a->guarded && f->grant.number == 0 &&
+    if (a->active && !a->guarded && f->grant.number == 0 && f->trail.count == 0 &&
         !tp_directory_is_starving(n->machines[shard].directory) &&
         world_in_view(w, n->view, f->from_node)) {
         world_run_message(w, n, id, f->message);
@@ -496,6 +497,7 @@ static void letter_comes(world *w, node *n, uint32_t shard, frame *f)
     p->letter.order = f->order;
     p->letter.grant = f->grant;
     p->letter.hops = f->hops;
+    p->letter.trail = f->trail;
     p->letter.flags = f->flags;
     p->letter.deadline = UINT64_MAX;
     p->letter.bytes = 10;

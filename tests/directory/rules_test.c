@@ -581,6 +581,71 @@ static void what_a_node_sent_that_is_gone_is_not_passed_on(void **state)
     close_scene(s);
 }
 
+/* It began at 3 and comes from there, after it was at `through`. */
+static void arrive_through(scene *s, tp_directory_id id, uint64_t through, uint64_t order)
+{
+    tp_letter *letter = letter_for(s, id);
+    letter->from = letter->origin = 3;
+    letter->order = letter->number = order;
+    letter->trail = (tp_directory_trail){.nodes = {through}, .count = 1};
+    letter->hops = 3;
+    tp_directory_arrived(s->directory, letter);
+    listen(s);
+}
+
+static void what_went_through_a_node_that_is_gone_is_not_taken(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 1, 1);
+    arrive_through(s, id, 2, 1);
+    assert_null(said_effect(s, TP_DIRECTORY_REFUSE));
+    assert_int_equal(tp_directory_install(s->directory, &s->views[1]), TROUPE_OK);
+    work(s);
+    assert_non_null(said_effect(s, TP_DIRECTORY_REFUSE));
+    arrive_through(s, id, 2, 2);
+    assert_non_null(said_effect(s, TP_DIRECTORY_REFUSE));
+    arrive_through(s, id, 1, 3);
+    assert_null(said_effect(s, TP_DIRECTORY_REFUSE));
+    close_scene(s);
+}
+
+static void a_letter_tells_which_nodes_it_went_through(void **state)
+{
+    (void)state;
+    scene *s = open_scene(&(tp_directory_options){0});
+    tp_directory_id id = id_at(s, 2, 0);
+    tp_letter *letter = letter_for(s, id);
+    letter->from = letter->origin = 3;
+    letter->order = letter->number = 1;
+    tp_directory_arrived(s->directory, letter);
+    listen(s);
+    const tp_directory_effect *effect = said_effect(s, TP_DIRECTORY_FORWARD);
+    assert_non_null(effect);
+    assert_int_equal(effect->letter->trail.count, 0); /* it began there */
+    id = id_at(s, 2, 0);
+    letter = letter_for(s, id);
+    letter->from = 3;
+    letter->origin = 2;
+    letter->order = letter->number = 2;
+    tp_directory_arrived(s->directory, letter);
+    listen(s);
+    effect = said_effect(s, TP_DIRECTORY_FORWARD);
+    assert_non_null(effect);
+    assert_int_equal(effect->letter->trail.count, 1);
+    assert_int_equal(effect->letter->trail.nodes[0], 3);
+    id = id_at(s, 2, 0);
+    letter = letter_for(s, id);
+    letter->from = 3;
+    letter->origin = 2;
+    letter->order = letter->number = 3;
+    letter->trail.count = TP_DIRECTORY_TRAIL; /* all of them others */
+    tp_directory_arrived(s->directory, letter);
+    listen(s);
+    assert_non_null(said_effect(s, TP_DIRECTORY_REFUSE));
+    close_scene(s);
+}
+
 static void a_switch_that_fails_gives_the_actor_back_at_once(void **state)
 {
     (void)state;
@@ -696,6 +761,8 @@ int main(void)
         cmocka_unit_test(a_home_after_a_crash_asks_all_before_it_grants),
         cmocka_unit_test(who_answered_a_survey_refuses_older_grants),
         cmocka_unit_test(what_a_node_sent_that_is_gone_is_not_passed_on),
+        cmocka_unit_test(what_went_through_a_node_that_is_gone_is_not_taken),
+        cmocka_unit_test(a_letter_tells_which_nodes_it_went_through),
         cmocka_unit_test(a_switch_that_fails_gives_the_actor_back_at_once),
         cmocka_unit_test(a_replica_shortens_the_wait_and_grants_nothing),
         cmocka_unit_test(active_ids_are_paged_each_once),

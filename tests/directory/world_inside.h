@@ -40,6 +40,7 @@ typedef struct frame {
     uint64_t origin, order, number, copy_number;
     tp_grant grant;
     uint8_t hops, flags;
+    tp_directory_trail trail;
     bool lost;
     uint32_t id; /* INSTALL */
     tp_directory_word word;

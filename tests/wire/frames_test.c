@@ -78,6 +78,8 @@ static tp_parcel parcel_with(unsigned bits)
         parcel.order = UINT64_MAX - 7;
     if (bits & TP_PARCEL_ORIGIN)
         parcel.origin = 11;
+    if (parcel.origin != 0 && (bits & TP_PARCEL_GRANT))
+        parcel.trail = troupe_slice_of("two-----nodes---", 16);
     return parcel;
 }
 
@@ -98,6 +100,7 @@ static void assert_parcel(const tp_parcel *got, const tp_parcel *put)
     assert_true(got->chain == put->chain && got->remaining == put->remaining);
     assert_true(got->grant == put->grant);
     assert_true(got->order == put->order && got->origin == put->origin);
+    assert_same(got->trail, put->trail);
     if (put->bits & TP_PARCEL_GRANT)
         assert_true(got->home == put->home);
     if (put->bits & TP_PARCEL_FROM) {
@@ -186,6 +189,12 @@ static void a_parcel_that_makes_no_sense_is_refused_with_words(void **state)
     (void)state;
     tp_parcel put = parcel_with(TP_PARCEL_ORIGIN);
     assert_non_null(strstr(fault_of(&put), "no order"));
+    put = parcel_with(TP_PARCEL_ORIGIN | TP_PARCEL_ORDER);
+    char trail[8 * (TP_PARCEL_TRAIL_MAX + 1)] = {0};
+    put.trail = troupe_slice_of(trail, sizeof trail);
+    assert_non_null(strstr(fault_of(&put), "more nodes"));
+    put.trail.size -= 8;
+    assert_null(fault_of(&put));
     put = parcel_with(TP_PARCEL_ASK);
     assert_non_null(strstr(fault_of(&put), "nobody asks"));
     put = parcel_with(TP_PARCEL_ELSEWHERE);
