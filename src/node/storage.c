@@ -190,6 +190,7 @@ static bool has_arrivals(tp_runner *runner)
 typedef struct closing {
     tp_mpsc_node node;
     troupe_store_op op;
+    bool is_news; /* worth a line of the log */
 } closing;
 
 static void closing_done(troupe_store_op *op)
@@ -197,32 +198,30 @@ static void closing_done(troupe_store_op *op)
     (void)op;
 }
 
-static void say_closed(tp_storage *self, const troupe_store_op *op)
+static troupe_store_op closing_of(const tp_storage *self, uint64_t writer)
 {
-    if (op->keep != 0)
+    return (troupe_store_op){.kind = TROUPE_STORE_CLOSE_WRITER,
+        .allocator = self->allocator,
+        .writer = writer,
+        .done = closing_done};
+}
+
+static void say_closed(tp_storage *self, const troupe_store_op *op, bool is_news)
+{
+    if (is_news)
         TP_LOG(self->log, TROUPE_LOG_INFO, "writer_closed",
             TP_FIELDS(tp_field_number("writer", op->writer)),
             "the writer of a node that is gone is closed");
 }
 
 /* False: the store did not do it yet. */
-static bool close_one(tp_storage *self, troupe_store_op *op)
+static bool close_one(tp_storage *self, uint64_t writer, bool is_news)
 {
-    op->done = closing_done;
+    troupe_store_op made = closing_of(self, writer), *op = &made;
     self->store->run(self->store, &op, 1);
     if (op->status == TROUPE_OK)
-        say_closed(self, op);
+        say_closed(self, op, is_news);
     return op->status == TROUPE_OK;
-}
-
-/* `keep` of such an operation: it is news. */
-static troupe_store_op closing_of(const tp_storage *self, uint64_t writer, bool is_news)
-{
-    return (troupe_store_op){.kind = TROUPE_STORE_CLOSE_WRITER,
-        .allocator = self->allocator,
-        .writer = writer,
-        .keep = is_news,
-        .done = closing_done};
 }
 
 /* Those of `closings` in groups, since who joins closes all that have gone lately. False: some are
@@ -239,7 +238,7 @@ static bool close_queued(tp_storage *self)
             closing *first = TP_CONTAINER(self->closings, closing, node);
             if (first->op.status != TROUPE_OK)
                 return false; /* those behind it that were done are done again */
-            say_closed(self, &first->op);
+            say_closed(self, &first->op, first->is_news);
             self->closings = first->node.next;
             tp_release(self->allocator, first, sizeof *first);
         }
@@ -252,8 +251,7 @@ static bool close_spared(tp_storage *self)
     atomic_store(&self->spared_news, false); /* what the store does not do now, it does by time */
     for (size_t i = 0; i < SPARED; i++) {
         uint64_t writer = atomic_load_explicit(&self->spared[i], memory_order_acquire);
-        troupe_store_op op = closing_of(self, writer, true);
-        if (writer != 0 && !close_one(self, &op))
+        if (writer != 0 && !close_one(self, writer, true))
             return false;
         if (writer == 0)
             continue;
@@ -295,15 +293,16 @@ static void spare(tp_storage *self, uint64_t writer)
 void tp_storage_close_other(tp_storage *self, uint64_t writer, bool is_news)
 {
     if (!self->has_runner) {
-        troupe_store_op op = closing_of(self, writer, is_news);
-        (void)close_one(self, &op); /* a store of this process alone: it knows no such writer */
+        /* A store of this process alone: it knows no such writer. */
+        (void)close_one(self, writer, is_news);
         return;
     }
     closing *other = tp_allocate_zeroed(self->allocator, sizeof *other);
     if (other == NULL) {
         spare(self, writer);
     } else {
-        other->op = closing_of(self, writer, is_news);
+        other->op = closing_of(self, writer);
+        other->is_news = is_news;
         tp_mpsc_push(&self->others, &other->node);
     }
     self->env->runner_wake(self->env, &self->runner);
