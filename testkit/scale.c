@@ -10,7 +10,7 @@
 
 #include "cluster/outpost_inside.h"
 #include "node/node.h"
-#include "providers/member_memory.h"
+#include "testkit/roll.h"
 #include "testkit/world.h"
 
 #include <troupe/cluster.h>
@@ -28,19 +28,12 @@
 typedef struct street street;
 typedef struct dweller dweller;
 
-typedef struct roll {
-    troupe_membership port;
-    troupe_membership *inner;
-    street *street;
-} roll;
-
 struct dweller {
     street *street;
-    uint32_t number;
     char name[12], address[24];
     tp_env *env;
     troupe_node *node; /* NULL: not open */
-    roll rolls[3];
+    tp_roll *rolls[3];
     tp_world_event opens;
 };
 
@@ -56,100 +49,22 @@ struct street {
 
 /* ---- the store of the membership, counted ---------------------------------------------------- */
 
-static roll *of(troupe_membership *port)
+static void count_call(
+    void *user, tp_roll_call call, troupe_status status, uint64_t bytes, uint64_t rows)
 {
-    return (roll *)(void *)port;
+    street *self = user;
+    tp_scale_traffic *traffic = &self->traffic;
+    traffic->reads += call == TP_ROLL_READ;
+    traffic->raises += call == TP_ROLL_RAISE;
+    traffic->looks += call == TP_ROLL_LOOK;
+    traffic->rows += rows;
+    traffic->view_bytes += bytes;
+    traffic->views += call == TP_ROLL_CAS && status == TROUPE_OK;
+    if (call == TP_ROLL_READ && bytes != 0)
+        self->view_size = bytes;
 }
 
-typedef struct reading {
-    street *street;
-    troupe_on_view *on_view;
-    troupe_on_register *on_register;
-    void *user;
-} reading;
-
-static void view_seen(void *user, uint64_t number, troupe_slice text)
-{
-    const reading *self = user;
-    self->street->traffic.view_bytes += text.size;
-    self->street->view_size = text.size;
-    self->on_view(self->user, number, text);
-}
-
-static troupe_status read_view(
-    troupe_membership *port, uint64_t timeout, troupe_on_view *on_view, void *user)
-{
-    reading self = {.street = of(port)->street, .on_view = on_view, .user = user};
-    self.street->traffic.reads++;
-    return of(port)->inner->read_view(of(port)->inner, timeout, view_seen, &self);
-}
-
-static troupe_status cas_view(troupe_membership *port, uint64_t timeout, uint64_t number,
-    troupe_slice text, const uint64_t *kept, size_t kept_count)
-{
-    tp_scale_traffic *traffic = &of(port)->street->traffic;
-    traffic->view_bytes += text.size;
-    troupe_status status =
-        of(port)->inner->cas_view(of(port)->inner, timeout, number, text, kept, kept_count);
-    traffic->views += status == TROUPE_OK;
-    return status;
-}
-
-static troupe_status raise_count(
-    troupe_membership *port, uint64_t timeout, uint64_t incarnation, uint64_t count)
-{
-    of(port)->street->traffic.raises++;
-    return of(port)->inner->raise(of(port)->inner, timeout, incarnation, count);
-}
-
-static troupe_status revoke(
-    troupe_membership *port, uint64_t timeout, uint64_t incarnation, uint64_t count)
-{
-    return of(port)->inner->revoke(of(port)->inner, timeout, incarnation, count);
-}
-
-static void register_seen(void *user, const troupe_register *found)
-{
-    const reading *self = user;
-    self->street->traffic.rows++;
-    self->on_register(self->user, found);
-}
-
-static troupe_status read_registers(troupe_membership *port, uint64_t timeout,
-    troupe_on_register *on_register, void *user, uint64_t *ret_run)
-{
-    reading self = {.street = of(port)->street, .on_register = on_register, .user = user};
-    self.street->traffic.looks++;
-    return of(port)->inner->read_registers(of(port)->inner, timeout, register_seen, &self, ret_run);
-}
-
-static troupe_status watch(troupe_membership *port, uint64_t timeout, uint64_t number)
-{
-    return of(port)->inner->watch(of(port)->inner, timeout, number);
-}
-
-static void close_roll(troupe_membership *port)
-{
-    if (of(port)->inner != NULL)
-        of(port)->inner->close(of(port)->inner);
-    of(port)->inner = NULL;
-}
-
-static bool open_roll(dweller *self, roll *made)
-{
-    *made = (roll){.port = {.size = sizeof made->port,
-                       .promises = "a store of a simulated street",
-                       .immediate = true,
-                       .read_view = read_view,
-                       .cas_view = cas_view,
-                       .raise = raise_count,
-                       .revoke = revoke,
-                       .read_registers = read_registers,
-                       .watch = watch,
-                       .close = close_roll},
-        .street = self->street};
-    return tp_member_memory_open(self->street->membership, &made->inner) == TROUPE_OK;
-}
+static const tp_roll_hooks counting = {.ended = count_call};
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
@@ -174,8 +89,9 @@ static void open_node(dweller *self)
     char error[256] = "";
     bool ok = true;
     for (int i = 0; i < 3; i++) {
-        ok = open_roll(self, &self->rolls[i]) && ok;
-        grounds.membership[i] = &self->rolls[i].port;
+        self->rolls[i] = tp_roll_open(town->membership, &counting, town);
+        ok = ok && self->rolls[i] != NULL;
+        grounds.membership[i] = self->rolls[i] != NULL ? tp_roll_port(self->rolls[i]) : NULL;
     }
     if (!ok || tp_node_open_at(&grounds, &options, types, 1, &self->node, error, sizeof error) !=
                    TROUPE_OK) {
@@ -318,7 +234,6 @@ static bool make(street *self, const tp_scale *scale)
     for (uint32_t i = 0; i < self->count; i++) {
         dweller *one = &self->dwellers[i];
         one->street = self;
-        one->number = i;
         (void)snprintf(one->name, sizeof one->name, "s%u", i);
         (void)snprintf(one->address, sizeof one->address, "s%u:7000", i);
         one->env = tp_world_process(self->world, one->name);

@@ -139,7 +139,7 @@ void tp_town_dispose(tp_town *town)
         free(town->deeds[i]);
     for (uint32_t i = 0; i < TOWN_HOUSES; i++) {
         for (int k = 0; k < 3; k++)
-            tp_town_roll_close(town->houses[i].rolls[k]);
+            tp_roll_close(town->houses[i].rolls[k]);
         tp_faulty_store_destroy(town->houses[i].store);
     }
     town->inner->close(town->inner);
@@ -234,7 +234,7 @@ static troupe_status open_node(tp_house *house, char *error, size_t error_size)
     tp_node_grounds grounds = {
         .env = house->env, .hostile = true, .store = tp_faulty_store_get(house->store)};
     for (int i = 0; i < 3; i++)
-        grounds.membership[i] = tp_town_roll_port(house->rolls[i]);
+        grounds.membership[i] = tp_roll_port(house->rolls[i]);
     return tp_node_open_at(&grounds, &options, types, count, &house->node, error, error_size);
 }
 
@@ -242,7 +242,7 @@ static void gone(tp_house *house)
 {
     house->state = HOUSE_GONE;
     for (int i = 0; i < 3; i++) {
-        tp_town_roll_close(house->rolls[i]);
+        tp_roll_close(house->rolls[i]);
         house->rolls[i] = NULL;
     }
     note_hosts(house->town);

@@ -24,8 +24,8 @@
 #define TP_TESTKIT_TOWN_H
 
 #include "node/node.h"
-#include "providers/member_memory.h"
 #include "testkit/faulty_store.h"
+#include "testkit/roll.h"
 #include "testkit/stage.h"
 
 #include <setjmp.h>
@@ -157,7 +157,7 @@ typedef struct tp_house {
     troupe_client *clients[TOWN_CLIENTS];
     uint32_t streams[TOWN_CLIENTS];
     tp_faulty_store *store;
-    struct tp_town_roll *rolls[3]; /* its handles on the membership store */
+    tp_roll *rolls[3]; /* its handles on the membership store */
     troupe_type types[TOWN_TYPES];
     uint32_t activations[TOWN_ACTORS]; /* of each actor, the last here */
     uint64_t stalled;                  /* how long it was stopped, in all */
@@ -268,10 +268,7 @@ tp_town_timed *tp_town_later(tp_town *town, uint64_t wait, void (*happen)(tp_tow
 void tp_town_heal(tp_town *town); /* all of it */
 
 /* town_rolls.c. NULL: no memory. */
-struct tp_town_roll *tp_town_roll_open(tp_house *house);
-troupe_membership *tp_town_roll_port(struct tp_town_roll *roll);
-/* Its process has ended, orderly or not. NULL is a no-op. */
-void tp_town_roll_close(struct tp_town_roll *roll);
+tp_roll *tp_town_roll_open(tp_house *house);
 
 /* town_plan.c */
 void tp_town_plan(tp_town *town, uint32_t index, tp_town_op *ret_op);
