@@ -34,8 +34,10 @@ extern "C" {
         "activations with state ended by idling or eviction though their type is not persistent") \
     X(restarts, "activations replaced by supervision")                                            \
     X(poisoned, "messages set aside because they kept killing their actor")                       \
-    X(dead_letters, "accepted tells that found nobody: unknown method, failed activation, node "  \
-                    "closed, no memory")                                                          \
+    X(dead_letters, "messages that were accepted and ended unseen by who sent them: tells that "   \
+                    "found nobody (unknown method, failed activation, node closed, no memory, "   \
+                    "too large for the next node), those on their way to a node that went, and "  \
+                    "outbox messages that were refused for good")                                 \
     X(busy_mailbox, "refusals because a mailbox was full")                                        \
     X(busy_link, "refusals because the link to another shard, or to another node, was full")      \
     X(busy_inbox, "refusals because an inbox was full")                                           \
