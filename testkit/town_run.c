@@ -156,17 +156,13 @@ static void deactivate(tp_town *town, const tp_town_op *op)
     tp_world_trace(town->world, 963, (uint64_t)status);
 }
 
-static void move(tp_town *town, const tp_town_op *op)
+/* False: it is not there. */
+static bool move_to(
+    tp_town *town, const tp_town_op *op, tp_house *house, const tp_house *to, uint16_t actor)
 {
-    tp_house *house = tp_town_pick(town, op->pick);
-    const tp_house *to = tp_town_pick(town, op->other / 64);
-    if (house == NULL)
-        return;
-    uint16_t actor = (uint16_t)(op->other % town->actor_count);
-    schedule(town, op);
     town->blocked = house;
     if (setjmp(town->out) != 0)
-        return;
+        return false;
     troupe_status status = troupe_cluster_migrate(house->node, tp_town_id(town, actor),
         troupe_str(to->name), town->calm ? 0 : op->wait, NULL, NULL);
     town->blocked = NULL;
@@ -178,6 +174,24 @@ static void move(tp_town *town, const tp_town_op *op)
     else if (town->calm && status != TROUPE_NOT_FOUND)
         tp_town_violate(town, "P8 planned", "actor %u is not moved to %s: %s", actor, to->name,
             troupe_status_name(status));
+    return status == TROUPE_OK;
+}
+
+static void move(tp_town *town, const tp_town_op *op)
+{
+    tp_house *house = tp_town_pick(town, op->pick);
+    tp_house *to = tp_town_pick(town, op->other / 64);
+    if (house == NULL)
+        return;
+    uint16_t actor = (uint16_t)(op->other % town->actor_count);
+    schedule(town, op);
+    /* Who has sent it may not have heard yet that it runs there, when it goes on. */
+    if (!move_to(town, op, house, to, actor) || op->pick % 2 == 0)
+        return;
+    const tp_house *next = tp_town_pick(town, op->other / 64 + 1);
+    if (next != NULL && to->state == HOUSE_OPEN && !to->died &&
+        move_to(town, op, to, next, actor))
+        tp_world_mark(town->world, "an actor moves on at once");
 }
 
 static void close_dead(tp_town *town)

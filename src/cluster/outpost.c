@@ -614,7 +614,8 @@ static uint32_t rules_without(const tp_shard *shard)
     } planted[] = {{TP_MUTANT_NO_GRANT, TP_RULE_GRANT}, {TP_MUTANT_NO_FLOOR, TP_RULE_FLOOR},
         {TP_MUTANT_FIRST_ANSWER, TP_RULE_ALL_ANSWERS}, {TP_MUTANT_RUN_FIRST, TP_RULE_SWITCH_FIRST},
         {TP_MUTANT_ANY_WAY, TP_RULE_SENDER_PATH}, {TP_MUTANT_NO_REPEAT, TP_RULE_REPEAT},
-        {TP_MUTANT_PASS_ANY_WAY, TP_RULE_FORWARD_PATH}};
+        {TP_MUTANT_PASS_ANY_WAY, TP_RULE_FORWARD_PATH},
+        {TP_MUTANT_OWN_WORD, TP_RULE_HOMES_WORD}};
     uint32_t rules = 0;
     for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++)
         if (TP_MUTANT(shard, planted[i].mutant))
@@ -629,6 +630,20 @@ static uint32_t frame_for(uint64_t max_message)
     return size > TP_SESSION_SURE_FRAME ? (uint32_t)size : TP_SESSION_SURE_FRAME;
 }
 
+/* In a world some nodes are impatient, or say little at a time, so that words cross often. */
+static void draw_pace(const tp_shard *shard, tp_directory_options *directory)
+{
+    tp_env *env = shard->env;
+    if (env->choose == NULL)
+        return;
+    if (env->choose(env, 3) == 0)
+        directory->move_patience = TROUPE_MILLISECONDS(10 + env->choose(env, 200));
+    if (env->choose(env, 3) == 0)
+        directory->repeat = TROUPE_MILLISECONDS(10 + env->choose(env, 200));
+    if (env->choose(env, 3) == 0)
+        directory->slice = 1 + env->choose(env, 4);
+}
+
 static troupe_status create_parts(tp_outpost *self)
 {
     tp_shard *shard = self->shard;
@@ -636,7 +651,7 @@ static troupe_status create_parts(tp_outpost *self)
     const tp_outpost_options *options = &self->options;
     const uint64_t frame = frame_for(shared->options.max_message);
     TROUPE_TRY(tp_translator_init(&self->translator, shard, options->incarnation));
-    const tp_directory_options directory = {.self = options->incarnation,
+    tp_directory_options directory = {.self = options->incarnation,
         .shard = shard->number,
         .shards = shared->shard_count,
         .held_id_max = shared->options.link_limit,
@@ -644,6 +659,7 @@ static troupe_status create_parts(tp_outpost *self)
         /* Half of it is for ids whose letters wait: any one letter has room there. */
         .held_bytes_max = frame > HELD_BYTES / 2 ? 2 * frame : HELD_BYTES,
         .replicas = options->replicas};
+    draw_pace(shard, &directory);
     TROUPE_TRY(tp_directory_create(&directory, &shard->pool, shared->allocator, &self->directory));
     if (TP_UNLIKELY(shard->simulated))
         tp_directory_set_without(self->directory, rules_without(shard));
