@@ -313,12 +313,26 @@ static bool is_guarded(const daemon_remote *remote, bool is_local, char *error, 
     return false;
 }
 
+/* The node resolves its references by itself, and tells nobody. */
+static bool are_paths(const cmd_tls_files *files, char *error, size_t error_size)
+{
+    const char *const all[] = {files->certificate, files->key, files->authority};
+    for (int i = 0; i < 3; i++) {
+        if (all[i] == NULL || strstr(all[i], "${") == NULL) continue;
+        snprintf(error, error_size, "remote: \"%.200s\": with --remote write the paths of "
+                 "certificates themselves, not references", all[i]);
+        return false;
+    }
+    return true;
+}
+
 bool remote_open(const remote_options *options, daemon_remote **ret_remote, char *error,
                  size_t error_size)
 {
     bool is_local = false;
     *ret_remote = NULL;
     if (options->address == NULL || options->address[0] == 0) return true;
+    if (!are_paths(&options->tls, error, error_size)) return false;
     daemon_remote *remote = calloc(1, sizeof(*remote));
     if (remote == NULL || uv_mutex_init(&remote->mutex) != 0) {
         snprintf(error, error_size, "no memory");

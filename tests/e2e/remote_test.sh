@@ -134,6 +134,8 @@ for address in 0.0.0.0:0 127.0.0.1:0; do
 done
 run 2 "$build/trouped" --load "$work/tally.so" --remote 0.0.0.0:0 --remote-token "$papers/me.key"
 has err 'without encryption'
+run 2 "$build/trouped" --load "$work/tally.so" --remote 127.0.0.1:0 --tls_certificate '${env:HOME}/a.pem'
+has err 'not references'
 
 # Strangers do not fill the log: ten lines a second, and then how many were left out.
 for _ in $(seq 40); do troupe ping --connect "$one" >/dev/null 2>&1 & done
