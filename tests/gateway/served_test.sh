@@ -60,6 +60,17 @@ kill $caller
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
 
+# ---- limited: the second of two within a second -----------------------------------------------------
+
+serve --http_rate_type 1
+asks() { [ "$(curl -s -o out -w '%{http_code}' -X "$1" "$at$3")" = "$2" ]; }
+grep ' limited ' list >limited || die 'nothing is to be tried of a node with limits'
+while read -r method status _ path; do
+    until_true asks "$method" "$status" "$path"
+    checks=$((checks + 1))
+done <limited
+stop
+
 # ---- closing: who is connected already is told so ---------------------------------------------------
 
 grep ' closing ' list >closing || die 'nothing is to be tried of a node that closes'
