@@ -161,7 +161,7 @@ TROUPE_API void troupe_answer_release(troupe_answer *answer);
  * only. */
 typedef struct troupe_retry {
     uint32_t attempts;    /* in all; 0 and 1: no retry */
-    uint32_t jitter;      /* per cent, 0 to 100; 0: 50 */
+    uint32_t jitter;      /* per cent; 0: 50; above 100: USAGE */
     uint64_t backoff;     /* 0: 1 ms */
     uint64_t backoff_cap; /* 0: 1 s */
 } troupe_retry;
@@ -173,7 +173,7 @@ typedef struct troupe_context {
 } troupe_context;
 
 typedef struct troupe_call_options {
-    size_t size; /* set by TROUPE_CALL_OPTIONS */
+    size_t size; /* set by TROUPE_CALL_OPTIONS; another one is USAGE */
     /* Of an ask; 0: the node's ask_timeout. A turn's own deadline is never exceeded. Of a tell: the
      * time until which it must have started; 0: no limit. */
     uint64_t timeout;
@@ -301,7 +301,8 @@ typedef enum troupe_supervise {
 
 /* What follows a failed turn, which is: a panic (always supervised, and RESUME then means RESTART
  * when the state was being changed by a turn that had no snapshot), or a method that returned
- * another status than an application code. */
+ * another status than an application code. A failed on_activate counts the same: what waited for
+ * it ends with its status, and by RESTART what comes next waits for the back-off. */
 typedef struct troupe_supervision {
     troupe_supervise on_panic; /* 0, RESUME: the default */
     troupe_supervise on_error; /* 0, RESUME */
@@ -386,7 +387,9 @@ typedef struct troupe_type {
     uint64_t idle;        /* 0: the node's; TROUPE_NEVER */
     uint32_t mailbox_limit; /* messages; 0: the node's */
     uint32_t batch;     /* turns in a row before others get their turn; 0: the node's turn_batch */
-    size_t stack_size;  /* 0: the node's; else turns of this type start on a fiber of their own */
+    /* 0: the node's; else turns of this type, its hooks among them, start on a fiber of their own,
+     * of so many bytes; at most 1 GiB */
+    size_t stack_size;
     size_t arena_limit; /* of a turn's and of an activation's arena, bytes; 0: the node's */
     troupe_supervision supervision;
     /* Stateless workers: at most so many activations of one id at a time on a node, up to

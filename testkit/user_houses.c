@@ -152,10 +152,7 @@ static void check_panics(const tp_sim_house *house)
         stats.panics == 0)
         return;
     char text[900];
-    const char *log = tp_world_log(sim->world);
-    size_t size = strlen(log);
-    snprintf(text, sizeof text, "an actor panicked; the log ends with: %s",
-        size > 600 ? log + size - 600 : log);
+    snprintf(text, sizeof text, "an actor panicked: %s", tp_world_panic(sim->world));
     tp_sim_report(sim, "panic", text);
 }
 

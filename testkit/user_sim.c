@@ -286,6 +286,8 @@ static void set_options(troupe_sim *sim)
         shards = sim->options->shards_most;
     sim->node_options = (troupe_node_options){
         TROUPE_NODE_OPTIONS, .shards = shards, .memory_limit = UINT64_C(1) << 40};
+    /* To come to rest takes virtual time without end, and no state is to be lost by it. */
+    sim->node_options.idle = TROUPE_NEVER;
     /* Alone it would never come to rest, and has nothing that sleeps. */
     sim->node_options.wake_scan = sim->nodes == 1 ? TROUPE_NEVER : TROUPE_SECONDS(5);
 }

@@ -647,8 +647,9 @@ static bool env_is_runner(tp_env *env)
 static void env_write_log(tp_env *env, const char *text, size_t size)
 {
     tp_world *world = world_of(env);
-    if (size > WORLD_LOG / 2)
-        size = WORLD_LOG / 2;
+    if (world->panic[0] == 0 && memmem(text, size, "turn_panicked", 13) != NULL)
+        memcpy(world->panic, text, size < WORLD_PANIC ? size : WORLD_PANIC - 1);
+    size = size < WORLD_LOG / 2 ? size : WORLD_LOG / 2;
     if (world->log_size + size >= WORLD_LOG) { /* the older half goes */
         size_t cut = world->log_size / 2;
         memmove(world->log, world->log + cut, world->log_size - cut);
@@ -662,6 +663,11 @@ static void env_write_log(tp_env *env, const char *text, size_t size)
 const char *tp_world_log(tp_world *world)
 {
     return world->log;
+}
+
+const char *tp_world_panic(tp_world *world)
+{
+    return world->panic[0] != 0 ? world->panic : "its words were not logged";
 }
 
 static void env_destroy(tp_env *env)

@@ -148,5 +148,7 @@ void tp_world_mark(tp_world *world, const char *situation);
 
 /* The last lines that nodes logged. Ends with NUL. */
 const char *tp_world_log(tp_world *world);
+/* The line of the first panic, or that there is none. */
+const char *tp_world_panic(tp_world *world);
 
 #endif

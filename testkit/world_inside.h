@@ -12,8 +12,9 @@
 #include "base/list.h"
 #include <troupe.h>
 
-#define WORLD_LOG  16384
-#define WORLD_KEPT 256
+#define WORLD_LOG   16384
+#define WORLD_PANIC 800
+#define WORLD_KEPT  256
 
 typedef struct world_env world_env;
 
@@ -94,6 +95,7 @@ struct tp_world {
     uint32_t mark_count;
     char log[WORLD_LOG + 1];
     size_t log_size;
+    char panic[WORLD_PANIC]; /* the first one's line */
     world_memory memory;
 };
 

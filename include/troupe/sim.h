@@ -74,7 +74,8 @@ typedef struct troupe_simulation {
 /* Before the first call: an actor type, which must outlive the simulation. */
 TROUPE_API void troupe_sim_load(troupe_sim *sim, const troupe_type *type);
 /* Before the first call: the node's options, to be changed; `shards` and `allocator` are the
- * world's, and so is what makes many nodes a cluster. */
+ * world's, and so is what makes many nodes a cluster. `idle` is TROUPE_NEVER here: at rest hours
+ * may have passed. Types and simulations that set it see their actors leave. */
 TROUPE_API troupe_node_options *troupe_sim_options(troupe_sim *sim);
 
 /* Tells from outside, at any node. A refusal for want of room, or of a node that can take it, is

@@ -145,6 +145,8 @@ static troupe_status prepare(troupe_node *node, troupe_id id, const char *method
     troupe_slice payload, const troupe_call_options *options, bool is_ask, bool waits,
     tp_outside **ret)
 {
+    if (TP_UNLIKELY(!tp_call_options_are_sound(options)))
+        return TROUPE_USAGE;
     if (options != NULL && TP_UNLIKELY(options->context_count != 0))
         return prepare_carrying(node, id, method, payload, options, is_ask, waits, ret);
     return prepare_with(

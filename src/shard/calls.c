@@ -316,6 +316,8 @@ static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee
     troupe_slice payload, const troupe_call_options *options)
 {
     tp_shard *shard = turn->shard;
+    if (!tp_call_options_are_sound(options))
+        return TROUPE_USAGE;
     if (options->outbox) {
         troupe_id id = {to->type->name, to->partition, to->key};
         return tp_outbox_send(turn, id, tp_callee_name(to, called), payload, options, NULL);
@@ -462,6 +464,8 @@ static troupe_status begin_ask(troupe_turn *turn, const tp_target *to, tp_callee
     tp_call *ret_call)
 {
     tp_shard *shard = turn->shard;
+    if (TP_UNLIKELY(!tp_call_options_are_sound(options)))
+        return TROUPE_USAGE;
     uint64_t deadline = ask_deadline(turn, options);
     if (TP_UNLIKELY(deadline <= shard->now)) {
         tp_count(&shard->counters.expired);
@@ -726,7 +730,7 @@ troupe_status troupe_ask_then(troupe_turn *turn, troupe_id id, const char *name,
     TROUPE_TRY(set_target(turn->shard, id, &to));
     TROUPE_TRY(set_method(turn->shard, to.type, name, &called));
     if (then == NULL || then->size != sizeof *then || then->done == NULL || then->failed == NULL ||
-        then->context.size > TP_CONTEXT_MAX)
+        then->context.size > TP_CONTEXT_MAX || !tp_call_options_are_sound(options))
         return TROUPE_USAGE;
     const tp_type *own = turn->actor->type;
     if (tp_type_method(own, troupe_str(then->done)) < 0 ||

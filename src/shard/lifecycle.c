@@ -218,6 +218,7 @@ void tp_activate_body(troupe_turn *turn)
     tp_activation *actor = turn->actor;
     storing loading = {.op = {.kind = TROUPE_STORE_LOAD}};
     troupe_status status = load(turn, &loading);
+    turn->refused = status != TROUPE_OK; /* no failure of the actor */
     if (status == TROUPE_OK && actor->type->is.on_activate != NULL) {
         if (actor->type->commits && !tp_turn_keep(turn))
             status = TROUPE_NO_MEMORY;
@@ -229,7 +230,7 @@ void tp_activate_body(troupe_turn *turn)
     tp_turn_end(turn, status);
 }
 
-static void begin_hook(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
+void tp_hook_run(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
 {
     troupe_turn turn;
     tp_turn_init(&turn, shard, actor, NULL, kind);
@@ -242,11 +243,32 @@ static void begin_hook(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
     tp_turn_body(&turn);
 }
 
+/* False: it needs a stack of its own, and there is none. */
+static bool begin_hook(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
+{
+    if (TP_UNLIKELY(actor->type->is.stack_size != 0))
+        return tp_hook_on_own_fiber(shard, actor, kind);
+    tp_hook_run(shard, actor, kind);
+    return true;
+}
+
+/* Its asks are refused; tells were accepted: they wait, and it with them. */
+static void lacks_fiber(tp_shard *shard, tp_activation *actor)
+{
+    tp_mailbox_refuse(shard, actor, "no fiber is free for its activation; try again later");
+    if (tp_fifo_is_empty(&actor->mailbox)) {
+        actor->flags |= TP_STOPPING;
+        tp_settle(shard, actor);
+    } else {
+        tp_fibers_starve(shard, actor);
+    }
+}
+
 void tp_activate(tp_shard *shard, tp_activation *actor)
 {
     if (actor->phase == TP_DEACTIVATING) {
-        if (actor->turns == NULL)
-            begin_hook(shard, actor, TP_TURN_DEACTIVATE);
+        if (actor->turns == NULL && !begin_hook(shard, actor, TP_TURN_DEACTIVATE))
+            tp_fibers_starve(shard, actor);
         return;
     }
     if (actor->phase != TP_NEW)
@@ -266,38 +288,48 @@ void tp_activate(tp_shard *shard, tp_activation *actor)
         return;
     }
     if (actor->type->is.persist != TROUPE_PERSIST_NONE && !tp_fibers_may_park(shard)) {
-        tp_mailbox_refuse(shard, actor, "no fiber is free for loading its state; try again later");
-        if (tp_fifo_is_empty(&actor->mailbox)) {
-            actor->flags |= TP_STOPPING;
-            tp_settle(shard, actor);
-        } else {
-            tp_fibers_starve(shard, actor); /* tells were accepted: they wait */
-        }
+        lacks_fiber(shard, actor);
         return;
     }
     actor->phase = TP_ACTIVATING;
     actor->flags |= TP_HOLDS;
-    begin_hook(shard, actor, TP_TURN_ACTIVATE);
+    if (begin_hook(shard, actor, TP_TURN_ACTIVATE))
+        return;
+    actor->phase = TP_NEW;
+    actor->flags &= (uint16_t)~TP_HOLDS;
+    lacks_fiber(shard, actor);
 }
 
-/* The turn of on_activate has ended. */
-void tp_activation_over(tp_shard *shard, tp_activation *actor, troupe_status status)
+/* What on_activate said about it, else what there is to say of the status. */
+static troupe_slice failure_of(const troupe_turn *turn, troupe_status status)
+{
+    const tp_message *words = turn != NULL ? turn->reply : NULL;
+    return words != NULL && words->status == status ? tp_message_payload(words)
+                                                    : troupe_str(troupe_status_text(status));
+}
+
+void tp_activation_over(
+    tp_shard *shard, tp_activation *actor, troupe_status status, const troupe_turn *turn)
 {
     if (status == TROUPE_OK) {
         activated(shard, actor);
         return;
     }
     TP_MARK(shard, "activation failed");
+    troupe_slice why = failure_of(turn, status);
     tell(shard, actor, TROUPE_LIFECYCLE_FAILED, (troupe_reason)0, status);
     TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "activation_failed",
         TP_FIELDS(tp_field_text("type", actor->type->name),
             tp_field_text("key", tp_activation_key(actor)),
-            tp_field_string("status", troupe_status_name(status))),
+            tp_field_string("status", troupe_status_name(status)), tp_field_text("why", why)),
         "on_activate or the load failed; the messages that waited end with this status");
-    char words[160];
-    snprintf(words, sizeof words, "its activation failed: %s", troupe_status_text(status));
+    char words[1024];
+    snprintf(words, sizeof words, "its activation failed: %.*s", TROUPE_ARG(why));
     tp_activation_reset(shard, actor);
     tp_mailbox_fail_all(shard, actor, status, words);
+    if (turn != NULL && !turn->refused &&
+        tp_supervise_activation(shard, actor, status, turn->panicked))
+        return;
     actor->flags |= TP_STOPPING;
     tp_settle(shard, actor);
 }

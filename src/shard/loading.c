@@ -146,7 +146,7 @@ static void end(tp_shard *shard, tp_activation *actor, troupe_status status)
         tp_count(&tp_counters_of(shard, actor->type)->failures);
         actor->errors++;
     }
-    tp_activation_over(shard, actor, status);
+    tp_activation_over(shard, actor, status, NULL);
 }
 
 /* The store had no room for it: who asks hears so, tells that were accepted wait and try again. */

@@ -260,28 +260,55 @@ void tp_resume(tp_shard *shard, troupe_turn *turn)
 typedef struct own_turn {
     tp_shard *shard;
     tp_activation *actor;
-    tp_message *message;
+    tp_message *message; /* NULL: a hook */
+    tp_turn_kind kind;
 } own_turn;
+
+static void run_message(const own_turn *given)
+{
+    troupe_turn turn;
+    tp_turn_init(&turn, given->shard, given->actor, given->message, given->kind);
+    turn.left = true;
+    if (given->message->flags & TP_MESSAGE_SLIP)
+        tp_context_come(&turn, tp_message_slip(given->message)->baggage);
+    tp_turn_body(&turn);
+}
 
 static void own_entry(void *argument)
 {
     own_turn given = *(own_turn *)argument;
     land(given.shard);
-    troupe_turn turn;
-    tp_turn_init(&turn, given.shard, given.actor, given.message, TP_TURN_METHOD);
-    turn.left = true;
-    if (given.message->flags & TP_MESSAGE_SLIP)
-        tp_context_come(&turn, tp_message_slip(given.message)->baggage);
-    tp_turn_body(&turn);
+    if (given.message != NULL)
+        run_message(&given);
+    else
+        tp_hook_run(given.shard, given.actor, given.kind);
     tp_fiber_abandon(given.shard);
+}
+
+/* NULL: none is to be had. `given` must last until the switch to it. */
+static tp_fiber *take_own(own_turn *given)
+{
+    tp_shard *shard = given->shard;
+    if (shard->spare_count != 0 && !has_free(shard))
+        give_spare(shard);
+    return tp_fiber_take(&shard->fibers, given->actor->type->is.stack_size, own_entry, given);
+}
+
+bool tp_hook_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_turn_kind kind)
+{
+    own_turn given = {shard, actor, NULL, kind};
+    tp_fiber *fiber = take_own(&given);
+    if (fiber == NULL)
+        return false;
+    hand_over(shard, fiber);
+    return true;
 }
 
 void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
-    own_turn given = {shard, actor, message};
-    if (shard->spare_count != 0 && !has_free(shard))
-        give_spare(shard);
-    tp_fiber *fiber = tp_fiber_take(&shard->fibers, actor->type->is.stack_size, own_entry, &given);
+    own_turn given = {
+        shard, actor, message, message->kind == TP_ANSWER ? TP_TURN_CALLBACK : TP_TURN_METHOD};
+    tp_fiber *fiber = take_own(&given);
     if (fiber == NULL) {
         if (message->kind != TP_ASK) { /* accepted, so it waits until a turn gives a stack back */
             tp_mailbox_push_front(shard, actor, message);

@@ -363,6 +363,8 @@ troupe_status troupe_remind(troupe_turn *turn, const char *name, const char *sch
     tp_shard *shard = turn->shard;
     char words[160] = "";
     TROUPE_TRY(check(turn, name));
+    if (!tp_call_options_are_sound(options))
+        return refuse(turn, name, "its options are not begun with TROUPE_CALL_OPTIONS");
     if (tp_type_method(turn->actor->type, troupe_str(method)) < 0)
         return TROUPE_NO_METHOD;
     const char *content = options != NULL ? options->content_type : NULL;

@@ -39,11 +39,15 @@ static inline troupe_status may_reply(troupe_turn *turn)
     return TP_LIKELY(turn->reply == NULL && !turn->failed) ? TROUPE_OK : misused(turn);
 }
 
-/* A tell of an outbox is not answered, but why it failed is kept with the dead letter. */
+/* A tell of an outbox is not answered, but why it failed is kept with the dead letter. That of an
+ * activation is told to all that waited for it. */
 static bool wants_words(const troupe_turn *turn, troupe_status status)
 {
-    return status != TROUPE_OK && turn->message != NULL && turn->kind == TP_TURN_METHOD &&
-           turn->reply == NULL && tp_message_is_of_outbox(turn->message);
+    if (status == TROUPE_OK || turn->reply != NULL)
+        return false;
+    return turn->kind == TP_TURN_ACTIVATE || (turn->message != NULL &&
+                                                 turn->kind == TP_TURN_METHOD &&
+                                                 tp_message_is_of_outbox(turn->message));
 }
 
 __attribute__((always_inline)) static inline troupe_status stage_here(
@@ -164,8 +168,11 @@ static void stage_failure(
     tp_text text;
     tp_text_init(&text, words, sizeof words);
     char id[TP_ID_MAX + 1];
-    troupe_id_print(tp_activation_id(turn->actor), id, sizeof id);
-    tp_text_printf(&text, "%s %.*s: ", id, TROUPE_ARG(troupe_turn_method(turn)));
+    if (turn->kind != TP_TURN_ACTIVATE) { /* whose words follow the name of who waited for it */
+        troupe_id_print(tp_activation_id(turn->actor), id, sizeof id);
+        tp_text_printf(&text, "%s ", id);
+    }
+    tp_text_printf(&text, "%.*s: ", TROUPE_ARG(troupe_turn_method(turn)));
     tp_text_vprintf(&text, format, arguments);
     stage(turn, status, TROUPE_TEXT, tp_text_slice(&text));
 }

@@ -150,7 +150,7 @@ struct troupe_turn {
                 bool cancelled;
                 bool interrupted; /* the node hurries: each park fails at once */
                 bool panicked : 1;
-                bool refused : 1; /* by a filter: its method did not run */
+                bool refused : 1; /* by a filter, or a load: its method or hook did not run */
                 bool left : 1;    /* nobody returns to its frame: its end settles the actor */
                 bool lost : 1;    /* what it rests on was not stored */
                 bool holds;       /* clean-ups, an arena, or a block for `before` */
@@ -543,6 +543,8 @@ TROUPE_CHECK troupe_status tp_commit_write(troupe_turn *turn);
 troupe_status tp_park(troupe_turn *turn, tp_wait wait); /* after a reserve; returns wait_status */
 void tp_resume(tp_shard *shard, troupe_turn *turn);     /* [loop fiber] */
 void tp_turn_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_message *message);
+/* False: no stack is to be had. */
+bool tp_hook_on_own_fiber(tp_shard *shard, tp_activation *actor, tp_turn_kind kind);
 TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard); /* the running fiber ends here */
 
 /* loop.c, for park.c: runs turns until the pass is over. */
@@ -614,18 +616,23 @@ void tp_shard_take_limits(tp_shard *shard);
 void tp_idle_watch_all(tp_shard *shard);
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
+void tp_hook_run(tp_shard *shard, tp_activation *actor, tp_turn_kind kind); /* on this stack */
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);
 /* On_deactivate is about to ask: what it did so far is stored, in types that persist every turn. */
 TROUPE_CHECK troupe_status tp_deactivation_asks(troupe_turn *turn);
 void tp_leave_all(tp_shard *shard); /* closing */
-void tp_activation_over(tp_shard *shard, tp_activation *actor,
-    troupe_status status); /* the turn of on_activate ended */
+/* `turn`, of on_activate, ended, or a load without one (NULL). */
+void tp_activation_over(
+    tp_shard *shard, tp_activation *actor, troupe_status status, const troupe_turn *turn);
 void tp_deactivation_over(tp_shard *shard, tp_activation *actor,
     troupe_status status); /* the turn of on_deactivate ended */
 
 /* supervise.c */
 void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status);
+/* After on_activate failed, and what waited was answered. False: the record goes. */
+bool tp_supervise_activation(
+    tp_shard *shard, tp_activation *actor, troupe_status status, bool panicked);
 void tp_supervise_torn(tp_shard *shard, tp_activation *actor); /* its last turn has ended */
 /* After a failed turn: the activation ends without on_deactivate; what waits stays. */
 void tp_activation_reset(tp_shard *shard, tp_activation *actor);
@@ -712,6 +719,12 @@ void tp_outside_release(tp_outside *outside); /* [any thread] its owner */
 
 /* calls.c */
 TROUPE_CHECK troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref);
+
+/* Is what a caller filled in of this version, and within its bounds? Else: USAGE. */
+static inline bool tp_call_options_are_sound(const troupe_call_options *options)
+{
+    return options == NULL || (options->size == sizeof *options && options->retry.jitter <= 100);
+}
 
 /* retry.c */
 uint64_t tp_retry_pause(const troupe_retry *retry, uint32_t attempt, uint64_t chance);

@@ -145,6 +145,36 @@ static void stop(tp_shard *shard, tp_activation *actor)
     actor->flags |= TP_STOPPING;
 }
 
+/* Is this status of a turn that did not panic an answer, not a failure? */
+static bool is_answer(troupe_status status)
+{
+    return status >= TROUPE_APPLICATION || status == TROUPE_FAILED;
+}
+
+/* Counts it. What is to follow, as far as the policy says. */
+static troupe_supervise policy_of(
+    const troupe_supervision *policy, tp_extras *extras, bool panicked)
+{
+    if (extras != NULL && extras->failures != UINT32_MAX)
+        extras->failures++;
+    if (policy->max_failures != 0 && extras != NULL && extras->failures >= policy->max_failures)
+        return TROUPE_SUPERVISE_STOP;
+    return panicked ? policy->on_panic : policy->on_error;
+}
+
+bool tp_supervise_activation(
+    tp_shard *shard, tp_activation *actor, troupe_status status, bool panicked)
+{
+    const troupe_supervision *policy = &actor->type->is.supervision;
+    if (!panicked && is_answer(status))
+        return false;
+    if (policy_of(policy, tp_activation_extras(shard, actor), panicked) !=
+        TROUPE_SUPERVISE_RESTART)
+        return false;
+    start_again(shard, actor, policy);
+    return actor->phase == TP_WAITING;
+}
+
 /* Called at a turn's end, after its bytes were restored and it was taken off the actor. */
 void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status)
 {
@@ -152,21 +182,17 @@ void tp_supervise(tp_shard *shard, troupe_turn *turn, troupe_status status)
     bool panicked = turn->panicked;
     if (turn->kind == TP_TURN_ACTIVATE || turn->kind == TP_TURN_DEACTIVATE)
         return;
-    if (!panicked && (status >= TROUPE_APPLICATION || status == TROUPE_FAILED))
-        return; /* an answer, not a failure */
+    if (!panicked && is_answer(status))
+        return;
     const troupe_supervision *policy = &actor->type->is.supervision;
     tp_extras *extras = tp_activation_extras(shard, actor);
-    if (extras != NULL && extras->failures != UINT32_MAX)
-        extras->failures++;
+    troupe_supervise what = policy_of(policy, extras, panicked);
     if (panicked)
         redeliver(shard, turn);
-    troupe_supervise what = panicked ? policy->on_panic : policy->on_error;
     bool torn =
         panicked && !turn->read_only && turn->before == NULL && actor->type->is.state_size != 0;
     if (what == TROUPE_SUPERVISE_RESUME && torn)
         what = TROUPE_SUPERVISE_RESTART;
-    if (policy->max_failures != 0 && extras != NULL && extras->failures >= policy->max_failures)
-        what = TROUPE_SUPERVISE_STOP;
     if (what == TROUPE_SUPERVISE_RESUME)
         return;
     tell_failed(shard, turn, TROUPE_LIFECYCLE_FAILED, status);

@@ -298,7 +298,10 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
     }
     if (TP_UNLIKELY(turn->message == NULL)) {
         if (turn->kind == TP_TURN_ACTIVATE) {
-            tp_activation_over(shard, actor, status);
+            tp_message *words = turn->reply;
+            tp_activation_over(shard, actor, status, turn);
+            if (words != NULL)
+                tp_pool_give(&shard->pool, words);
             return;
         }
         if (turn->kind == TP_TURN_DEACTIVATE) {
@@ -682,9 +685,12 @@ typedef struct arena_block {
 } arena_block;
 
 #define ARENA_BLOCK 1024
+#define ARENA_MOST  (UINT32_MAX - ARENA_BLOCK) /* in one block */
 
 void *tp_arena_take(tp_shard *shard, void **arena, size_t *bytes, size_t limit, size_t size)
 {
+    if (size > ARENA_MOST)
+        return NULL;
     size = (size + 15) & ~(size_t)15;
     arena_block *block = *arena;
     if (size > limit || *bytes > limit - size)

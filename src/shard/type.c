@@ -11,8 +11,9 @@
 
 #include "base/alloc.h"
 #include "base/id.h"
-#include "shard/filters.h"
+#include "os/fiber.h"
 #include "schema/schema.h"
+#include "shard/filters.h"
 
 #include <stdio.h>
 
@@ -81,6 +82,8 @@ static troupe_status check_type(const troupe_type *given, char *error, size_t si
         return wrong(error, size, name, "save and load hooks go together; one is missing");
     if (given->state_size > TP_STATE_MAX)
         return wrong(error, size, name, "state_size is above 1 GiB");
+    if (given->stack_size > TP_FIBER_STACK_MAX)
+        return wrong(error, size, name, "stack_size is above 1 GiB");
     if (given->reentrancy > TROUPE_REENTRANCY_ALWAYS)
         return wrong(error, size, name, "unknown reentrancy");
     if (given->supervision.on_panic > TROUPE_SUPERVISE_STOP ||

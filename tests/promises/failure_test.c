@@ -18,6 +18,7 @@ typedef struct small {
 typedef struct fate {
     _Atomic uint32_t activated, deactivated, discarded, delivered;
     _Atomic bool calm; /* turns that are to panic do not */
+    bool falls, refuses; /* on_activate panics, or fails */
     uint64_t at[16];   /* times of the activations */
     tp_world *world;
 } fate;
@@ -90,6 +91,10 @@ static troupe_status rise(troupe_turn *turn, void *state)
     uint32_t number = atomic_fetch_add(&of->activated, 1);
     if (of->world != NULL && number < 16)
         of->at[number] = tp_world_now(of->world);
+    if (of->falls)
+        troupe_panic(turn, "it fell at its %u. rise", number + 1);
+    if (of->refuses)
+        return troupe_fail(turn, TROUPE_UNAVAILABLE, "the shop is %s", "shut");
     return TROUPE_OK;
 }
 
@@ -227,6 +232,68 @@ static void failures_in_a_row_double_the_back_off_up_to_its_cap(void **state)
         last = tp_world_now(t.s.world);
     }
     assert_true(is_jittered);
+    scene_close(&t.s);
+}
+
+static void a_failing_activation_is_tried_again_after_its_back_off(void **state)
+{
+    (void)state;
+    for (int panics = 0; panics < 2; panics++) {
+        stage t;
+        open_stage(&t,
+            (troupe_supervision){.on_panic = TROUPE_SUPERVISE_RESTART,
+                .on_error = TROUPE_SUPERVISE_RESTART, .backoff = MS(100), .backoff_cap = MS(150),
+                .jitter = 1},
+            sizeof(small));
+        t.of.falls = panics;
+        t.of.refuses = !panics;
+        for (int i = 0; i < 4; i++)
+            assert_heard(ask(t.s.node, "fragile/a", "get", ""),
+                panics ? TROUPE_PANIC : TROUPE_UNAVAILABLE);
+        assert_int_equal(t.of.activated, 4); /* none is tried before its time */
+        assert_in_range(t.of.at[1] - t.of.at[0], MS(99), MS(101) + TICK);
+        assert_in_range(t.of.at[2] - t.of.at[1], MS(148), MS(151) + TICK);
+        assert_in_range(t.of.at[3] - t.of.at[2], MS(148), MS(151) + TICK);
+        assert_int_equal(stats_of(t.s.node).restarts, 4);
+        t.of.falls = t.of.refuses = false;
+        assert_string_equal(ask(t.s.node, "fragile/a", "set", "").text, "1");
+        t.of.falls = true; /* a call that went well ends the row */
+        assert_heard(ask(t.s.node, "fragile/a", "boom", ""), TROUPE_PANIC);
+        scene_run(&t.s, MS(101));
+        assert_heard(ask(t.s.node, "fragile/a", "get", ""), TROUPE_PANIC);
+        scene_close(&t.s);
+    }
+}
+
+static void a_failing_activation_by_another_policy_is_tried_at_once(void **state)
+{
+    (void)state;
+    static const troupe_supervise policies[] = {TROUPE_SUPERVISE_RESUME, TROUPE_SUPERVISE_STOP};
+    for (int i = 0; i < 2; i++) {
+        stage t;
+        open_stage(&t,
+            (troupe_supervision){.on_panic = policies[i], .on_error = policies[i]}, sizeof(small));
+        t.of.refuses = true;
+        for (int j = 0; j < 3; j++)
+            assert_heard(ask(t.s.node, "fragile/a", "get", ""), TROUPE_UNAVAILABLE);
+        assert_int_equal(t.of.activated, 3);
+        assert_in_range(t.of.at[2] - t.of.at[0], 0, TICK);
+        scene_close(&t.s);
+    }
+}
+
+static void the_words_of_a_failing_activation_reach_who_asked_and_the_log(void **state)
+{
+    (void)state;
+    stage t;
+    open_stage(&t, (troupe_supervision){0}, sizeof(small));
+    t.of.refuses = true;
+    assert_string_equal(ask(t.s.node, "fragile/a", "get", "").text,
+        "fragile/a get: its activation failed: on_activate: the shop is shut");
+    assert_says(tape_text(t.s.log, "activation_failed"), "the shop is shut");
+    t.of.falls = true;
+    assert_string_equal(ask(t.s.node, "fragile/a", "get", "").text,
+        "fragile/a get: its activation failed: on_activate: it fell at its 2. rise");
     scene_close(&t.s);
 }
 
@@ -447,6 +514,9 @@ int main(void)
         cmocka_unit_test(resume_keeps_the_activation),
         cmocka_unit_test(restart_makes_a_fresh_activation_after_the_back_off),
         cmocka_unit_test(failures_in_a_row_double_the_back_off_up_to_its_cap),
+        cmocka_unit_test(a_failing_activation_is_tried_again_after_its_back_off),
+        cmocka_unit_test(a_failing_activation_by_another_policy_is_tried_at_once),
+        cmocka_unit_test(the_words_of_a_failing_activation_reach_who_asked_and_the_log),
         cmocka_unit_test(messages_that_wait_survive_a_restart),
         cmocka_unit_test(stop_ends_the_actor_and_what_waits_with_unavailable),
         cmocka_unit_test(an_application_code_is_an_answer_not_a_failure),

@@ -20,6 +20,11 @@ cat >"$work/bank.c" <<'END'
 #include <stdlib.h>
 #include <stdio.h>
 
+#ifndef AGE
+#define AGE TROUPE_NEVER
+#define FUNDS 0
+#endif
+
 typedef struct account { int64_t balance; } account;
 typedef struct transfer { int64_t amount; char to[8]; } transfer;
 
@@ -37,6 +42,9 @@ static troupe_status move(troupe_turn *turn, void *state, troupe_slice payload)
     account *self = state;
     transfer what;
     memcpy(&what, payload.data, sizeof what);
+#ifdef FALLS
+    TROUPE_REQUIRE(turn, what.amount != 50 || !"it fell on purpose");
+#endif
 #ifdef WRONG
     int64_t before = self->balance; /* kept over a park: what others do meanwhile is lost */
     troupe_sleep(turn, TROUPE_MICROSECONDS(50));
@@ -51,7 +59,7 @@ static troupe_status move(troupe_turn *turn, void *state, troupe_slice payload)
 
 static const troupe_method methods[] = {TROUPE_METHOD(deposit), TROUPE_METHOD(move)};
 static const troupe_type account_type = {TROUPE_TYPE("account"), .state_size = sizeof(account),
-    TROUPE_METHODS(methods), .reentrancy = TROUPE_REENTRANCY_ALWAYS, .idle = TROUPE_NEVER};
+    TROUPE_METHODS(methods), .reentrancy = TROUPE_REENTRANCY_ALWAYS, .idle = AGE};
 
 static void total_is(troupe_sim *sim, int64_t expected)
 {
@@ -74,6 +82,9 @@ static void total_is(troupe_sim *sim, int64_t expected)
 TROUPE_SIMULATION(money_is_conserved, .faults = TROUPE_FAULTS_ALL)
 {
     troupe_sim_load(sim, &account_type);
+    const int64_t funds = FUNDS;
+    if (funds != 0)
+        troupe_sim_tell(sim, troupe_id_of("account", "0"), "deposit", troupe_slice_of(&funds, sizeof funds));
     for (int i = 0; i < 60; i++) {
         transfer what = {(int64_t)troupe_sim_below(sim, 100), ""};
         char from[8];
@@ -81,7 +92,7 @@ TROUPE_SIMULATION(money_is_conserved, .faults = TROUPE_FAULTS_ALL)
         snprintf(what.to, sizeof what.to, "%d", (int)troupe_sim_below(sim, 10));
         troupe_sim_tell(sim, troupe_id_of("account", from), "move", troupe_slice_of(&what, sizeof what));
     }
-    troupe_sim_at_rest(sim, total_is, 0);
+    troupe_sim_at_rest(sim, total_is, funds);
 }
 END
 compile() { "${CC:-cc}" -std=gnu11 -shared -fPIC -I"$source/include" "$@" "$work/bank.c"; }
@@ -110,6 +121,26 @@ replay=$(sed -n 's/^replay: troupe //p' "$work/log" | head -n 1)
 if [ $? -ne 1 ] || ! grep -q 'shrunk to' "$work/replay" || ! grep -q 'tell account/' "$work/replay"; then
     echo "FAILED: '$replay' does not show the steps"
     cat "$work/replay"
+    bad=1
+fi
+# Without an idle age of its own nothing leaves, however long the world takes to rest. A type that has
+# one leaves, and a panic is reported in its own words, whatever was logged after it.
+compile -DFUNDS=100 -DAGE=0 -o "$work/stays.so" || exit 1
+if ! "$tool" sim --load "$work/stays.so" --seeds 20 >"$work/log" 2>&1; then
+    echo 'FAILED: actors idled out before the check'
+    cat "$work/log"
+    bad=1
+fi
+compile -DFUNDS=100 -DAGE='TROUPE_SECONDS(1)' -o "$work/leaves.so" || exit 1
+if "$tool" sim --load "$work/leaves.so" --seeds 20 >"$work/log" 2>&1; then
+    echo 'FAILED: the idle age of a type does not hold'
+    bad=1
+fi
+compile -DFALLS -DFUNDS=100 -DAGE='TROUPE_SECONDS(1)' -o "$work/falls.so" || exit 1
+"$tool" sim --load "$work/falls.so" --seeds 3 >"$work/log" 2>&1
+if ! grep -q 'an actor panicked: .*it fell on purpose' "$work/log"; then
+    echo 'FAILED: the words of the panic are missing'
+    cat "$work/log"
     bad=1
 fi
 if "$tool" sim --load "$work/none.so" >"$work/log" 2>&1; then
