@@ -18,15 +18,14 @@ typedef struct sight {
     uint64_t most;
 } sight;
 
-/* What may be under way beyond a limit when its mark reaches the senders. */
+/* What may be under way to a mailbox when it is shown full: in rings, arrivals and the inbox, and
+ * timers, which are never refused. */
 static uint64_t slack(const tp_stage *stage)
 {
     const troupe_node_options *options = &stage->node_options;
-    uint64_t links = options->link_limit != 0 ? options->link_limit : 16384, ring = 64;
-    while (ring / 4 * 3 < links)
-        ring *= 2;
-    uint64_t inbox = options->inbox_limit != 0 ? options->inbox_limit : 16384;
-    return (options->shards + 1) * (ring + 64) + inbox + STAGE_CLIENTS;
+    uint64_t links = options->link_limit != 0 ? options->link_limit : 16384;
+    uint64_t inbox = options->inbox_limit != 0 ? options->inbox_limit : 4096;
+    return (options->shards - 1) * links + 512 + inbox + STAGE_CLIENTS + 64;
 }
 
 static void see_actor(void *user, const troupe_actor_info *info)

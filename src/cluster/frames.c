@@ -175,20 +175,16 @@ static const char *take_word(tp_outpost *self, tp_channel *channel, const tp_ses
     return NULL;
 }
 
-/* A mailbox elsewhere is full, or is not any more: all shards of this node are told. */
+/* A mailbox elsewhere is full, or is not any more. It is said to the shard by way of which all of
+ * this node tell it. */
 static const char *take_mark(tp_outpost *self, const tp_session_frame *frame)
 {
     uint64_t hash;
     const char *fault = tp_wire_mark_get(frame->body, &hash);
-    for (uint32_t to = 0; fault == NULL && to < self->shard->shared->shard_count; to++) {
-        const tp_message_parts none = {0};
-        tp_message *mark = tp_message_make(&self->shard->pool, &none);
-        if (mark == NULL)
-            break; /* a hint */
-        mark->kind = frame->kind == TP_FRAME_FULL ? TP_FULL : TP_CLEAR;
-        mark->hash = hash;
-        tp_send_control(self->shard, to, mark);
-    }
+    if (fault == NULL && frame->kind == TP_FRAME_FULL)
+        tp_mark_full(self->shard, hash);
+    else if (fault == NULL)
+        tp_mark_clear(self->shard, hash);
     return fault;
 }
 

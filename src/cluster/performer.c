@@ -128,7 +128,7 @@ tp_activation *tp_outpost_into(
         tp_outbox_acked_at(shard, actor, message);
     else
         tp_accept_at(shard, actor, message);
-    if (is_tell && TP_UNLIKELY(actor->flags & TP_FULL_TOLD))
+    if (is_tell && TP_UNLIKELY(actor->flags & TP_SHOWN_FULL))
         tp_outpost_say_full(self, origin, actor->hash, actor->queued);
     return actor;
 }

@@ -61,6 +61,17 @@ static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method
     return TROUPE_OK;
 }
 
+/* BUSY. Not crowded: the inbox is full. */
+static troupe_status refuse(troupe_node *node, tp_crowding crowding)
+{
+    _Atomic uint64_t *count = crowding == TP_CROWDED_FULL   ? &node->outside_mailbox
+                              : crowding == TP_CROWDED_HERE ? &node->outside_crowded
+                              : crowding == TP_CROWDED_AWAY ? &node->outside_link
+                                                            : &node->outside_busy;
+    atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+    return TROUPE_BUSY;
+}
+
 /* Checks, and makes the call. */
 static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *method,
     troupe_slice payload, const troupe_call_options *options, bool is_ask, bool waits,
@@ -77,22 +88,12 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
         return TROUPE_TOO_LARGE;
     }
     uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
-    if (TP_UNLIKELY(tp_type_has_workers(type)) && !tp_worker_enter(shared, type, &hash)) {
-        atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
-        return TROUPE_BUSY;
-    }
+    if (TP_UNLIKELY(tp_type_has_workers(type)) && !tp_worker_enter(shared, type, &hash))
+        return refuse(node, TP_CROWDED_FULL);
     tp_shard *shard = shared->shards[tp_hash_shard(hash, shared->shard_count)];
-    tp_crowding crowding = is_ask ? TP_NOT_CROWDED : tp_crowding_of(shard, hash);
-    if (crowding == TP_CROWDED_HERE) {
-        atomic_fetch_add_explicit(&node->outside_crowded, 1, memory_order_relaxed);
-        return TROUPE_BUSY;
-    }
-    if (tp_mpring_is_full(&shard->calls) || crowding != TP_NOT_CROWDED ||
-        atomic_load_explicit(&shard->full_hints[hash % TP_FULL_HINTS], memory_order_relaxed) ==
-            hash) {
-        atomic_fetch_add_explicit(&node->outside_busy, 1, memory_order_relaxed);
-        return TROUPE_BUSY;
-    }
+    tp_crowding crowding = tp_crowding_of(shard, hash, !is_ask);
+    if (TP_UNLIKELY(crowding != TP_NOT_CROWDED || tp_mpring_is_full(&shard->calls)))
+        return refuse(node, crowding);
     tp_slip slip = {
         .once = options != NULL ? options->once : (troupe_slice){NULL, 0}, .baggage = baggage};
     if (slip.once.size != 0 && (!tp_type_takes_once(type) || slip.once.size > TP_ROW_ONCE_MAX))

@@ -41,7 +41,9 @@ struct troupe_node {
     troupe_client *client;                  /* of troupe_node_ask and _tell */
     _Atomic uint64_t next_subscription;     /* [any] */
     _Atomic uint64_t outside_busy;          /* [any] refusals before a shard saw them */
-    _Atomic uint64_t outside_crowded;       /* [any] the same, for want of room for actors */
+    _Atomic uint64_t outside_mailbox;       /* [any] the same, of mailboxes that are full */
+    _Atomic uint64_t outside_link;          /* [any] of what waits for other nodes */
+    _Atomic uint64_t outside_crowded;       /* [any] for want of room for actors */
     _Atomic uint64_t outside_no_memory;     /* [any] */
     _Atomic uint64_t outside_too_large;     /* [any] */
 };

@@ -181,6 +181,7 @@ static void take_on_shard(tp_shard *shard, void *user)
 {
     const reload *self = user;
     tp_shard_take_limits(shard);
+    tp_mailboxes_look_again(shard);
     if (self->has_idle)
         tp_idle_watch_all(shard);
 }

@@ -108,6 +108,8 @@ void tp_node_count(const troupe_node *node, troupe_stats *into)
     for (uint32_t i = 0; i < node->shared.shard_count; i++)
         tp_inspect_counters(node->shared.shards[i], into);
     into->busy_inbox += atomic_load_explicit(&node->outside_busy, memory_order_relaxed);
+    into->busy_mailbox += atomic_load_explicit(&node->outside_mailbox, memory_order_relaxed);
+    into->busy_link += atomic_load_explicit(&node->outside_link, memory_order_relaxed);
     into->busy_actors += atomic_load_explicit(&node->outside_crowded, memory_order_relaxed);
     into->no_memory += atomic_load_explicit(&node->outside_no_memory, memory_order_relaxed);
     into->too_large += atomic_load_explicit(&node->outside_too_large, memory_order_relaxed);

@@ -97,6 +97,7 @@ void tp_activation_free(tp_shard *shard, tp_activation *actor)
         tp_pool_give(&shard->pool, extras);
     }
     shard->active--;
+    TP_ASSERT(shard->active != 0 || shard->full.count == shard->mark_count);
     tp_cell_sub(&tp_counters_of(shard, actor->type)->actors, 1);
     shard->departures++;
     while (TP_UNLIKELY(atomic_fetch_add_explicit(&shard->watchers, 0, memory_order_acq_rel) != 0)) {

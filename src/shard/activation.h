@@ -30,7 +30,7 @@ enum {
     TP_USED = 2,       /* since the eviction hand passed */
     TP_LEAVE = 4,      /* deactivate when nothing waits */
     TP_DIRTY = 8,      /* a turn that may write has run since the last save */
-    TP_FULL_TOLD = 16, /* other shards were told that the mailbox is full */
+    TP_SHOWN_FULL = 16, /* the mailbox is among the full ones (full.h) */
     TP_STOPPING = 32,  /* supervision stops it */
     TP_LIVE = 64,      /* counted as active; on_activate has succeeded, so on_deactivate is due */
     TP_HOLDS = 128,    /* its state may own something: discard is due */

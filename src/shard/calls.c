@@ -400,7 +400,7 @@ __attribute__((always_inline)) static inline troupe_status tell_far(
     troupe_turn *turn, const tp_target *to, tp_callee called, troupe_slice payload)
 {
     tp_shard *shard = turn->shard;
-    if (TP_LIKELY(to->shard == shard->number && turn->detour == 0 && shard->mark_count == 0 &&
+    if (TP_LIKELY(to->shard == shard->number && turn->detour == 0 &&
                   !atomic_load_explicit(&shard->crowded, memory_order_relaxed) &&
                   to->partition.size == 0 && called.number != TP_METHOD_OTHER &&
                   payload.size <= shard->max_message &&

@@ -358,6 +358,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
         .stuck = options->stuck_turn};
     shard->ask_free = UINT32_MAX;
     tp_shard_take_limits(shard);
+    tp_full_init(&shard->full, shard->simulated);
     tp_list_init(&shard->parked);
     tp_list_init(&shard->storings);
     tp_list_init(&shard->loadings);

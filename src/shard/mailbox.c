@@ -8,54 +8,52 @@
  * of the same sender.
  * 2. While look-ups of arrivals are pending, no request of this shard goes to a mailbox by another
  * way.
- * 3. Limits are soft for tells that were accepted elsewhere: they are queued, and the mark goes
- * back to the senders; to other nodes it is cluster/ that says it.
+ * 3. Limits are soft for tells that were under way when the mailbox became full: they are queued.
+ * From the first of them on it is shown full until it is half empty, and whoever tells or asks it
+ * on this node is refused; to other nodes it is cluster/ that says it.
  */
 #include "shard/away.h"
 #include "shard/workers.h"
 
-static void tell_full(tp_shard *shard, uint64_t hash, uint32_t to, tp_message_kind kind)
+static void show_full(tp_shard *shard, tp_activation *actor)
 {
-    tp_message_parts none = {0};
-    tp_message *control = tp_message_make(&shard->pool, &none);
-    if (control == NULL)
-        return; /* a hint: the next arrival says it again */
-    control->kind = (uint8_t)kind;
-    control->hash = hash;
-    tp_send_control(shard, to, control);
-}
-
-static _Atomic uint64_t *full_hint(tp_shard *shard, uint64_t hash)
-{
-    return &shard->full_hints[hash % TP_FULL_HINTS];
-}
-
-static void push_full(tp_shard *shard, tp_activation *actor, const tp_message *message)
-{
-    uint32_t to = message->flags & TP_MESSAGE_LINK ? message->from_shard : shard->number;
-    if (actor->queued % 64 != 0 && (actor->flags & TP_FULL_TOLD))
+    if (actor->flags & TP_SHOWN_FULL)
         return;
-    actor->flags |= TP_FULL_TOLD;
-    atomic_store_explicit(full_hint(shard, actor->hash), actor->hash, memory_order_relaxed);
-    TP_MARK(shard, "mailbox full told");
-    tell_full(shard, actor->hash, to, TP_FULL);
+    actor->flags |= TP_SHOWN_FULL;
+    tp_show_full(shard, actor->hash);
+    TP_MARK(shard, "mailbox full shown");
 }
 
 void tp_mailbox_clear(tp_shard *shard, tp_activation *actor)
 {
-    if (!(actor->flags & TP_FULL_TOLD))
+    if (!(actor->flags & TP_SHOWN_FULL))
         return;
-    if (atomic_load_explicit(full_hint(shard, actor->hash), memory_order_relaxed) == actor->hash)
-        atomic_store_explicit(full_hint(shard, actor->hash), 0, memory_order_relaxed);
-    actor->flags &= (uint16_t)~TP_FULL_TOLD;
-    for (uint32_t to = 0; to < shard->shared->shard_count; to++)
-        tell_full(shard, actor->hash, to, TP_CLEAR);
+    actor->flags &= (uint16_t)~TP_SHOWN_FULL;
+    tp_show_room(shard, actor->hash);
 }
 
+bool tp_mailbox_is_half(const tp_activation *actor)
+{
+    return actor->queued <= TP_LIVE_GET(actor->type->is.mailbox_limit) / 2 &&
+           actor->queued_bytes <= actor->type->mailbox_bytes / 2;
+}
+
+void tp_mailboxes_look_again(tp_shard *shard)
+{
+    TP_LIST_EACH(&shard->recency, link)
+    {
+        tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
+        if ((actor->flags & TP_SHOWN_FULL) && tp_mailbox_is_half(actor))
+            tp_mailbox_clear(shard, actor);
+    }
+}
+
+/* An empty one takes any message: the head of a large one may be what is beyond. */
 static inline bool is_over(const tp_activation *actor, const tp_message *message)
 {
     return actor->queued >= TP_LIVE_GET(actor->type->is.mailbox_limit) ||
-           actor->queued_bytes + tp_message_bytes(message) > actor->type->mailbox_bytes;
+           (actor->queued_bytes + tp_message_bytes(message) > actor->type->mailbox_bytes &&
+               actor->queued != 0);
 }
 
 static bool is_read_only(const tp_message *message)
@@ -145,7 +143,7 @@ void tp_mailbox_rouse_other(tp_shard *shard, tp_activation *actor, const tp_mess
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
     if (TP_UNLIKELY(is_over(actor, message)) && message->kind <= TP_ASK) {
-        push_full(shard, actor, message);
+        show_full(shard, actor);
         if (message->kind == TP_ASK || TP_MUTANT(shard, TP_MUTANT_DROP_FULL)) {
             tp_count(&shard->counters.busy_mailbox);
             TP_MARK(shard, "ask refused by a full mailbox");
@@ -316,7 +314,7 @@ void tp_arrivals_flush(tp_shard *shard)
 
 tp_activation *tp_arrivals_take(tp_shard *shard, tp_message **ret_message)
 {
-    const uint16_t busy = TP_QUEUED | TP_LEAVE | TP_STOPPING | TP_TORN | TP_FULL_TOLD;
+    const uint16_t busy = TP_QUEUED | TP_LEAVE | TP_STOPPING | TP_TORN | TP_SHOWN_FULL;
     tp_activation *actor;
     if (TP_MUTANT(shard, TP_MUTANT_OVERTAKE))
         return NULL;

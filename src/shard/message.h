@@ -34,8 +34,6 @@ typedef enum tp_message_kind {
     TP_REPLY,  /* to an ask's slot */
     TP_CANCEL, /* the asker gave up: `from` */
     TP_PROBE,  /* looks for a cycle (probe.h) */
-    TP_FULL,   /* the mailbox of `hash` is full */
-    TP_CLEAR,  /* it is no more */
     TP_ACKED,  /* an outbox message was handled: its slip tells which, and how it ended */
     TP_WAKE,   /* the actor is to be woken at `deadline`, wall clock, should it sleep then */
 } tp_message_kind;
@@ -44,7 +42,6 @@ enum {
     TP_MESSAGE_PROBED = 1,  /* a probe went out for it */
     TP_MESSAGE_TIMED = 2,   /* `arrived` was read from the clock: for the histogram */
     TP_MESSAGE_TOUCHED = 4, /* a turn that it killed parked, sent or wrote: it is never NOT_DONE */
-    TP_MESSAGE_LINK = 8,    /* came over a ring */
     TP_MESSAGE_SLIP = 16,   /* a tp_slip lies behind the payload */
 };
 

@@ -191,8 +191,7 @@ static inline void tp_mailbox_taken(
     actor->queued--;
     actor->queued_bytes -= (uint32_t)tp_message_bytes(message);
     shard->queued--;
-    if (TP_UNLIKELY(actor->flags & TP_FULL_TOLD) &&
-        actor->queued <= TP_LIVE_GET(actor->type->is.mailbox_limit) / 2)
+    if (TP_UNLIKELY(actor->flags & TP_SHOWN_FULL) && tp_mailbox_is_half(actor))
         tp_mailbox_clear(shard, actor);
 }
 

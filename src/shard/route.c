@@ -39,54 +39,62 @@ void tp_send_control(tp_shard *shard, uint32_t to, tp_message *message)
     put(shard, &shard->links[to], message);
 }
 
-/* A mark lasts so long; a word that it is over may be lost for want of memory. */
+/* What another node said of a mailbox lasts so long, if it is not said again. */
 #define MARK_TIME TROUPE_MILLISECONDS(100)
 
-static bool is_marked(tp_shard *shard, uint64_t hash)
+void tp_show_full(tp_shard *shard, uint64_t hash)
 {
-    uint64_t now = tp_clock(shard);
-    for (uint32_t i = 0, seen = 0; i < TP_MARKS && seen < shard->mark_count; i++) {
-        if (shard->marks[i].hash == 0)
-            continue;
-        seen++;
-        if (shard->marks[i].hash != hash)
-            continue;
-        if (shard->marks[i].until > now)
-            return true;
-        shard->marks[i].hash = 0;
-        shard->mark_count--;
-        return false;
-    }
-    return false;
+    tp_full_put(&shard->full, hash);
+    if (atomic_load_explicit(&shard->full.crossed, memory_order_relaxed) != 0)
+        TP_MARK(shard, "full mailboxes share bits");
+    tp_crowd(shard, TP_CROWDED_FULL, true);
 }
 
-static void mark_full(tp_shard *shard, uint64_t hash)
+void tp_show_room(tp_shard *shard, uint64_t hash)
 {
-    if (hash == 0 || is_marked(shard, hash))
-        return;
-    uint32_t at = 0;
-    while (at < TP_MARKS && shard->marks[at].hash != 0)
-        at++;
-    if (at < TP_MARKS) {
-        shard->mark_count++;
-    } else {
-        at = (uint32_t)tp_prng_below(&shard->prng, TP_MARKS); /* one is forgotten: told again */
-    }
-    shard->marks[at].hash = hash;
-    shard->marks[at].until = tp_time_after(tp_clock(shard), MARK_TIME);
+    tp_full_take(&shard->full, hash);
+    if (shard->full.count == 0)
+        tp_crowd(shard, TP_CROWDED_FULL, false);
 }
 
-static void mark_clear(tp_shard *shard, uint64_t hash)
+/* The first is the oldest. */
+static void drop_mark(tp_shard *shard, uint32_t at)
 {
-    if (shard->mark_count == 0 || hash == 0)
-        return;
-    for (uint32_t i = 0; i < TP_MARKS; i++) {
-        if (shard->marks[i].hash != hash)
+    tp_show_room(shard, shard->marks[at].hash);
+    shard->mark_count--;
+    memmove(&shard->marks[at], &shard->marks[at + 1],
+        (shard->mark_count - at) * sizeof shard->marks[0]);
+}
+
+static void marks_fire(tp_shard *shard, tp_alarm *alarm)
+{
+    (void)alarm;
+    while (shard->mark_count != 0 && shard->marks[0].until <= shard->now)
+        drop_mark(shard, 0);
+    if (shard->mark_count != 0)
+        tp_alarm_set(shard, &shard->marks_due, shard->marks[0].until, marks_fire);
+}
+
+void tp_mark_clear(tp_shard *shard, uint64_t hash)
+{
+    for (uint32_t at = 0; at < shard->mark_count; at++) {
+        if (shard->marks[at].hash != hash)
             continue;
-        shard->marks[i].hash = 0;
-        shard->mark_count--;
+        drop_mark(shard, at);
         return;
     }
+}
+
+void tp_mark_full(tp_shard *shard, uint64_t hash)
+{
+    tp_mark_clear(shard, hash);
+    if (shard->mark_count == TP_MARKS)
+        drop_mark(shard, 0); /* it is said again */
+    shard->marks[shard->mark_count].hash = hash;
+    shard->marks[shard->mark_count++].until = tp_time_after(tp_clock(shard), MARK_TIME);
+    tp_show_full(shard, hash);
+    if (shard->mark_count == 1)
+        tp_alarm_set(shard, &shard->marks_due, shard->marks[0].until, marks_fire);
 }
 
 void tp_crowd(tp_shard *shard, tp_crowding why, bool is_so)
@@ -106,6 +114,28 @@ void tp_hold_back_all(tp_shard *shard, const uint64_t bits[TP_HELD_BACK / 64])
     tp_crowd(shard, TP_CROWDED_AWAY, is_any);
 }
 
+tp_crowding tp_crowding_among(const tp_shard *shard, unsigned crowded, uint64_t hash, bool is_tell)
+{
+    if ((crowded & TP_CROWDED_FULL) && tp_full_has(&shard->full, hash))
+        return TP_CROWDED_FULL;
+    if (!is_tell)
+        return TP_NOT_CROWDED;
+    if (crowded & TP_CROWDED_HERE)
+        return TP_CROWDED_HERE;
+    uint64_t bit = tp_held_back_bit(hash);
+    uint64_t bits = atomic_load_explicit(&shard->held_back[bit / 64], memory_order_relaxed);
+    return (crowded & TP_CROWDED_AWAY) && (bits >> bit % 64 & 1) ? TP_CROWDED_AWAY
+                                                                 : TP_NOT_CROWDED;
+}
+
+static void count_crowding(tp_shard *shard, tp_crowding crowding)
+{
+    tp_counters *counters = &shard->counters;
+    tp_count(crowding == TP_CROWDED_FULL   ? &counters->busy_mailbox
+             : crowding == TP_CROWDED_HERE ? &counters->busy_actors
+                                           : &counters->busy_link);
+}
+
 /* Requests and replies under way, exactly. */
 static uint32_t ring_length(tp_spsc *ring)
 {
@@ -115,15 +145,9 @@ static uint32_t ring_length(tp_spsc *ring)
 
 troupe_status tp_send_room(tp_shard *shard, uint32_t to, uint64_t hash, bool is_tell)
 {
-    if (TP_UNLIKELY(shard->mark_count != 0) && is_marked(shard, hash)) {
-        tp_count(&shard->counters.busy_mailbox);
-        return TROUPE_BUSY;
-    }
-    tp_shard *other = shard->shared->shards[to];
-    tp_crowding crowding = is_tell ? tp_crowding_of(other, hash) : TP_NOT_CROWDED;
+    tp_crowding crowding = tp_crowding_of(shard->shared->shards[to], hash, is_tell);
     if (TP_UNLIKELY(crowding != TP_NOT_CROWDED)) {
-        tp_count(crowding == TP_CROWDED_HERE ? &shard->counters.busy_actors
-                                             : &shard->counters.busy_link);
+        count_crowding(shard, crowding);
         return TROUPE_BUSY;
     }
     if (to == shard->number)
@@ -147,7 +171,6 @@ void tp_send_request(tp_shard *shard, uint32_t to, tp_message *message)
         tp_arrivals_push(shard, message);
         return;
     }
-    message->flags |= TP_MESSAGE_LINK;
     put(shard, &shard->links[to], message);
 }
 
@@ -228,16 +251,9 @@ void tp_dispatch(tp_shard *shard, tp_message *message)
     case TP_WAKE:
         tp_wake_arrived(shard, message);
         return;
-    case TP_FULL:
-        mark_full(shard, message->hash);
-        break;
-    case TP_CLEAR:
-        mark_clear(shard, message->hash);
-        break;
     default:
         TP_ASSERT(!"ticks and answers do not travel");
     }
-    tp_pool_give(&shard->pool, message);
 }
 
 /* A reply leads to a slot, and that to a parked turn: with many in flight each is a miss that hides

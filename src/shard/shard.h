@@ -27,6 +27,7 @@
 #include "os/fiber.h"
 #include "shard/activation.h"
 #include "shard/foreign.h"
+#include "shard/full.h"
 #include "shard/message.h"
 #include "shard/moment.h"
 #include "shard/type.h"
@@ -41,10 +42,9 @@
 #define TP_SAMPLE        128 /* one in so many is timed: turns, asks, messages */
 #define TP_TIMERS_MAX    64  /* per actor */
 #define TP_SUBSCRIPTIONS 16
-#define TP_FULL_HINTS    64  /* direct-mapped: for refusing outside calls on their own threads */
 #define TP_WENT          64
 #define TP_HELD_BACK     16384 /* bits, one for the hashes that share it */
-#define TP_MARKS         256 /* full mailboxes elsewhere that a shard remembers */
+#define TP_MARKS         256 /* full mailboxes of other nodes that a shard remembers */
 
 typedef struct tp_away tp_away; /* away.h */
 typedef struct tp_prune tp_prune;
@@ -363,11 +363,12 @@ typedef struct tp_found {
     uint64_t departures;  /* as they were: if others went meanwhile, it may be gone */
 } tp_found;
 
-/* Why a shard takes no tells: bits. */
+/* Why a shard takes no tells, and of the full ones no asks either: bits. */
 typedef enum tp_crowding {
     TP_NOT_CROWDED = 0,
     TP_CROWDED_HERE = 1, /* it is at its limit and nothing is idle: any */
     TP_CROWDED_AWAY = 2, /* too much waits there for another node: those whose bit is held_back */
+    TP_CROWDED_FULL = 4, /* mailboxes are: those of `full` */
 } tp_crowding;
 
 struct tp_shard {
@@ -433,11 +434,12 @@ struct tp_shard {
     tp_found found[TP_AHEAD]; /* of those that are looked up, and not taken in yet */
     tp_link_out *links;       /* by shard */
     tp_spsc **incoming;       /* by shard; owned by the receiver */
-    struct {                  /* full mailboxes, here and elsewhere */
-        uint64_t hash;        /* 0: free */
-        uint64_t until;       /* then it is forgotten, and told again if it is still so */
+    struct {                  /* full mailboxes of other nodes, the oldest word first */
+        uint64_t hash;
+        uint64_t until; /* then it is forgotten, and said again if it is still so */
     } marks[TP_MARKS];
     uint32_t mark_count;
+    tp_alarm marks_due;
     uint64_t sent, received; /* over links: for the closing */
 
     /* actors */
@@ -482,8 +484,7 @@ struct tp_shard {
     tp_mpsc_node *inbox_rest;   /* drained, not yet taken in */
     uint32_t inbox_after;       /* calls that entered before it was drained go first */
     tp_mpsc_node *held_answers; /* of outside calls: they wait for the lease */
-    _Alignas(TP_CACHE_LINE) _Atomic uint64_t
-        full_hints[TP_FULL_HINTS];         /* [any] hashes of full mailboxes */
+    tp_full full;                                  /* [any reads] */
     _Atomic uint64_t held_back[TP_HELD_BACK / 64]; /* [any] of TP_CROWDED_AWAY */
     _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
     tp_mpring calls;                       /* [any] tp_outside */
@@ -511,21 +512,27 @@ static inline tp_type_counters *tp_counters_of(const tp_shard *shard, const tp_t
     return &shard->of_types[type->number];
 }
 
-/* route.c. [any] What of it keeps a tell to that hash out. */
+/* route.c. [any] What of it keeps a request to that hash out. */
 static inline uint64_t tp_held_back_bit(uint64_t hash)
 {
     return (hash >> 16) % TP_HELD_BACK; /* its lowest and highest bits choose shards */
 }
-static inline tp_crowding tp_crowding_of(tp_shard *shard, uint64_t hash)
+tp_crowding tp_crowding_among(
+    const tp_shard *shard, unsigned crowded, uint64_t hash, bool is_tell);
+static inline tp_crowding tp_crowding_of(const tp_shard *shard, uint64_t hash, bool is_tell)
 {
     uint8_t crowded = atomic_load_explicit(&shard->crowded, memory_order_relaxed);
-    if (TP_LIKELY(crowded == TP_NOT_CROWDED) || (crowded & TP_CROWDED_HERE))
-        return (tp_crowding)(crowded & TP_CROWDED_HERE);
-    uint64_t bit = tp_held_back_bit(hash);
-    uint64_t bits = atomic_load_explicit(&shard->held_back[bit / 64], memory_order_relaxed);
-    return bits >> bit % 64 & 1 ? TP_CROWDED_AWAY : TP_NOT_CROWDED;
+    return TP_LIKELY(crowded == TP_NOT_CROWDED)
+               ? TP_NOT_CROWDED
+               : tp_crowding_among(shard, crowded, hash, is_tell);
 }
 void tp_crowd(tp_shard *shard, tp_crowding why, bool is_so);
+/* A mailbox of that hash is full; one of those is so no more. */
+void tp_show_full(tp_shard *shard, uint64_t hash);
+void tp_show_room(tp_shard *shard, uint64_t hash);
+/* The same of an actor of another node, as that said; it lasts for a moment. */
+void tp_mark_full(tp_shard *shard, uint64_t hash);
+void tp_mark_clear(tp_shard *shard, uint64_t hash);
 /* Who tells a hash of those bits more gets BUSY from now on; nobody else is held back. */
 void tp_hold_back_all(tp_shard *shard, const uint64_t bits[TP_HELD_BACK / 64]);
 
@@ -551,8 +558,9 @@ TROUPE_NORETURN void tp_fiber_abandon(tp_shard *shard); /* the running fiber end
 void tp_loop_turns(tp_shard *shard);
 
 /* mailbox.c */
-void tp_mailbox_clear(
-    tp_shard *shard, tp_activation *actor); /* it is not full any more: tells all */
+void tp_mailbox_clear(tp_shard *shard, tp_activation *actor); /* it is not shown full any more */
+bool tp_mailbox_is_half(const tp_activation *actor); /* at most half of each limit is used */
+void tp_mailboxes_look_again(tp_shard *shard);       /* the limits may have been raised */
 void tp_accept(
     tp_shard *shard, tp_message *message); /* a message for this shard arrives: takes it */
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);

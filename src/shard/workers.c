@@ -107,8 +107,7 @@ static bool has_room(
     for (uint32_t i = first; i < limit_of(type); i += shards) {
         uint64_t hash = hash_of(id_hash, i, shards);
         tp_shard *shard = shared->shards[tp_hash_shard(hash, shards)];
-        if (atomic_load_explicit(&shard->full_hints[hash % TP_FULL_HINTS], memory_order_relaxed) !=
-            hash) {
+        if (tp_crowding_of(shard, hash, false) == TP_NOT_CROWDED) {
             *ret_hash = hash;
             return true;
         }

@@ -51,6 +51,24 @@ static troupe_status flood(troupe_turn *turn, void *state, troupe_slice payload)
     return troupe_reply_format(turn, "%u %s", accepted, troupe_status_name(last));
 }
 
+/* "rounds n": tells each of b/m0 to b/m(n-1) once in each round; replies how many were accepted. */
+static troupe_status spread(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    char text[256], id[64];
+    unsigned rounds, actors, accepted = 0;
+    if (sscanf(text_of(payload, text), "%u %u", &rounds, &actors) != 2)
+        return TROUPE_USAGE;
+    for (unsigned i = 0; i < rounds; i++) {
+        for (unsigned k = 0; k < actors; k++) {
+            snprintf(id, sizeof id, "b/m%u", k);
+            accepted += troupe_tell(turn, id_of(id), "count", troupe_str(""), NULL) == TROUPE_OK;
+        }
+        TROUPE_TRY(troupe_yield(turn));
+    }
+    return troupe_reply_format(turn, "%u", accepted);
+}
+
 /* "id n": the same, each accepted or tried again until it is. */
 static troupe_status pour(troupe_turn *turn, void *state, troupe_slice payload)
 {
@@ -132,8 +150,8 @@ static troupe_status block(troupe_turn *turn, void *state, troupe_slice payload)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(nap), TROUPE_METHOD(count),
-    TROUPE_READ_METHOD(get), TROUPE_METHOD(flood), TROUPE_METHOD(pour), TROUPE_METHOD(post),
-    TROUPE_METHOD(large), TROUPE_METHOD(boast), TROUPE_METHOD(block)};
+    TROUPE_READ_METHOD(get), TROUPE_METHOD(flood), TROUPE_METHOD(spread), TROUPE_METHOD(pour),
+    TROUPE_METHOD(post), TROUPE_METHOD(large), TROUPE_METHOD(boast), TROUPE_METHOD(block)};
 
 typedef struct bounds {
     scene s;
@@ -274,6 +292,146 @@ static void accepted_tells_are_kept_and_later_ones_refused_while_a_mailbox_is_fu
         assert_string_equal(ask(b.s.node, "b/flooder", "flood", flood_text).text, "3 OK");
         scene_close(&b.s);
     }
+}
+
+static void a_full_mailbox_refuses_as_long_as_it_is_full(void **state)
+{
+    (void)state;
+    for (uint32_t shards = 1; shards <= 2; shards++) {
+        bounds b;
+        open_bounds(
+            &b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10, .shards = shards});
+        char to[32] = "b/1", flood_text[64];
+        if (shards == 2)
+            find_remote(&b.s, "b/flooder", to, sizeof to);
+        snprintf(flood_text, sizeof flood_text, "%s 20", to);
+        call first;
+        scene_ask(&b.s, &first, to, "nap", "20000", NULL);
+        scene_run(&b.s, MS(1));
+        unsigned accepted = 0, now = 0;
+        char last[32] = "";
+        for (int i = 0; i < 300; i++) {
+            heard got = ask(b.s.node, "b/flooder", "flood", flood_text);
+            assert_int_equal(sscanf(got.text, "%u %31s", &now, last), 2);
+            accepted += now;
+            scene_run(&b.s, MS(50));
+        }
+        assert_int_equal(now, 0);
+        assert_in_range(accepted, 10, 40); /* what was under way, and nothing with time */
+        scene_run(&b.s, TROUPE_SECONDS(10));
+        assert_int_equal(atoi(ask(b.s.node, to, "get", "").text), (int)accepted + 1);
+        snprintf(flood_text, sizeof flood_text, "%s 3", to);
+        assert_string_equal(ask(b.s.node, "b/flooder", "flood", flood_text).text, "3 OK");
+        scene_close(&b.s);
+    }
+}
+
+enum { MANY = 600 };
+
+static void fill_many(bounds *b, call *naps)
+{
+    char id[32];
+    for (uint32_t i = 0; i < MANY; i++) {
+        snprintf(id, sizeof id, "b/m%u", i);
+        scene_ask(&b->s, &naps[i], id, "nap", "5000", NULL);
+        scene_run(&b->s, MS(1));
+    }
+}
+
+static void each_of_many_full_mailboxes_refuses(void **state)
+{
+    (void)state;
+    static call naps[MANY];
+    for (uint32_t shards = 1; shards <= 2; shards++) {
+        bounds b;
+        open_bounds(&b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10,
+                            .link_limit = 64, .shards = shards});
+        fill_many(&b, naps);
+        heard got = ask(b.s.node, "b/flooder", "spread", "60 600");
+        unsigned accepted = (unsigned)atoi(got.text);
+        assert_in_range(accepted, MANY * 5, MANY * 10 + 1000); /* rings and arrivals */
+        scene_run(&b.s, MS(10));
+        assert_int_equal(stats_of(b.s.node).queued, accepted);
+        scene_run(&b.s, TROUPE_SECONDS(10));
+        assert_int_equal(stats_of(b.s.node).queued, 0);
+        assert_int_equal(stats_of(b.s.node).dead_letters, 0);
+        assert_string_equal(ask(b.s.node, "b/flooder", "spread", "1 30").text, "30");
+        scene_close(&b.s);
+    }
+}
+
+static void a_full_mailbox_refuses_calls_from_outside_and_is_named_in_the_count(void **state)
+{
+    (void)state;
+    static call naps[MANY];
+    bounds b;
+    open_bounds(&b,
+        &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10, .inbox_limit = 16});
+    fill_many(&b, naps);
+    uint32_t accepted = 0, tried = 0;
+    for (uint32_t i = 0; i < MANY * 20; i++, tried++) {
+        char id[32];
+        snprintf(id, sizeof id, "b/m%u", i % MANY);
+        troupe_status status =
+            troupe_node_tell(b.s.node, id_of(id), "count", troupe_str(""), NULL);
+        assert_true(status == TROUPE_OK || status == TROUPE_BUSY);
+        accepted += status == TROUPE_OK;
+        scene_run(&b.s, 1);
+    }
+    assert_in_range(accepted, MANY * 10, MANY * 11);
+    troupe_stats stats = stats_of(b.s.node);
+    assert_int_equal(stats.queued, accepted);
+    assert_int_equal(stats.busy_mailbox, tried - accepted);
+    assert_int_equal(stats.busy_inbox, 0);
+    scene_close(&b.s);
+}
+
+/* What came beyond the bytes of a mailbox is taken in, one after the other: until half of them is
+ * free nobody adds to it. */
+static void a_mailbox_beyond_its_bytes_is_full_until_half_of_them_is_free(void **state)
+{
+    (void)state;
+    bounds b;
+    open_bounds(&b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_bytes = 65536,
+                        .max_message = 4096, .inbox_limit = 64});
+    call naps[2];
+    char bytes[4000];
+    memset(bytes, '0', sizeof bytes - 1); /* a nap of 0 ms, or of 50 */
+    bytes[sizeof bytes - 1] = 0;
+    scene_ask(&b.s, &naps[0], "b/1", "nap", "100", NULL);
+    scene_run(&b.s, MS(1));
+    unsigned accepted = 0;
+    memcpy(bytes, "50 ", 3);
+    for (int i = 0; i < 64; i++) /* no step in between */
+        accepted += troupe_node_tell(b.s.node, id_of("b/1"), "nap", troupe_str(bytes), NULL) ==
+                    TROUPE_OK;
+    assert_int_equal(accepted, 64);
+    scene_run(&b.s, MS(200)); /* one of them has been taken */
+    unsigned queued = (unsigned)stats_of(b.s.node).queued;
+    assert_in_range(queued, 60, 63);
+    for (int i = 0; i < 40; i++) {
+        assert_status(troupe_node_tell(b.s.node, id_of("b/1"), "nap", troupe_str(bytes), NULL),
+            TROUPE_BUSY);
+        scene_run(&b.s, MS(50));
+    }
+    scene_run(&b.s, TROUPE_SECONDS(10));
+    assert_int_equal(stats_of(b.s.node).queued, 0);
+    assert_status(
+        troupe_node_tell(b.s.node, id_of("b/1"), "nap", troupe_str(bytes), NULL), TROUPE_OK);
+    scene_close(&b.s);
+}
+
+static void a_message_as_large_as_a_mailbox_fits_into_an_empty_one(void **state)
+{
+    (void)state;
+    bounds b;
+    open_bounds(&b,
+        &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_bytes = 4096, .max_message = 4096});
+    static char bytes[4097];
+    memset(bytes, 'b', sizeof bytes - 1);
+    for (int i = 0; i < 3; i++)
+        assert_heard(ask(b.s.node, "b/1", "count", bytes), TROUPE_OK);
+    scene_close(&b.s);
 }
 
 /* ---- links and inboxes --------------------------------------------------------------------- */
@@ -520,6 +678,11 @@ int main(void)
         cmocka_unit_test(a_type_may_have_a_mailbox_limit_of_its_own),
         cmocka_unit_test(accepted_tells_are_kept_and_later_ones_refused_while_a_mailbox_is_full),
         cmocka_unit_test(a_full_link_refuses_tells_at_once_and_a_retry_gets_through),
+        cmocka_unit_test(a_full_mailbox_refuses_as_long_as_it_is_full),
+        cmocka_unit_test(each_of_many_full_mailboxes_refuses),
+        cmocka_unit_test(a_full_mailbox_refuses_calls_from_outside_and_is_named_in_the_count),
+        cmocka_unit_test(a_mailbox_beyond_its_bytes_is_full_until_half_of_them_is_free),
+        cmocka_unit_test(a_message_as_large_as_a_mailbox_fits_into_an_empty_one),
         cmocka_unit_test(a_full_inbox_refuses_outside_calls_at_once),
         cmocka_unit_test(senders_that_wait_for_room_do_not_keep_each_other_waiting_for_ever),
         cmocka_unit_test(pending_asks_are_bounded),
