@@ -154,6 +154,14 @@ static void free_closed(tp_channels *channels)
         tp_connection_free(TP_CONTAINER(tp_list_pop_front(&channels->closed), tp_connection, link));
 }
 
+/* What made no sense comes again with each connection: there is not one after the other. */
+static void shun(tp_channel *channel)
+{
+    uint64_t wait = channel->shun_wait != 0 ? channel->shun_wait : RETRY_FIRST;
+    channel->shunned_until = channel->channels->now + wait;
+    channel->shun_wait = wait * 2 < RETRY_CAP ? wait * 2 : RETRY_CAP;
+}
+
 /* The frames that the session has. True: there was one. */
 static bool hand_on(tp_channel *channel)
 {
@@ -171,6 +179,7 @@ static bool hand_on(tp_channel *channel)
             channel->is_held_up = true;
             return any;
         case TP_SESSION_BROKEN:
+            shun(channel);
             if (channel->connection != NULL)
                 tp_connection_end(channel->connection, channel->session.reason);
             return true;
@@ -182,6 +191,8 @@ static bool hand_on(tp_channel *channel)
             const char *fault = calls->frame(channels->options.user, channel, &frame);
             if (fault != NULL)
                 tp_session_break(&channel->session, &frame, fault);
+            else if (frame.number != 0)
+                channel->shun_wait = 0;
         }
     }
 }
@@ -222,6 +233,8 @@ static uint64_t reconnect(tp_channel *channel)
     tp_channels *channels = channel->channels;
     if (channel->dialling != NULL || !has_something_to_say(channel))
         return TP_NEVER;
+    if (channel->shunned_until > channels->now)
+        return channel->shunned_until;
     if (channel->retry_at > channels->now)
         return channel->retry_at;
     uint64_t wait = channel->retry_wait != 0 ? channel->retry_wait : RETRY_FIRST;

@@ -50,6 +50,7 @@ typedef struct tp_channel {
     tp_connection *connection; /* NULL: none, or not proven yet */
     tp_connection *dialling;
     uint64_t retry_at, retry_wait;
+    uint64_t shunned_until, shun_wait; /* since what it says makes no sense */
     uint64_t spoke_at; /* when it last had something to say, or heard something */
     uint64_t since;    /* without a connection since then; 0: it has one */
     bool is_wanted;    /* keep a connection though there is nothing to say */

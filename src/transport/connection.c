@@ -405,6 +405,9 @@ static tp_hello_event judge(tp_connection *self)
     tp_channel *channel = tp_channels_get(channels, tp_peer_of(peer), peer->shard);
     if (channel == NULL)
         return tp_hello_refuse(self->hello, TROUPE_NO_MEMORY, "no memory for a channel");
+    if (channel->shunned_until > channels->now)
+        return tp_hello_refuse(self->hello, TROUPE_UNAVAILABLE,
+            "what it said last makes no sense to this node; try again soon");
     /* Both dial at once: the lower one's connection stays, if it comes to be. */
     if (channel->dialling != NULL && options->self.incarnation < peer->incarnation &&
         options->self.incarnation != 0)

@@ -37,7 +37,7 @@ typedef struct node {
     char token[16], cluster[16];
     bool stop, has_lease;
     tp_tls_context *tls;
-    bool allows_clear_text;
+    bool allows_clear_text, takes_nothing;
     uint64_t told[NODES_MAX + 1]; /* to each incarnation so far */
     uint64_t wanted[NODES_MAX + 1];
     uint64_t heard[NODES_MAX + 1];
@@ -79,7 +79,7 @@ static const char *frame(void *user, tp_channel *channel, const tp_session_frame
         self->heard_large += frame->body.size;
         return NULL;
     }
-    if (frame->kind != TP_FRAME_FULL)
+    if (frame->kind != TP_FRAME_FULL || self->takes_nothing)
         return "not what this test says";
     uint64_t number;
     const char *fault = tp_wire_mark_get(frame->body, &number);
@@ -330,6 +330,24 @@ static void frames_arrive_once_and_in_order_whatever_breaks(void **state)
         net_close(&self);
     }
     assert_true(breaks > 20);
+}
+
+static void a_frame_that_breaks_each_connection_is_not_sent_in_a_loop(void **state)
+{
+    (void)state;
+    net self;
+    net_open(&self, 1, 2, 0);
+    net_start(&self);
+    self.nodes[1].takes_nothing = true;
+    want(&self.nodes[0], 2, 1);
+    run(&self, TROUPE_SECONDS(60));
+    /* One a second in the end, and some that are refused before. */
+    assert_in_range(tp_channels_count(self.nodes[1].channels).breaks, 50, 75);
+    assert_in_range(tp_channels_count(self.nodes[0].channels).connects, 50, 600);
+    self.nodes[1].takes_nothing = false;
+    run(&self, TROUPE_SECONDS(3));
+    assert_all_heard(&self);
+    net_close(&self);
 }
 
 static void a_cut_or_a_stop_costs_time_only(void **state)
@@ -694,6 +712,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_arrive_once_and_in_order_whatever_breaks),
+        cmocka_unit_test(a_frame_that_breaks_each_connection_is_not_sent_in_a_loop),
         cmocka_unit_test(a_cut_or_a_stop_costs_time_only),
         cmocka_unit_test(a_large_frame_on_a_slow_line_breaks_nothing),
         cmocka_unit_test(who_takes_a_large_frame_asks_once_an_interval),
