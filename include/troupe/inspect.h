@@ -87,6 +87,17 @@ extern "C" {
     X(cache_corrections, "places put over in the location cache")                                 \
     X(cache_refreshes, "look-ups that make places of the location cache young again")             \
     X(rebalanced, "actors that rebalancing began to move to other nodes")                         \
+    X(link_connects, "connections made to other nodes")                                           \
+    X(link_accepts, "connections that other nodes made")                                          \
+    X(link_refusals, "connections of or to other nodes that were refused")                        \
+    X(link_breaks, "connections of other nodes that broke")                                       \
+    X(link_bytes_out, "bytes for other nodes, after compression")                                 \
+    X(link_bytes_in, "bytes from other nodes, before decompression")                              \
+    X(link_raw_out, "bytes of batches for other nodes, before compression")                       \
+    X(link_batches_out, "batches of messages for other nodes")                                    \
+    X(link_batches_in, "batches of messages from other nodes")                                    \
+    X(link_resent, "messages sent to other nodes again, after a break")                           \
+    X(link_duplicates, "messages of other nodes that came again, and were dropped")               \
     X(http_requests, "requests over HTTP")                                                        \
     X(http_refused, "requests over HTTP that were refused before they were calls")                \
     X(http_busy, "requests refused for http_calls or http_bytes, or as the node closes")           \

@@ -10,6 +10,7 @@
 #define TICK         TROUPE_MILLISECONDS(20) /* of the directory, while it has something open */
 #define MOVES_FOR    TROUPE_SECONDS(5)       /* of a node that closes: tries to move its actors */
 #define TICK_AT_REST TROUPE_SECONDS(1)
+#define COUNT_EVERY  TROUPE_SECONDS(1) /* the figures of links, which every thread may read */
 #define HELD_BYTES   ((uint64_t)128 << 20)   /* of letters that the directory holds, at least */
 #define FULL_AGAIN   16 /* messages that come in spite of it, until it is said again */
 
@@ -291,6 +292,24 @@ void tp_outpost_set_tls(tp_outpost *self, tp_tls_context *tls)
     tp_tls_context_give(&self->next_tls, tls);
 }
 
+static void show_links(tp_outpost *self)
+{
+    tp_channels_counts counts = tp_channels_count(self->channels);
+    tp_counters *shown = &self->shard->counters;
+    self->counted_at = self->shard->now;
+    tp_cell_set(&shown->link_connects, counts.connects);
+    tp_cell_set(&shown->link_accepts, counts.accepts);
+    tp_cell_set(&shown->link_refusals, counts.refusals);
+    tp_cell_set(&shown->link_breaks, counts.breaks);
+    tp_cell_set(&shown->link_bytes_out, counts.sessions.bytes_out);
+    tp_cell_set(&shown->link_bytes_in, counts.sessions.bytes_in);
+    tp_cell_set(&shown->link_raw_out, counts.sessions.raw_out);
+    tp_cell_set(&shown->link_batches_out, counts.sessions.batches_out);
+    tp_cell_set(&shown->link_batches_in, counts.sessions.batches_in);
+    tp_cell_set(&shown->link_resent, counts.sessions.resent);
+    tp_cell_set(&shown->link_duplicates, counts.sessions.duplicates);
+}
+
 static bool pass(tp_away *away)
 {
     tp_outpost *self = of(away);
@@ -299,6 +318,8 @@ static bool pass(tp_away *away)
         tp_directory_tick(self->directory, shard->now);
         self->tick_at = shard->now + TICK;
         tp_inquiries_tick(self);
+        if (shard->now - self->counted_at >= COUNT_EVERY)
+            show_links(self);
     }
     tp_outpost_drain(self);
     tp_recall_tick(&self->recall, self->directory);

@@ -73,6 +73,7 @@ struct tp_outpost {
     uint64_t moves_until; /* of a node that closes; 0: it does not */
     bool drains, was_suspended;
     uint64_t tick_at;
+    uint64_t counted_at; /* when links were last counted for others to see */
     uint64_t round, round_received; /* of leaving: tp_directory_sound */
     bool in_round, is_deserted;
     uint64_t received;

@@ -115,6 +115,19 @@ tp_channel *tp_channels_get(tp_channels *channels, uint64_t peer, uint16_t shard
     return channel_create(channels, peer, shard);
 }
 
+static void add_counts(tp_session_counts *into, const tp_session_counts *from)
+{
+    into->batches_out += from->batches_out;
+    into->batches_in += from->batches_in;
+    into->bytes_out += from->bytes_out;
+    into->bytes_in += from->bytes_in;
+    into->raw_out += from->raw_out;
+    into->resent += from->resent;
+    into->duplicates += from->duplicates;
+    into->refused += from->refused;
+    into->connections += from->connections;
+}
+
 static void channel_free(tp_channel *channel)
 {
     tp_channels *channels = channel->channels;
@@ -126,6 +139,7 @@ static void channel_free(tp_channel *channel)
         channels->latest = NULL;
     tp_list_remove(&channel->link);
     tp_index_remove(&channels->table, hash_of(channel->peer, channel->shard), channel);
+    add_counts(&channels->counts.sessions, &channel->session.counts);
     tp_session_deinit(&channel->session);
     tp_release(channels->options.allocator, channel, sizeof *channel);
 }
@@ -355,6 +369,10 @@ tp_channels_counts tp_channels_count(const tp_channels *channels)
 {
     tp_channels_counts counts = channels->counts;
     counts.connections = channels->connection_count;
+    TP_LIST_EACH(&channels->channels, link)
+    {
+        add_counts(&counts.sessions, &TP_CONTAINER(link, tp_channel, link)->session.counts);
+    }
     return counts;
 }
 

@@ -102,6 +102,7 @@ typedef struct tp_channels_options {
 
 typedef struct tp_channels_counts {
     uint64_t connects, accepts, refusals, breaks, idles, connections;
+    tp_session_counts sessions; /* of all channels, also of those that have gone */
 } tp_channels_counts;
 
 /* NO_MEMORY. */

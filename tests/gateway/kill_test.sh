@@ -73,6 +73,9 @@ total() { # NAME: the sum of its actors
     done
     echo $sum
 }
+# value NODE METRIC: what the node's page says of its links.
+value() { at "$1" metrics | awk -v name="troupe_link_$2_total" '$1 == name { print $2 }'; }
+spoke() { [ "$(value "$1" bytes_out)" -gt 1000 ] && [ "$(value "$1" batches_out)" -gt 10 ]; }
 count() { cat "$work/$1".* 2>/dev/null | grep -c "^$2\$"; }
 
 list=''
@@ -85,9 +88,13 @@ done
 has_calls() { [ "$(count once done)" -ge $((callers * calls / 4)) ] && [ "$(count plain done)" -ge $callers ]; }
 until_true has_calls
 [ "$(count once done)" -lt $((callers * calls)) ] || die 'the callers had ended before the kill'
+for node in 1 2 3; do until_true spoke $node; done
 kill_node 1
 for process in $list; do wait "$process"; done
 
+# Links that were there broke, and the figures of those that have gone stay.
+broke() { [ "$(value "$1" breaks)" -ge 1 ] && spoke "$1"; }
+for node in 2 3; do until_true broke $node; done
 checks=$((checks + 1))
 if [ -s "$work/wrong" ]; then die "$(head -n 5 "$work/wrong")"; fi
 [ -s "$work/again" ] || die 'nobody noticed the kill'
