@@ -147,8 +147,7 @@ for one in $streams; do kill "$one" 2>/dev/null; done
 wait $streams 2>/dev/null
 streams=''
 until_true opens 200
-open more events
-for i in $(seq 20); do
+for i in $(seq 20); do # as many as there is room for by now
     curl -sN -o /dev/null "$own/events" &
     streams="$streams $!"
 done
