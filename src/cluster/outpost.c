@@ -636,7 +636,8 @@ static uint32_t rules_without(const tp_shard *shard)
         {TP_MUTANT_FIRST_ANSWER, TP_RULE_ALL_ANSWERS}, {TP_MUTANT_RUN_FIRST, TP_RULE_SWITCH_FIRST},
         {TP_MUTANT_ANY_WAY, TP_RULE_SENDER_PATH}, {TP_MUTANT_NO_REPEAT, TP_RULE_REPEAT},
         {TP_MUTANT_PASS_ANY_WAY, TP_RULE_FORWARD_PATH},
-        {TP_MUTANT_OWN_WORD, TP_RULE_HOMES_WORD}};
+        {TP_MUTANT_OWN_WORD, TP_RULE_HOMES_WORD},
+        {TP_MUTANT_LEAVE_UNHEARD, TP_RULE_RELEASE_ACK}};
     uint32_t rules = 0;
     for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++)
         if (TP_MUTANT(shard, planted[i].mutant))

@@ -86,6 +86,7 @@ enum tp_mutant {
     TP_MUTANT_ANY_WAY,        /* letters of one sender go several ways at once */
     TP_MUTANT_NO_REPEAT,      /* an open request is not repeated */
     TP_MUTANT_PASS_ANY_WAY,   /* letters that are passed on go several ways at once */
+    TP_MUTANT_LEAVE_UNHEARD,  /* a release does not wait for the home's word that it knows */
     TP_MUTANT_OWN_WORD,       /* the source of a move takes its actor back by itself */
     TP_MUTANT_NO_RESCAN,      /* who may have more to wake does not look for it */
     TP_MUTANT_COUNT
