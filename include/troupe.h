@@ -462,7 +462,8 @@ typedef struct troupe_node_options {
     uint32_t link_limit;    /* messages under way from one shard to another */
     uint32_t inbox_limit;   /* messages under way from outside threads to one shard */
     uint32_t max_asks;      /* pending asks per shard */
-    uint32_t max_fibers;    /* parked turns per shard */
+    uint32_t max_fibers;    /* parked turns per shard; on kernels before 6.13 lowered to what
+                               vm.max_map_count allows */
     uint64_t max_message;   /* bytes of one payload */
     uint64_t stack_size;    /* bytes of a fiber's stack */
     uint64_t arena_limit;

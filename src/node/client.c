@@ -16,6 +16,8 @@
 #include "base/alloc.h"
 #include "base/id.h"
 
+#include <stdio.h>
+
 /* After its deadline a caller waits so long for the shard that keeps it, before it takes the shard
  * for stuck. */
 #define STUCK_GRACE TROUPE_SECONDS(1)
@@ -47,7 +49,7 @@ static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method
 {
     const tp_type *type = tp_type_known(shared, id.type);
     if (type == NULL)
-        return TROUPE_NO_TYPE;
+        return tp_name_is_valid(id.type) ? TROUPE_NO_TYPE : TROUPE_USAGE;
     if (id.key.size - 1 >= TP_KEY_MAX ||
         (id.partition.size != 0 && !tp_name_is_valid(id.partition)))
         return TROUPE_USAGE;
@@ -165,36 +167,50 @@ static troupe_status enter(troupe_node *node, tp_outside *outside)
 }
 
 static troupe_status fail(troupe_node *node, troupe_id id, const char *method,
-    troupe_answer *answer, troupe_status status, bool once)
+    troupe_answer *answer, troupe_status status, const troupe_call_options *options)
 {
     char words[TP_REFUSAL_MAX];
+    bool once = options != NULL && options->once.size != 0;
     const troupe_answer refusal = {.status = status,
         .outcome = tp_once_unsent(once, status, troupe_status_outcome(status)),
-        .message = tp_refusal_words(words, &node->shared, id, troupe_str(method), status)};
+        .message = tp_refusal_words(words, &node->shared, id, troupe_str(method), status, options)};
     tp_outside_copy(node->shared.allocator, &refusal, answer);
     if (answer->message.size == 0)
         answer->message = troupe_str(troupe_status_text(status));
     return status;
 }
 
-/* Sends it and waits for its answer; takes it. */
+static troupe_status fail_in_words(troupe_node *node, troupe_id id, const char *method,
+    const char *words, troupe_answer *answer)
+{
+    char name[TP_ID_MAX + 1], text[TP_REFUSAL_MAX];
+    troupe_id_print(id, name, sizeof name);
+    snprintf(text, sizeof text, "%s %s: %s", name, method != NULL ? method : "", words);
+    const troupe_answer refusal = {
+        .status = TROUPE_USAGE, .outcome = TROUPE_NOT_DONE, .message = troupe_str(text)};
+    tp_outside_copy(node->shared.allocator, &refusal, answer);
+    if (answer->message.size == 0)
+        answer->message = troupe_str(words);
+    return TROUPE_USAGE;
+}
+
+/* Sends it and waits for its answer; takes it. `options` may be NULL. */
 static troupe_status wait_for(troupe_node *node, tp_outside *outside, troupe_id id,
-    const char *method, troupe_answer *ret_answer)
+    const char *method, const troupe_call_options *options, troupe_answer *ret_answer)
 {
     tp_env *env = node->env;
     tp_waiter waiter;
-    bool once = outside->once_size != 0;
     troupe_status status = env->wait_begin(env, &waiter);
     if (status != TROUPE_OK) {
         tp_outside_release(outside);
-        return fail(node, id, method, ret_answer, status, once);
+        return fail(node, id, method, ret_answer, status, options);
     }
     outside->waiter = &waiter;
     uint64_t patience = tp_time_after(outside->timeout, STUCK_GRACE);
     status = enter(node, outside);
     if (status != TROUPE_OK) {
         env->wait_end(env, &waiter);
-        return fail(node, id, method, ret_answer, status, once);
+        return fail(node, id, method, ret_answer, status, options);
     }
     uint64_t leave_at = tp_time_after(env->now(env), patience);
     bool left = false;
@@ -207,7 +223,7 @@ static troupe_status wait_for(troupe_node *node, tp_outside *outside, troupe_id 
     __builtin_prefetch(outside->tail); /* while what leads there is on its way, too */
     env->wait_end(env, &waiter);
     if (left)
-        return fail(node, id, method, ret_answer, TROUPE_TIMEOUT, once);
+        return fail(node, id, method, ret_answer, TROUPE_TIMEOUT, options);
     *ret_answer = outside->answer;
     if (ret_answer->owner == &outside->block) {
         troupe_cancel_destroy(outside->cancel);
@@ -223,9 +239,8 @@ static troupe_status ask_once(troupe_node *node, troupe_id id, const char *metho
     tp_outside *outside;
     troupe_status status = prepare(node, id, method, payload, options, true, true, &outside);
     if (status != TROUPE_OK)
-        return fail(
-            node, id, method, ret_answer, status, options != NULL && options->once.size != 0);
-    return wait_for(node, outside, id, method, ret_answer);
+        return fail(node, id, method, ret_answer, status, options);
+    return wait_for(node, outside, id, method, options, ret_answer);
 }
 
 static const char *const errand_names[TP_ERRANDS] = {"", "(restore)", "(delete)", "(replay)",
@@ -266,8 +281,8 @@ troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
     tp_outside *outside;
     troupe_status status = prepare_errand(node, id, errand, payload, timeout, &outside);
     if (status != TROUPE_OK)
-        return fail(node, id, errand_names[errand], ret_answer, status, false);
-    return wait_for(node, outside, id, errand_names[errand], ret_answer);
+        return fail(node, id, errand_names[errand], ret_answer, status, NULL);
+    return wait_for(node, outside, id, errand_names[errand], NULL, ret_answer);
 }
 
 troupe_status tp_node_errand_callback(troupe_node *node, troupe_id id, tp_errand errand,
@@ -320,9 +335,12 @@ troupe_status troupe_client_ask(troupe_client *client, troupe_id id, const char 
 {
     troupe_node *node = client->node;
     tp_env *env = node->env;
-    if (env->is_runner(env))
-        return fail(
-            node, id, method, ret_answer, TROUPE_USAGE, false); /* it would wait for itself */
+    if (env->is_runner(env)) { /* it would wait for itself */
+        static const char words[] =
+            "who asks from outside waits on its thread, which a turn or a callback must not: in a "
+            "turn use troupe_ask, else troupe_client_ask_callback";
+        return fail_in_words(node, id, method, words, ret_answer);
+    }
     uint64_t begin = options != NULL && options->once.size != 0 ? env->now(env) : 0;
     troupe_status status = ask_once(node, id, method, payload, options, ret_answer);
     if (status == TROUPE_OK || options == NULL)

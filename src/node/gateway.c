@@ -40,7 +40,7 @@ static troupe_slice explain(troupe_node *node, troupe_id id, const char *method,
     const tp_type *type = tp_type_known(&node->shared, id.type);
     if (status == TROUPE_USAGE && once && type != NULL && !tp_type_takes_once(type))
         return troupe_str("Idempotency-Key is for types that persist every turn");
-    return tp_refusal_words(room, &node->shared, id, troupe_str(method), status);
+    return tp_refusal_words(room, &node->shared, id, troupe_str(method), status, NULL);
 }
 
 static bool parse_duration(const char *text, uint64_t *ret_duration)

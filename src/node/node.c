@@ -166,6 +166,22 @@ static void dispose(troupe_node *node)
     tp_release(shared->allocator, node, sizeof *node);
 }
 
+/* Where each stack takes mappings, of which a process has few, the shards share those. */
+static void cap_fibers(troupe_node *node)
+{
+    tp_shared *shared = &node->shared;
+    const uint32_t own = 2; /* of each shard: its loop's, and the reserve */
+    uint32_t most = node->env->stacks / shared->shard_count;
+    most = most > own + 1 ? most - own : 1;
+    if (node->env->stacks == 0 || shared->options.max_fibers <= most)
+        return;
+    TP_LOG(shared->log, TROUPE_LOG_INFO, "fibers_capped",
+        TP_FIELDS(tp_field_number("wanted", shared->options.max_fibers),
+            tp_field_number("max_fibers", most)),
+        "max_fibers is lowered to what vm.max_map_count allows on this kernel");
+    shared->options.max_fibers = most;
+}
+
 static troupe_status open_parts(troupe_node *node, const troupe_type *const *types,
     size_t type_count, char *error, size_t error_size)
 {
@@ -173,6 +189,7 @@ static troupe_status open_parts(troupe_node *node, const troupe_type *const *typ
     uint64_t secret[2];
     node->env->entropy(node->env, secret, sizeof secret);
     TROUPE_TRY(open_log(node));
+    cap_fibers(node);
     if (tp_node_is_clustered(node)) {
         TROUPE_TRY(tp_node_join(node, types, type_count, error, error_size));
         tp_cluster_secret(node->cluster, secret);

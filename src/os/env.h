@@ -93,6 +93,7 @@ struct tp_env {
     bool beats; /* a thread moves the pulse; else it moves between steps only, by leaps */
     uint32_t cores;
     uint64_t memory; /* bytes that this process may use */
+    uint32_t stacks; /* of fibers that this process may have; 0: any number */
     void (*usage)(tp_env *env, tp_usage *ret_usage); /* [any thread] simulated: nothing */
 
     /* ---- runners [the thread that opens or closes the node] */

@@ -16,6 +16,7 @@
  */
 #include "os/fiber.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -68,6 +69,24 @@ static bool guard_by_advice_works(size_t page_size)
     return false;
 }
 #endif
+
+uint32_t tp_fiber_stacks(void)
+{
+#ifdef __linux__
+    unsigned long count = 65530; /* the kernel's default */
+    if (guard_by_advice_works((size_t)sysconf(_SC_PAGESIZE)))
+        return 0;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+    if (file == NULL)
+        return (uint32_t)(count / 3);
+    if (fscanf(file, "%lu", &count) != 1 || count > UINT32_MAX || count < 3)
+        count = 65530;
+    (void)fclose(file);
+    return (uint32_t)(count / 3);
+#else
+    return 0;
+#endif
+}
 
 troupe_status tp_fiber_pool_init(tp_fiber_pool *pool, const troupe_allocator *allocator,
                                  size_t stack_size, uint32_t limit, uint32_t keep)

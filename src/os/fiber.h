@@ -113,6 +113,9 @@ struct tp_fiber_pool {
 troupe_status tp_fiber_pool_init(tp_fiber_pool *pool, const troupe_allocator *allocator,
     size_t stack_size, uint32_t limit, uint32_t keep);
 
+/* How many stacks all pools of a process together may have, by that rule; 0: any number. */
+uint32_t tp_fiber_stacks(void);
+
 /* [owning thread] Abandons the fibers that are still alive and unmaps all stacks. Called on the
  * thread's own stack, never on a fiber of this pool. A zeroed pool is fine. */
 void tp_fiber_pool_deinit(tp_fiber_pool *pool);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "os/cgroup.h"
+#include "os/fiber.h"
 #include "os/real.h"
 
 #define SECOND_NS       UINT64_C(1000000000)
@@ -280,6 +281,7 @@ static void fill(tp_real_env *env)
         .pulse = &env->pulse,
         .cores = limits.cores < cores ? (uint32_t)limits.cores : cores,
         .memory = limits.memory < memory ? limits.memory : memory,
+        .stacks = tp_fiber_stacks(),
         .usage = real_usage,
         .runner_start = tp_threaded_start,
         .runner_join = tp_threaded_join,

@@ -85,16 +85,41 @@ void tp_asks_deinit(tp_shard *shard)
 static void detach_cancel(tp_shard *shard, tp_ask *ask);
 static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask);
 
+/* Whom it asks, as far as this side keeps it: a callback does not, but its target may be here. */
+static troupe_id target_of(tp_shard *shard, const tp_ask *ask, troupe_slice *ret_method)
+{
+    *ret_method = troupe_str("");
+    if (ask->kind == TP_ASK_OUTSIDE)
+        return tp_outside_target(ask->waiter.outside, ret_method);
+    if (ask->kind == TP_ASK_TURN) {
+        const tp_target *to = ask->waiter.turn->wait_target;
+        *ret_method = tp_callee_name(to, ask->waiter.turn->wait_callee);
+        return (troupe_id){to->type->name, to->partition, to->key};
+    }
+    if (ask->kind == TP_ASK_GATHER) {
+        const tp_gather_part *part = ask->waiter.part;
+        const troupe_request *request = &part->all->requests[part - part->all->parts];
+        *ret_method = troupe_str(request->method);
+        return request->id;
+    }
+    const tp_activation *actor = tp_index_peek(&shard->table, ask->hash);
+    return actor != NULL && actor->type == ask->type
+               ? tp_activation_id(actor)
+               : (troupe_id){ask->type->name, {NULL, 0}, {NULL, 0}};
+}
+
 static void time_out(tp_shard *shard, tp_alarm *alarm)
 {
     tp_ask *ask = TP_CONTAINER(alarm, tp_ask, alarm);
     tp_call call = {ask->next_free, ask->generation}; /* in use, next_free holds its own number */
     tp_count(&shard->counters.timeouts);
     TP_MARK(shard, "ask timed out");
-    char words[TP_NAME_MAX + 160];
+    troupe_slice method;
+    char id[TP_ID_MAX + 1], words[TP_ID_MAX + TP_NAME_MAX + 160];
+    troupe_id_print(target_of(shard, ask, &method), id, sizeof id);
     int size = snprintf(words, sizeof words,
-        "%.*s: no answer within the deadline; it may have run, or may run yet",
-        TROUPE_ARG(ask->type->name));
+        "%s %.*s: no answer within the deadline; it may have run, or may run yet", id,
+        (int)(method.size < TP_NAME_MAX ? method.size : TP_NAME_MAX), (const char *)method.data);
     tp_ask gone = *ask; /* it ends first: on this shard the cancel is answered at once */
     tp_ask_end(
         shard, call, TROUPE_TIMEOUT, TROUPE_UNKNOWN_OUTCOME, (troupe_slice){words, (size_t)size});
@@ -377,8 +402,11 @@ static void cancel_turn(tp_shard *shard, tp_activation *actor, const tp_message 
         if (!is_of(turn->message, cancel) || turn->cancelled)
             continue;
         TP_MARK(shard, "cancel during a park");
-        tp_message_parts parts = {.content_type = TROUPE_TEXT,
-            .payload = troupe_str("its caller cancelled it while it ran")};
+        char id[TP_ID_MAX + 1], words[TP_ID_MAX + TP_NAME_MAX + 64];
+        troupe_id_print(tp_activation_id(actor), id, sizeof id);
+        snprintf(words, sizeof words, "%s %.*s: its caller cancelled it while it ran", id,
+            TROUPE_ARG(tp_message_method_name(turn->message)));
+        tp_message_parts parts = {.content_type = TROUPE_TEXT, .payload = troupe_str(words)};
         tp_message *reply = tp_message_make(&shard->pool, &parts);
         if (reply != NULL) {
             reply->kind = TP_REPLY;

@@ -35,7 +35,7 @@ __attribute__((noinline)) static troupe_status set_target_slowly(
 {
     const tp_type *type = tp_type_known(shard->shared, id.type);
     if (type == NULL)
-        return TROUPE_NO_TYPE;
+        return tp_name_is_valid(id.type) ? TROUPE_NO_TYPE : TROUPE_USAGE;
     TROUPE_TRY(set_target_of(shard, type, id, ret));
     if (tp_type_has_workers(type))
         tp_worker_choose(shard, ret, ret->hash);
@@ -60,7 +60,7 @@ static troupe_status find_method(
     troupe_slice slice = troupe_str(name);
     int32_t number = tp_type_method(type, slice);
     if (TP_UNLIKELY(number < 0))
-        return TROUPE_NO_METHOD;
+        return name != NULL ? TROUPE_NO_METHOD : TROUPE_USAGE;
     ret->number = (uint16_t)number;
     ret->name = number == TP_METHOD_OTHER ? slice : (troupe_slice){NULL, 0};
     if (number != TP_METHOD_OTHER) {
@@ -492,11 +492,12 @@ static troupe_status begin_ask(troupe_turn *turn, const tp_target *to, tp_callee
 }
 
 static troupe_status fail_answer(troupe_turn *turn, troupe_id id, troupe_slice method,
-    troupe_status status, troupe_answer *answer)
+    troupe_status status, const troupe_call_options *options, troupe_answer *answer)
 {
     char words[TP_REFUSAL_MAX];
     tp_message_parts parts = {.content_type = TROUPE_TEXT,
-        .payload = tp_refusal_words(words, turn->shard->shared, id, method, status)};
+        .payload = tp_refusal_words(
+            words, turn->shard->shared, id, method, status, options)};
     tp_message *owner = tp_message_make(&turn->shard->pool, &parts);
     *answer = (troupe_answer){.status = status,
         .outcome = TROUPE_NOT_DONE,
@@ -519,23 +520,24 @@ troupe_status tp_call_begin(troupe_turn *turn, troupe_id id, const char *name, t
     return begin_ask(turn, &to, called, payload, options, kind, waiter, ret_call);
 }
 
-troupe_status tp_call_refuse(troupe_turn *turn, troupe_id id, const char *name,
+troupe_status tp_call_refuse(troupe_turn *turn, const troupe_request *request,
     troupe_status status, troupe_answer *ret_answer)
 {
-    return fail_answer(turn, id, troupe_str(name), status, ret_answer);
+    return fail_answer(
+        turn, request->id, troupe_str(request->method), status, request->options, ret_answer);
 }
 
 static troupe_status fail_target(troupe_turn *turn, const tp_target *to, tp_callee called,
-    troupe_status status, troupe_answer *answer)
+    troupe_status status, const troupe_call_options *options, troupe_answer *answer)
 {
     troupe_id id = {to->type->name, to->partition, to->key};
-    return fail_answer(turn, id, tp_callee_name(to, called), status, answer);
+    return fail_answer(turn, id, tp_callee_name(to, called), status, options, answer);
 }
 
 static troupe_status fail_ask(troupe_turn *turn, const tp_target *to, tp_callee called,
     troupe_status status, const troupe_call_options *options, troupe_answer *answer)
 {
-    (void)!fail_target(turn, to, called, status, answer);
+    (void)!fail_target(turn, to, called, status, options, answer);
     bool once = options != NULL && options->once.size != 0;
     answer->outcome = tp_once_unsent(once, status, answer->outcome);
     return status;
@@ -615,7 +617,7 @@ troupe_status troupe_ask(troupe_turn *turn, troupe_id id, const char *name, trou
     if (TP_LIKELY(status == TROUPE_OK))
         status = set_method(turn->shard, to.type, name, &called);
     if (TP_UNLIKELY(status != TROUPE_OK))
-        return fail_answer(turn, id, troupe_str(name), status, ret_answer);
+        return fail_answer(turn, id, troupe_str(name), status, options, ret_answer);
     return ask(turn, &to, called, payload, options, ret_answer);
 }
 
@@ -628,22 +630,22 @@ static troupe_status ask_near(troupe_turn *turn, const tp_target *to, tp_activat
     tp_ask *ask;
     troupe_status status = tp_park_reserve(turn);
     if (TP_UNLIKELY(status != TROUPE_OK))
-        return fail_target(turn, to, called, status, answer);
+        return fail_target(turn, to, called, status, NULL, answer);
     uint64_t deadline = ask_deadline(turn, NULL);
     if (TP_UNLIKELY(deadline <= shard->now)) {
         tp_count(&shard->counters.expired);
-        return fail_target(turn, to, called, TROUPE_EXPIRED, answer);
+        return fail_target(turn, to, called, TROUPE_EXPIRED, NULL, answer);
     }
     status =
         tp_ask_open(shard, TP_ASK_TURN, deadline, near->type, near->hash, &turn->wait_call, &ask);
     if (TP_UNLIKELY(status != TROUPE_OK))
-        return fail_target(turn, to, called, status, answer);
+        return fail_target(turn, to, called, status, NULL, answer);
     ask->waiter.turn = turn;
     status = send_near(
         turn, near, called.number, payload, deadline, &turn->wait_call, tp_turn_chain(turn));
     if (TP_UNLIKELY(status != TROUPE_OK)) {
         tp_ask_forget(shard, turn->wait_call);
-        return fail_target(turn, to, called, status, answer);
+        return fail_target(turn, to, called, status, NULL, answer);
     }
     turn->wait_answer = answer;
     turn->wait_target = to;

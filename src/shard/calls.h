@@ -16,7 +16,7 @@ TROUPE_CHECK troupe_status tp_call_begin(troupe_turn *turn, troupe_id id, const 
     troupe_slice payload, const troupe_call_options *options, tp_ask_kind kind, void *waiter,
     tp_call *ret_call);
 /* Fills an answer that is NOT_DONE. Returns `status`. */
-troupe_status tp_call_refuse(troupe_turn *turn, troupe_id id, const char *method,
+troupe_status tp_call_refuse(troupe_turn *turn, const troupe_request *request,
     troupe_status status, troupe_answer *ret_answer);
 
 /* Of any thread. */

@@ -52,7 +52,7 @@ static void begin(tp_gather *self, size_t i, const troupe_gather_options *option
     }
     part->pending = false;
     self->pending--;
-    tp_call_refuse(self->turn, request->id, request->method, status, &self->answers[i]);
+    tp_call_refuse(self->turn, request, status, &self->answers[i]);
 }
 
 /* Nobody wants the rest any more. */
@@ -79,7 +79,7 @@ static troupe_status refuse_all(troupe_turn *turn, const troupe_request *request
     troupe_status status, troupe_answer *answers)
 {
     for (size_t i = 0; i < count; i++)
-        tp_call_refuse(turn, requests[i].id, requests[i].method, status, &answers[i]);
+        tp_call_refuse(turn, &requests[i], status, &answers[i]);
     return status;
 }
 

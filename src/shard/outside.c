@@ -15,6 +15,8 @@
 
 #include "base/alloc.h"
 
+#include <stdio.h>
+
 #define ANSWER_ROOM 128 /* at least, for the text of an answer in the block of its call */
 #define TP_BEAT     TROUPE_MILLISECONDS(10) /* of env's pulse */
 #define HOT_LINES   4   /* of a block: what comes before the answer, and a short tail */
@@ -292,27 +294,47 @@ void tp_outside_complete(tp_shard *shard, tp_outside *outside, const troupe_answ
         hold(shard, outside, answer);
 }
 
-static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, const char *words)
-{
-    if (!outside->is_ask) {
-        tp_count(&shard->counters.dead_letters);
-        TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
-            TP_FIELDS(tp_field_text("type", outside->type->name)),
-            "a tell from outside was dropped: %s", words);
-        give_back(shard, outside);
-        return;
-    }
-    troupe_answer answer = {.status = status,
-        .outcome = tp_once_unsent(outside->once_size != 0, status, TROUPE_NOT_DONE),
-        .message = troupe_str(words)};
-    tp_outside_complete(shard, outside, &answer);
-}
-
 static troupe_slice cut(const char **at, size_t size)
 {
     troupe_slice slice = {*at, size};
     *at += size;
     return slice;
+}
+
+troupe_id tp_outside_target(const tp_outside *outside, troupe_slice *ret_method)
+{
+    const char *at = outside->tail + outside->content_size + 1;
+    troupe_id id = {.type = outside->type->name};
+    id.key = cut(&at, outside->key_size);
+    id.partition = cut(&at, outside->partition_size);
+    troupe_slice given = cut(&at, outside->method_size);
+    *ret_method = outside->method == TP_METHOD_OTHER
+                      ? given
+                      : outside->type->methods[outside->method].name;
+    return id;
+}
+
+static void refuse(tp_shard *shard, tp_outside *outside, troupe_status status, const char *words)
+{
+    char name[TP_ID_MAX + 1], text[TP_ID_MAX + TP_NAME_MAX + 160];
+    troupe_slice method;
+    troupe_id_print(tp_outside_target(outside, &method), name, sizeof name);
+    if (!outside->is_ask) {
+        tp_count(&shard->counters.dead_letters);
+        TP_LOG(shard->shared->log, TROUPE_LOG_WARN, "dead_letter",
+            TP_FIELDS(tp_field_text("type", outside->type->name),
+                tp_field_text("method", method)),
+            "a tell from outside was dropped: %s %.*s: %s", name, TROUPE_ARG(method), words);
+        give_back(shard, outside);
+        return;
+    }
+    snprintf(text, sizeof text, "%s %.*s: %s", name,
+        (int)(method.size < TP_NAME_MAX ? method.size : TP_NAME_MAX), (const char *)method.data,
+        words);
+    troupe_answer answer = {.status = status,
+        .outcome = tp_once_unsent(outside->once_size != 0, status, TROUPE_NOT_DONE),
+        .message = troupe_str(text)};
+    tp_outside_complete(shard, outside, &answer);
 }
 
 static tp_message *make_message(tp_shard *shard, const tp_outside *outside, uint64_t deadline)

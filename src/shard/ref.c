@@ -15,7 +15,7 @@ troupe_status tp_ref_make(tp_shared *shared, troupe_id id, troupe_ref **ret_ref)
 {
     const tp_type *type = tp_type_known(shared, id.type);
     if (type == NULL)
-        return TROUPE_NO_TYPE;
+        return tp_name_is_valid(id.type) ? TROUPE_NO_TYPE : TROUPE_USAGE;
     if (id.key.size - 1 >= TP_KEY_MAX ||
         (id.partition.size != 0 && !tp_name_is_valid(id.partition)))
         return TROUPE_USAGE;

@@ -707,6 +707,8 @@ static inline bool tp_inbox_is_empty(const tp_shard *shard)
     return shard->inbox_rest == NULL && tp_mpsc_is_empty(&shard->inbox) &&
            tp_mpring_is_empty(&shard->calls);
 }
+/* Whom it calls; borrowed. */
+troupe_id tp_outside_target(const tp_outside *outside, troupe_slice *ret_method);
 bool tp_inbox_look(const tp_shard *shard);                   /* false: it is empty */
 bool tp_outside_enter(tp_shard *shard, tp_outside *outside); /* [any thread] false: no room */
 void tp_outside_complete(

@@ -196,13 +196,27 @@ troupe_outcome tp_turn_outcome(const troupe_turn *turn)
 static void answer_run(tp_shard *shard, tp_message *message, troupe_status status,
     troupe_outcome outcome, const char *format, ...) TROUPE_PRINTF(5, 6);
 
+/* How the method misused its reply, if that is why it ends with USAGE. */
+__attribute__((noinline, cold)) static const char *misuse_of(
+    const troupe_turn *turn, const tp_message *reply, troupe_status returned)
+{
+    if (reply != NULL && reply->status == TROUPE_OK)
+        return "the method replied, and then replied again or failed";
+    if (turn->failed)
+        return "the method failed, and then replied or returned OK";
+    return returned == TROUPE_OK ? "the method returned OK without a reply"
+                                 : troupe_status_text(TROUPE_USAGE);
+}
+
 /* The answer of an ask that ends with this status. The staged reply is used if it says so. */
-static void answer(troupe_turn *turn, troupe_status status)
+static void answer(troupe_turn *turn, troupe_status status, troupe_status returned)
 {
     tp_shard *shard = turn->shard;
     tp_message *message = turn->message;
     tp_message *reply = turn->reply;
     turn->reply = NULL;
+    const char *misuse =
+        TP_UNLIKELY(status == TROUPE_USAGE) ? misuse_of(turn, reply, returned) : NULL;
     if (reply != NULL && reply->status != status) {
         tp_pool_give(&shard->pool, reply);
         reply = NULL;
@@ -227,9 +241,7 @@ static void answer(troupe_turn *turn, troupe_status status)
         return;
     }
     answer_run(shard, message, status, tp_turn_outcome(turn), "%s",
-        status == TROUPE_USAGE
-            ? "the method returned OK without a reply, replied twice, or replied after failing"
-            : troupe_status_text(status));
+        misuse != NULL ? misuse : troupe_status_text(status));
 }
 
 static void run_defers(troupe_turn *turn)
@@ -265,6 +277,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
 {
     tp_shard *shard = turn->shard;
     tp_activation *actor = turn->actor;
+    troupe_status returned = status;
     status = judge(turn, status);
     if (TP_UNLIKELY(actor->type->commits))
         status = tp_delivery_commit(turn, status);
@@ -312,7 +325,7 @@ void tp_turn_end(troupe_turn *turn, troupe_status status)
         if (TP_UNLIKELY(turn->message->flags & TP_MESSAGE_SLIP))
             tp_delivery_over(turn, status);
         shard->gated = TP_UNLIKELY(actor->type->commits) && waits_for_commit(turn) ? turn : NULL;
-        answer(turn, status);
+        answer(turn, status, returned);
         shard->gated = NULL;
     }
     if (TP_UNLIKELY(actor->type->commits)) {

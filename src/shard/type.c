@@ -17,6 +17,8 @@
 
 #include <stdio.h>
 
+#define TYPES_FEW 8 /* are found as fast one after the other */
+
 #define XXH_INLINE_ALL
 #define XXH_NO_STREAM
 #include <xxhash.h>
@@ -183,6 +185,33 @@ static troupe_status resolve(
     return tp_filters_put(type, types->allocator, options);
 }
 
+/* Where the name is, or would be. */
+static uint32_t *slot_of(const tp_types *types, troupe_slice name)
+{
+    uint32_t at = (uint32_t)tp_type_name_hash(types, name);
+    for (;; at++) {
+        uint32_t *slot = &types->slots[at & (types->slot_count - 1)];
+        if (*slot == 0 || troupe_slice_equal(types->list[*slot - 1].name, name))
+            return slot;
+    }
+}
+
+static troupe_status make_slots(tp_types *types)
+{
+    if (types->count <= TYPES_FEW)
+        return TROUPE_OK;
+    uint32_t count = 4 * TYPES_FEW;
+    while (count < 2 * types->count)
+        count *= 2;
+    types->slots = tp_allocate_zeroed(types->allocator, count * sizeof *types->slots);
+    if (types->slots == NULL)
+        return TROUPE_NO_MEMORY;
+    types->slot_count = count;
+    for (uint32_t i = 0; i < types->count; i++)
+        *slot_of(types, types->list[i].name) = i + 1;
+    return TROUPE_OK;
+}
+
 troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator,
     const uint64_t secret[2], const troupe_node_options *options, const troupe_type *const *given,
     size_t count, char *error, size_t error_size)
@@ -219,11 +248,17 @@ troupe_status tp_types_init(tp_types *types, const troupe_allocator *allocator,
             return TROUPE_NO_MEMORY;
         }
     }
-    return TROUPE_OK;
+    troupe_status status = make_slots(types);
+    if (status != TROUPE_OK)
+        tp_types_deinit(types);
+    return status;
 }
 
 void tp_types_deinit(tp_types *types)
 {
+    tp_release(types->allocator, types->slots, types->slot_count * sizeof *types->slots);
+    types->slots = NULL;
+    types->slot_count = 0;
     for (uint32_t i = 0; i < types->count; i++) {
         tp_filters_release(&types->list[i]);
         tp_release(types->allocator, types->list[i].methods,
@@ -236,6 +271,10 @@ void tp_types_deinit(tp_types *types)
 
 const tp_type *tp_types_find(const tp_types *types, troupe_slice name)
 {
+    if (types->slot_count != 0) {
+        uint32_t found = *slot_of(types, name);
+        return found != 0 ? &types->list[found - 1] : NULL;
+    }
     for (uint32_t i = 0; i < types->count; i++)
         if (troupe_slice_equal(types->list[i].name, name))
             return &types->list[i];

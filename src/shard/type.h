@@ -50,6 +50,8 @@ typedef struct tp_type {
 typedef struct tp_types {
     tp_type *list;
     uint32_t count;
+    uint32_t slot_count; /* a power of two; 0: so few that they are looked through */
+    uint32_t *slots;     /* by the hash of the name: number + 1, or 0 */
     const troupe_allocator *allocator;
     uint64_t secret[2];
 } tp_types;

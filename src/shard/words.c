@@ -2,7 +2,9 @@
 /* Words about calls that were not made. See words.h. */
 #include "shard/words.h"
 
+#include "base/id.h"
 #include "base/text.h"
+#include "shard/durable.h"
 
 typedef struct names {
     tp_text text;
@@ -72,16 +74,45 @@ troupe_slice tp_no_method_words(char out[TP_WORDS_MAX], const tp_type *type, tro
     return finish(&self);
 }
 
+/* What of a call is USAGE. */
+static const char *usage_words(const tp_type *type, troupe_id id, troupe_slice method,
+    const troupe_call_options *options)
+{
+    if (!tp_name_is_valid(id.type))
+        return "a type's name is 1 to 128 bytes of letters, digits, '_', '.', '-'";
+    if (id.key.size == 0)
+        return "its key is empty";
+    if (id.key.size > TP_KEY_MAX)
+        return "its key is longer than 1,024 bytes";
+    if (id.partition.size != 0 && !tp_name_is_valid(id.partition))
+        return "a partition is 1 to 128 bytes of letters, digits, '_', '.', '-'";
+    if (method.data == NULL)
+        return "the method is NULL";
+    if (options != NULL && options->size != sizeof *options)
+        return "its options are not begun with TROUPE_CALL_OPTIONS";
+    if (options != NULL && options->retry.jitter > 100)
+        return "retry.jitter is above 100 per cent";
+    if (options != NULL && options->once.size > TP_ROW_ONCE_MAX)
+        return "a once key is 1 to 64 bytes";
+    if (options != NULL && options->once.size != 0 && type != NULL && !tp_type_takes_once(type))
+        return "once is for types that persist every turn";
+    if (options != NULL && options->outbox)
+        return "an outbox is for what a turn tells, or asks by troupe_ask_then";
+    return troupe_status_text(TROUPE_USAGE);
+}
+
 troupe_slice tp_refusal_words(char out[TP_REFUSAL_MAX], tp_shared *shared, troupe_id id,
-    troupe_slice method, troupe_status status)
+    troupe_slice method, troupe_status status, const troupe_call_options *options)
 {
     char name[TP_ID_MAX + 1], words[TP_WORDS_MAX];
-    const tp_type *type = tp_types_find(&shared->types, id.type);
+    const tp_type *type = tp_type_known(shared, id.type);
     troupe_slice why = troupe_str(troupe_status_text(status));
     if (status == TROUPE_NO_TYPE)
         why = tp_no_type_words(words, shared, id.type);
     if (status == TROUPE_NO_METHOD && type != NULL)
         why = tp_no_method_words(words, type, method);
+    if (status == TROUPE_USAGE)
+        why = troupe_str(usage_words(type, id, method, options));
     troupe_id_print(id, name, sizeof name);
     tp_text text;
     tp_text_init(&text, out, TP_REFUSAL_MAX);

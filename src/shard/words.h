@@ -22,9 +22,10 @@ troupe_slice tp_no_room_words(char out[TP_WORDS_MAX], troupe_slice name);
 /* "the type … has no method …; there are: a, b". */
 troupe_slice tp_no_method_words(char out[TP_WORDS_MAX], const tp_type *type, troupe_slice method);
 
-/* "type/key method: what is wrong", for a call that was refused on this node. */
+/* "type/key method: what is wrong", for a call that was refused on this node. `options`, which may
+ * be NULL, are looked at for what is wrong with them. */
 #define TP_REFUSAL_MAX (TP_ID_MAX + TP_NAME_MAX + TP_WORDS_MAX)
 troupe_slice tp_refusal_words(char out[TP_REFUSAL_MAX], tp_shared *shared, troupe_id id,
-    troupe_slice method, troupe_status status);
+    troupe_slice method, troupe_status status, const troupe_call_options *options);
 
 #endif

@@ -163,6 +163,37 @@ static void what_finds_no_stack_waits_or_is_refused(void **state)
     scene_close(&s);
 }
 
+/* On a machine that has 60 stacks for a process. */
+static void parked_turns_are_capped_where_stacks_are_few(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t stacks, wanted, shards, got;
+    } cases[] = {
+        {60, 0, 2, 28}, {60, 100, 3, 18}, {60, 10, 3, 10}, {60, 0, 40, 1}, {0, 0, 2, 16000}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        seen of = {0};
+        troupe_type type = deep_type(&of);
+        tape log;
+        tape_init(&log);
+        tp_world_options world = {.seed = 1, .hurry = 1024, .stuck = scene_is_stuck};
+        scene s = {.world = tp_world_create(&world)};
+        tp_env *env = tp_world_env(s.world);
+        env->stacks = cases[i].stacks;
+        troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = cases[i].shards,
+            .max_fibers = cases[i].wanted, .on_log = tape_write, .on_log_user = &log, .log = "info",
+            .allocator = tp_world_allocator(s.world)};
+        char error[256] = "";
+        assert_ok(tp_node_open_in(
+            env, true, &options, TROUPE_TYPES(&type), &s.node, error, sizeof error));
+        assert_int_equal(s.node->shared.options.max_fibers, cases[i].got);
+        assert_int_equal(tape_count(&log, "fibers_capped"),
+            cases[i].got != (cases[i].wanted != 0 ? cases[i].wanted : 16000));
+        troupe_node_close(s.node);
+        tp_world_destroy(s.world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +201,7 @@ int main(void)
         cmocka_unit_test(an_activation_that_panics_on_its_own_stack_hurts_no_other),
         cmocka_unit_test(a_callback_of_such_a_type_is_called_an_answer),
         cmocka_unit_test(what_finds_no_stack_waits_or_is_refused),
+        cmocka_unit_test(parked_turns_are_capped_where_stacks_are_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
