@@ -543,29 +543,19 @@ void tp_outpost_adopt(
     tp_inbox_push(self->shard, &guest->inbound);
 }
 
-typedef struct rouse_delivery {
-    tp_inbound inbound;
-    bool is_lost;
-} rouse_delivery;
+enum { ROUSED = 1, ROUSED_LOST = 2 };
 
 static void roused(tp_shard *shard, tp_inbound *inbound)
 {
-    rouse_delivery *delivery = TP_CONTAINER(inbound, rouse_delivery, inbound);
-    if (delivery->is_lost)
+    tp_outpost *self = TP_CONTAINER(inbound, tp_outpost, rousing);
+    if (atomic_exchange(&self->roused, 0) & ROUSED_LOST) /* from here on it may come again */
         tp_outside_let_go(shard, true);
-    tp_release(shard->shared->allocator, delivery, sizeof *delivery);
 }
 
 void tp_outpost_rouse(tp_outpost *self, bool is_lost)
 {
-    tp_shared *shared = self->shard->shared;
-    rouse_delivery *delivery = tp_allocate(shared->allocator, sizeof *delivery);
-    if (delivery == NULL) { /* its next pass sees the lease; what is lost ends by its deadline */
-        shared->env->runner_wake(shared->env, &self->shard->runner);
-        return;
-    }
-    *delivery = (rouse_delivery){.inbound = {.arrive = roused}, .is_lost = is_lost};
-    tp_inbox_push(self->shard, &delivery->inbound);
+    if (atomic_fetch_or(&self->roused, is_lost ? ROUSED_LOST : ROUSED) == 0)
+        tp_inbox_push(self->shard, &self->rousing);
 }
 
 /* ---- calls of the channels ------------------------------------------------------------------- */
@@ -738,6 +728,7 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
         .end = end};
     self->shard = options->shard;
     self->options = *options;
+    self->rousing.arrive = roused;
     self->words = (tp_word_room){.allocator = allocator};
     tp_fifo_init(&self->late);
     tp_list_init(&self->held_backs);

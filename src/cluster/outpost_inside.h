@@ -62,6 +62,8 @@ struct tp_outpost {
     tp_sampler sampler;
     tp_channels *channels;
     _Atomic(tp_tls_context *) next_tls; /* [any] given, and not taken by the channels yet */
+    tp_inbound rousing;                 /* on its way to the shard while `roused` is not 0 */
+    _Atomic unsigned roused;            /* [any] why */
     tp_chart *chart, *chart_before;     /* the directory uses the view before until the next */
     tp_mover mover;
     tp_word_room words;

@@ -135,7 +135,9 @@ static void storing_over(tp_shard *shard, tp_inbound *inbound)
 static void storing_delayed(tp_shard *shard, tp_alarm *alarm)
 {
     (void)shard;
-    tp_unpark(TP_CONTAINER(alarm, storing, delay)->turn, TROUPE_OK);
+    storing *self = TP_CONTAINER(alarm, storing, delay);
+    tp_list_remove(&self->link);
+    tp_unpark(self->turn, TROUPE_OK);
 }
 
 static void storing_done(troupe_store_op *op)
@@ -179,8 +181,7 @@ static troupe_status store(troupe_turn *turn, storing *self)
         uint64_t delay = TROUPE_MICROSECONDS(1 + shard->env->choose(shard->env, 5000));
         tp_alarm_set(shard, &self->delay, shard->now + delay, storing_delayed);
     }
-    if (!is_done)
-        tp_list_push_back(&shard->storings, &self->link);
+    tp_list_push_back(&shard->storings, &self->link);
     TP_MARK(shard, "store takes its time");
     tp_park(turn, TP_WAIT_STORAGE);
     return self->op.status;
