@@ -547,8 +547,9 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_node_open_explained(const troupe_no
 
 /* [any thread but the node's own] Refuses new outside calls (CLOSED), ends what was accepted,
  * deactivates all actors (state is saved), stops the threads and frees the node. Turns that have
- * not ended after drain_timeout end with INTERRUPTED. No outside call may be under way in other
- * threads' hands afterwards. NULL is a no-op. */
+ * not ended after drain_timeout end with INTERRUPTED. A job of troupe_blocking is waited for
+ * however long it runs, as it may use what its turn owns: one that can take long has to end by
+ * itself. No outside call may be under way in other threads' hands afterwards. NULL is a no-op. */
 TROUPE_API void troupe_node_close(troupe_node *node);
 
 /* Driven nodes: the host's loop runs the node. One thread at a time.
@@ -715,7 +716,8 @@ TROUPE_API troupe_status troupe_sleep(troupe_turn *turn, uint64_t duration);
 /* [turn] Parks until the others that are ready have had their turn. */
 TROUPE_API troupe_status troupe_yield(troupe_turn *turn);
 /* [turn] Runs `job` on a thread of the node's pool and parks until it has returned. It must not
- * touch the turn or the state. BUSY: blocking_limit jobs wait already. */
+ * touch the turn or the state. Nothing ends it early, neither a cancel nor a node that closes: both
+ * wait for it. BUSY: blocking_limit jobs wait already. */
 typedef void troupe_job(void *argument);
 TROUPE_API TROUPE_CHECK troupe_status troupe_blocking(
     troupe_turn *turn, troupe_job *job, void *argument);

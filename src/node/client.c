@@ -22,8 +22,6 @@
  * for stuck. */
 #define STUCK_GRACE TROUPE_SECONDS(1)
 
-#define SHORT_TIME TROUPE_SECONDS(1)
-
 struct troupe_client {
     troupe_node *node;
 };
@@ -121,7 +119,7 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
     /* The clock costs as much as the rest of this. One call in so many shows how long they wait. A
      * short time is counted from here; a long one may be late by two beats. */
     if (atomic_load_explicit(&shard->calls.entered, memory_order_relaxed) % TP_SAMPLE == 0 ||
-        outside->timeout < SHORT_TIME || !node->env->beats)
+        outside->timeout < TP_SHORT_TIME || !node->env->beats)
         outside->entered = node->env->now(node->env);
     outside->is_ask = is_ask;
     outside->type = type;

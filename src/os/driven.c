@@ -20,6 +20,7 @@
 #include "os/real.h"
 
 #define LOOK_NS UINT64_C(1000000)
+#define PASS_NS UINT64_C(20000) /* what a pass may take if the host gave no budget */
 
 static bool drive_take(tp_real_env *env)
 {
@@ -36,14 +37,17 @@ static void drive_give(tp_real_env *env)
     (void)pthread_mutex_unlock(&env->mutex);
 }
 
-/* One step. Returns when the next is due: a moment that is over means at once. */
-static uint64_t pass(tp_real_env *env)
+/* One step, whose turns are over at `until`. Returns when the next is due: a moment that is over
+ * means at once. */
+static uint64_t pass(tp_real_env *env, uint64_t now, uint64_t until)
 {
     tp_seat *seat = env->driven;
-    tp_pulse_advance(env, tp_real_now(&env->base));
+    tp_pulse_advance(env, now);
     if (seat->runner == NULL || seat->is_done) {
         return TP_NEVER;
     }
+    uint64_t least = now + PASS_NS, most = now + TP_PULSE_NS;
+    seat->runner->pass_until = until < least ? least : until < most ? until : most;
     uint64_t due = tp_seat_step(seat);
     return due == TP_STEP_DONE ? TP_NEVER : due;
 }
@@ -81,7 +85,7 @@ uint64_t tp_driven_poll(tp_env *base, uint64_t budget)
     uint64_t end = budget < TP_NEVER - now ? now + budget : TP_NEVER;
     uint64_t due;
     do {
-        due = pass(env);
+        due = pass(env, now, end);
         now = tp_real_now(base);
     } while (due <= now && now < end);
     if (due > now || now - seat->looked >= LOOK_NS) {
@@ -107,14 +111,15 @@ static uint64_t drive_until(tp_real_env *env, const _Atomic uint32_t *done, uint
     uint64_t due = 0;
     set_sleeping(seat, 0);
     while (atomic_load_explicit(done, memory_order_acquire) == 0) {
-        if (tp_real_now(&env->base) >= deadline) {
+        uint64_t now = tp_real_now(&env->base);
+        if (now >= deadline) {
             break;
         }
-        due = pass(env);
+        due = pass(env, now, deadline);
         if (atomic_load_explicit(done, memory_order_acquire) != 0) {
             break;
         }
-        uint64_t now = tp_real_now(&env->base);
+        now = tp_real_now(&env->base);
         if (due > now) {
             tp_seat_sleep(seat, due < deadline ? due : deadline);
         } else if (now - seat->looked >= LOOK_NS) {
@@ -208,7 +213,7 @@ void tp_driven_join(tp_env *base, tp_runner *runner)
     TP_ASSERT(is_ours); /* no call may be under way when a node closes */
     set_sleeping(seat, 0);
     while (!seat->is_done) {
-        uint64_t due = pass(env);
+        uint64_t due = pass(env, tp_real_now(base), TP_NEVER);
         if (!seat->is_done && due > tp_real_now(base)) {
             tp_seat_sleep(seat, due);
         }

@@ -44,6 +44,8 @@ typedef struct tp_runner {
     const char *name;
     uint32_t number; /* of the shard */
     uint64_t spin;   /* ns of polling has_arrivals before it sleeps */
+    /* Driven: no turn begins after it, as the host wants to go on; set before each step. */
+    uint64_t pass_until;
     /* Its step may block, on files or a network: it has a thread also where the host drives. */
     bool own_thread;
     /* The watchdog's view, written by step's code: turns begun; the running turn's owner. */

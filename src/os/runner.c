@@ -75,9 +75,11 @@ uint64_t tp_seat_step(tp_seat *seat)
 
 /* ---- seats ----------------------------------------------------------------------------------- */
 
+/* libuv before 1.45 looks at timers first and then polls, for ever if there are no more. So after
+ * one that is due by then, as the thread did not run for a while, the poll must not wait. */
 static void on_timer(uv_timer_t *timer)
 {
-    (void)timer;
+    uv_stop(timer->loop);
 }
 
 static void seat_close(tp_seat *seat)

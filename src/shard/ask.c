@@ -24,7 +24,7 @@ struct tp_cancel_link {
     troupe_cancel *token; /* NULL: taken out */
     tp_shard *shard;
     tp_call call;
-    bool fired; /* under the lock: the inbox has it, and frees it */
+    bool fired; /* under the lock: the inbox has it, or is about to, and frees it */
 };
 
 struct troupe_cancel {
@@ -536,15 +536,18 @@ void troupe_cancel_fire(troupe_cancel *token)
 {
     if (token == NULL)
         return;
-    lock(token);
-    token->fired = true;
-    tp_link *link;
-    while ((link = tp_list_pop_front(&token->links)) != NULL) {
-        tp_cancel_link *fired = TP_CONTAINER(link, tp_cancel_link, link);
-        fired->fired = true;
-        tp_inbox_push(fired->shard, &fired->inbound);
+    for (;;) {
+        lock(token);
+        token->fired = true; /* none is added from here on */
+        tp_link *link = tp_list_pop_front(&token->links);
+        tp_cancel_link *fired = link != NULL ? TP_CONTAINER(link, tp_cancel_link, link) : NULL;
+        if (fired != NULL)
+            fired->fired = true;
+        unlock(token);
+        if (fired == NULL)
+            return;
+        tp_inbox_push(fired->shard, &fired->inbound); /* it may wake a thread: without the lock */
     }
-    unlock(token);
 }
 
 troupe_cancel *tp_cancel_retain(troupe_cancel *token)

@@ -323,7 +323,7 @@ static troupe_status tell_with(troupe_turn *turn, const tp_target *to, tp_callee
         return tp_outbox_send(turn, id, tp_callee_name(to, called), payload, options, NULL);
     }
     uint64_t deadline =
-        options->timeout != 0 ? tp_time_after(tp_clock(shard), options->timeout) : TP_NEVER;
+        options->timeout != 0 ? tp_timeout_end(shard, options->timeout) : TP_NEVER;
     for (uint32_t attempt = 1;; attempt++) {
         troupe_status status = send(turn, to, called, payload, options, deadline, NULL, 0);
         if (TP_LIKELY(status == TROUPE_OK)) {
@@ -454,7 +454,7 @@ static uint64_t ask_deadline(const troupe_turn *turn, const troupe_call_options 
     uint64_t timeout = options != NULL && options->timeout != 0
                            ? options->timeout
                            : TP_LIVE_GET(shard->shared->options.ask_timeout);
-    uint64_t deadline = tp_time_after(tp_clock(shard), timeout);
+    uint64_t deadline = tp_timeout_end(shard, timeout);
     return deadline < turn->deadline ? deadline : turn->deadline;
 }
 
@@ -589,8 +589,9 @@ __attribute__((noinline)) static troupe_status ask_again(troupe_turn *turn, cons
         status = troupe_sleep(turn, pause);
         if (status != TROUPE_OK)
             return fail_ask(turn, to, called, status, options, answer);
+        uint64_t again = tp_clock_read(shard); /* the deadline is made of it again */
         if (is_once)
-            now.timeout = end > tp_clock(shard) ? end - tp_clock(shard) : 1;
+            now.timeout = end > again ? end - again : 1;
         status = ask_once(turn, to, called, payload, &now, answer);
     }
     return status;

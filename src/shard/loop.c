@@ -4,7 +4,10 @@
  * what is due, then run turns on the loop fiber until the pass is over, then let out what the turns
  * sent. Arrivals and alarms only enqueue.
  *
- * The run queue is fair: an actor runs a bounded batch, then goes to the back.
+ * Who waits is served, whatever the others do: an actor runs a bounded batch, then goes to the back
+ * of the run queue; turns that go on after a park and turns that begin have shares, one after the
+ * other; arrivals reach the run queue with the next pass; and a pass is over when the clock has
+ * moved by a beat, however long its turns are.
  */
 #include "shard/away.h"
 #include "shard/durable.h"
@@ -19,6 +22,7 @@
 #define STARVING       TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
 #define GAUGED         16                     /* passes without a rest, at most */
 #define TURNS_PER_PASS 256                    /* some 20 us of short turns */
+#define SHARE          32                     /* turns that go on, then turns that begin */
 
 void tp_settle(tp_shard *shard, tp_activation *actor)
 {
@@ -58,7 +62,7 @@ static void run_actor(tp_shard *shard, tp_activation *actor)
         tp_activate(shard, actor);
         return;
     }
-    for (uint32_t left = TP_LIVE_GET(actor->type->is.batch); left != 0;) {
+    for (uint32_t left = TP_LIVE_GET(actor->type->is.batch); left != 0 && shard->turns_left > 0;) {
         tp_message *message = tp_mailbox_next(shard, actor);
         if (message == NULL)
             break;
@@ -125,6 +129,19 @@ static void run_arrivals(tp_shard *shard)
     tp_turn_run_now(shard, actor, message);
 }
 
+/* Does the turn go on that has waited longest? If nobody begins meanwhile, or it is their share. */
+static inline bool goes_on(tp_shard *shard)
+{
+    if (tp_fifo_is_empty(&shard->ready))
+        return false;
+    if (shard->turns_left <= shard->share_end) {
+        shard->is_share_of_ready = !shard->is_share_of_ready;
+        shard->share_end = shard->turns_left - SHARE;
+    }
+    return shard->is_share_of_ready ||
+           (tp_fifo_is_empty(&shard->run_queue) && !tp_arrivals_wait(shard));
+}
+
 void tp_loop_turns(tp_shard *shard)
 {
     for (;;) {
@@ -136,15 +153,15 @@ void tp_loop_turns(tp_shard *shard)
         }
         if (shard->turns_left <= 0)
             return;
-        tp_fifo_node *node = tp_fifo_pop_front(&shard->ready);
-        if (node != NULL) {
+        if (goes_on(shard)) {
             shard->turns_left--;
-            tp_resume(shard, TP_CONTAINER(node, troupe_turn, ready));
+            tp_fifo_node *ready = tp_fifo_pop_front(&shard->ready);
+            tp_resume(shard, TP_CONTAINER(ready, troupe_turn, ready));
             continue;
         }
         if (TP_UNLIKELY(has_yields(shard))) {
             end_yields(shard);
-            if (!tp_fifo_is_empty(&shard->ready))
+            if (goes_on(shard))
                 continue;
         }
         if (tp_arrivals_wait(shard)) {
@@ -155,7 +172,7 @@ void tp_loop_turns(tp_shard *shard)
             if (shard->arrived - shard->taken_in > TP_ARRIVALS / 8)
                 tp_arrivals_flush(shard);
         }
-        node = tp_fifo_pop_front(&shard->run_queue);
+        tp_fifo_node *node = tp_fifo_pop_front(&shard->run_queue);
         if (node == NULL)
             return;
         shard->run_popped++;
@@ -219,9 +236,12 @@ static uint64_t step(tp_runner *runner)
     end_yields(shard);
     tp_fibers_feed(shard);
     if (has_turns(shard) && TP_LIKELY(may_run)) {
-        shard->turns_left = shard->env->choose == NULL
-                                ? TURNS_PER_PASS
-                                : 1 + (int32_t)shard->env->choose(shard->env, 8);
+        if (!tp_fifo_is_empty(&shard->run_queue))
+            tp_arrivals_flush(shard); /* else who is in the queue again and again keeps them out */
+        int32_t turns = shard->env->choose == NULL ? TURNS_PER_PASS
+                                                   : 1 + (int32_t)shard->env->choose(shard->env, 8);
+        shard->share_end += turns - shard->turns_left;
+        shard->turns_left = turns;
         tp_fibers_enter(shard);
     }
     tp_keep_limits(shard);
@@ -354,6 +374,7 @@ static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)
         .name = "troupe-shard",
         .number = number,
         .spin = options->spin,
+        .pass_until = TP_NEVER,
         .on_stuck = on_stuck,
         .stuck = options->stuck_turn};
     shard->ask_free = UINT32_MAX;

@@ -152,6 +152,9 @@ troupe_status tp_park(troupe_turn *turn, tp_wait wait)
     tp_list_push_back(&shard->parked, &turn->parked);
     shard->parked_count++;
     tp_count(&shard->counters.parks);
+    if (TP_UNLIKELY(
+            tp_pulse(shard) != turn->pulse || shard->now >= shard->runner.pass_until))
+        shard->turns_left = 0; /* the time of the pass is over */
     tp_step_ends(shard);
     tp_activation *actor = turn->actor;
     if (actor->type->interleaves && tp_mailbox_may_run(shard, actor))
@@ -222,7 +225,8 @@ void tp_fibers_starve(tp_shard *shard, tp_activation *actor)
 void tp_fibers_feed(tp_shard *shard)
 {
     while (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
-        tp_fifo_push_back(&shard->run_queue, tp_fifo_pop_front(&shard->starving));
+        tp_run_queue_push(
+            shard, TP_CONTAINER(tp_fifo_pop_front(&shard->starving), tp_activation, run_node));
 }
 
 static void trim_spares(tp_shard *shard)

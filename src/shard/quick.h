@@ -26,7 +26,8 @@ static inline uint64_t tp_clock_read(tp_shard *shard)
     return shard->now;
 }
 
-/* The time, at most some 10 ms old: a reading costs as much as a message. */
+/* The time, at most some 10 ms old: a reading costs as much as a message. What begins now and is
+ * not to end early begins at tp_clock_read. */
 static inline uint64_t tp_clock(tp_shard *shard)
 {
     if (TP_UNLIKELY(tp_pulse(shard) != shard->pulse))
@@ -65,6 +66,13 @@ static inline uint64_t tp_turn_chain(troupe_turn *turn)
 static inline uint64_t tp_time_after(uint64_t now, uint64_t duration)
 {
     return duration >= TP_NEVER - now ? TP_NEVER : now + duration;
+}
+
+/* The end of a call's time. So much of a short one would be missed. */
+static inline uint64_t tp_timeout_end(tp_shard *shard, uint64_t timeout)
+{
+    return tp_time_after(
+        TP_UNLIKELY(timeout < TP_SHORT_TIME) ? tp_clock_read(shard) : tp_clock(shard), timeout);
 }
 
 /* A step begins and ends. The count is odd while one runs. */
@@ -153,13 +161,19 @@ static inline bool tp_needs_settling(const tp_activation *actor)
            (actor->flags & (TP_LEAVE | TP_STOPPING | TP_MOVES));
 }
 
+/* Its TP_QUEUED is set. Each is counted, as those that yield wait for a count. */
+static inline void tp_run_queue_push(tp_shard *shard, tp_activation *actor)
+{
+    shard->run_pushed++;
+    tp_fifo_push_back(&shard->run_queue, &actor->run_node);
+}
+
 static inline void tp_schedule(tp_shard *shard, tp_activation *actor)
 {
     if (actor->flags & TP_QUEUED)
         return;
     actor->flags |= TP_QUEUED;
-    shard->run_pushed++;
-    tp_fifo_push_back(&shard->run_queue, &actor->run_node);
+    tp_run_queue_push(shard, actor);
 }
 
 /* A message comes in that the mailbox has room for; who calls sees that the actor is run. */

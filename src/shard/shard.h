@@ -46,6 +46,9 @@
 #define TP_HELD_BACK     16384 /* bits, one for the hashes that share it */
 #define TP_MARKS         256 /* full mailboxes of other nodes that a shard remembers */
 
+/* A call's timeout below this begins at a reading of the clock, not at its last one. */
+#define TP_SHORT_TIME TROUPE_SECONDS(1)
+
 typedef struct tp_away tp_away; /* away.h */
 typedef struct tp_prune tp_prune;
 typedef struct tp_sleepers tp_sleepers; /* wake.c */
@@ -409,7 +412,9 @@ struct tp_shard {
     tp_list parked;
     tp_list storings; /* operations of the store that turns wait for */
     uint32_t parked_count;
-    int32_t turns_left; /* of this pass; a batch may run past it */
+    int32_t turns_left;     /* of this pass; a batch of tells may run past it */
+    int32_t share_end;      /* so many are left when the share is over */
+    bool is_share_of_ready; /* else of those that begin */
     uint32_t sample; /* so many more until one is timed */
     uint64_t unique; /* the last number that was given by tp_shard_unique */
     tp_fifo commits; /* tp_durable: with something to send to the store */

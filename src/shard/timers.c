@@ -179,7 +179,8 @@ static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t numbe
     timer->actor = actor;
     timer->method = (uint16_t)number;
     timer->period = wanted->period;
-    timer->last = tp_time_after(tp_clock(shard), wanted->last);
+    uint64_t now = tp_clock_read(shard);
+    timer->last = tp_time_after(now, wanted->last);
     timer->payload_size = payload.size;
     timer->tick = make_tick(shard, timer);
     if (timer->tick == NULL) {
@@ -191,7 +192,7 @@ static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t numbe
         extras->timer_numbers = wanted->number;
     extras->timer_count++;
     tp_list_push_back(&extras->timers, &timer->link);
-    tp_alarm_set(shard, &timer->alarm, tp_time_after(tp_clock(shard), wanted->left), fire);
+    tp_alarm_set(shard, &timer->alarm, tp_time_after(now, wanted->left), fire);
     return TROUPE_OK;
 }
 

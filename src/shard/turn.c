@@ -158,15 +158,21 @@ static void watch_time(troupe_turn *turn)
     tp_shard *shard = turn->shard;
     uint32_t pulses = tp_pulse(shard) - turn->pulse;
     const troupe_node_options *options = &shard->shared->options;
-    if (TP_UNLIKELY(pulses != 0) &&
-        (uint64_t)pulses * TROUPE_MILLISECONDS(10) >= TP_LIVE_GET(options->long_turn))
-        log_long(turn, (uint64_t)pulses * 10);
-    if (TP_LIKELY(!turn->timed) || turn->parked_once)
+    if (TP_UNLIKELY(pulses != 0)) {
+        shard->turns_left = 0; /* what is due has waited long enough */
+        if ((uint64_t)pulses * TROUPE_MILLISECONDS(10) >= TP_LIVE_GET(options->long_turn))
+            log_long(turn, (uint64_t)pulses * 10);
+    }
+    if (TP_LIKELY(!turn->timed) || (turn->parked_once && !shard->times_all))
         return;
-    uint64_t time = tp_clock_read(shard) - turn->began;
+    uint64_t now = tp_clock_read(shard), time = now - turn->began;
+    if (now >= shard->runner.pass_until)
+        shard->turns_left = 0;
+    if (turn->parked_once)
+        return;
     if (turn->sampled)
         note_time(turn, time);
-    if (TP_UNLIKELY(options->driven && time >= TP_LIVE_GET(options->long_turn)))
+    if (TP_UNLIKELY(shard->times_all && time >= TP_LIVE_GET(options->long_turn)))
         log_long(turn, time / TROUPE_MILLISECONDS(1));
 }
 
@@ -449,10 +455,14 @@ static inline void note_queue_time(tp_shard *shard, const tp_message *message)
 }
 
 /* The counts of a turn that ended well. */
-static inline void count_plain(troupe_turn *turn, tp_shard *shard, tp_activation *actor)
+static inline void count_plain(
+    troupe_turn *turn, tp_shard *shard, tp_activation *actor, uint32_t *left)
 {
-    if (TP_UNLIKELY(turn->timed || tp_pulse(shard) != turn->pulse))
+    if (TP_UNLIKELY(turn->timed || tp_pulse(shard) != turn->pulse)) {
         watch_time(turn);
+        if (shard->turns_left <= 0)
+            *left = 0;
+    }
     TP_TRACE(shard, TP_TRACE_END, actor->hash ^ TROUPE_OK);
     tp_count(&tp_counters_of(shard, actor->type)->turns);
     actor->processed++;
@@ -536,7 +546,7 @@ __attribute__((always_inline)) static inline bool run_on(
         bool is_plain = status == TROUPE_OK && turn->special == 0;
         if (is_plain && turn->message->kind == TP_ASK && turn->reply != NULL &&
             turn->reply->status == TROUPE_OK) {
-            count_plain(turn, shard, actor);
+            count_plain(turn, shard, actor, left);
             close_plain(turn, shard);
             answer_plainly(turn, shard);
             return true;
@@ -546,7 +556,7 @@ __attribute__((always_inline)) static inline bool run_on(
             return !turn->parked_once;
         }
         /* Nothing is left of a tell; the turn stays linked, for the next message. */
-        count_plain(turn, shard, actor);
+        count_plain(turn, shard, actor, left);
         tp_pool_give(&shard->pool, turn->message);
         if (*left == 0)
             break;

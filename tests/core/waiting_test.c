@@ -112,6 +112,7 @@ static troupe_status step_aside(troupe_turn *turn, void *state, troupe_slice pay
 
 typedef struct heavy {
     _Atomic int runs;
+    tp_world *world;
 } heavy;
 
 static void work(void *argument)
@@ -128,6 +129,46 @@ static troupe_status block(troupe_turn *turn, void *state, troupe_slice payload)
     int before = atomic_load(&job->runs);
     TROUPE_TRY(troupe_blocking(turn, work, job));
     return troupe_reply_format(turn, "%d", atomic_load(&job->runs) > before);
+}
+
+/* Works for 3 ms, of which the shard's last reading of the clock knows nothing, then "sleep N",
+ * "ask N" or "timer N": its reply is how long that took. */
+static troupe_status work_then(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    clock_actor *self = state;
+    const heavy *of = troupe_turn_user(turn);
+    char text[256], what[16];
+    unsigned duration;
+    if (sscanf(text_of(payload, text), "%15s %u", what, &duration) != 2)
+        return TROUPE_USAGE;
+    tp_world_advance(of->world, MS(3));
+    uint64_t begin = tp_world_now(of->world);
+    if (what[0] == 't') {
+        self->at[0] = begin;
+        TROUPE_TRY(troupe_timer_start(
+            turn, "ring", troupe_str(""), MS(duration), 0, &self->timer));
+        return troupe_reply_format(turn, "set");
+    }
+    troupe_status status;
+    if (what[0] == 's') {
+        status = troupe_sleep(turn, MS(duration));
+    } else {
+        troupe_answer answer = TROUPE_ANSWER_INIT;
+        status = troupe_ask(turn, id_of("clock/slow"), "rest", troupe_str("100"),
+            &(troupe_call_options){TROUPE_CALL_OPTIONS, .timeout = MS(duration)}, &answer);
+        troupe_answer_release(&answer);
+    }
+    return troupe_reply_format(turn, "%s %llu", troupe_status_name(status),
+        (unsigned long long)(tp_world_now(of->world) - begin));
+}
+
+static troupe_status ring(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    clock_actor *self = state;
+    const heavy *of = troupe_turn_user(turn);
+    (void)payload;
+    self->at[1] = tp_world_now(of->world);
+    return TROUPE_OK;
 }
 
 typedef struct cleanup {
@@ -194,7 +235,8 @@ static troupe_status leave(troupe_turn *turn, void *state, troupe_slice payload)
 static const troupe_method clock_methods[] = {TROUPE_METHOD(tick), TROUPE_METHOD(start),
     TROUPE_METHOD(stop), TROUPE_READ_METHOD(ticks), TROUPE_READ_METHOD(look), TROUPE_METHOD(many),
     TROUPE_METHOD(rest), TROUPE_METHOD(step_aside), TROUPE_METHOD(block), TROUPE_METHOD(tidy),
-    TROUPE_METHOD(allocate), TROUPE_METHOD(hoard), TROUPE_METHOD(leave)};
+    TROUPE_METHOD(allocate), TROUPE_METHOD(hoard), TROUPE_METHOD(leave), TROUPE_METHOD(work_then),
+    TROUPE_METHOD(ring)};
 
 static troupe_type clock_type(heavy *job)
 {
@@ -217,6 +259,7 @@ static void open_clocks(clocks *self, const troupe_node_options *options)
     self->open.name = "open";
     self->open.reentrancy = TROUPE_REENTRANCY_ALWAYS;
     scene_open(&self->s, options, TROUPE_TYPES(&self->type, &self->open));
+    self->job.world = self->s.world;
 }
 
 static clock_actor look_at(scene *s, const char *id)
@@ -337,6 +380,25 @@ static void a_sleep_takes_its_time_and_holds_up_nobody_else(void **state)
         assert_in_range(atoll(calls[i].got.text), MS(100), MS(100) + TICK);
     }
     assert_true(tp_world_now(c.s.world) - begin < MS(103)); /* all of them at the same time */
+    scene_close(&c.s);
+}
+
+static void no_time_is_over_early_when_the_turn_worked_before(void **state)
+{
+    (void)state;
+    clocks c;
+    open_clocks(&c, NULL);
+    unsigned long long took = 0;
+    assert_int_equal(
+        sscanf(ask(c.s.node, "clock/1", "work_then", "sleep 5").text, "OK %llu", &took), 1);
+    assert_in_range(took, MS(5), MS(5) + TICK);
+    assert_int_equal(
+        sscanf(ask(c.s.node, "clock/1", "work_then", "ask 5").text, "TIMEOUT %llu", &took), 1);
+    assert_in_range(took, MS(5), MS(5) + TICK);
+    assert_string_equal(ask(c.s.node, "clock/1", "work_then", "timer 5").text, "set");
+    scene_run(&c.s, MS(20));
+    clock_actor seen = look_at(&c.s, "clock/1");
+    assert_in_range(seen.at[1] - seen.at[0], MS(5), MS(5) + TICK);
     scene_close(&c.s);
 }
 
@@ -482,6 +544,7 @@ int main(void)
         cmocka_unit_test(a_timer_ends_with_its_activation_and_does_not_keep_it),
         cmocka_unit_test(timers_are_bounded_and_refuse_what_is_wrong),
         cmocka_unit_test(a_sleep_takes_its_time_and_holds_up_nobody_else),
+        cmocka_unit_test(no_time_is_over_early_when_the_turn_worked_before),
         cmocka_unit_test(a_yield_lets_the_others_that_are_ready_go_first),
         cmocka_unit_test(blocking_work_runs_beside_the_shard_and_its_turn_goes_on_after_it),
         cmocka_unit_test(deferred_cleanups_run_last_registered_first_however_the_turn_ends),

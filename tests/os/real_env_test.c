@@ -666,6 +666,36 @@ static void clock_and_entropy_are_alive(void **state)
     env->destroy(env);
 }
 
+/* As if its thread did not run for a while, between a step and the sleep after it. */
+static bool has_arrivals_late(tp_runner *runner)
+{
+    counter *self = counter_of(runner);
+    uint64_t due = atomic_load(&self->due);
+    while (atomic_load(&runner->sleeping) == 1 && due != TP_NEVER &&
+           self->env->now(self->env) < due + 2 * MILLISECOND) {
+    }
+    return counter_has_arrivals(runner);
+}
+
+static void what_became_due_before_the_sleep_began_is_not_slept_over(void **state)
+{
+    (void)state;
+    tp_env *env = open_env(false);
+    counter self;
+    counter_init(&self, env, 0);
+    self.runner.has_arrivals = has_arrivals_late;
+    atomic_store(&self.due, env->now(env) + 50 * MILLISECOND);
+    assert_int_equal(env->runner_start(env, &self.runner), TROUPE_OK);
+    uint64_t end = env->now(env) + 20 * SECOND;
+    while (atomic_load(&self.steps) < 3 && env->now(env) < end) {
+        (void)sched_yield();
+    }
+    uint64_t steps = atomic_load(&self.steps);
+    counter_end(&self);
+    env->destroy(env);
+    assert_true(steps >= 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -683,6 +713,7 @@ int main(void)
         cmocka_unit_test(threads_of_the_env_are_deaf_to_signals),
         cmocka_unit_test(waiter_gives_up_at_its_deadline_and_not_before),
         cmocka_unit_test(only_steps_are_inside_the_runner),
+        cmocka_unit_test(what_became_due_before_the_sleep_began_is_not_slept_over),
         cmocka_unit_test(every_failed_allocation_is_answered_and_leaks_nothing),
         cmocka_unit_test(log_into_a_closed_pipe_does_not_kill_the_process),
         cmocka_unit_test(clock_and_entropy_are_alive),
