@@ -28,7 +28,7 @@ static void draw_limits(tp_stage *stage, tp_prng *prng, troupe_node_options *opt
     if (scenario->tight_actors)
         options->max_actors = 1 + tp_prng_below(prng, stage->player_count / 2 + 1);
     if (scenario->tight_memory)
-        options->memory_limit = options->shards * tp_draw_between(prng, 8192, 65536);
+        options->memory_limit = options->shards * tp_draw_between(prng, 16384, 65536);
     if (scenario->tight_inbox)
         options->inbox_limit = 1 + (uint32_t)tp_prng_below(prng, 6);
 }

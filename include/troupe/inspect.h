@@ -44,6 +44,7 @@ extern "C" {
     X(busy_asks, "refusals because max_asks were pending")                                        \
     X(busy_fibers, "refusals because max_fibers turns were parked")                               \
     X(busy_actors, "refusals because max_actors were active and none was idle")                   \
+    X(busy_memory, "refusals because memory_limit was reached and nothing could leave")           \
     X(busy_blocking, "refusals because the blocking pool's queue was full")                       \
     X(no_memory, "refusals because the allocator had no memory")                                  \
     X(too_large, "messages refused for their size")                                               \

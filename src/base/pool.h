@@ -135,6 +135,14 @@ void tp_pool_collect(tp_pool *pool);
 /* [any thread] Bytes of the blocks out or on their way home, by the sizes of their classes. */
 size_t tp_pool_bytes(const tp_pool *pool);
 
+/* [any thread] Are they more than so many? */
+static inline bool tp_pool_is_above(const tp_pool *pool, size_t bytes)
+{
+    return tp_cell_get(&pool->taken) >
+           bytes + tp_cell_get(&pool->given) +
+               atomic_load_explicit(&pool->direct_given, memory_order_relaxed);
+}
+
 /* [any thread] Bytes asked of the allocator and not released. */
 size_t tp_pool_reserved(const tp_pool *pool);
 

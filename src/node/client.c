@@ -64,10 +64,11 @@ static troupe_status resolve(tp_shared *shared, troupe_id id, const char *method
 /* BUSY. Not crowded: the inbox is full. */
 static troupe_status refuse(troupe_node *node, tp_crowding crowding)
 {
-    _Atomic uint64_t *count = crowding == TP_CROWDED_FULL   ? &node->outside_mailbox
-                              : crowding == TP_CROWDED_HERE ? &node->outside_crowded
-                              : crowding == TP_CROWDED_AWAY ? &node->outside_link
-                                                            : &node->outside_busy;
+    _Atomic uint64_t *count = crowding == TP_CROWDED_FULL    ? &node->outside_mailbox
+                              : crowding == TP_CROWDED_HERE  ? &node->outside_crowded
+                              : crowding == TP_CROWDED_SHORT ? &node->outside_short
+                              : crowding == TP_CROWDED_AWAY  ? &node->outside_link
+                                                             : &node->outside_busy;
     atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
     return TROUPE_BUSY;
 }

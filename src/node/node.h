@@ -44,6 +44,7 @@ struct troupe_node {
     _Atomic uint64_t outside_mailbox;       /* [any] the same, of mailboxes that are full */
     _Atomic uint64_t outside_link;          /* [any] of what waits for other nodes */
     _Atomic uint64_t outside_crowded;       /* [any] for want of room for actors */
+    _Atomic uint64_t outside_short;         /* [any] of memory */
     _Atomic uint64_t outside_no_memory;     /* [any] */
     _Atomic uint64_t outside_too_large;     /* [any] */
 };

@@ -21,6 +21,8 @@
 #include "observe/log.h"
 #include "place/labels.h"
 
+#define MEMORY_LEAST 16384 /* of memory_limit, if it is given */
+
 #define SIZE_TEXT     sizeof(const char *)
 #define SIZE_SECRET   sizeof(const char *)
 #define SIZE_URL      sizeof(const char *)
@@ -510,6 +512,13 @@ static troupe_status resolve_together(
         (void)snprintf(error, error_size,
             "cache_refresh: it is not below cache_ttl, so places would always be asked for anew: "
             "lower it or raise cache_ttl");
+        return TROUPE_USAGE;
+    }
+    if (options->memory_limit != 0 && options->memory_limit < MEMORY_LEAST) {
+        (void)snprintf(error, error_size,
+            "memory_limit: %llu bytes are too few for any actor: choose 16KiB or more, or leave it "
+            "out for half of what this process may use",
+            (unsigned long long)options->memory_limit);
         return TROUPE_USAGE;
     }
     TROUPE_TRY(check_secrecy(options, error, error_size));

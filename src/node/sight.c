@@ -111,6 +111,7 @@ void tp_node_count(const troupe_node *node, troupe_stats *into)
     into->busy_mailbox += atomic_load_explicit(&node->outside_mailbox, memory_order_relaxed);
     into->busy_link += atomic_load_explicit(&node->outside_link, memory_order_relaxed);
     into->busy_actors += atomic_load_explicit(&node->outside_crowded, memory_order_relaxed);
+    into->busy_memory += atomic_load_explicit(&node->outside_short, memory_order_relaxed);
     into->no_memory += atomic_load_explicit(&node->outside_no_memory, memory_order_relaxed);
     into->too_large += atomic_load_explicit(&node->outside_too_large, memory_order_relaxed);
     tp_storage_counts store = tp_storage_count(node->storage);

@@ -145,6 +145,22 @@ static inline bool has_room(const tp_activation *near, size_t payload_size)
            near->queued_bytes + payload_size <= near->type->mailbox_bytes;
 }
 
+/* What a turn sends is made of its own shard's memory. */
+static inline bool has_memory(const tp_shard *shard)
+{
+    return TP_LIKELY(!tp_pool_is_above(&shard->pool, shard->memory_bar));
+}
+
+/* Why the payload is not to be sent at all; OK: it may be. */
+static troupe_status refuse_payload(tp_shard *shard, size_t size)
+{
+    bool is_large = size > shard->max_message;
+    if (!is_large && has_memory(shard))
+        return TROUPE_OK;
+    tp_count(is_large ? &shard->counters.too_large : &shard->counters.busy_memory);
+    return is_large ? TROUPE_TOO_LARGE : TROUPE_BUSY;
+}
+
 /* Would the loop run this actor next, and do nothing before, once the turn parks that runs? */
 static inline bool is_next(const tp_shard *shard, const tp_activation *near)
 {
@@ -171,10 +187,8 @@ __attribute__((always_inline)) static inline troupe_status send_near(troupe_turn
     const tp_call *call, uint64_t chain)
 {
     tp_shard *shard = turn->shard;
-    if (TP_UNLIKELY(payload.size > shard->max_message)) {
-        tp_count(&shard->counters.too_large);
-        return TROUPE_TOO_LARGE;
-    }
+    if (TP_UNLIKELY(payload.size > shard->max_message || !has_memory(shard)))
+        return refuse_payload(shard, payload.size);
     if (TP_UNLIKELY(!has_room(near, payload.size))) {
         tp_count(&shard->counters.busy_mailbox);
         return TROUPE_BUSY;
@@ -216,10 +230,8 @@ __attribute__((noinline)) static troupe_status send_with(troupe_turn *turn, cons
     const tp_call *call, uint64_t chain, const tp_slip *slip)
 {
     tp_shard *shard = turn->shard;
-    if (TP_UNLIKELY(payload.size > shard->max_message)) {
-        tp_count(&shard->counters.too_large);
-        return TROUPE_TOO_LARGE;
-    }
+    if (TP_UNLIKELY(payload.size > shard->max_message || !has_memory(shard)))
+        return refuse_payload(shard, payload.size);
     bool gated = turn->actor->type->gated;
     tp_activation *near = TP_LIKELY(!gated) ? near_target(shard, to) : NULL;
     if (near != NULL) {
@@ -403,7 +415,7 @@ __attribute__((always_inline)) static inline troupe_status tell_far(
     if (TP_LIKELY(to->shard == shard->number && turn->detour == 0 &&
                   !atomic_load_explicit(&shard->crowded, memory_order_relaxed) &&
                   to->partition.size == 0 && called.number != TP_METHOD_OTHER &&
-                  payload.size <= shard->max_message &&
+                  payload.size <= shard->max_message && has_memory(shard) &&
                   shard->recent[to->hash % TP_RECENT].hash != to->hash))
         return tell_arriving(turn, to, called.number, payload);
     troupe_status status = send(turn, to, called, payload, NULL, TP_NEVER, NULL, 0);

@@ -26,6 +26,7 @@
 #define SAVE_AGAIN       TROUPE_SECONDS(1)
 #define EVICTION_LOOK    32 /* records that one attempt looks at */
 #define EVICTIONS_A_PASS 64
+#define GRACE_MAX        ((size_t)16 << 20)
 
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event)
 {
@@ -617,6 +618,29 @@ static bool is_crowded(tp_shard *shard, bool crowded)
     return crowded;
 }
 
+/* So much more than memory_limit is in use at most while idle actors are sent away for it. */
+static size_t grace(const tp_shard *shard)
+{
+    size_t eighth = shard->memory_limit / 8;
+    return eighth < GRACE_MAX ? eighth : GRACE_MAX;
+}
+
+void tp_look_at_memory(tp_shard *shard, bool may_evict)
+{
+    if (TP_UNLIKELY(tp_pool_is_above(&shard->pool, shard->memory_limit)))
+        tp_pool_collect(&shard->pool);
+    size_t most = shard->memory_limit + (may_evict ? grace(shard) : 0);
+    bool is_short = tp_pool_is_above(&shard->pool, most) ||
+                    (shard->is_short && tp_pool_is_above(&shard->pool, shard->memory_limit));
+    shard->memory_bar = shard->memory_limit + (is_short ? 0 : grace(shard));
+    if (TP_LIKELY(is_short == shard->is_short))
+        return;
+    if (is_short)
+        TP_MARK(shard, "crowded by bytes");
+    shard->is_short = is_short;
+    tp_crowd(shard, TP_CROWDED_SHORT, is_short);
+}
+
 /* Two go for one that comes, until it fits again. */
 static bool make_bytes(tp_shard *shard)
 {
@@ -640,10 +664,10 @@ static uint64_t beyond(const tp_shard *shard)
 
 bool tp_make_room(tp_shard *shard)
 {
-    if (TP_UNLIKELY(tp_pool_bytes(&shard->pool) > shard->memory_limit) && !make_bytes(shard)) {
-        TP_MARK(shard, "crowded by bytes");
-        is_crowded(shard, true);
-        return false;
+    if (TP_UNLIKELY(tp_pool_is_above(&shard->pool, shard->memory_limit)) && !make_bytes(shard)) {
+        tp_look_at_memory(shard, false);
+        if (shard->is_short)
+            return false;
     }
     if (TP_LIKELY(shard->active - shard->leaving < shard->max_active))
         return true;
@@ -667,15 +691,16 @@ static bool is_over(const tp_shard *shard)
 
 void tp_keep_limits(tp_shard *shard)
 {
-    bool over = is_over(shard);
-    for (int i = 0; over && i < EVICTIONS_A_PASS; i++) {
-        if (!evict_one(shard))
-            break;
+    bool over = is_over(shard), may_evict = true;
+    for (int i = 0; over && may_evict && i < EVICTIONS_A_PASS; i++) {
+        may_evict = evict_one(shard);
         over = is_over(shard);
     }
+    if (TP_UNLIKELY(over || shard->is_short))
+        tp_look_at_memory(shard, may_evict || shard->leaving != 0);
     /* Crowded is what tp_make_room calls so: parked actors beyond the limit do not count here
      * either, or all that wait to send would be refused for ever. */
-    if (TP_LIKELY(!shard->was_crowded) || tp_pool_bytes(&shard->pool) > shard->memory_limit)
+    if (TP_LIKELY(!shard->was_crowded))
         return;
     bool behind = shard->leaving > 64 + shard->max_active / 8;
     bool full = shard->active - shard->leaving >= shard->max_active + beyond(shard);

@@ -20,6 +20,7 @@
 
 #define RESTING        TROUPE_MILLISECONDS(1) /* stacks are given back so often */
 #define STARVING       TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
+#define SHORT          TROUPE_MILLISECONDS(1) /* a shard without memory looks for some */
 #define GAUGED         16                     /* passes without a rest, at most */
 #define TURNS_PER_PASS 256                    /* some 20 us of short turns */
 #define SHARE          32                     /* turns that go on, then turns that begin */
@@ -265,6 +266,8 @@ static uint64_t step(tp_runner *runner)
     due = due < again ? due : again;
     if (TP_UNLIKELY(tp_fibers_rest(shard)))
         due = due < shard->now + RESTING ? due : shard->now + RESTING;
+    if (TP_UNLIKELY(shard->is_short)) /* others give back what it is made of */
+        due = due < shard->now + SHORT ? due : shard->now + SHORT;
     if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
         due = due < shard->now + STARVING ? due : shard->now + STARVING;
     return due;
@@ -356,6 +359,7 @@ void tp_shard_take_limits(tp_shard *shard)
     shard->max_active = (actors + shared->shard_count - 1) / shared->shard_count;
     shard->memory_limit =
         (size_t)(TP_LIVE_GET(shared->options.memory_limit) / shared->shard_count);
+    tp_look_at_memory(shard, true);
 }
 
 static void set_up(tp_shard *shard, tp_shared *shared, uint32_t number)

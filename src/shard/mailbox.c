@@ -140,8 +140,20 @@ void tp_mailbox_rouse_other(tp_shard *shard, tp_activation *actor, const tp_mess
         tp_deadlock_watch(shard, actor);
 }
 
+static void refuse_ask(tp_shard *shard, tp_message *message)
+{
+    tp_count(&shard->counters.busy_memory);
+    tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE, TP_SHORT_WORDS);
+}
+
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
 {
+    if (TP_UNLIKELY(shard->is_short) && message->kind == TP_ASK) {
+        refuse_ask(shard, message);
+        if (actor->phase == TP_NEW)
+            tp_schedule(shard, actor); /* it may have been made for this one: then it goes again */
+        return;
+    }
     if (TP_UNLIKELY(is_over(actor, message)) && message->kind <= TP_ASK) {
         show_full(shard, actor);
         if (message->kind == TP_ASK || TP_MUTANT(shard, TP_MUTANT_DROP_FULL)) {
@@ -152,7 +164,10 @@ void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message)
                 return;
             }
             tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
-                "%u messages wait already; try again later", actor->queued);
+                "%u messages of %u bytes wait already (mailbox_limit is %u, mailbox_bytes %zu); "
+                "try again later",
+                actor->queued, actor->queued_bytes, TP_LIVE_GET(actor->type->is.mailbox_limit),
+                (size_t)actor->type->mailbox_bytes);
             return;
         }
     }
@@ -177,6 +192,10 @@ static tp_activation *create_for(tp_shard *shard, tp_message *message)
         return NULL;
     }
     if (!tp_make_room(shard) && message->kind == TP_ASK) {
+        if (shard->is_short) {
+            refuse_ask(shard, message);
+            return NULL;
+        }
         tp_count(&shard->counters.busy_actors);
         tp_message_answer(shard, message, TROUPE_BUSY, TROUPE_NOT_DONE,
             "max_actors are active and none is idle; try again later, or raise it");
@@ -323,7 +342,7 @@ tp_activation *tp_arrivals_take(tp_shard *shard, tp_message **ret_message)
                     (actor->flags & busy) || !tp_fifo_is_empty(&actor->mailbox) ||
                     !actor->type->plain || (message->flags & TP_MESSAGE_SLIP) ||
                     message->deadline <= tp_clock(shard) ||
-                    (message->kind == TP_ASK && is_over(actor, message))))
+                    (message->kind == TP_ASK && (shard->is_short || is_over(actor, message)))))
         return NULL;
     shard->taken_in++;
     note_found(shard, actor, message);

@@ -120,8 +120,8 @@ tp_crowding tp_crowding_among(const tp_shard *shard, unsigned crowded, uint64_t 
         return TP_CROWDED_FULL;
     if (!is_tell)
         return TP_NOT_CROWDED;
-    if (crowded & TP_CROWDED_HERE)
-        return TP_CROWDED_HERE;
+    if (crowded & (TP_CROWDED_HERE | TP_CROWDED_SHORT))
+        return crowded & TP_CROWDED_HERE ? TP_CROWDED_HERE : TP_CROWDED_SHORT;
     uint64_t bit = tp_held_back_bit(hash);
     uint64_t bits = atomic_load_explicit(&shard->held_back[bit / 64], memory_order_relaxed);
     return (crowded & TP_CROWDED_AWAY) && (bits >> bit % 64 & 1) ? TP_CROWDED_AWAY
@@ -131,9 +131,10 @@ tp_crowding tp_crowding_among(const tp_shard *shard, unsigned crowded, uint64_t 
 static void count_crowding(tp_shard *shard, tp_crowding crowding)
 {
     tp_counters *counters = &shard->counters;
-    tp_count(crowding == TP_CROWDED_FULL   ? &counters->busy_mailbox
-             : crowding == TP_CROWDED_HERE ? &counters->busy_actors
-                                           : &counters->busy_link);
+    tp_count(crowding == TP_CROWDED_FULL    ? &counters->busy_mailbox
+             : crowding == TP_CROWDED_HERE  ? &counters->busy_actors
+             : crowding == TP_CROWDED_SHORT ? &counters->busy_memory
+                                            : &counters->busy_link);
 }
 
 /* Requests and replies under way, exactly. */

@@ -372,6 +372,7 @@ typedef enum tp_crowding {
     TP_CROWDED_HERE = 1, /* it is at its limit and nothing is idle: any */
     TP_CROWDED_AWAY = 2, /* too much waits there for another node: those whose bit is held_back */
     TP_CROWDED_FULL = 4, /* mailboxes are: those of `full` */
+    TP_CROWDED_SHORT = 8, /* it is beyond memory_limit and nothing can leave: any */
 } tp_crowding;
 
 struct tp_shard {
@@ -459,7 +460,8 @@ struct tp_shard {
     uint64_t leaving; /* records in a deactivation that is under way */
     uint64_t queued;  /* messages in mailboxes */
     size_t memory_limit;
-    bool was_crowded;
+    size_t memory_bar; /* who would add to more than that is refused: the limit, or some more */
+    bool was_crowded, is_short;
     _Atomic uint8_t crowded; /* [any] tells to it are refused: tp_crowding */
 
     /* asks */
@@ -623,6 +625,10 @@ void tp_leave(
     tp_shard *shard, tp_activation *actor, troupe_reason reason); /* deactivates an idle one */
 bool tp_make_room(tp_shard *shard);   /* before a creation: false: at the limit, nothing idle */
 void tp_keep_limits(tp_shard *shard); /* evicts while over max_actors or memory_limit */
+/* Beyond memory_limit, and nothing can leave: says so to who would add to it, or not any more. */
+void tp_look_at_memory(tp_shard *shard, bool may_evict);
+#define TP_SHORT_WORDS                                                                          \
+    "memory_limit is reached and nothing that may leave is idle; try again later, or raise it"
 void tp_idle_watch(tp_shard *shard, tp_activation *actor);
 /* After a reload, on the shard's thread: as the options and the types' idle ages are now. */
 void tp_shard_take_limits(tp_shard *shard);

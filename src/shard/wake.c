@@ -142,7 +142,7 @@ static void come(tp_shard *shard, tp_moment *moment)
         forget(shard, self);
         return;
     }
-    tp_message *message = shard->was_crowded ? NULL : make_message(shard, self);
+    tp_message *message = shard->was_crowded || shard->is_short ? NULL : make_message(shard, self);
     if (message == NULL) {
         tp_moment_set(shard, moment, shard->env->wall(shard->env) + BUSY_PAUSE, come);
         return;

@@ -5,6 +5,9 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "shard/durable.h"
+#include "shard/workers.h"
+
+#include <stdio.h>
 
 typedef struct names {
     tp_text text;
@@ -101,6 +104,29 @@ static const char *usage_words(const tp_type *type, troupe_id id, troupe_slice m
     return troupe_status_text(TROUPE_USAGE);
 }
 
+/* What keeps calls of it out, if anything does now: it may have ended since. */
+static troupe_slice busy_words(
+    char out[TP_WORDS_MAX], tp_shared *shared, const tp_type *type, troupe_id id)
+{
+    uint64_t hash = tp_type_hash(&shared->types, type, id.partition, id.key);
+    const tp_shard *shard = shared->shards[tp_hash_shard(hash, shared->shard_count)];
+    tp_text text;
+    tp_text_init(&text, out, TP_WORDS_MAX);
+    switch (tp_crowding_of(shard, hash, true)) {
+    case TP_CROWDED_FULL:
+        tp_text_printf(&text,
+            "its mailbox is full until half is empty (mailbox_limit is %u, mailbox_bytes %zu)",
+            TP_LIVE_GET(type->is.mailbox_limit), (size_t)type->mailbox_bytes);
+        return tp_text_slice(&text);
+    case TP_CROWDED_HERE:
+        return troupe_str("max_actors are active and none is idle; try again later, or raise it");
+    case TP_CROWDED_SHORT:
+        return troupe_str(TP_SHORT_WORDS);
+    default:
+        return troupe_str(troupe_status_text(TROUPE_BUSY));
+    }
+}
+
 troupe_slice tp_refusal_words(char out[TP_REFUSAL_MAX], tp_shared *shared, troupe_id id,
     troupe_slice method, troupe_status status, const troupe_call_options *options)
 {
@@ -113,6 +139,14 @@ troupe_slice tp_refusal_words(char out[TP_REFUSAL_MAX], tp_shared *shared, troup
         why = tp_no_method_words(words, type, method);
     if (status == TROUPE_USAGE)
         why = troupe_str(usage_words(type, id, method, options));
+    if (status == TROUPE_BUSY && type != NULL && !tp_type_has_workers(type))
+        why = busy_words(words, shared, type, id);
+    char large[64];
+    if (status == TROUPE_TOO_LARGE) {
+        (void)snprintf(large, sizeof large, "its payload is beyond max_message, %llu bytes",
+            (unsigned long long)shared->options.max_message);
+        why = troupe_str(large);
+    }
     troupe_id_print(id, name, sizeof name);
     tp_text text;
     tp_text_init(&text, out, TP_REFUSAL_MAX);

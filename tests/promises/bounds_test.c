@@ -211,6 +211,7 @@ static void a_full_mailbox_refuses_asks_with_busy_and_keeps_what_it_has(void **s
         assert_heard(calls[i].got, TROUPE_BUSY);
         assert_int_equal(calls[i].got.outcome, TROUPE_NOT_DONE);
         assert_says(calls[i].got.text, "b/1");
+        assert_says(calls[i].got.text, "mailbox_limit is 10");
     }
     scene_run(&b.s, MS(200));
     for (int i = 0; i < 10; i++)
@@ -383,6 +384,9 @@ static void a_full_mailbox_refuses_calls_from_outside_and_is_named_in_the_count(
     assert_int_equal(stats.queued, accepted);
     assert_int_equal(stats.busy_mailbox, tried - accepted);
     assert_int_equal(stats.busy_inbox, 0);
+    heard got = ask(b.s.node, "b/m1", "count", "");
+    assert_heard(got, TROUPE_BUSY);
+    assert_says(got.text, "mailbox_limit is 10");
     scene_close(&b.s);
 }
 
@@ -604,6 +608,7 @@ static void a_payload_beyond_max_message_is_too_large_everywhere(void **state)
     heard got = ask(b.s.node, "b/1", "count", bytes);
     assert_heard(got, TROUPE_TOO_LARGE);
     assert_int_equal(got.outcome, TROUPE_NOT_DONE);
+    assert_says(got.text, "max_message, 1000 bytes");
     assert_status(troupe_node_tell(b.s.node, id_of("b/1"), "count", troupe_str(bytes), NULL),
         TROUPE_TOO_LARGE);
     assert_string_equal(ask(b.s.node, "b/1", "large", "1001").text, "TOO_LARGE TOO_LARGE");
