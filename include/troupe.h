@@ -134,7 +134,7 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_ref_selector(
  */
 typedef struct troupe_answer {
     troupe_status status;      /* what the call returned */
-    troupe_outcome outcome;    /* DONE, NOT_DONE or UNKNOWN */
+    troupe_outcome outcome;    /* of this call; see troupe_status_outcome */
     troupe_slice payload;      /* on OK */
     troupe_slice content_type; /* of the payload */
     troupe_slice message;      /* on errors: words; names the actor, the method and what to do */
@@ -231,7 +231,9 @@ TROUPE_API void troupe_cancel_destroy(troupe_cancel *cancel);
  * put right what must be put right and reply, or fail before the ask. An ask whose
  * method returns OK without a reply ends with USAGE. */
 typedef troupe_status troupe_method_run(troupe_turn *turn, void *state, troupe_slice payload);
-/* A read-only method: may come in while another turn of the actor is parked. */
+/* A read-only method: may come in while another turn of the actor is parked. In simulations, and
+ * where Troupe is built without NDEBUG, one that writes to the state without waiting ends with
+ * USAGE. */
 typedef troupe_status troupe_method_read(
     troupe_turn *turn, const void *state, troupe_slice payload);
 
@@ -454,7 +456,9 @@ typedef struct troupe_node_options {
      * when a member leaves or has gone. */
     uint64_t wake_scan;
     uint64_t max_actors; /* active at once; the least recently used idle ones go first */
-    uint64_t memory_limit; /* bytes of activations, messages and state; as above */
+    uint64_t memory_limit; /* bytes of activations, messages and state; as above. What the most of
+                              them took (`reserved` of troupe_stats) is used again, and goes back to
+                              the allocator when the node closes */
     uint64_t idle;         /* age at which an idle actor is deactivated */
     uint64_t ask_timeout;
     uint32_t mailbox_limit; /* messages waiting for one actor */

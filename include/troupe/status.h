@@ -98,7 +98,9 @@ TROUPE_API const char *troupe_status_text(troupe_status status);
 /* [any thread] What to do. A number that is nobody's is a BUG. */
 TROUPE_API troupe_kind troupe_status_kind(troupe_status status);
 
-/* [any thread] Whether it happened. An application's own code is an answer: DONE. */
+/* [any thread] Whether it happened, as far as the status alone tells. `outcome` of an answer knows
+ * more: a method that failed, by an application's own code (here: UNKNOWN) or another, has NOT_DONE
+ * if nothing of its turn is left: its state was put back, and it sent nothing and did not wait. */
 TROUPE_API troupe_outcome troupe_status_outcome(troupe_status status);
 
 /* [any thread] "TIMEOUT" for TROUPE_KIND_TIMEOUT. */

@@ -110,17 +110,6 @@ static inline tp_real_env *tp_real(tp_env *env)
 
 uint64_t tp_real_now(tp_env *env);
 
-static inline void tp_cpu_pause(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory");
-#else
-    __asm__ volatile("" ::: "memory");
-#endif
-}
-
 /*
  * Between "I publish, then look whether you sleep" and "I say that I sleep, then look whether
  * something came" one of the two must see the other: each puts this between its store and its load

@@ -27,34 +27,26 @@
 
 /* ---- clock and entropy ----------------------------------------------------------------------- */
 
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    int rc = clock_gettime(clock, &now);
-    TP_ASSERT(rc == 0);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
 uint64_t tp_real_now(tp_env *env)
 {
     (void)env;
-    return clock_ns(CLOCK_MONOTONIC);
+    return tp_clock_ns(CLOCK_MONOTONIC);
 }
 
 static uint64_t real_boot(tp_env *env)
 {
     (void)env;
 #ifdef CLOCK_BOOTTIME
-    return clock_ns(CLOCK_BOOTTIME);
+    return tp_clock_ns(CLOCK_BOOTTIME);
 #else
-    return clock_ns(CLOCK_MONOTONIC); /* which goes on there */
+    return tp_clock_ns(CLOCK_MONOTONIC); /* which goes on there */
 #endif
 }
 
 static uint64_t real_wall(tp_env *env)
 {
     (void)env;
-    return clock_ns(CLOCK_REALTIME);
+    return tp_clock_ns(CLOCK_REALTIME);
 }
 
 static void real_entropy(tp_env *env, void *out, size_t size)

@@ -34,24 +34,6 @@ enum { IDLE, SLEEPING, SET };
 
 #define SECOND_NS UINT64_C(1000000000)
 
-static inline void cpu_pause(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory");
-#else
-    __asm__ volatile("" ::: "memory");
-#endif
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
 static void event_settle(tp_event *event);
 
 static bool event_take(tp_event *event)
@@ -76,9 +58,9 @@ static bool event_spin(tp_event *event, uint64_t deadline, uint64_t spin_ns)
             if (event_take(event)) {
                 return true;
             }
-            cpu_pause();
+            tp_cpu_pause();
         }
-        uint64_t now = now_ns();
+        uint64_t now = tp_clock_ns(CLOCK_MONOTONIC);
         if (until == 0) {
             until = spin_ns > UINT64_MAX - now ? UINT64_MAX : now + spin_ns;
         }
@@ -171,7 +153,7 @@ static void event_settle(tp_event *event)
 static struct timespec wall_time_of(uint64_t deadline)
 {
     struct timespec wall;
-    uint64_t now = now_ns();
+    uint64_t now = tp_clock_ns(CLOCK_MONOTONIC);
     (void)clock_gettime(CLOCK_REALTIME, &wall);
     return time_of((uint64_t)wall.tv_sec * SECOND_NS + (uint64_t)wall.tv_nsec +
                    (deadline > now ? deadline - now : 0));
@@ -188,7 +170,7 @@ static bool event_sleep(tp_event *event, uint64_t deadline)
                  : pthread_cond_timedwait(&event->changed, &event->mutex, &until);
     }
     (void)pthread_mutex_unlock(&event->mutex);
-    return rc == ETIMEDOUT && now_ns() >= deadline;
+    return rc == ETIMEDOUT && tp_clock_ns(CLOCK_MONOTONIC) >= deadline;
 }
 
 #endif
@@ -214,7 +196,7 @@ bool tp_event_wait(tp_event *event, uint64_t timeout_ns, uint64_t spin_ns)
     if (timeout_ns == 0) {
         return false;
     }
-    uint64_t start = now_ns();
+    uint64_t start = tp_clock_ns(CLOCK_MONOTONIC);
     return tp_event_wait_until(
         event, timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns, spin_ns);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An event that one thread waits for and others signal: what a thread outside the node's shards
- * blocks on. Not for fibers (they park) and not for shards (their loop sleeps in the poller).
+ * blocks on. And what waiting needs: the clock, the pause. Not for fibers (they park) and not for
+ * shards (their loop sleeps in the poller).
  *
  * Invariants
  * 1. A signal is never lost: it is taken by the wait that is under way or by the next one.
@@ -19,12 +20,34 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
+
+#include "base/assert.h"
 
 #ifndef __linux__
 #include <pthread.h>
 #endif
 
 #define TP_EVENT_FOREVER UINT64_MAX
+
+static inline void tp_cpu_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
+static inline uint64_t tp_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    int rc = clock_gettime(clock, &now);
+    TP_ASSERT(rc == 0);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
 
 typedef struct tp_event {
     _Atomic uint32_t state; /* see wait.c; a signal publishes its thread's writes to the waiter */

@@ -178,8 +178,7 @@ troupe_status tp_commit_write(troupe_turn *turn)
     return status == TROUPE_OK && turn->written->failed ? TROUPE_NO_MEMORY : status;
 }
 
-/* Never 0. */
-static uint64_t digest_of(troupe_slice bytes)
+uint64_t tp_digest_of(troupe_slice bytes)
 {
     return XXH3_64bits(bytes.data, bytes.size) | 1;
 }
@@ -188,7 +187,7 @@ void tp_commit_found(const tp_activation *actor, troupe_slice bytes)
 {
     tp_durable *self = tp_durable_of(actor);
     if (self != NULL && actor->type->encodes)
-        self->digest = digest_of(bytes);
+        self->digest = tp_digest_of(bytes);
 }
 
 troupe_status tp_commit_loaded(tp_shard *shard, tp_activation *actor)
@@ -199,7 +198,7 @@ troupe_status tp_commit_loaded(tp_shard *shard, tp_activation *actor)
     troupe_buffer buffer = {shard->shared->allocator, NULL, 0, 0};
     troupe_status status = save_schema(shard, actor, &buffer);
     if (status == TROUPE_OK)
-        self->digest = digest_of(troupe_buffer_slice(&buffer));
+        self->digest = tp_digest_of(troupe_buffer_slice(&buffer));
     troupe_buffer_deinit(&buffer);
     return status;
 }
@@ -214,7 +213,7 @@ static bool has_changed(troupe_turn *turn, tp_durable *self, troupe_slice *ret_b
         if (turn->written == NULL)
             return false;
         *ret_bytes = tp_writer_bytes(turn->written);
-        uint64_t digest = digest_of(*ret_bytes);
+        uint64_t digest = tp_digest_of(*ret_bytes);
         bool changed = digest != self->digest;
         self->digest = digest;
         return changed;
@@ -477,7 +476,7 @@ static bool is_spoilt(troupe_turn *turn, const tp_durable *self)
     troupe_buffer buffer = {turn->shard->shared->allocator, NULL, 0, 0};
     troupe_status status =
         tp_schema_save(type->is.schema, tp_activation_state(turn->actor), &buffer, NULL, 0);
-    bool same = status == TROUPE_OK && digest_of(troupe_buffer_slice(&buffer)) == self->digest;
+    bool same = status == TROUPE_OK && tp_digest_of(troupe_buffer_slice(&buffer)) == self->digest;
     troupe_buffer_deinit(&buffer);
     return !same;
 }

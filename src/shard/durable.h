@@ -168,6 +168,7 @@ static inline troupe_slice tp_writer_bytes(const troupe_writer *writer)
 }
 
 /* commit.c */
+uint64_t tp_digest_of(troupe_slice bytes); /* never 0 */
 /* [of an activation that is made] These bytes are stored. */
 void tp_commit_found(const tp_activation *actor, troupe_slice bytes);
 /* [of an activation that is made] What it begins with is what is stored. */

@@ -389,6 +389,36 @@ __attribute__((noinline)) static troupe_status run_otherwise(troupe_turn *turn)
                    : go_without(turn);
 }
 
+#ifdef NDEBUG
+#define CHECKS_READS(shard) ((shard)->shared->hostile) /* in simulations */
+#else
+#define CHECKS_READS(shard) true
+#endif
+
+/* What a read-only method has written is found out, as long as nobody else ran meanwhile. */
+__attribute__((noinline)) static troupe_status run_checked(
+    troupe_turn *turn, const tp_method *method)
+{
+    tp_shard *shard = turn->shard;
+    void *state = tp_activation_state(turn->actor);
+    const troupe_slice bytes = {state, turn->actor->type->is.state_size};
+    uint64_t before = tp_digest_of(bytes);
+    troupe_status status = method->read(turn, state, tp_message_payload(turn->message));
+    if (turn->parked_once || tp_digest_of(bytes) == before)
+        return status;
+    TP_MARK(shard, "a read-only method has written");
+    TP_LOG(shard->shared->log, TROUPE_LOG_ERROR, "read_method_wrote",
+        TP_FIELDS(tp_field_text("type", turn->actor->type->name),
+            tp_field_text("key", tp_activation_key(turn->actor)),
+            tp_field_text("method", method->name)),
+        "a read-only method has changed the state; its caller gets USAGE");
+    if (turn->reply != NULL)
+        tp_pool_give(&shard->pool, turn->reply);
+    turn->reply = NULL;
+    turn->failed = false;
+    return troupe_fail(turn, TROUPE_USAGE, "the method is read-only, and has changed the state");
+}
+
 /* Runs what the message asks for. */
 __attribute__((always_inline)) static inline troupe_status run_message(
     troupe_turn *turn, tp_shard *shard, tp_activation *actor)
@@ -399,6 +429,8 @@ __attribute__((always_inline)) static inline troupe_status run_message(
         return run_otherwise(turn);
     const tp_method *method = &actor->type->methods[message->method];
     turn->read_only = method->read != NULL;
+    if (turn->read_only && TP_UNLIKELY(CHECKS_READS(shard)))
+        return run_checked(turn, method);
     if (turn->read_only)
         return method->read(turn, tp_activation_state(actor), tp_message_payload(message));
     if (TP_UNLIKELY(!keep_state(turn)))

@@ -78,6 +78,20 @@ static troupe_status twice(troupe_turn *turn, void *state, troupe_slice payload)
     return troupe_reply_bytes(turn, payload);
 }
 
+static troupe_status evil(troupe_turn *turn, const void *state, troupe_slice payload)
+{
+    if (payload.size != 0) /* after a park nobody can tell who wrote it */
+        TROUPE_TRY(troupe_sleep(turn, MS(1)));
+    ++*(int *)(uintptr_t)state;
+    return troupe_reply_bytes(turn, payload);
+}
+
+static troupe_status look(troupe_turn *turn, const void *state, troupe_slice payload)
+{
+    (void)payload;
+    return troupe_reply_format(turn, "%d", *(const int *)state);
+}
+
 static troupe_status late(troupe_turn *turn, void *state, troupe_slice payload)
 {
     (void)state;
@@ -125,6 +139,7 @@ static troupe_status ask_wrongly(troupe_turn *turn, void *state, troupe_slice pa
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(twice), TROUPE_METHOD(late),
+    TROUPE_READ_METHOD(evil), TROUPE_READ_METHOD(look),
     TROUPE_METHOD(never), TROUPE_METHOD(doze), TROUPE_METHOD(ask_wrongly), TROUPE_METHOD(busy),
     TROUPE_METHOD(nothing), TROUPE_METHOD(take), TROUPE_METHOD(use_wrongly)};
 static const troupe_type user_type = {
@@ -196,6 +211,22 @@ static void a_reply_that_is_misused_is_told_from_the_others(void **state)
         assert_heard(got, TROUPE_USAGE);
         assert_string_equal(got.text, cases[i][1]);
     }
+    scene_close(&s);
+}
+
+static void a_read_only_method_that_writes_is_named(void **state)
+{
+    (void)state;
+    scene s;
+    open_users(&s);
+    heard got = ask(s.node, "user/a", "evil", "");
+    assert_heard(got, TROUPE_USAGE);
+    assert_string_equal(
+        got.text, "user/a evil: the method is read-only, and has changed the state");
+    assert_int_equal(tape_count(s.log, "read_method_wrote"), 1);
+    assert_heard(ask(s.node, "user/a", "look", ""), TROUPE_OK);
+    assert_heard(ask(s.node, "user/a", "evil", "waits"), TROUPE_OK);
+    assert_int_equal(tape_count(s.log, "read_method_wrote"), 1);
     scene_close(&s);
 }
 
@@ -326,6 +357,7 @@ int main(void)
         cmocka_unit_test(options_that_are_wrong_are_refused_outside),
         cmocka_unit_test(options_that_are_wrong_are_refused_in_a_turn),
         cmocka_unit_test(a_reply_that_is_misused_is_told_from_the_others),
+        cmocka_unit_test(a_read_only_method_that_writes_is_named),
         cmocka_unit_test(what_is_wrong_with_a_call_in_a_turn_is_said),
         cmocka_unit_test(what_is_wrong_with_a_call_from_outside_is_said),
         cmocka_unit_test(who_was_cancelled_is_named),
