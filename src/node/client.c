@@ -95,6 +95,8 @@ static troupe_status prepare_with(troupe_node *node, troupe_id id, const char *m
     tp_crowding crowding = tp_crowding_of(shard, hash, !is_ask);
     if (TP_UNLIKELY(crowding != TP_NOT_CROWDED || tp_mpring_is_full(&shard->calls)))
         return refuse(node, crowding);
+    if (TP_UNLIKELY(payload.size >= TP_OUTSIDE_LARGE) && !tp_outside_has_memory(shard))
+        return refuse(node, TP_CROWDED_SHORT);
     tp_slip slip = {
         .once = options != NULL ? options->once : (troupe_slice){NULL, 0}, .baggage = baggage};
     if (slip.once.size != 0 && (!tp_type_takes_once(type) || slip.once.size > TP_ROW_ONCE_MAX))

@@ -32,10 +32,29 @@ void tp_inbox_push(tp_shard *shard, tp_inbound *inbound)
     shard->env->runner_wake(shard->env, &shard->runner);
 }
 
+/* 0: the number of them is bound enough. */
+static uint64_t large_bytes(const tp_outside *outside)
+{
+    return outside->payload_size >= TP_OUTSIDE_LARGE ? outside->payload_size : 0;
+}
+
+bool tp_outside_has_memory(const tp_shard *shard)
+{
+    const tp_shared *shared = shard->shared;
+    return atomic_load_explicit(&shard->outside_bytes, memory_order_relaxed) +
+               tp_pool_bytes(&shard->pool) <=
+           TP_LIVE_GET(shared->options.memory_limit) / shared->shard_count;
+}
+
 bool tp_outside_enter(tp_shard *shard, tp_outside *outside)
 {
-    if (!tp_mpring_put(&shard->calls, outside))
+    uint64_t bytes = large_bytes(outside);
+    if (TP_UNLIKELY(bytes != 0))
+        atomic_fetch_add_explicit(&shard->outside_bytes, bytes, memory_order_relaxed);
+    if (!tp_mpring_put(&shard->calls, outside)) {
+        atomic_fetch_sub_explicit(&shard->outside_bytes, bytes, memory_order_relaxed);
         return false;
+    }
     shard->env->runner_wake(shard->env, &shard->runner);
     return true;
 }
@@ -374,6 +393,9 @@ static uint64_t deadline_of(const tp_shard *shard, const tp_outside *outside)
 
 static void arrive(tp_shard *shard, tp_outside *outside)
 {
+    uint64_t bytes = large_bytes(outside);
+    if (TP_UNLIKELY(bytes != 0))
+        atomic_fetch_sub_explicit(&shard->outside_bytes, bytes, memory_order_relaxed);
     uint64_t deadline = deadline_of(shard, outside);
     outside->timeout = deadline; /* from here on a moment */
     tp_message *message = make_message(shard, outside, deadline);

@@ -495,6 +495,7 @@ struct tp_shard {
     _Atomic uint64_t held_back[TP_HELD_BACK / 64]; /* [any] of TP_CROWDED_AWAY */
     _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
     tp_mpring calls;                       /* [any] tp_outside */
+    _Atomic uint64_t outside_bytes;        /* [any] of the large payloads in `calls` */
     /* Blocks of calls, to be used again: given back by the shard, and what outside threads took of
      * that and did not use yet. */
     _Alignas(TP_CACHE_LINE) _Atomic(tp_mpsc_node *) blocks_back;  /* [any] takes all */
@@ -722,6 +723,9 @@ static inline bool tp_inbox_is_empty(const tp_shard *shard)
 troupe_id tp_outside_target(const tp_outside *outside, troupe_slice *ret_method);
 bool tp_inbox_look(const tp_shard *shard);                   /* false: it is empty */
 bool tp_outside_enter(tp_shard *shard, tp_outside *outside); /* [any thread] false: no room */
+/* [any thread] For a large payload: do those under way and what the shard has leave any? */
+bool tp_outside_has_memory(const tp_shard *shard);
+#define TP_OUTSIDE_LARGE 4096
 void tp_outside_complete(
     tp_shard *shard, tp_outside *outside, const troupe_answer *answer); /* [shard] */
 /* The lease holds again; or it never will. */

@@ -129,6 +129,27 @@ static void a_turn_that_sends_is_bounded_by_memory_limit_before_it_parks(void **
     }
 }
 
+static void payloads_under_way_from_outside_count_as_well(void **state)
+{
+    (void)state;
+    static char bytes[PIECE];
+    scene s;
+    open_holders(&s, &(troupe_node_options){TROUPE_NODE_OPTIONS, .memory_limit = MEMORY});
+    assert_heard(ask(s.node, "b/1", "count", ""), TROUPE_OK);
+    uint32_t accepted = 0;
+    for (uint32_t i = 0; i < 200; i++) /* no step in between */
+        accepted += troupe_node_tell(s.node, id_of("b/1"), "count", (troupe_slice){bytes, PIECE},
+                        NULL) == TROUPE_OK;
+    assert_in_range(accepted, MEMORY / PIECE / 2, MEMORY / PIECE + 1);
+    assert_int_equal(stats_of(s.node).busy_memory, 200 - accepted);
+    scene_run(&s, MS(100));
+    assert_int_equal(stats_of(s.node).queued, 0);
+    assert_status(
+        troupe_node_tell(s.node, id_of("b/1"), "count", (troupe_slice){bytes, PIECE}, NULL),
+        TROUPE_OK);
+    scene_close(&s);
+}
+
 static void a_memory_limit_that_holds_no_actor_is_refused(void **state)
 {
     (void)state;
@@ -152,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_count_for_memory_limit),
         cmocka_unit_test(a_turn_that_sends_is_bounded_by_memory_limit_before_it_parks),
+        cmocka_unit_test(payloads_under_way_from_outside_count_as_well),
         cmocka_unit_test(a_memory_limit_that_holds_no_actor_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
