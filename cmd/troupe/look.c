@@ -50,6 +50,13 @@ static cli_exit ask_about(const cli_context *context, const char *verb, cli_answ
     return cli_ask(context, &request, about, ret_answer);
 }
 
+static void tell_missed(const cli_answer *answer)
+{
+    if (!json_is_true(json_object_get(answer->root, "missed"))) return;
+    fputs("troupe: a shard did not answer, as a turn has kept it for a second or more; the log "
+          "says which (turn_stuck)\n", stderr);
+}
+
 /* ---- actors ---- */
 
 /* Adds "limit"; CLI_USAGE: it is no number, and that was told. */
@@ -121,6 +128,7 @@ cli_exit cli_run_actors(const cli_context *context)
     code = print_table(&table);
     if (has_more) fprintf(stderr, "troupe: there are more than %zu; raise --limit\n", count);
     if (count == 0) fprintf(stderr, "troupe: no active actor\n");
+    tell_missed(&answer);
     cli_answer_deinit(&answer);
     return code;
 }
@@ -175,6 +183,7 @@ cli_exit cli_run_ps(const cli_context *context)
         fprintf(stderr, "troupe: there are more than %zu; raise --limit\n", count);
     }
     if (count == 0) fprintf(stderr, "troupe: no turn is parked\n");
+    tell_missed(&answer);
     cli_answer_deinit(&answer);
     return code;
 }

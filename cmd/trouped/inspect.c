@@ -28,6 +28,14 @@ static void finish(daemon_call *call, troupe_status status)
                       troupe_str(words));
 }
 
+/* Of a shard that a turn keeps nothing is seen; what the others showed is an answer, too. */
+static troupe_status note_missed(daemon_call *call, troupe_status status)
+{
+    if (status != TROUPE_UNAVAILABLE) return status;
+    cmd_bytes_text(&call->out, ",\"missed\":true");
+    return TROUPE_OK;
+}
+
 /* ---- actors ---- */
 
 typedef struct actor_list {
@@ -55,10 +63,10 @@ static troupe_status list_actors(daemon_call *call, troupe_node *node)
     }
     cmd_bytes_text(&call->out, ",\"actors\":[");
     /* One more than wanted tells whether there are more. */
-    TROUPE_TRY(troupe_node_each_actor(node, request->type, request->pattern, request->limit + 1,
-                                      add_actor, &list));
+    troupe_status status = troupe_node_each_actor(node, request->type, request->pattern,
+                                                  request->limit + 1, add_actor, &list);
     cmd_bytes_printf(&call->out, "],\"more\":%s", list.count > list.limit ? "true" : "false");
-    return TROUPE_OK;
+    return note_missed(call, status);
 }
 
 /* ---- parked turns ---- */
@@ -96,9 +104,9 @@ static troupe_status list_parked(daemon_call *call, troupe_node *node)
 {
     parked_list list = {call, 0, call->request.limit};
     cmd_bytes_text(&call->out, ",\"turns\":[");
-    TROUPE_TRY(troupe_node_each_parked(node, NULL, add_parked, &list));
+    troupe_status status = troupe_node_each_parked(node, NULL, add_parked, &list);
     cmd_bytes_printf(&call->out, "],\"more\":%s", list.count > list.limit ? "true" : "false");
-    return TROUPE_OK;
+    return note_missed(call, status);
 }
 
 /* Whom a turn waits for, with its own copy of the strings. */

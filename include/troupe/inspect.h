@@ -193,7 +193,8 @@ TROUPE_API TROUPE_CHECK troupe_status troupe_node_lookup(
     troupe_node *node, troupe_id id, troupe_actor_visit *visit, void *user);
 /* [any thread but in a turn] Active actors of `type` (empty: all) whose key matches `pattern` (`*`
  * and `?`; empty: all), at most `limit`. An actor active throughout is seen once. The visits come
- * on the calling thread. */
+ * on the calling thread. UNAVAILABLE: a turn has kept a shard for a second or more; those of the
+ * others were shown. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type,
     troupe_slice pattern, size_t limit, troupe_actor_visit *visit, void *user);
 /* [any thread but in a turn] Deactivates an actor when it is idle; of a type of stateless workers
@@ -217,7 +218,8 @@ typedef struct troupe_parked_info {
 
 typedef void troupe_parked_visit(void *user, const troupe_parked_info *info);
 
-/* [any thread but in a turn] Every parked turn, of one actor if `id` is not NULL. */
+/* [any thread but in a turn] Every parked turn, of one actor if `id` is not NULL. UNAVAILABLE: as
+ * above. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_each_parked(
     troupe_node *node, const troupe_id *id, troupe_parked_visit *visit, void *user);
 

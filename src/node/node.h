@@ -90,8 +90,8 @@ TROUPE_CHECK troupe_status tp_stored_send(troupe_node *node, troupe_id id, tp_er
 /* sight.c [any thread]: adds what is counted, by shards or not. */
 void tp_node_count(const troupe_node *node, troupe_stats *into);
 
-/* Runs `visit` on the thread of each shard, one after the other, and waits. USAGE in a turn or a
- * callback; CLOSED. */
+/* visit.c. Runs `visit` on the thread of each shard, one after the other, and waits. UNAVAILABLE:
+ * not all came, as turns kept them; it has run on the others. USAGE in a turn or a callback. */
 typedef void tp_shard_visit(tp_shard *shard, void *user);
 TROUPE_CHECK troupe_status tp_node_visit(
     troupe_node *node, uint32_t first, uint32_t count, tp_shard_visit *visit, void *user);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking into a node from outside: visits each shard on its own thread, one after the other, and
- * puts together what they say
+ * Looking into a node from outside: visits the shards (visit.c) and puts together what they say
  * (<troupe/inspect.h>). What the visitor of the user sees is copied first where his code runs: on
- * the calling thread.
+ * the calling thread. Of a shard that does not come, as a turn keeps it, nothing is seen, but what
+ * the others say is shown.
  *
- * Threads: any that is not the node's. A shard that does not come to a visit within VISIT_WAIT (a
- * stuck turn) is given up; the visit is then void, whoever comes later.
+ * Threads: any that is not the node's.
  */
 #include "node/gateway.h"
 #include "node/node.h"
@@ -14,76 +13,10 @@
 
 #include "base/alloc.h"
 
-#define VISIT_WAIT TROUPE_SECONDS(10)
-
-enum { VISIT_PENDING, VISIT_TAKEN, VISIT_VOID };
-
-typedef struct visit {
-    tp_inbound inbound;
-    tp_shared *shared;
-    tp_shard_visit *run;
-    void *user;
-    tp_waiter waiter;
-    _Atomic uint32_t state; /* who wins: the shard takes it, or the caller voids it */
-    _Atomic uint32_t holders;
-} visit;
-
-static void let_go(visit *self)
+/* Is there anything to be shown? UNAVAILABLE: of the shards that came. */
+static bool is_seen(troupe_status status)
 {
-    if (atomic_fetch_sub_explicit(&self->holders, 1, memory_order_acq_rel) == 1)
-        tp_release(self->shared->allocator, self, sizeof *self);
-}
-
-static void arrive(tp_shard *shard, tp_inbound *inbound)
-{
-    visit *self = TP_CONTAINER(inbound, visit, inbound);
-    uint32_t pending = VISIT_PENDING;
-    if (atomic_compare_exchange_strong(&self->state, &pending, VISIT_TAKEN)) {
-        self->run(shard, self->user);
-        shard->env->signal(shard->env, &self->waiter);
-    }
-    let_go(self);
-}
-
-static troupe_status visit_one(troupe_node *node, uint32_t number, tp_shard_visit *run, void *user)
-{
-    tp_shared *shared = &node->shared;
-    tp_env *env = node->env;
-    visit *self = tp_allocate_zeroed(shared->allocator, sizeof *self);
-    if (self == NULL)
-        return TROUPE_NO_MEMORY;
-    self->inbound.arrive = arrive;
-    self->shared = shared;
-    self->run = run;
-    self->user = user;
-    atomic_store_explicit(&self->holders, 2, memory_order_relaxed);
-    troupe_status status = env->wait_begin(env, &self->waiter);
-    if (status != TROUPE_OK) {
-        tp_release(shared->allocator, self, sizeof *self);
-        return status;
-    }
-    tp_inbox_push(shared->shards[number], &self->inbound);
-    if (!env->wait(env, &self->waiter, tp_time_after(env->now(env), VISIT_WAIT))) {
-        uint32_t pending = VISIT_PENDING;
-        if (atomic_compare_exchange_strong(&self->state, &pending, VISIT_VOID)) {
-            status = TROUPE_UNAVAILABLE;
-        } else {
-            env->wait(env, &self->waiter, TP_NEVER); /* it has just begun */
-        }
-    }
-    env->wait_end(env, &self->waiter);
-    let_go(self);
-    return status;
-}
-
-troupe_status tp_node_visit(
-    troupe_node *node, uint32_t first, uint32_t count, tp_shard_visit *run, void *user)
-{
-    if (node->env->is_runner(node->env))
-        return TROUPE_USAGE;
-    for (uint32_t i = first; i < first + count; i++)
-        TROUPE_TRY(visit_one(node, i, run, user));
-    return TROUPE_OK;
+    return status == TROUPE_OK || status == TROUPE_UNAVAILABLE;
 }
 
 /* ---- statistics ---------------------------------------------------------------------------- */
@@ -157,7 +90,7 @@ troupe_status troupe_node_stats(troupe_node *node, troupe_stats *ret_stats)
     stats.uptime = node->env->now(node->env) - shared->started;
     summing self = {&stats, times, {0}};
     troupe_status status = tp_node_visit(node, 0, shared->shard_count, sum, &self);
-    if (status == TROUPE_OK) {
+    if (is_seen(status)) {
         tp_node_count(node, &stats);
         add_usage(node, &self.pace, &stats);
         stats.turn_time = distribution(&times[0]);
@@ -276,9 +209,9 @@ troupe_status troupe_node_each_actor(troupe_node *node, troupe_slice type, troup
     gallery self = {
         .allocator = node->shared.allocator, .limit = limit, .type = type, .pattern = pattern};
     troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_actors, &self);
-    if (status == TROUPE_OK && self.failed)
+    if (is_seen(status) && self.failed)
         status = TROUPE_NO_MEMORY;
-    if (status == TROUPE_OK)
+    if (is_seen(status))
         show_actors(&self, show, user);
     close_gallery(&self);
     return status;
@@ -407,10 +340,10 @@ troupe_status troupe_node_each_parked(
 {
     gallery self = {.allocator = node->shared.allocator, .id = id};
     troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_parked, &self);
-    if (status == TROUPE_OK && self.failed)
+    if (is_seen(status) && self.failed)
         status = TROUPE_NO_MEMORY;
     size_t at = 0;
-    for (size_t i = 0; status == TROUPE_OK && i < self.seen; i++) {
+    for (size_t i = 0; is_seen(status) && i < self.seen; i++) {
         at = (at + 15) & ~(size_t)15;
         troupe_parked_info info;
         memcpy(&info, self.data + at, sizeof info);

@@ -7,7 +7,7 @@
 
 typedef struct stage {
     tp_world *world;
-    _Atomic bool held;
+    _Atomic bool held, holds;
 } stage;
 
 static troupe_status work(troupe_turn *turn, void *state, troupe_slice payload)
@@ -24,6 +24,7 @@ static troupe_status hold(troupe_turn *turn, void *state, troupe_slice payload)
 {
     (void)state;
     stage *of = troupe_turn_user(turn);
+    atomic_store(&of->holds, true);
     while (atomic_load(&of->held))
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     return troupe_reply_bytes(turn, payload);
@@ -47,6 +48,12 @@ static troupe_status pass(troupe_turn *turn, void *state, troupe_slice payload)
     return status;
 }
 
+static troupe_status pass_by(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    return troupe_reply_bytes(turn, payload);
+}
+
 static troupe_status fails(troupe_turn *turn, void *state, troupe_slice payload)
 {
     (void)state;
@@ -55,7 +62,8 @@ static troupe_status fails(troupe_turn *turn, void *state, troupe_slice payload)
 }
 
 static const troupe_method methods[] = {TROUPE_METHOD(work), TROUPE_METHOD(hold),
-    TROUPE_METHOD(rest), TROUPE_METHOD(pass), TROUPE_METHOD(fails)};
+    TROUPE_METHOD(rest), TROUPE_METHOD(pass), TROUPE_METHOD(pass_by),
+    TROUPE_METHOD(fails)};
 
 static void open_stage(scene *s, stage *of, troupe_type *type)
 {
@@ -83,6 +91,45 @@ static void a_turn_that_runs_long_is_logged_with_actor_and_method(void **state)
     assert_says(tape_text(s.log, "turn_long"), "method=work");
     assert_says(tape_text(s.log, "turn_long"), "ms=230");
     scene_close(&s);
+}
+
+static void count_one(void *user, const troupe_actor_info *info)
+{
+    (void)info;
+    ++*(int *)user;
+}
+
+static void a_stuck_shard_hides_no_other(void **state)
+{
+    (void)state;
+    stage of = {.held = true};
+    const troupe_type type = {TROUPE_TYPE("w"), TROUPE_METHODS(methods), .user = &of};
+    troupe_node *node;
+    assert_ok(troupe_node_open(
+        &(troupe_node_options){TROUPE_NODE_OPTIONS, .shards = 2, .log = "off"},
+        TROUPE_TYPES(&type), &node));
+    int before = 0, seen = 0;
+    for (int i = 0; i < 40; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "w/%d", i);
+        assert_heard(ask(node, id, "pass_by", ""), TROUPE_OK);
+    }
+    const troupe_slice all = {NULL, 0};
+    assert_ok(troupe_node_each_actor(node, all, all, 100, count_one, &before));
+    assert_int_equal(before, 40);
+    tell(node, "w/0", "hold", "");
+    while (!atomic_load(&of.holds))
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    uint64_t begun = clock_now();
+    assert_status(
+        troupe_node_each_actor(node, all, all, 100, count_one, &seen), TROUPE_UNAVAILABLE);
+    assert_true(clock_now() - begun >= TROUPE_SECONDS(1)); /* nobody is given up before */
+    assert_in_range(seen, 1, 39);
+    atomic_store(&of.held, false);
+    seen = 0;
+    assert_ok(troupe_node_each_actor(node, all, all, 100, count_one, &seen));
+    assert_int_equal(seen, 40);
+    troupe_node_close(node);
 }
 
 static bool is_told(void *user)
@@ -221,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_turn_that_runs_long_is_logged_with_actor_and_method),
+        cmocka_unit_test(a_stuck_shard_hides_no_other),
         cmocka_unit_test(a_turn_that_is_stuck_is_told_while_it_runs_with_actor_and_method),
         cmocka_unit_test(parked_turns_show_what_they_wait_for),
         cmocka_unit_test(statistics_add_up),
