@@ -199,12 +199,17 @@ void town_siege_run(town_siege *self, uint32_t kills)
     }
 }
 
-/* Those that chance has left out. */
+/* Those that chance has left out. Some are reached only after a kill in the middle of much, which
+ * an attempt in vain is not. */
 static void make_up(town_siege *self, uint32_t least)
 {
     for (uint32_t point = 0; point < POINTS; point++) {
         uint32_t tries = 0;
         for (; has(self, point) && self->hits[point] < least && tries < TRIES; tries++) {
+            if (tries != 0) {
+                attack(self, NULL);
+                audit(self);
+            }
             attack_at(self, point);
             audit(self);
         }
