@@ -47,6 +47,7 @@ offers 'troupe ask tally@eu/1 add' add add_slowly
 offers 'troupe ask tally/1 add ' ''
 offers 'troupe tell --timeout 5s tally/1 se' set
 offers 'troupe migrate tally/1 ' far-1
+offers 'troupe snapshots cou' counter/
 offers 'troupe stored le' ledger
 offers 'troupe actors --type co' counter
 offers 'troupe config --explain max_ac' max_actors

@@ -186,8 +186,6 @@ for command in store state stored snapshots dead reminders delete; do
     run 0 troupe help $command
     has out 'Examples:'
 done
-run 0 troupe completion
-has out 'snapshots) words='
 kill -KILL "$daemon"
 wait "$daemon" 2>/dev/null
 dd if=/dev/urandom of="$work/state.db" bs=4096 seek=1 count=3 conv=notrunc 2>/dev/null
