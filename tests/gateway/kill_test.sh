@@ -38,9 +38,12 @@ judge() {
     *) echo "a $code says $outcome: $(cat "$work/answer.$1")" >>"$work/wrong" ;;
     esac
 }
+# A part of the calls comes after the kill, however fast the others were.
+await_kill() { [ "$1" -ne $((calls * 3 / 4)) ] || until [ -e "$work/killed" ]; do sleep 0.02; done; }
 # once CALLER NODE: each call until it is done, at the next node after an error.
 once() {
     for call in $(seq $calls); do
+        await_kill "$call"
         node=$2
         while add "$1" "$node" "once$((call % actors))" -H "Idempotency-Key: $1-$call" && judge "$1" &&
             [ "$code" != 200 ]; do
@@ -55,6 +58,7 @@ once() {
 plain() {
     node=$2
     for call in $(seq $calls); do
+        await_kill "$call"
         add "$1" "$node" "plain$((call % actors))"
         judge "$1"
         case $code.$outcome in
@@ -90,6 +94,7 @@ until_true has_calls
 [ "$(count once done)" -lt $((callers * calls)) ] || die 'the callers had ended before the kill'
 for node in 1 2 3; do until_true spoke $node; done
 kill_node 1
+: >"$work/killed"
 for process in $list; do wait "$process"; done
 
 # Links that were there broke, and the figures of those that have gone stay.
