@@ -49,10 +49,10 @@ has() {
     checks=$((checks + 1))
     grep -qF -- "$2" "$work/$1" || die "std$1 does not say: $2"
 }
-# until_true COMMAND...: waits for a condition, 30 seconds at most: a disk that others write to can
-# hold an fsync for longer than 10.
+# until_true COMMAND...: waits for a condition, for `patience` seconds at most, else for 30: a disk that
+# others write to can hold an fsync for longer than 10.
 until_true() {
-    for _ in $(seq 600); do
+    for _ in $(seq $((${patience:-30} * 20))); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.05
     done

@@ -8,6 +8,7 @@
 set -u
 . "$(dirname "$0")/gateway.sh"
 connections=10000
+patience=150 # so many take their time in a node under a sanitizer
 most=8192 # bytes of memory of one
 if ! ulimit -n $((connections + 1000)) 2>"$work/err"; then
     echo "SKIPPED: open files are limited to $(ulimit -Hn), and this needs $((connections + 1000))"
