@@ -489,7 +489,9 @@ static void open_node(scene *self)
 /* Once more if somebody joined meanwhile: the member may have brought a candidate. */
 static void ask(scene *self, troupe_id id)
 {
-    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(60)};
+    /* That its mailbox is full at another node is believed for 100 ms. */
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(60),
+        .retry = {.attempts = 20, .backoff = TROUPE_MILLISECONDS(50)}};
     troupe_status status = TROUPE_UNKNOWN;
     for (int i = 0; status != TROUPE_OK && i < 5; i++) {
         put_out_others(self);

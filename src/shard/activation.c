@@ -37,6 +37,18 @@ tp_activation *tp_activation_find(
     return actor;
 }
 
+static bool is_any(const void *item, const void *key)
+{
+    (void)item;
+    (void)key;
+    return true;
+}
+
+bool tp_activation_is_here(const tp_shard *shard, uint64_t hash)
+{
+    return tp_index_find(&shard->table, hash, is_any, NULL) != NULL;
+}
+
 tp_activation *tp_activation_create(
     tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key)
 {

@@ -119,6 +119,8 @@ static inline void *tp_activation_state(tp_activation *actor)
 
 tp_activation *tp_activation_find(
     tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);
+/* Is any of that hash here? */
+bool tp_activation_is_here(const tp_shard *shard, uint64_t hash);
 /* NULL: out of memory. */
 tp_activation *tp_activation_create(
     tp_shard *shard, const tp_type *type, uint64_t hash, troupe_slice partition, troupe_slice key);

@@ -88,6 +88,8 @@ void tp_mark_clear(tp_shard *shard, uint64_t hash)
 void tp_mark_full(tp_shard *shard, uint64_t hash)
 {
     tp_mark_clear(shard, hash);
+    if (tp_activation_is_here(shard, hash))
+        return; /* that is nothing that another node knows */
     if (shard->mark_count == TP_MARKS)
         drop_mark(shard, 0); /* it is said again */
     shard->marks[shard->mark_count].hash = hash;

@@ -435,6 +435,23 @@ static void an_actor_asks_one_that_is_absent_as_any_caller_does(void **state)
     scene_close(&self);
 }
 
+static void what_another_node_says_of_a_mailbox_that_is_here_is_nothing(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    other.grants = true;
+    assert_string_equal(ask(self.node, "note/a", "add", "1").text, "1");
+    const tp_activation *actor =
+        TP_CONTAINER(tp_list_front(&other.shard->recency), tp_activation, recency);
+    tp_mark_full(other.shard, actor->hash);
+    assert_string_equal(ask(self.node, "note/a", "add", "2").text, "12");
+    tp_mark_full(other.shard, actor->hash + 1);
+    assert_int_equal(other.shard->mark_count, 1);
+    scene_close(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +465,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_was_computed_too_late_waits_for_the_lease),
         cmocka_unit_test(stateless_workers_are_made_where_they_are_asked_for),
         cmocka_unit_test(an_actor_asks_one_that_is_absent_as_any_caller_does),
+        cmocka_unit_test(what_another_node_says_of_a_mailbox_that_is_here_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
