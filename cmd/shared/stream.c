@@ -201,7 +201,8 @@ bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, bool is_s
         return true;
     }
     snprintf(error, error_size, "TLS: %s", ssl != NULL ? refusal(ssl) : "no memory");
-    cmd_stream_close(stream);
+    SSL_free(ssl);
+    stream->ssl = NULL;
     return false;
 }
 

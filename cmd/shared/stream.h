@@ -37,7 +37,8 @@ bool cmd_address_listen(const char *address, int *ret_descriptor, bool *ret_is_l
 /* host:port of this end. */
 void cmd_address_print(int descriptor, char *out, size_t size);
 
-/* Takes the descriptor, in any case. `tls` may be NULL. Waits for the other side. */
+/* Takes the descriptor; cmd_stream_close closes it, in any case. `tls` may be NULL. Waits for the
+ * other side. */
 bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, bool is_server, char *error,
                      size_t error_size);
 /* Up to `size` bytes; 0: it has ended, or was cut, or nothing came in time. */

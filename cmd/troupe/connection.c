@@ -125,7 +125,10 @@ static cli_exit open_far(const cli_context *context, const char *address, cmd_st
     }
     bool is_open = cmd_stream_open(ret_stream, descriptor, tls, false, error, sizeof(error));
     cmd_tls_close(tls);
-    if (!is_open) return cli_fail(CLI_NO_NODE, "%s: %s", address, error);
+    if (!is_open) {
+        cmd_stream_close(ret_stream);
+        return cli_fail(CLI_NO_NODE, "%s: %s", address, error);
+    }
     if (show_token(context, ret_stream)) return CLI_OK;
     cmd_stream_close(ret_stream);
     return CLI_USAGE;

@@ -28,7 +28,7 @@ typedef struct remote_link {
     uv_thread_t thread;
     bool is_used;  /* under the mutex, as the next two */
     bool is_ended; /* the thread may be joined */
-    int far, near; /* descriptors; -1: none */
+    int far, near; /* descriptors, while it has not ended */
 } remote_link;
 
 struct daemon_remote {
@@ -226,19 +226,17 @@ static void run_link(void *argument)
     cmd_stream far = {.descriptor = link->far};
     char error[300];
     cmd_stream_patience(&far, HELLO_SECONDS);
-    if (cmd_stream_open(&far, dup(link->far), secrets->tls, true, error, sizeof(error))) {
+    if (cmd_stream_open(&far, link->far, secrets->tls, true, error, sizeof(error))) {
         serve(link, &far, secrets->token);
-        cmd_stream_close(&far);
     } else {
         voice_say(remote->options.voice, TROUPE_LOG_WARN, "remote_refused", error);
     }
     let_go(remote, secrets);
     uv_mutex_lock(&remote->mutex);
-    close(link->far);
-    close(link->near);
-    link->far = link->near = -1;
-    link->is_ended = true;
+    link->is_ended = true; /* from here on nobody else touches the descriptors */
     uv_mutex_unlock(&remote->mutex);
+    cmd_stream_close(&far);
+    close(link->near);
 }
 
 /* ---- the listener ---- */
