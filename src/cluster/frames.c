@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What other nodes send to a shard: requests for its actors, answers, receipts, words of the
- * directory, marks of full mailboxes.
+ * directory.
  */
 #include "cluster/outpost_inside.h"
 
@@ -175,19 +175,6 @@ static const char *take_word(tp_outpost *self, tp_channel *channel, const tp_ses
     return NULL;
 }
 
-/* A mailbox elsewhere is full, or is not any more. It is said to the shard by way of which all of
- * this node tell it. */
-static const char *take_mark(tp_outpost *self, const tp_session_frame *frame)
-{
-    uint64_t hash;
-    const char *fault = tp_wire_mark_get(frame->body, &hash);
-    if (fault == NULL && frame->kind == TP_FRAME_FULL)
-        tp_mark_full(self->shard, hash);
-    else if (fault == NULL)
-        tp_mark_clear(self->shard, hash);
-    return fault;
-}
-
 const char *tp_outpost_frame(void *user, tp_channel *channel, const tp_session_frame *frame)
 {
     tp_outpost *self = user;
@@ -205,7 +192,7 @@ const char *tp_outpost_frame(void *user, tp_channel *channel, const tp_session_f
         return take_word(self, channel, frame);
     case TP_FRAME_FULL:
     case TP_FRAME_CLEAR:
-        return take_mark(self, frame);
+        return tp_outpost_take_mark(self, frame);
     default:
         return NULL;
     }

@@ -12,7 +12,6 @@
 #define TICK_AT_REST TROUPE_SECONDS(1)
 #define COUNT_EVERY  TROUPE_SECONDS(1) /* the figures of links, which every thread may read */
 #define HELD_BYTES   ((uint64_t)128 << 20)   /* of letters that the directory holds, at least */
-#define FULL_AGAIN   16 /* messages that come in spite of it, until it is said again */
 
 static tp_outpost *of(tp_away *away)
 {
@@ -222,23 +221,6 @@ troupe_status tp_outpost_move(tp_outpost *self, const tp_directory_id *id, uint6
 }
 
 /* ---- what this node sends to others ---------------------------------------------------------- */
-
-void tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting)
-{
-    const tp_view_member *member =
-        waiting % FULL_AGAIN == 0 ? tp_chart_member(self->chart, origin) : NULL;
-    if (member == NULL)
-        return;
-    uint32_t agent = tp_hash_shard(hash, member->shards);
-    tp_channel *channel = tp_channels_find(self->channels, origin, (uint16_t)agent);
-    char *at;
-    uint64_t number;
-    if (channel == NULL || tp_session_put(&channel->session, TP_FRAME_FULL, 0, TP_WIRE_MARK_BYTES,
-                               &at, &number) != TROUPE_OK)
-        return; /* a hint: it is said again */
-    TP_MARK(self->shard, "another node hears that a mailbox is full");
-    tp_wire_mark_put(at, hash);
-}
 
 static void send_away(tp_away *away, uint32_t number, tp_message *message)
 {
@@ -721,6 +703,7 @@ troupe_status tp_outpost_create(const tp_outpost_options *options, tp_outpost **
         .stays = stays,
         .pass = pass,
         .flush = flush,
+        .has_room = tp_outpost_has_room,
         .has_arrivals = has_arrivals,
         .is_quiet = is_quiet,
         .is_leaving = is_leaving,

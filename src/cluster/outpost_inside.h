@@ -51,6 +51,8 @@ typedef struct tp_held_back {
     uint64_t bits[TP_HELD_BACK / 64];
 } tp_held_back;
 
+#define TP_TOLD_FULL 64
+
 struct tp_outpost {
     tp_away port; /* first */
     tp_shard *shard;
@@ -70,6 +72,12 @@ struct tp_outpost {
     tp_fifo late;
     tp_inquiries inquiries;
     uint32_t waiting;       /* letters, answers and words that wait for credit */
+    /* Nodes that heard last that a mailbox here is full, to hear when it is not; who is forgotten
+     * believes it for a moment only. */
+    struct {
+        uint64_t hash, origin; /* origin 0: nobody */
+    } told_full[TP_TOLD_FULL];
+    uint32_t told_full_at;
     tp_list held_backs;
     tp_held_back *held_back; /* whose letters the directory holds; others are their line's */
     uint64_t moves_until; /* of a node that closes; 0: it does not */
@@ -81,10 +89,15 @@ struct tp_outpost {
     uint64_t received;
 };
 
-/* outpost.c. As of its chart. */
+/* outpost.c, marks.c. As of its chart. */
 bool tp_outpost_is_home(const tp_outpost *self, uint64_t hash);
 /* So much waits before a tell of that node: it refuses more by itself for a while. */
 void tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting);
+/* The same of the mailbox of an actor: it hears as well when there is room again. */
+void tp_outpost_say_mailbox_full(tp_outpost *self, uint64_t origin, const tp_activation *actor);
+void tp_outpost_has_room(tp_away *away, const tp_activation *actor); /* of the port */
+/* NULL, or what is wrong with it. */
+const char *tp_outpost_take_mark(tp_outpost *self, const tp_session_frame *frame);
 /* Does the directory hold so much of that id, or of all, that who tells more is to be held back? */
 bool tp_outpost_is_filling(const tp_outpost *self, const tp_directory_id *id);
 

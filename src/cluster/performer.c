@@ -129,7 +129,7 @@ tp_activation *tp_outpost_into(
     else
         tp_accept_at(shard, actor, message);
     if (is_tell && TP_UNLIKELY(actor->flags & TP_SHOWN_FULL))
-        tp_outpost_say_full(self, origin, actor->hash, actor->queued);
+        tp_outpost_say_mailbox_full(self, origin, actor);
     return actor;
 }
 

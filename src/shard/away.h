@@ -43,6 +43,8 @@ struct tp_away {
     /* Is it this node that wakes the actor of that hash should it sleep on work? Of all members
      * that host its type, which this one does, one is. As of the view that this shard has. */
     bool (*wakes)(const tp_away *away, const tp_type *type, uint64_t hash);
+    /* The mailbox of an actor that was full is half empty. */
+    void (*has_room)(tp_away *away, const tp_activation *actor);
     /* The record of an actor is about to go. */
     void (*gone)(tp_away *away, const tp_activation *actor);
     /* The node closes: may the actor, which is idle, live on at another one? True: it moves, or

@@ -30,6 +30,8 @@ void tp_mailbox_clear(tp_shard *shard, tp_activation *actor)
         return;
     actor->flags &= (uint16_t)~TP_SHOWN_FULL;
     tp_show_room(shard, actor->hash);
+    if (shard->away != NULL)
+        shard->away->has_room(shard->away, actor);
 }
 
 bool tp_mailbox_is_half(const tp_activation *actor)

@@ -59,6 +59,12 @@ static bool wakes(const tp_away *away, const tp_type *type, uint64_t hash)
     return true;
 }
 
+static void has_room(tp_away *away, const tp_activation *actor)
+{
+    (void)away;
+    (void)actor;
+}
+
 static void gone(tp_away *away, const tp_activation *actor)
 {
     (void)actor;
@@ -154,6 +160,7 @@ static void play(scene *self, elsewhere *other)
                              .follow = follow,
                              .send = send_away,
                              .wakes = wakes,
+                             .has_room = has_room,
                              .gone = gone,
                              .moves_on = moves_on,
                              .pass = pass,
