@@ -18,7 +18,7 @@ typedef struct elsewhere {
     uint32_t absent_count;
     tp_message *sent[HELD_MAX];
     uint32_t sent_to[HELD_MAX], sent_count;
-    uint32_t gone;
+    uint32_t gone, roomy;
     bool grants; /* at once */
     bool has_lease;
 } elsewhere;
@@ -61,8 +61,8 @@ static bool wakes(const tp_away *away, const tp_type *type, uint64_t hash)
 
 static void has_room(tp_away *away, const tp_activation *actor)
 {
-    (void)away;
     (void)actor;
+    of(away)->roomy++;
 }
 
 static void gone(tp_away *away, const tp_activation *actor)
@@ -131,7 +131,17 @@ static troupe_status relay(troupe_turn *turn, void *state, troupe_slice payload)
     return troupe_reply_take(turn, &answer);
 }
 
-static const troupe_method methods[] = {TROUPE_METHOD(add), TROUPE_METHOD(relay)};
+static troupe_status nap(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    (void)payload;
+    return troupe_sleep(turn, MS(100));
+}
+
+static const troupe_method methods[] = {
+    TROUPE_METHOD(add), TROUPE_METHOD(relay), TROUPE_METHOD(nap)};
+static const troupe_type narrow = {
+    TROUPE_TYPE("narrow"), .state_size = 64, TROUPE_METHODS(methods), .mailbox_limit = 4};
 static const troupe_type note = {
     TROUPE_TYPE("note"), .state_size = 64, TROUPE_METHODS(methods), .idle = TROUPE_SECONDS(5)};
 static const troupe_type worker = {
@@ -151,11 +161,11 @@ static troupe_status on_activate(troupe_turn *turn, void *state)
 
 static const troupe_type hooked = {TROUPE_TYPE("hooked"), .state_size = 64, TROUPE_METHODS(methods),
     .persist = TROUPE_PERSIST_EVERY_TURN, .on_activate = on_activate};
-static const troupe_type *const types[] = {&note, &worker, &kept, &hooked};
+static const troupe_type *const types[] = {&note, &worker, &kept, &hooked, &narrow};
 
 static void play(scene *self, elsewhere *other)
 {
-    scene_open(self, NULL, types, 4);
+    scene_open(self, NULL, types, sizeof types / sizeof types[0]);
     *other = (elsewhere){.port = {.absent = absent,
                              .follow = follow,
                              .send = send_away,
@@ -456,6 +466,31 @@ static void what_another_node_says_of_a_mailbox_that_is_here_is_nothing(void **s
     assert_string_equal(ask(self.node, "note/a", "add", "2").text, "12");
     tp_mark_full(other.shard, actor->hash + 1);
     assert_int_equal(other.shard->mark_count, 1);
+    assert_true(tp_full_has(&other.shard->full, actor->hash + 1));
+    tp_mark_clear(other.shard, actor->hash + 1);
+    assert_false(tp_full_has(&other.shard->full, actor->hash + 1));
+    scene_close(&self);
+}
+
+static void a_mailbox_that_was_full_tells_once_that_it_has_room(void **state)
+{
+    (void)state;
+    scene self;
+    elsewhere other;
+    play(&self, &other);
+    other.grants = true;
+    tell(self.node, "narrow/a", "nap", "");
+    scene_run(&self, MS(1));
+    for (int i = 0; i < 6; i++) /* under way at once: two are beyond */
+        tell(self.node, "narrow/a", "add", "x");
+    scene_run(&self, MS(50));
+    const tp_activation *actor =
+        TP_CONTAINER(tp_list_front(&other.shard->recency), tp_activation, recency);
+    assert_true(tp_full_has(&other.shard->full, actor->hash));
+    assert_int_equal(other.roomy, 0);
+    scene_run(&self, MS(100));
+    assert_false(tp_full_has(&other.shard->full, actor->hash));
+    assert_int_equal(other.roomy, 1);
     scene_close(&self);
 }
 
@@ -473,6 +508,7 @@ int main(void)
         cmocka_unit_test(stateless_workers_are_made_where_they_are_asked_for),
         cmocka_unit_test(an_actor_asks_one_that_is_absent_as_any_caller_does),
         cmocka_unit_test(what_another_node_says_of_a_mailbox_that_is_here_is_nothing),
+        cmocka_unit_test(a_mailbox_that_was_full_tells_once_that_it_has_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
