@@ -115,7 +115,7 @@ static bool begins(
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* Nothing was done, and that is for now only: the world goes on a little. */
+/* Nothing was done, and it may be tried again: the world goes on a little before. */
 static bool tries_again(troupe_sim *sim, troupe_status status, uint32_t *tries)
 {
     troupe_kind kind = troupe_status_kind(status);

@@ -182,7 +182,7 @@ bool tp_request_parameter(tp_request *request, const char *name, char *out, size
  * False: refused, the answer is in it, and nobody hands it over. */
 bool tp_request_ask(tp_request *request);
 
-/* Refused for now, by what the gateway may have at once. */
+/* Refused by what the gateway may have at once: it may be sent again. */
 void tp_request_refuse_busy(tp_request *request, troupe_status status, const char *message);
 void tp_request_release(tp_request *request);
 

@@ -15,12 +15,6 @@ typedef struct worker {
     char text[200];
 } worker;
 
-static const char *text_of(troupe_slice payload, char out[256])
-{
-    snprintf(out, 256, "%.*s", TROUPE_ARG(payload));
-    return out;
-}
-
 static uint64_t millis_of(troupe_slice payload)
 {
     char text[256];

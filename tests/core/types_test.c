@@ -14,12 +14,6 @@ typedef struct shop {
 } shop;
 
 /* Payloads do not end with NUL. */
-static const char *text_of(troupe_slice payload, char out[256])
-{
-    snprintf(out, 256, "%.*s", TROUPE_ARG(payload));
-    return out;
-}
-
 static troupe_status sell(troupe_turn *turn, void *state, troupe_slice payload)
 {
     shop *self = state;

@@ -14,12 +14,6 @@ typedef struct clock_actor {
     char notes[64];
 } clock_actor;
 
-static const char *text_of(troupe_slice payload, char out[256])
-{
-    snprintf(out, 256, "%.*s", TROUPE_ARG(payload));
-    return out;
-}
-
 static void note(clock_actor *self, const char *what)
 {
     size_t size = strlen(self->notes);

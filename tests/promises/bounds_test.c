@@ -6,12 +6,6 @@
  */
 #include "tests/promises/scene.h"
 
-static const char *text_of(troupe_slice payload, char out[256])
-{
-    snprintf(out, 256, "%.*s", TROUPE_ARG(payload));
-    return out;
-}
-
 static troupe_status nap(troupe_turn *turn, void *state, troupe_slice payload)
 {
     char text[256];
@@ -259,39 +253,55 @@ static void a_type_may_have_a_mailbox_limit_of_its_own(void **state)
     scene_close(&s);
 }
 
+/* A mailbox of 10 whose actor naps for so long is told 20 at a time. How many were accepted: in the
+ * end none. */
+static unsigned flood_napping(
+    bounds *b, uint32_t shards, const char *nap_ms, int rounds, uint64_t pause, char to[32])
+{
+    open_bounds(
+        b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10, .shards = shards});
+    (void)snprintf(to, 32, "b/1");
+    if (shards == 2)
+        find_remote(&b->s, "b/flooder", to, 32);
+    char flood_text[64], last[32] = "";
+    snprintf(flood_text, sizeof flood_text, "%s 20", to);
+    static call first;
+    scene_ask(&b->s, &first, to, "nap", nap_ms, NULL);
+    scene_run(&b->s, MS(1));
+    unsigned accepted = 0, now = 0;
+    for (int i = 0; i < rounds; i++) {
+        heard got = ask(b->s.node, "b/flooder", "flood", flood_text);
+        assert_int_equal(sscanf(got.text, "%u %31s", &now, last), 2);
+        accepted += now;
+        scene_run(&b->s, pause);
+    }
+    assert_string_equal(last, "BUSY");
+    assert_int_equal(now, 0);
+    return accepted;
+}
+
+/* All that were accepted came, and the way is free again. */
+static void check_flooded(bounds *b, const char *to, unsigned accepted)
+{
+    char flood_text[64];
+    assert_int_equal(stats_of(b->s.node).dead_letters, 0);
+    assert_int_equal(atoi(ask(b->s.node, to, "get", "").text), (int)accepted + 1);
+    snprintf(flood_text, sizeof flood_text, "%s 3", to);
+    assert_string_equal(ask(b->s.node, "b/flooder", "flood", flood_text).text, "3 OK");
+    scene_close(&b->s);
+}
+
 static void accepted_tells_are_kept_and_later_ones_refused_while_a_mailbox_is_full(void **state)
 {
     (void)state;
     for (uint32_t shards = 1; shards <= 2; shards++) {
         bounds b;
-        open_bounds(
-            &b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10, .shards = shards});
-        char to[32] = "b/1", flood_text[64];
-        if (shards == 2)
-            find_remote(&b.s, "b/flooder", to, sizeof to);
-        snprintf(flood_text, sizeof flood_text, "%s 20", to);
-        call first;
-        scene_ask(&b.s, &first, to, "nap", "100", NULL);
-        scene_run(&b.s, MS(1));
-        unsigned accepted = 0, now = 0;
-        char last[32] = "";
-        for (int i = 0; i < 10; i++) { /* the mark comes back after the first */
-            heard got = ask(b.s.node, "b/flooder", "flood", flood_text);
-            assert_int_equal(sscanf(got.text, "%u %31s", &now, last), 2);
-            accepted += now;
-            scene_run(&b.s, MS(1));
-        }
-        assert_string_equal(last, "BUSY");
-        assert_int_equal(now, 0);
+        char to[32];
+        unsigned accepted = flood_napping(&b, shards, "100", 10, MS(1), to);
         assert_in_range(accepted, 10, 60); /* soft by what was under way */
         assert_int_equal(stats_of(b.s.node).busy_mailbox, 200 - accepted);
         scene_run(&b.s, MS(200));
-        assert_int_equal(stats_of(b.s.node).dead_letters, 0);
-        assert_int_equal(atoi(ask(b.s.node, to, "get", "").text), (int)accepted + 1);
-        /* and the way is free again */
-        snprintf(flood_text, sizeof flood_text, "%s 3", to);
-        assert_string_equal(ask(b.s.node, "b/flooder", "flood", flood_text).text, "3 OK");
-        scene_close(&b.s);
+        check_flooded(&b, to, accepted);
     }
 }
 
@@ -300,30 +310,11 @@ static void a_full_mailbox_refuses_as_long_as_it_is_full(void **state)
     (void)state;
     for (uint32_t shards = 1; shards <= 2; shards++) {
         bounds b;
-        open_bounds(
-            &b, &(troupe_node_options){TROUPE_NODE_OPTIONS, .mailbox_limit = 10, .shards = shards});
-        char to[32] = "b/1", flood_text[64];
-        if (shards == 2)
-            find_remote(&b.s, "b/flooder", to, sizeof to);
-        snprintf(flood_text, sizeof flood_text, "%s 20", to);
-        call first;
-        scene_ask(&b.s, &first, to, "nap", "20000", NULL);
-        scene_run(&b.s, MS(1));
-        unsigned accepted = 0, now = 0;
-        char last[32] = "";
-        for (int i = 0; i < 300; i++) {
-            heard got = ask(b.s.node, "b/flooder", "flood", flood_text);
-            assert_int_equal(sscanf(got.text, "%u %31s", &now, last), 2);
-            accepted += now;
-            scene_run(&b.s, MS(50));
-        }
-        assert_int_equal(now, 0);
+        char to[32];
+        unsigned accepted = flood_napping(&b, shards, "20000", 300, MS(50), to);
         assert_in_range(accepted, 10, 40); /* what was under way, and nothing with time */
         scene_run(&b.s, TROUPE_SECONDS(10));
-        assert_int_equal(atoi(ask(b.s.node, to, "get", "").text), (int)accepted + 1);
-        snprintf(flood_text, sizeof flood_text, "%s 3", to);
-        assert_string_equal(ask(b.s.node, "b/flooder", "flood", flood_text).text, "3 OK");
-        scene_close(&b.s);
+        check_flooded(&b, to, accepted);
     }
 }
 

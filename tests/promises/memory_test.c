@@ -5,12 +5,6 @@
  */
 #include "tests/promises/scene.h"
 
-static const char *text_of(troupe_slice payload, char out[256])
-{
-    snprintf(out, 256, "%.*s", TROUPE_ARG(payload));
-    return out;
-}
-
 static troupe_status nap(troupe_turn *turn, void *state, troupe_slice payload)
 {
     char text[256];

@@ -178,13 +178,6 @@ static uint32_t stored_rows(stand *self, const char *id, uint32_t kind)
     return count;
 }
 
-/* Of a world in which nothing else goes on. */
-static void shows(stand *self, const char *id, const char *text)
-{
-    heard got = ask(self->node, id, "show", "");
-    assert_string_equal(got.text, text);
-}
-
 /* ---- promises -------------------------------------------------------------------------------- */
 
 static void an_answer_that_could_not_be_noted_comes_again(void **state)

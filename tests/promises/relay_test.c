@@ -320,13 +320,6 @@ static void what_was_refused_in_part_is_a_dead_letter_also_after_a_crash(void **
     stand_close(&at);
 }
 
-/* Of a world in which nothing else goes on. */
-static void shows(stand *self, const char *id, const char *text)
-{
-    heard got = ask(self->node, id, "show", "");
-    assert_string_equal(got.text, text);
-}
-
 static void a_copy_of_what_was_refused_is_not_done_later(void **state)
 {
     (void)state;

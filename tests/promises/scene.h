@@ -57,6 +57,12 @@ static inline void check_status(
         }                                                                 \
     } while (0)
 
+static inline const char *text_of(troupe_slice payload, char out[256])
+{
+    snprintf(out, 256, "%.*s", TROUPE_ARG(payload));
+    return out;
+}
+
 /* ---- a tape of the log --------------------------------------------------------------------- */
 
 #define TAPE_LINES 256

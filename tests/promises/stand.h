@@ -91,4 +91,11 @@ static inline void stand_run(stand *self, uint64_t duration)
     run_world(self->world, duration);
 }
 
+/* Of a world in which nothing else goes on. */
+static inline void shows(stand *self, const char *id, const char *text)
+{
+    heard got = ask(self->node, id, "show", "");
+    assert_string_equal(got.text, text);
+}
+
 #endif

@@ -163,12 +163,6 @@ static void write_in(book *self, const char *what)
     snprintf(self->text + size, sizeof self->text - size, "%s", what);
 }
 
-static const char *text_of(troupe_slice payload, char out[256])
-{
-    snprintf(out, 256, "%.*s", TROUPE_ARG(payload));
-    return out;
-}
-
 /* Writes its name, sleeps, writes it again. */
 static troupe_status nap(troupe_turn *turn, void *state, troupe_slice payload)
 {
