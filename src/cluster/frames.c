@@ -68,16 +68,9 @@ static const char *take_request(
     }
     made->letter.from = channel->peer;
     made->letter.number = frame->parcel;
-    made->letter.origin = mark.origin;
-    made->letter.order = mark.order;
-    made->letter.grant = (tp_grant){mark.grant, mark.home};
-    made->letter.hops = mark.hops;
-    made->letter.trail.count = (uint8_t)(mark.trail.size / 8);
-    for (uint32_t i = 0; i < made->letter.trail.count; i++)
-        made->letter.trail.nodes[i] = tp_get_number((const char *)mark.trail.data + 8 * i, 8);
-    made->letter.flags |= mark.only_active ? TP_LETTER_ACTIVE : 0;
+    tp_postmark_read(&mark, &made->letter);
     if (message->kind == TP_TELL && TP_UNLIKELY(tp_outpost_is_filling(self, &made->letter.id)))
-        tp_outpost_say_full(
+        (void)tp_outpost_say_full(
             self, mark.origin, message->hash, (uint32_t)tp_directory_held(self->directory));
     tp_directory_arrived(self->directory, &made->letter);
     tp_outpost_drain(self);

@@ -154,17 +154,8 @@ static troupe_status put_message(tp_outpost *self, tp_channel *channel, line *no
 static troupe_status put_letter(
     tp_outpost *self, tp_channel *channel, line *noted, tp_outpost_letter *own, uint64_t ticket)
 {
-    const tp_letter *letter = &own->letter;
-    char trail[8 * TP_DIRECTORY_TRAIL], *at = trail;
-    for (uint32_t i = 0; i < letter->trail.count; i++)
-        at = tp_put_64(at, letter->trail.nodes[i]);
-    const tp_postmark mark = {.order = letter->order,
-        .origin = letter->origin == self->options.incarnation ? 0 : letter->origin,
-        .trail = {trail, (size_t)(at - trail)},
-        .grant = letter->grant.number,
-        .home = letter->grant.home,
-        .hops = letter->hops,
-        .only_active = (letter->flags & TP_LETTER_ACTIVE) != 0};
+    tp_trail_room room;
+    const tp_postmark mark = tp_postmark_of(&self->translator, &own->letter, &room);
     TROUPE_TRY(put_message(self, channel, noted, own->message, &mark, ticket));
     tp_pool_give(&self->shard->pool, tp_letter_open(self, &own->letter));
     return TROUPE_OK;
@@ -261,7 +252,7 @@ troupe_status tp_line_send(
     if (is_much && own->message->kind == TP_TELL && letter->from == 0)
         tp_hold_back(self, &noted->held_back, letter->id.hash);
     else if (is_much && own->message->kind == TP_TELL)
-        tp_outpost_say_full(self, letter->origin, letter->id.hash, noted->wait_count);
+        (void)tp_outpost_say_full(self, letter->origin, letter->id.hash, noted->wait_count);
     return TROUPE_OK;
 }
 

@@ -27,17 +27,18 @@ static bool say_mark(tp_outpost *self, tp_frame_kind kind, uint64_t origin, uint
     return true;
 }
 
-void tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting)
+bool tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting)
 {
-    if (waiting % FULL_AGAIN == 0 && say_mark(self, TP_FRAME_FULL, origin, hash))
-        TP_MARK(self->shard, "another node hears that a mailbox is full");
+    if (waiting % FULL_AGAIN != 0 || !say_mark(self, TP_FRAME_FULL, origin, hash))
+        return false;
+    TP_MARK(self->shard, "another node hears that a mailbox is full");
+    return true;
 }
 
 void tp_outpost_say_mailbox_full(tp_outpost *self, uint64_t origin, const tp_activation *actor)
 {
-    if (actor->queued % FULL_AGAIN != 0)
-        return;
-    tp_outpost_say_full(self, origin, actor->hash, actor->queued);
+    if (!tp_outpost_say_full(self, origin, actor->hash, actor->queued))
+        return; /* who has not heard it has nothing to hear when there is room */
     for (uint32_t i = 0; i < TP_TOLD_FULL; i++)
         if (self->told_full[i].hash == actor->hash && self->told_full[i].origin == origin)
             return;

@@ -7,6 +7,7 @@
  *   frames.c     what other nodes send
  *   inquiry.c    questions from outside of the shards (inquiry.h)
  *   follow.c     cancels and probes that go after asks
+ *   marks.c      full mailboxes
  *   line.c       parcels of a channel that are not settled yet, and what waits for credit
  *
  * Threads: the shard's.
@@ -91,8 +92,9 @@ struct tp_outpost {
 
 /* outpost.c, marks.c. As of its chart. */
 bool tp_outpost_is_home(const tp_outpost *self, uint64_t hash);
-/* So much waits before a tell of that node: it refuses more by itself for a while. */
-void tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting);
+/* So much waits before a tell of that node: it refuses more by itself for a while. False: it was
+ * not said; it is said again. */
+bool tp_outpost_say_full(tp_outpost *self, uint64_t origin, uint64_t hash, uint32_t waiting);
 /* The same of the mailbox of an actor: it hears as well when there is room again. */
 void tp_outpost_say_mailbox_full(tp_outpost *self, uint64_t origin, const tp_activation *actor);
 void tp_outpost_has_room(tp_away *away, const tp_activation *actor); /* of the port */

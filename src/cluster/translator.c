@@ -93,6 +93,36 @@ static const char *get_slip(troupe_slice bytes, tp_slip *ret_slip)
     return NULL;
 }
 
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+tp_postmark tp_postmark_of(const tp_translator *self, const tp_letter *letter, tp_trail_room *room)
+{
+    char *at = room->bytes;
+    for (uint32_t i = 0; i < letter->trail.count; i++)
+        at = tp_put_64(at, letter->trail.nodes[i]);
+    /* One of this node's own may have been elsewhere, and be back on its way through here. */
+    bool is_ours = letter->origin == self->incarnation && letter->trail.count == 0;
+    return (tp_postmark){.order = letter->order,
+        .origin = is_ours ? 0 : letter->origin,
+        .trail = {room->bytes, (size_t)(at - room->bytes)},
+        .grant = letter->grant.number,
+        .home = letter->grant.home,
+        .hops = letter->hops,
+        .only_active = (letter->flags & TP_LETTER_ACTIVE) != 0};
+}
+
+void tp_postmark_read(const tp_postmark *mark, tp_letter *letter)
+{
+    letter->origin = mark->origin;
+    letter->order = mark->order;
+    letter->grant = (tp_grant){mark->grant, mark->home};
+    letter->hops = mark->hops;
+    letter->trail.count = (uint8_t)(mark->trail.size / 8);
+    for (uint32_t i = 0; i < letter->trail.count; i++)
+        letter->trail.nodes[i] = tp_get_number((const char *)mark->trail.data + 8 * i, 8);
+    letter->flags |= mark->only_active ? TP_LETTER_ACTIVE : 0;
+}
+
 /* ---- out ------------------------------------------------------------------------------------- */
 
 /* `session` NULL: in words, for what does not travel at once. */

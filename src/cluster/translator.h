@@ -32,13 +32,26 @@ typedef struct tp_translator {
 
 /* What a parcel says beside its message. */
 typedef struct tp_postmark {
-    uint64_t order, origin; /* origin 0: the sender of the frame */
-    troupe_slice trail;     /* of an `origin`: incarnations, as they travel; else empty */
+    uint64_t order;
+    uint64_t origin;    /* 0: the sender of the frame, which the letter has not been away from */
+    troupe_slice trail; /* of an `origin`: incarnations, as they travel; else empty */
     uint64_t grant, home;
     uint8_t hops;
     bool only_active;
     troupe_slice unknown; /* a type that it names, for which there is no room; else empty */
 } tp_postmark;
+
+_Static_assert(TP_PARCEL_TRAIL_MAX == TP_DIRECTORY_TRAIL, "what a letter went through travels");
+
+/* Of a letter that leaves: the mark borrows from `room`. */
+typedef struct tp_trail_room {
+    char bytes[8 * TP_DIRECTORY_TRAIL];
+} tp_trail_room;
+
+tp_postmark tp_postmark_of(
+    const tp_translator *self, const tp_letter *letter, tp_trail_room *room);
+/* Of one that arrived: all that travels with it. */
+void tp_postmark_read(const tp_postmark *mark, tp_letter *letter);
 
 TROUPE_CHECK troupe_status tp_translator_init(
     tp_translator *self, tp_shard *shard, uint64_t incarnation);

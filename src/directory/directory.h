@@ -286,7 +286,7 @@ struct tp_letter {
     uint64_t token;     /* given back by LOST */
     uint32_t bytes;     /* that it holds, for the limit */
     uint8_t hops;       /* travels with it */
-    uint8_t flags;      /* TP_LETTER_; travel with it */
+    uint8_t flags;      /* TP_LETTER_; ACTIVE travels with it */
     tp_directory_trail trail; /* travels with it */
 
     /* machine */

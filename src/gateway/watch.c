@@ -8,7 +8,9 @@
  * 1. Whoever is in the table is alive: it is taken out before it is released.
  * 2. What was seen of a descriptor is for the place that it was taken from, with its serial: a
  *    descriptor may be another connection's by then.
- * 3. Nothing runs while the table is empty, and the lock is held over no call of the system.
+ * 3. Nothing runs while the table is empty. The lock is held while the table grows and while those
+ *    that are gone are cancelled (1.), but over no look at descriptors: who adds or removes waits
+ *    for no poll.
  *
  * Threads: the table is under `lock`; the runner looks each WATCH_EVERY.
  */

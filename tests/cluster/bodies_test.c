@@ -7,6 +7,7 @@
 #include "tests/promises/scene.h"
 
 #include "cluster/mover.h"
+#include "cluster/outpost_inside.h"
 #include "cluster/words.h"
 
 enum { SELF = 2, PEER = 1 };
@@ -223,6 +224,105 @@ static void an_item_is_read_as_it_was_written(void **state)
     close_reader(&self);
 }
 
+/* Sends it over a channel to a session of PEER, and reads there what became of it. */
+static void travel(reader *self, const tp_letter *letter, tp_letter *ret_arrived)
+{
+    tp_shard *shard = self->translator.shard;
+    const tp_session_options options = {
+        .allocator = shard->shared->allocator, .incarnation = SELF, .peer = PEER, .view = 2};
+    tp_session_options theirs = options;
+    theirs.incarnation = PEER;
+    theirs.peer = SELF;
+    tp_channel out = {.peer = PEER}, in = {.peer = SELF};
+    tp_session_init(&out.session, &options);
+    tp_session_init(&in.session, &theirs);
+    assert_ok(tp_session_connected(&out.session, 0));
+    assert_ok(tp_session_connected(&in.session, 0));
+
+    const tp_message_parts parts = {.key = troupe_str("k"), .method = troupe_str("add")};
+    const tp_message_head head = {.hash = hash_of(self, "note", "k"),
+        .type = tp_type_known(shard->shared, troupe_str("note")),
+        .deadline = TP_NEVER};
+    tp_message *message = tp_message_make_here(&shard->pool, &parts, &head);
+    assert_non_null(message);
+    tp_trail_room room;
+    const tp_postmark mark = tp_postmark_of(&self->translator, letter, &room);
+    uint64_t number;
+    assert_ok(tp_translator_put(&self->translator, &out, message, &mark, &number));
+    tp_pool_give(&shard->pool, message);
+
+    troupe_slice bytes;
+    tp_session_frame frame;
+    tp_parcel parcel;
+    tp_postmark read;
+    const char *fault;
+    assert_true(tp_session_take(&out.session, 1, &bytes));
+    assert_ok(tp_session_feed(&in.session, bytes));
+    do
+        assert_int_equal(tp_session_next(&in.session, &frame), TP_SESSION_FRAME);
+    while (frame.kind != TP_FRAME_REQUEST);
+    assert_null(tp_parcel_get(frame.body, &parcel));
+    message = tp_translator_read(
+        &self->translator, &in.session, SELF, frame.kind, &parcel, &read, &fault);
+    assert_non_null(message);
+    *ret_arrived = (tp_letter){.from = SELF};
+    tp_postmark_read(&read, ret_arrived);
+    tp_pool_give(&shard->pool, message);
+    tp_session_deinit(&out.session);
+    tp_session_deinit(&in.session);
+}
+
+/* Also one that passes the node that it began at: it is refused all the same when one of those that
+ * it went through is gone. */
+static void a_letter_keeps_its_trail_wherever_it_passes(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    for (uint64_t origin = PEER; origin <= 3; origin++)
+        for (uint8_t count = 0; count <= TP_DIRECTORY_TRAIL; count++) {
+            tp_letter sent = {.origin = origin,
+                .order = 17,
+                .grant = {5, PEER},
+                .hops = 4,
+                .flags = TP_LETTER_ACTIVE | TP_LETTER_WAITS,
+                .trail.count = count};
+            tp_letter got;
+            for (uint8_t i = 0; i < count; i++)
+                sent.trail.nodes[i] = 100 + i;
+            travel(&self, &sent, &got);
+            assert_int_equal(got.trail.count, count);
+            assert_memory_equal(got.trail.nodes, sent.trail.nodes, count * sizeof(uint64_t));
+            assert_int_equal(got.origin, origin);
+            assert_int_equal(got.order, 17);
+            assert_int_equal(got.hops, 4);
+            assert_int_equal(got.flags, TP_LETTER_ACTIVE); /* the other does not travel */
+            assert_true(got.grant.number == 5 && got.grant.home == PEER);
+        }
+    close_reader(&self);
+}
+
+/* Else it would be in the place of one that did hear it, and waits to hear of room. */
+static void who_could_not_be_told_of_a_full_mailbox_is_not_noted(void **state)
+{
+    (void)state;
+    reader self;
+    open_reader(&self);
+    tp_view nobody = {0};
+    tp_chart chart = {.members = &nobody, .view = self.view};
+    tp_outpost *outpost = calloc(1, sizeof *outpost);
+    assert_non_null(outpost);
+    outpost->shard = self.translator.shard;
+    outpost->chart = &chart;
+    tp_activation actor = {.hash = 7};
+    for (actor.queued = 1; actor.queued <= 64; actor.queued++)
+        tp_outpost_say_mailbox_full(outpost, 99, &actor);
+    assert_int_equal(outpost->told_full_at, 0);
+    assert_int_equal(outpost->told_full[0].origin, 0);
+    free(outpost);
+    close_reader(&self);
+}
+
 /* An id with two hashes would be two actors. */
 static void an_id_with_the_hash_of_another_is_none(void **state)
 {
@@ -277,6 +377,8 @@ int main(void)
         cmocka_unit_test(types_that_a_member_makes_up_take_no_room_from_views),
         cmocka_unit_test(items_of_types_without_a_number_are_left_out_of_a_word),
         cmocka_unit_test(an_item_is_read_as_it_was_written),
+        cmocka_unit_test(a_letter_keeps_its_trail_wherever_it_passes),
+        cmocka_unit_test(who_could_not_be_told_of_a_full_mailbox_is_not_noted),
         cmocka_unit_test(an_id_with_the_hash_of_another_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
