@@ -41,6 +41,7 @@ enum {
     TP_HTTP_ERROR_MAX = 4096,
     TP_DESK_MAX = 32,    /* requests at the desk at once */
     TP_STREAMS_MAX = 64, /* streams of events at once */
+    TP_GUESSES = 10,     /* wrong tokens a second of one address */
 };
 
 typedef enum tp_request_stage {
@@ -76,8 +77,8 @@ typedef struct tp_watch {
 typedef struct tp_limits {
     uint64_t seed;
     atomic_flag lock;
-    tp_rates *rates; /* NULL: there is no limit of rate */
-    tp_crowd *crowd; /* NULL: nor of what is under way of a type */
+    tp_rates *rates; /* NULL: there is no limit of rate, nor a token to be guessed */
+    tp_tally *tally; /* NULL: nor of what is under way of a type */
 } tp_limits;
 
 typedef struct tp_streams tp_streams;
@@ -85,6 +86,7 @@ typedef struct tp_streams tp_streams;
 struct tp_gateway {
     /* Set by open. */
     tp_gateway_host host;
+    bool is_tls;
     struct MHD_Daemon *daemon;
     MHD_socket listener; /* the library listens on it no more; MHD_INVALID_SOCKET: it does */
     char *token;
@@ -123,8 +125,8 @@ typedef struct tp_request {
     tp_request_stage stage;
     bool is_call; /* counted in `calls` */
     unsigned verb;
-    bool is_in_crowd; /* of limit.c, by that key */
-    uint64_t crowd;
+    bool is_tallied; /* of limit.c, by that key */
+    uint64_t tally;
     uint32_t place;        /* in the table of watch.c; UINT32_MAX: none */
     troupe_cancel *cancel; /* of its call */
     uint64_t began, asked;
@@ -205,6 +207,10 @@ void tp_request_take_back(tp_request *request);
 
 /* limit.c. How long until it may come, by the rates; 0: now, and it has. */
 uint64_t tp_limits_wait(tp_request *request);
+/* How long until its caller may show a token again, having shown wrong ones; 0: now. One more was
+ * wrong. Of a node that has a token. */
+uint64_t tp_limits_guess_wait(tp_request *request);
+void tp_limits_guessed(tp_request *request);
 /* May one more of its type be under way? After true, leave ends it; without, that is a no-op. */
 bool tp_limits_enter(tp_request *request);
 void tp_limits_leave(tp_request *request);

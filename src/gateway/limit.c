@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What callers may have of the gateway: calls a second of one caller, one type, one partition, and
- * calls under way of one type. A caller is an address; of IPv6 the first 64 bits, which one machine
- * may choose behind. The tables are rate.c's.
+ * calls under way of one type; wrong tokens a second of one caller. A caller is an address. The
+ * tables are rate.c's.
  *
  * Invariants
  * 1. A call that one of its limits holds back counts for none of them.
@@ -10,9 +10,7 @@
  */
 #include "gateway/inside.h"
 
-#include <netinet/in.h>
-
-enum { CALLER, TYPE, PARTITION, KINDS };
+enum { CALLER, TYPE, PARTITION, KINDS, GUESSES = KINDS };
 
 static void lock(tp_limits *self)
 {
@@ -29,17 +27,18 @@ troupe_status tp_limits_open(tp_limits *self, const tp_gateway_host *host)
 {
     atomic_flag_clear(&self->lock);
     host->env->entropy(host->env, &self->seed, sizeof self->seed);
-    if (host->rate_caller + host->rate_type + host->rate_partition != 0) {
+    bool has_rates = host->rate_caller + host->rate_type + host->rate_partition != 0;
+    if (has_rates || host->token[0] != 0) {
         self->rates = tp_allocate(host->allocator, sizeof *self->rates);
         if (self->rates == NULL)
             return TROUPE_NO_MEMORY;
         memset(self->rates, 0, sizeof *self->rates);
     }
     if (host->type_calls != 0) {
-        self->crowd = tp_allocate(host->allocator, sizeof *self->crowd);
-        if (self->crowd == NULL)
+        self->tally = tp_allocate(host->allocator, sizeof *self->tally);
+        if (self->tally == NULL)
             return TROUPE_NO_MEMORY;
-        memset(self->crowd, 0, sizeof *self->crowd);
+        memset(self->tally, 0, sizeof *self->tally);
     }
     return TROUPE_OK;
 }
@@ -47,19 +46,14 @@ troupe_status tp_limits_open(tp_limits *self, const tp_gateway_host *host)
 void tp_limits_close(tp_limits *self, const tp_gateway_host *host)
 {
     tp_release(host->allocator, self->rates, sizeof *self->rates);
-    tp_release(host->allocator, self->crowd, sizeof *self->crowd);
+    tp_release(host->allocator, self->tally, sizeof *self->tally);
 }
 
 static troupe_slice address_of(const tp_request *request)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
-    if (address != NULL && address->sa_family == AF_INET)
-        return troupe_slice_of(&((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
-    if (address != NULL && address->sa_family == AF_INET6)
-        return troupe_slice_of(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 8);
-    return (troupe_slice){NULL, 0};
+    return tp_rate_address(info != NULL ? info->client_addr : NULL);
 }
 
 static uint64_t key_of(const tp_limits *self, uint32_t kind, troupe_slice text)
@@ -71,7 +65,7 @@ uint64_t tp_limits_wait(tp_request *request)
 {
     tp_limits *self = &request->gateway->limits;
     const tp_gateway_host *host = &request->gateway->host;
-    if (self->rates == NULL)
+    if (host->rate_caller + host->rate_type + host->rate_partition == 0)
         return 0;
     bool has_type = request->route.id.type.size != 0;
     const uint32_t limits[KINDS] = {host->rate_caller, has_type ? host->rate_type : 0,
@@ -94,26 +88,45 @@ uint64_t tp_limits_wait(tp_request *request)
     return wait;
 }
 
+uint64_t tp_limits_guess_wait(tp_request *request)
+{
+    tp_limits *self = &request->gateway->limits;
+    uint64_t key = key_of(self, GUESSES, address_of(request));
+    lock(self);
+    uint64_t wait = tp_rates_wait(self->rates, key, TP_GUESSES, request->began);
+    unlock(self);
+    return wait;
+}
+
+void tp_limits_guessed(tp_request *request)
+{
+    tp_limits *self = &request->gateway->limits;
+    uint64_t key = key_of(self, GUESSES, address_of(request));
+    lock(self);
+    tp_rates_take(self->rates, key, TP_GUESSES, request->began);
+    unlock(self);
+}
+
 bool tp_limits_enter(tp_request *request)
 {
     tp_limits *self = &request->gateway->limits;
-    if (self->crowd == NULL || request->route.id.type.size == 0)
+    if (self->tally == NULL || request->route.id.type.size == 0)
         return true;
-    request->crowd = key_of(self, TYPE, request->route.id.type);
+    request->tally = key_of(self, TYPE, request->route.id.type);
     lock(self);
-    request->is_in_crowd =
-        tp_crowd_enter(self->crowd, request->crowd, request->gateway->host.type_calls);
+    request->is_tallied =
+        tp_tally_enter(self->tally, request->tally, request->gateway->host.type_calls);
     unlock(self);
-    return request->is_in_crowd;
+    return request->is_tallied;
 }
 
 void tp_limits_leave(tp_request *request)
 {
     tp_limits *self = &request->gateway->limits;
-    if (!request->is_in_crowd)
+    if (!request->is_tallied)
         return;
-    request->is_in_crowd = false;
+    request->is_tallied = false;
     lock(self);
-    tp_crowd_leave(self->crowd, request->crowd);
+    tp_tally_leave(self->tally, request->tally);
     unlock(self);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Buckets and crowds. See rate.h.
+ * Buckets and tallies. See rate.h.
  *
  * Threads: pure; who calls it locks.
  */
 #include "gateway/rate.h"
 
+#include <netinet/in.h>
 #include <stddef.h>
 
 #define SECOND UINT64_C(1000000000)
@@ -24,6 +25,18 @@ uint64_t tp_rate_key(uint64_t seed, uint32_t kind, const void *text, uint64_t si
     for (uint64_t i = 0; i < size; i++)
         key = mix(key ^ bytes[i]);
     return key;
+}
+
+troupe_slice tp_rate_address(const struct sockaddr *address)
+{
+    const void *at = address;
+    if (at != NULL && address->sa_family == AF_INET)
+        return troupe_slice_of(&((const struct sockaddr_in *)at)->sin_addr, 4);
+    if (at == NULL || address->sa_family != AF_INET6)
+        return (troupe_slice){NULL, 0};
+    const struct in6_addr *six = &((const struct sockaddr_in6 *)at)->sin6_addr;
+    return IN6_IS_ADDR_V4MAPPED(six) ? troupe_slice_of(&six->s6_addr[12], 4)
+                                     : troupe_slice_of(six, 8);
 }
 
 /* ---- rates ----------------------------------------------------------------------------------- */
@@ -60,51 +73,52 @@ void tp_rates_take(tp_rates *rates, uint64_t key, uint32_t rate, uint64_t now)
     *place = (tp_rate_bucket){.key = key, .full = full + interval_of(rate)};
 }
 
-/* ---- crowds ---------------------------------------------------------------------------------- */
+/* ---- tallies ----------------------------------------------------------------------------------
+ */
 
 /* Where the key is, or would be. */
-static uint32_t find(const tp_crowd *crowd, uint64_t key)
+static uint32_t find(const tp_tally *tally, uint64_t key)
 {
-    uint32_t at = (uint32_t)(key % TP_CROWD_PLACES);
-    while (crowd->places[at].count != 0 && crowd->places[at].key != key)
-        at = (at + 1) % TP_CROWD_PLACES;
+    uint32_t at = (uint32_t)(key % TP_TALLY_PLACES);
+    while (tally->places[at].count != 0 && tally->places[at].key != key)
+        at = (at + 1) % TP_TALLY_PLACES;
     return at;
 }
 
-bool tp_crowd_enter(tp_crowd *crowd, uint64_t key, uint32_t most)
+bool tp_tally_enter(tp_tally *tally, uint64_t key, uint32_t most)
 {
-    uint32_t at = find(crowd, key);
-    bool is_new = crowd->places[at].count == 0;
+    uint32_t at = find(tally, key);
+    bool is_new = tally->places[at].count == 0;
     /* A quarter stays free, so that looking ends soon. */
-    if (crowd->places[at].count >= most || (is_new && crowd->used == TP_CROWD_PLACES / 4 * 3))
+    if (tally->places[at].count >= most || (is_new && tally->used == TP_TALLY_PLACES / 4 * 3))
         return false;
-    crowd->used += is_new;
-    crowd->places[at].key = key;
-    crowd->places[at].count++;
+    tally->used += is_new;
+    tally->places[at].key = key;
+    tally->places[at].count++;
     return true;
 }
 
 /* Those behind it that looked past its place move up (Knuth, volume 3, 6.4, algorithm R). */
-static void close_gap(tp_crowd *crowd, uint32_t gap)
+static void close_gap(tp_tally *tally, uint32_t gap)
 {
-    for (uint32_t at = (gap + 1) % TP_CROWD_PLACES; crowd->places[at].count != 0;
-         at = (at + 1) % TP_CROWD_PLACES) {
-        uint32_t home = (uint32_t)(crowd->places[at].key % TP_CROWD_PLACES);
-        uint32_t from_home = (at - home) % TP_CROWD_PLACES;
-        uint32_t from_gap = (at - gap) % TP_CROWD_PLACES;
+    for (uint32_t at = (gap + 1) % TP_TALLY_PLACES; tally->places[at].count != 0;
+         at = (at + 1) % TP_TALLY_PLACES) {
+        uint32_t home = (uint32_t)(tally->places[at].key % TP_TALLY_PLACES);
+        uint32_t from_home = (at - home) % TP_TALLY_PLACES;
+        uint32_t from_gap = (at - gap) % TP_TALLY_PLACES;
         if (from_home < from_gap)
             continue;
-        crowd->places[gap] = crowd->places[at];
-        crowd->places[at].count = 0;
+        tally->places[gap] = tally->places[at];
+        tally->places[at].count = 0;
         gap = at;
     }
 }
 
-void tp_crowd_leave(tp_crowd *crowd, uint64_t key)
+void tp_tally_leave(tp_tally *tally, uint64_t key)
 {
-    uint32_t at = find(crowd, key);
-    if (crowd->places[at].count == 0 || --crowd->places[at].count != 0)
+    uint32_t at = find(tally, key);
+    if (tally->places[at].count == 0 || --tally->places[at].count != 0)
         return;
-    crowd->used--;
-    close_gap(crowd, at);
+    tally->used--;
+    close_gap(tally, at);
 }

@@ -18,11 +18,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <troupe.h>
+
+struct sockaddr;
 
 enum {
     TP_RATE_SETS = 4096,
     TP_RATE_WAYS = 4,
-    TP_CROWD_PLACES = 1024, /* of keys at once with something under way */
+    TP_TALLY_PLACES = 1024, /* of keys at once with something under way */
 };
 
 typedef struct tp_rate_bucket {
@@ -40,18 +43,23 @@ uint64_t tp_rates_wait(const tp_rates *rates, uint64_t key, uint32_t rate, uint6
 void tp_rates_take(tp_rates *rates, uint64_t key, uint32_t rate, uint64_t now);
 
 /* How many of each key are under way. */
-typedef struct tp_crowd {
+typedef struct tp_tally {
     struct {
         uint64_t key;
         uint32_t count; /* 0: the place is free */
-    } places[TP_CROWD_PLACES];
+    } places[TP_TALLY_PLACES];
     uint32_t used;
-} tp_crowd;
+} tp_tally;
 
 /* False: `most` are, or there are too many keys at once. */
-bool tp_crowd_enter(tp_crowd *crowd, uint64_t key, uint32_t most);
+bool tp_tally_enter(tp_tally *tally, uint64_t key, uint32_t most);
 /* One that has entered. */
-void tp_crowd_leave(tp_crowd *crowd, uint64_t key);
+void tp_tally_leave(tp_tally *tally, uint64_t key);
+
+/* Who calls, by the address: of IPv6 the first 64 bits, which one machine may choose behind, but of
+ * one that stands for IPv4 (RFC 4291, 2.5.5.2) those four bytes. Empty: of another family, or NULL.
+ */
+troupe_slice tp_rate_address(const struct sockaddr *address);
 
 /* Of a text, for a table whose seed strangers do not know; `kind` keeps those apart that may have
  * the same text. */

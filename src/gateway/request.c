@@ -201,26 +201,48 @@ static bool is_page(const head_fields *fields)
     return fields->origin != NULL || is_other;
 }
 
+/* By what was let through before. `words` name the limit. */
+static void hold_back(tp_request *request, uint64_t wait, const char *words)
+{
+    tp_gateway_add(&request->gateway->limited);
+    tp_request_fail(
+        request, 429, "ERR_RATE", TROUPE_BUSY, unsent(request, TROUPE_BUSY), troupe_str(words));
+    request->wait = (uint32_t)(wait / TROUPE_SECONDS(1)) + 1;
+}
+
+/* An address that has shown wrong ones is not listened to for a while, whatever it shows: else it
+ * could try as many as it can send. */
+static bool shows_token(tp_request *request, const head_fields *fields)
+{
+    const char *token = request->gateway->host.token;
+    uint64_t wait = tp_limits_guess_wait(request);
+    if (wait != 0) {
+        hold_back(request, wait, "too many wrong tokens came from this address: try again later");
+        return false;
+    }
+    if (tp_route_token_is(fields->authorization, true, token) ||
+        tp_route_token_is(fields->api_token, false, token))
+        return true;
+    if (fields->authorization != NULL || fields->api_token != NULL)
+        tp_limits_guessed(request);
+    refuse(request, 401, "ERR_API_TOKEN", TROUPE_DENIED,
+        "invalid api token: send that of http_token as Authorization: Bearer TOKEN, or as "
+        "dapr-api-token");
+    return false;
+}
+
 /* Whoever knows the token may call; without one, programs of this machine. Where callers need a
  * certificate, only with that. */
 static bool let_in(tp_request *request, const head_fields *fields)
 {
     const tp_gateway_host *host = &request->gateway->host;
-    bool is_tls = request->gateway->tls.newest != NULL; /* for good */
-    if (is_tls && !tp_http_tls_knows(request->connection)) {
+    if (request->gateway->is_tls && !tp_http_tls_knows(request->connection)) {
         refuse(request, 403, "ERR_CERTIFICATE", TROUPE_DENIED,
             "callers show a certificate that an authority of http_tls_authority has signed");
         return false;
     }
-    if (host->token[0] != 0) {
-        if (tp_route_token_is(fields->authorization, true, host->token) ||
-            tp_route_token_is(fields->api_token, false, host->token))
-            return true;
-        refuse(request, 401, "ERR_API_TOKEN", TROUPE_DENIED,
-            "invalid api token: send that of http_token as Authorization: Bearer TOKEN, or as "
-            "dapr-api-token");
-        return false;
-    }
+    if (host->token[0] != 0)
+        return shows_token(request, fields);
     if (!is_page(fields) &&
         (host->beyond || fields->host == NULL || tp_route_host_is_local(fields->host)))
         return true;
@@ -287,16 +309,13 @@ static bool is_framed(const head_fields *fields)
 }
 
 /* By what its caller, type and partition may have in a second. */
-static void hold_back(tp_request *request)
+static void judge_rate(tp_request *request)
 {
     uint64_t wait = tp_limits_wait(request);
-    if (wait == 0)
-        return;
-    tp_gateway_add(&request->gateway->limited);
-    tp_request_fail(request, 429, "ERR_RATE", TROUPE_BUSY, unsent(request, TROUPE_BUSY),
-        troupe_str("more calls a second than http_rate_caller, http_rate_type or "
-                   "http_rate_partition let through: try again later"));
-    request->wait = (uint32_t)(wait / TROUPE_SECONDS(1)) + 1;
+    if (wait != 0)
+        hold_back(request, wait,
+            "more calls a second than http_rate_caller, http_rate_type or http_rate_partition let "
+            "through: try again later");
 }
 
 /* Everything that can be said before the body is here. */
@@ -325,7 +344,7 @@ static void read_head(tp_request *request, const char *path, const char *method,
     else if (size != UINT64_MAX && size > request->gateway->host.body)
         refuse_size(request);
     else if (!request->route.is_open)
-        hold_back(request);
+        judge_rate(request);
 }
 
 static enum MHD_Result respond(tp_request *request);

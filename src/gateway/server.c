@@ -55,7 +55,7 @@ static struct MHD_Daemon *start(tp_gateway *gateway)
     const struct MHD_OptionItem pool[] = {
         {host->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, host->threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
-    bool is_tls = gateway->tls.newest != NULL;
+    bool is_tls = gateway->is_tls;
     const char *trust = is_tls ? tp_http_tls_trust(gateway->tls.newest) : NULL;
     const struct MHD_OptionItem tls[] = {{is_tls ? MHD_OPTION_NOTIFY_CONNECTION : MHD_OPTION_END,
                                              (intptr_t)tp_http_tls_connection, gateway},
@@ -114,6 +114,7 @@ static troupe_status server_open(
     gateway->token = token;
     gateway->host.token = memcpy(token, host->token, token_size);
     atomic_flag_clear(&gateway->tls.lock);
+    gateway->is_tls = host->tls != NULL;
     gateway->host.tls = NULL;
     troupe_status status = host->tls != NULL ? tp_http_tls_create(host->allocator, host->tls,
                                                    &gateway->tls.newest, error, error_size)
@@ -133,7 +134,10 @@ static troupe_status server_open(
     gateway->daemon = status == TROUPE_OK ? start(gateway) : NULL;
     if (gateway->daemon == NULL) {
         if (status == TROUPE_OK)
-            (void)!tp_streams_stop(gateway); /* nothing is subscribed yet */
+            (void)!tp_streams_stop(gateway); /* nothing is subscribed yet; the library has closed
+                                                the socket */
+        else
+            (void)close((MHD_socket)host->socket.handle);
         (void)snprintf(error, error_size,
             "http: the server did not start: threads or open files (ulimit -n) are at their limit");
         tp_watch_stop(&gateway->watch);

@@ -237,7 +237,9 @@ static bool verify(gnutls_session_t tls, gnutls_x509_trust_list_t trust)
 bool tp_http_tls_knows(struct MHD_Connection *connection)
 {
     session *self = session_of(connection);
-    if (self == NULL || self->tls->trust == NULL)
+    if (self == NULL)
+        return false; /* there was no memory for it: nothing is known of the caller */
+    if (self->tls->trust == NULL)
         return true;
     if (self->peer == UNKNOWN) {
         const union MHD_ConnectionInfo *info =

@@ -38,7 +38,8 @@ void tp_http_tls_connection(void *gateway, struct MHD_Connection *connection, vo
     enum MHD_ConnectionNotificationCode code);
 void *tp_http_tls_retriever(void);
 
-/* Has the caller shown a certificate of the authority, or is there none? */
+/* Of a connection with TLS: has the caller shown a certificate of the authority, or is there none?
+ */
 bool tp_http_tls_knows(struct MHD_Connection *connection);
 
 #endif

@@ -267,6 +267,15 @@ get 200 -H 'Authorization: Bearer s3cret value' -d x "$call/web/a/method/echo"
 get 200 -H 'dapr-api-token: s3cret value' -H 'Origin: http://a.example' -d x "$call/web/a/method/echo"
 get 204 "$at/v1.0/healthz"
 get 200 "$at/readyz"
+# Who guesses is not listened to for a while, whatever he shows; others are.
+curl -s -o /dev/null -w '%{http_code}\n' -H 'dapr-api-token: guess' "$call/web/a/method/echo?[1-200]" >"$work/codes"
+checks=$((checks + 1))
+[ "$(sort -u "$work/codes" | paste -s -d ' ')" = '401 429' ] || die "guesses get $(sort "$work/codes" | uniq -c)"
+knows() { [ "$(curl -s -o "$work/out" -w '%{http_code}' -H 'dapr-api-token: s3cret value' -d x "$call/web/a/method/echo" "$@")" = 200 ]; }
+knows --interface 127.0.0.2 || die 'another address pays for the guesses'
+until_true knows
+for _ in $(seq 30); do get 401 "$at/metrics"; done # without a token nothing is guessed
+counts http_limited 1
 stop
 
 # ---- addresses ----------------------------------------------------------------------------------
