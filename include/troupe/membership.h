@@ -93,7 +93,8 @@ struct troupe_membership {
         troupe_on_register *on_register, void *user, uint64_t *ret_run);
 
     /* Returns OK once the newest view has another number than `number` (0: none was seen), TIMEOUT
-     * if that did not happen. May return OK too early, never too late by more than a second.
+     * if that did not happen. May return OK too early, never too late by more than a second. A
+     * provider that tells of holders that have `ended` returns OK for that, too, if it hears of it.
      * UNAVAILABLE: it cannot be watched now. */
     troupe_status (*watch)(troupe_membership *self, uint64_t timeout, uint64_t number);
 

@@ -102,6 +102,7 @@ struct tp_member {
     tp_peer *peers; /* one for each member of `view` but this one, in its order */
     size_t peer_count;
     uint64_t registers_at;
+    bool want_registers;     /* the reading under way may have begun too early */
     uint64_t registers_good; /* when the last good reading came; 0: none since the last reset */
     bool has_run;
     uint64_t run;
@@ -157,6 +158,7 @@ void tp_member_disarm(tp_member *self);
 /* observe.c */
 void tp_member_run_observer(tp_member *self, uint64_t now);
 void tp_member_run_publisher(tp_member *self, uint64_t now);
+void tp_member_read_registers_soon(tp_member *self, uint64_t now);
 void tp_member_registers_read(tp_member *self, uint64_t now, const tp_member_answer *answer);
 void tp_member_revoke_answered(tp_member *self, uint64_t now, const tp_member_answer *answer);
 void tp_member_forget_times(tp_member *self);

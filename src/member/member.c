@@ -336,6 +336,7 @@ static void read_soon(tp_member *self, uint64_t now)
 void tp_member_changed(tp_member *self, uint64_t now)
 {
     read_soon(self, now);
+    tp_member_read_registers_soon(self, now);
     run(self, now);
 }
 

@@ -160,7 +160,8 @@ typedef struct tp_member_answer {
 
 /* What came of a CALL. */
 void tp_member_answered(tp_member *member, uint64_t now, const tp_member_answer *answer);
-/* The watch says that there may be a newer view; or a peer or a frame named number `number`. */
+/* The watch says that there may be a newer view, or a holder that has ended; or a peer or a frame
+ * named number `number`. */
 void tp_member_changed(tp_member *member, uint64_t now);
 void tp_member_peer_number(tp_member *member, uint64_t now, uint64_t number);
 /* A member sent us this view (the barrier); borrowed. Older ones are ignored. */

@@ -91,7 +91,9 @@ void tp_member_registers_read(tp_member *self, uint64_t now, const tp_member_ans
         return;
     }
     line->failures = 0;
-    self->registers_at = line->sent + self->ttl / (self->peer_count < 64 ? 8 : 4);
+    self->registers_at = self->want_registers
+                             ? now
+                             : line->sent + self->ttl / (self->peer_count < 64 ? 8 : 4);
     if (self->has_run && self->run != answer->run)
         tp_member_forget_times(self);
     self->has_run = true;
@@ -164,9 +166,19 @@ void tp_member_revoke_answered(tp_member *self, uint64_t now, const tp_member_an
 void tp_member_run_observer(tp_member *self, uint64_t now)
 {
     if (!self->lines[TP_MEMBER_READ_REGISTERS].busy &&
-        tp_member_is_due(self, now, self->registers_at))
+        tp_member_is_due(self, now, self->registers_at)) {
+        self->want_registers = false;
         tp_member_send(self, now, TP_MEMBER_READ_REGISTERS, self->ttl / 4);
+    }
     revoke_one(self, now);
+}
+
+/* The watch has told of something: of a view, or of a holder that has ended. */
+void tp_member_read_registers_soon(tp_member *self, uint64_t now)
+{
+    self->want_registers = true;
+    if (self->lines[TP_MEMBER_READ_REGISTERS].failures == 0)
+        self->registers_at = now;
 }
 
 /* ---- publishing ------------------------------------------------------------------------------ */

@@ -56,10 +56,10 @@ static look look_at(troupe_membership *handle)
 }
 
 /* In a child: raises, says so, and waits for its end. */
-static void hold(void *user, int say)
+static void hold(void *user, const char *cluster, int say)
 {
     troupe_membership *handle = NULL;
-    if (open_on(user, "deaths", &handle) == TROUPE_OK &&
+    if (open_on(user, cluster, &handle) == TROUPE_OK &&
         handle->raise(handle, TROUPE_SECONDS(1), 3, 0) == TROUPE_OK && write(say, "x", 1) == 1)
         pause();
     _exit(1);
@@ -72,7 +72,7 @@ static void the_death_of_a_process_is_seen_at_once(void **state)
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0)
-        hold(*state, ends[1]);
+        hold(*state, "deaths", ends[1]);
     assert_true(child > 0);
     assert_int_equal(read(ends[0], &byte, 1), 1);
     troupe_membership *handle = NULL;
@@ -89,6 +89,30 @@ static void the_death_of_a_process_is_seen_at_once(void **state)
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(look_at(handle).ended);
+    handle->close(handle);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Which returns early for whatever else happens in the folder. */
+static void a_watch_ends_with_the_death_of_a_process(void **state)
+{
+    int ends[2];
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0)
+        hold(*state, "watched", ends[1]);
+    assert_true(child > 0);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    troupe_membership *handle = NULL;
+    assert_int_equal(open_on(*state, "watched", &handle), TROUPE_OK);
+    while (handle->watch(handle, TROUPE_MILLISECONDS(50), 0) == TROUPE_OK)
+        ;
+    kill(child, SIGKILL);
+    assert_int_equal(handle->watch(handle, TROUPE_MINUTES(1), 0), TROUPE_OK);
+    assert_true(look_at(handle).ended);
+    assert_int_equal(waitpid(child, NULL, 0), child);
     handle->close(handle);
     close(ends[0]);
     close(ends[1]);
@@ -136,6 +160,7 @@ int main(void)
     const suite place = {.name = "file", .open = open_on, .user = &self, .tells_ends = true};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(the_death_of_a_process_is_seen_at_once, &self),
+        cmocka_unit_test_prestate(a_watch_ends_with_the_death_of_a_process, &self),
         cmocka_unit_test_prestate(a_header_that_is_ahead_of_the_folder_is_mended, &self),
         cmocka_unit_test_prestate(a_url_that_names_nothing_is_refused_with_reason, &self),
     };

@@ -225,6 +225,28 @@ static void the_dead_are_revoked_and_removed_in_time(void **state)
     close_node(&self);
 }
 
+static void a_holder_that_has_ended_is_removed_when_the_watch_tells(void **state)
+{
+    troupe_membership *holder = NULL;
+    node self;
+    (void)state;
+    open_node(&self);
+    tp_member_memory_tell_ends(self.store, true);
+    add_member(&self);
+    assert_int_equal(tp_member_memory_open(self.store, &holder), TROUPE_OK);
+    assert_int_equal(holder->raise(holder, TTL, 2, 0), TROUPE_OK);
+    run(&self, TTL / 4);
+    assert_int_equal(tp_member_look(self.machine).view->member_count, 2);
+    uint64_t began = self.now;
+    holder->close(holder);
+    tp_member_changed(self.machine, self.now);
+    drain(&self);
+    assert_int_equal(self.revokes, 1);
+    assert_int_equal(tp_member_look(self.machine).view->member_count, 1);
+    assert_true(self.now - began <= 10 * MS); /* of calls: no time of the machine's own */
+    close_node(&self);
+}
+
 static void after_another_run_of_the_store_nobody_is_revoked_for_a_ttl(void **state)
 {
     node self;
@@ -336,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_node_without_its_store_is_suspended_and_comes_back),
         cmocka_unit_test(a_node_whose_shards_hang_lets_its_lease_run_out),
         cmocka_unit_test(the_dead_are_revoked_and_removed_in_time),
+        cmocka_unit_test(a_holder_that_has_ended_is_removed_when_the_watch_tells),
         cmocka_unit_test(after_another_run_of_the_store_nobody_is_revoked_for_a_ttl),
         cmocka_unit_test(who_sees_the_view_fall_or_change_stops),
         cmocka_unit_test(a_node_that_leaves_goes_by_three_views),

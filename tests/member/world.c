@@ -55,7 +55,7 @@ typedef struct world {
     troupe_membership *stray; /* for what lands after its sender died */
     uint64_t store_stops_until, split_until, small_until;
     const tp_view *published;
-    bool calm, has_tracer, is_swift;
+    bool calm, has_tracer, is_swift, tells_ends;
     bool revoked[INCARNATIONS];
 } world;
 
@@ -260,6 +260,14 @@ static void install(world *self, node *who, const tp_member_effect *effect)
         put(self, event_for(self, EMPTIED, who, below(self, TTL)));
 }
 
+/* Their watches tell of a new view, and may tell of a process that has ended. */
+static void tell_watches(world *self)
+{
+    for (size_t i = 0; i < self->node_count; i++)
+        if (self->nodes[i].life != 0 && chance(self, 950) && self->now >= self->nodes[i].cut_until)
+            put(self, event_for(self, CHANGED, &self->nodes[i], delay(self)));
+}
+
 static void end_process(world *self, node *who, bool restarts)
 {
     note(self, "node %zu ends", (size_t)(who - self->nodes));
@@ -269,6 +277,8 @@ static void end_process(world *self, node *who, bool restarts)
     who->life = 0;
     who->fence = 0;
     who->is_member = false;
+    if (self->tells_ends)
+        tell_watches(self);
     if (restarts) {
         event start = event_for(self, START, who, below(self, 2 * TTL));
         put(self, start);
@@ -410,9 +420,7 @@ static void on_published(world *self, const tp_view *view)
         self->small_until = self->now + EXCUSE;
     tp_view_release(before);
     self->published = tp_view_retain(view);
-    for (size_t i = 0; i < self->node_count; i++)
-        if (self->nodes[i].life != 0 && chance(self, 950) && self->now >= self->nodes[i].cut_until)
-            put(self, event_for(self, CHANGED, &self->nodes[i], delay(self)));
+    tell_watches(self);
 }
 
 static void land(world *self, event *what)
@@ -710,7 +718,8 @@ world_result world_run(const world_plan *plan)
     if (status == TROUPE_OK)
         status = tp_member_memory_open(self.store, &self.stray);
     TP_ASSERT(status == TROUPE_OK);
-    tp_member_memory_tell_ends(self.store, below(&self, 4) == 0);
+    self.tells_ends = below(&self, 4) == 0;
+    tp_member_memory_tell_ends(self.store, self.tells_ends);
     tp_member_memory_unrevoke(self.store, plan->store_unrevokes);
     self.is_swift = below(&self, 2) == 0;
     uint64_t spread = below(&self, 2) == 0 ? MS : 5 * TTL;

@@ -14,7 +14,8 @@
  *   registers    a header, and words that are compared and set in place: incarnation, count,
  *                revoked in one, that of incarnation I at I modulo SLOTS; 0 is free
  *   alive.I      locked (flock) by the process that raised incarnation I first, until that handle
- *                is closed or the kernel closes it: its being free says that the holder has ended
+ *                is closed or the kernel closes it: its being free says that the holder has ended.
+ *                Who watches the folder is told of the closing by inotify, and need not ask
  *   draft.P.N    a view before it is linked, of process P
  *
  * Invariants
@@ -46,6 +47,7 @@
 
 enum { FOLDER_MAX = 400, PATH_MAX_BYTES = FOLDER_MAX + 64, SLOTS = 8192 };
 enum { KEPT = 256, DRAFTS = 1000 };
+enum { ENDING_MS = 20 }; /* from the kernel's word that a file was closed until its lock is free */
 enum { INCARNATION_BITS = 26, COUNT_BITS = 37 };
 #define MAGIC       UINT64_C(0x31524D45504F5254) /* "TROPEMR1" */
 #define MILLISECOND UINT64_C(1000000)
@@ -381,22 +383,60 @@ static troupe_status read_registers(troupe_membership *port, uint64_t timeout,
 
 /* ---- watching -------------------------------------------------------------------------------- */
 
-static void swallow(int file)
+/* Of an incarnation whose lock was closed. The kernel tells of it an instant before the lock is
+ * free. */
+static bool ends_now(folder_handle *self, uint64_t incarnation)
 {
-    char bytes[4096];
-    while (read(file, bytes, sizeof bytes) > 0) {
+    char path[PATH_MAX_BYTES];
+    path_of(self, path, "alive.", incarnation);
+    for (int i = 0; i < ENDING_MS && access(path, F_OK) == 0; i++) {
+        struct pollfd bell = {self->bell, POLLIN, 0};
+        if (has_ended(self, incarnation))
+            return true;
+        if (poll(&bell, 1, 1) > 0)
+            break;
     }
+    return false;
+}
+
+/* What the kernel told of the folder. True: a holder has ended, or may have. */
+static bool take_notes(folder_handle *self)
+{
+    _Alignas(struct inotify_event) char bytes[4096];
+    static const char lock[] = "alive.";
+    bool is_end = false;
+    ssize_t size;
+    while ((size = read(self->notify, bytes, sizeof bytes)) > 0) {
+        const struct inotify_event *note;
+        for (const char *at = bytes; at < bytes + size; at += sizeof *note + note->len) {
+            note = (const struct inotify_event *)(const void *)at;
+            if ((note->mask & IN_Q_OVERFLOW) != 0)
+                is_end = true; /* notes were lost */
+            if (is_end || (note->mask & IN_CLOSE_WRITE) == 0 || note->len == 0 ||
+                strncmp(note->name, lock, sizeof lock - 1) != 0)
+                continue;
+            is_end = ends_now(self, strtoull(note->name + sizeof lock - 1, NULL, 10));
+        }
+    }
+    return is_end;
+}
+
+/* Who holds a lock has its file open to write, so the kernel tells of its end as of any file's that
+ * is closed after writing. */
+static void watch_folder(folder_handle *self)
+{
+    self->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (self->notify >= 0)
+        (void)inotify_add_watch(
+            self->notify, self->folder, IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE);
 }
 
 static troupe_status watch(troupe_membership *port, uint64_t timeout, uint64_t number)
 {
     folder_handle *self = handle_of(port);
     uint64_t end = self->host.now(self->host.context) + timeout;
-    if (self->notify < 0) {
-        self->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (self->notify >= 0)
-            (void)inotify_add_watch(self->notify, self->folder, IN_CREATE | IN_MOVED_TO);
-    }
+    if (self->notify < 0)
+        watch_folder(self);
     for (;;) {
         if (is_hurried(self))
             return TROUPE_UNAVAILABLE;
@@ -408,8 +448,8 @@ static troupe_status watch(troupe_membership *port, uint64_t timeout, uint64_t n
         struct pollfd files[] = {{self->bell, POLLIN, 0}, {self->notify, POLLIN, 0}};
         uint64_t left = (end - now) / MILLISECOND + 1, most = self->notify >= 0 ? 1000 : 50;
         (void)poll(files, self->notify >= 0 ? 2 : 1, (int)(left < most ? left : most));
-        if (self->notify >= 0)
-            swallow(self->notify);
+        if (self->notify >= 0 && take_notes(self))
+            return TROUPE_OK;
     }
 }
 
