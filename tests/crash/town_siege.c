@@ -199,17 +199,35 @@ void town_siege_run(town_siege *self, uint32_t kills)
     }
 }
 
-/* Those that chance has left out. Some are reached only after a kill in the middle of much, which
- * an attempt in vain is not. */
+static uint32_t point_of(const char *name)
+{
+    for (uint32_t point = 0; point < POINTS; point++)
+        if (strcmp(points[point].name, name) == 0)
+            return point;
+    fail_msg("there is no point '%s'", name);
+    return 0;
+}
+
+/* Leaves calls behind that were begun, or done, and not answered: some points are reached by what
+ * asks them again only, and an attempt in vain ends in peace. */
+static void unsettle(town_siege *self, uint32_t tries)
+{
+    static const char *const names[] = {"gate opens", NULL, "once begun", "reply left"};
+    const char *name = names[tries % (sizeof names / sizeof names[0])];
+    if (name != NULL)
+        attack_at(self, point_of(name));
+    else
+        attack(self, NULL);
+    audit(self);
+}
+
+/* Those that chance has left out. */
 static void make_up(town_siege *self, uint32_t least)
 {
     for (uint32_t point = 0; point < POINTS; point++) {
         uint32_t tries = 0;
         for (; has(self, point) && self->hits[point] < least && tries < TRIES; tries++) {
-            if (tries != 0) {
-                attack(self, NULL);
-                audit(self);
-            }
+            unsettle(self, tries);
             attack_at(self, point);
             audit(self);
         }
