@@ -213,7 +213,7 @@ typedef struct troupe_call_options {
 /* [any thread] A cancellation: fired once, ends every ask that names it, and those that name it
  * later, with WITHDRAWN (it had not started) or CANCELLED (it may have). The turn that serves such
  * an ask sees troupe_turn_is_cancelled, and what it itself waits for is cancelled too. NO_MEMORY.
- */
+ * It may outlive its node; but it is not fired while troupe_node_close runs. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_cancel_create(
     troupe_node *node, troupe_cancel **ret_cancel);
 TROUPE_API void troupe_cancel_fire(troupe_cancel *cancel);

@@ -76,7 +76,7 @@ static uint32_t open_count(const troupe_sim *sim)
 
 static tp_sim_house *pick_by(troupe_sim *sim, uint64_t pick)
 {
-    pick %= open_count(sim);
+    pick %= open_count(sim); /* one is open always: see may_go, and tp_sim_tend */
     for (uint32_t i = 0;; i++)
         if (sim->houses[i].is_open && pick-- == 0)
             return &sim->houses[i];
@@ -114,10 +114,10 @@ static void set_cluster(tp_sim_house *house, troupe_node_options *options)
     options->on_died_user = house;
 }
 
-/* The next house. */
+/* The next house; should it not open, it is the next one again. */
 static troupe_status open_house(troupe_sim *sim, char *error, size_t error_size)
 {
-    tp_sim_house *house = &sim->houses[sim->house_count++];
+    tp_sim_house *house = &sim->houses[sim->house_count];
     troupe_node_options options = sim->node_options;
     tp_node_grounds grounds = {.env = house->env, .hostile = true};
     if (sim->nodes > 1) {
@@ -133,6 +133,7 @@ static troupe_status open_house(troupe_sim *sim, char *error, size_t error_size)
     if (troupe_client_open(house->node, &house->client) != TROUPE_OK)
         abort();
     house->is_open = true;
+    sim->house_count++;
     return TROUPE_OK;
 }
 
@@ -317,9 +318,9 @@ void tp_sim_befall(troupe_sim *sim)
 /* Is there an outbox with messages in it, or a reminder that is due? Their wake is over. */
 static bool is_owed(troupe_sim *sim)
 {
-    const tp_env *env = tp_sim_pick(sim)->env;
+    tp_env *env = pick_by(sim, 0)->env;
     troupe_store_op op = {.kind = TROUPE_STORE_LIST_DUE,
-        .until = env->wall((tp_env *)(uintptr_t)env),
+        .until = env->wall(env),
         .limit = 1,
         .allocator = tp_allocator_system()};
     troupe_store_op *list[] = {&op};

@@ -146,6 +146,8 @@ troupe_status tp_appoint_timer(troupe_turn *turn, troupe_slice bytes)
     char words[TP_WORDS_MAX];
     if (!tp_appointment_get(bytes, &self))
         return tell(turn, TROUPE_CORRUPT, "it is no appointment");
+    if (self.name.size == 0 || self.name.size > TP_NAME_MAX)
+        return tell(turn, TROUPE_USAGE, "the name of a timer is 1 to 128 bytes");
     int32_t number = method_of(turn, &self, &method, words);
     if (number < 0)
         return tell(turn, TROUPE_NO_METHOD, words);
@@ -156,6 +158,8 @@ troupe_status tp_appoint_timer(troupe_turn *turn, troupe_slice bytes)
         .method = method,
         .payload = self.payload};
     troupe_status status = tp_timer_set(turn, (uint32_t)number, &wanted);
+    if (status == TROUPE_BUSY)
+        return tell(turn, status, "it has 64 timers: end one of them first");
     return tell(turn, status, status == TROUPE_OK ? "0" : troupe_status_text(status));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An appointment: a reminder or timer that somebody outside sets for an actor, as the bytes that
- * its errand carries. appoint.c reads them in the actor's turn; src/node/appoint.c writes them.
+ * its errand carries. appoint.c reads them in the actor's turn; src/node/gateway.c writes them.
  * What an actor sets for itself is in reminders.c and timers.c, which do the rest for both.
  *
  * Invariants: bytes of another form are refused, whatever they are; they may come from another

@@ -85,8 +85,8 @@ void tp_asks_deinit(tp_shard *shard)
 static void detach_cancel(tp_shard *shard, tp_ask *ask);
 static void send_cancel(tp_shard *shard, tp_call call, const tp_ask *ask);
 
-/* Whom it asks, as far as this side keeps it: a callback does not, but its target may be here. */
-static troupe_id target_of(tp_shard *shard, const tp_ask *ask, troupe_slice *ret_method)
+/* Whom it asks. */
+static troupe_id target_of(const tp_ask *ask, troupe_slice *ret_method)
 {
     *ret_method = troupe_str("");
     if (ask->kind == TP_ASK_OUTSIDE)
@@ -102,10 +102,9 @@ static troupe_id target_of(tp_shard *shard, const tp_ask *ask, troupe_slice *ret
         *ret_method = troupe_str(request->method);
         return request->id;
     }
-    const tp_activation *actor = tp_index_peek(&shard->table, ask->hash);
-    return actor != NULL && actor->type == ask->type
-               ? tp_activation_id(actor)
-               : (troupe_id){ask->type->name, {NULL, 0}, {NULL, 0}};
+    const tp_message *spare = ask->waiter.callback->spare;
+    *ret_method = tp_message_method_name(spare);
+    return (troupe_id){ask->type->name, tp_message_partition(spare), tp_message_key(spare)};
 }
 
 static void time_out(tp_shard *shard, tp_alarm *alarm)
@@ -116,7 +115,7 @@ static void time_out(tp_shard *shard, tp_alarm *alarm)
     TP_MARK(shard, "ask timed out");
     troupe_slice method;
     char id[TP_ID_MAX + 1], words[TP_ID_MAX + TP_NAME_MAX + 160];
-    troupe_id_print(target_of(shard, ask, &method), id, sizeof id);
+    troupe_id_print(target_of(ask, &method), id, sizeof id);
     int size = snprintf(words, sizeof words,
         "%s %.*s: no answer within the deadline; it may have run, or may run yet", id,
         (int)(method.size < TP_NAME_MAX ? method.size : TP_NAME_MAX), (const char *)method.data);

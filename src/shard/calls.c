@@ -713,7 +713,11 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *n
     if (callback == NULL)
         return TROUPE_NO_MEMORY;
     static const char room[512] = {0};
-    tp_message_parts parts = {.content_type = TROUPE_TEXT, .payload = {room, sizeof room}};
+    const tp_message_parts parts = {.key = to.key,
+        .partition = to.partition,
+        .method = tp_callee_name(&to, called),
+        .content_type = TROUPE_TEXT,
+        .payload = {room, sizeof room}};
     *callback = (tp_callback){.done = done,
         .user = user,
         .actor = turn->actor,
@@ -725,6 +729,7 @@ troupe_status troupe_ask_callback(troupe_turn *turn, troupe_id id, const char *n
         tp_pool_give(&shard->pool, callback);
         return TROUPE_NO_MEMORY;
     }
+    callback->spare->method = TP_METHOD_OTHER; /* by name: the message is for none */
     extras->callbacks++;
     tp_call call;
     troupe_status status =

@@ -638,6 +638,7 @@ void tp_look_at_memory(tp_shard *shard, bool may_evict)
     if (is_short)
         TP_MARK(shard, "crowded by bytes");
     shard->is_short = is_short;
+    shard->short_since = shard->now;
     tp_crowd(shard, TP_CROWDED_SHORT, is_short);
 }
 

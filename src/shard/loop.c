@@ -20,7 +20,8 @@
 
 #define RESTING        TROUPE_MILLISECONDS(1) /* stacks are given back so often */
 #define STARVING       TROUPE_MILLISECONDS(1) /* actors that wait for a fiber try again */
-#define SHORT          TROUPE_MILLISECONDS(1) /* a shard without memory looks for some */
+#define SHORT          TROUPE_MILLISECONDS(1) /* a shard without memory looks for some so often, */
+#define SHORT_LONG     TROUPE_MILLISECONDS(50) /* and so often when it has had none for long */
 #define GAUGED         16                     /* passes without a rest, at most */
 #define TURNS_PER_PASS 256                    /* some 20 us of short turns */
 #define SHARE          32                     /* turns that go on, then turns that begin */
@@ -213,6 +214,12 @@ static void note_gauges(tp_shard *shard)
     tp_cell_set(&shard->gauges.fibers, tp_fiber_pool_alive(&shard->fibers));
 }
 
+static uint64_t next_look(const tp_shard *shard)
+{
+    uint64_t wait = (shard->now - shard->short_since) / 8;
+    return wait < SHORT ? SHORT : wait > SHORT_LONG ? SHORT_LONG : wait;
+}
+
 static uint64_t step(tp_runner *runner)
 {
     tp_shard *shard = TP_CONTAINER(runner, tp_shard, runner);
@@ -266,8 +273,10 @@ static uint64_t step(tp_runner *runner)
     due = due < again ? due : again;
     if (TP_UNLIKELY(tp_fibers_rest(shard)))
         due = due < shard->now + RESTING ? due : shard->now + RESTING;
-    if (TP_UNLIKELY(shard->is_short)) /* others give back what it is made of */
-        due = due < shard->now + SHORT ? due : shard->now + SHORT;
+    if (TP_UNLIKELY(shard->is_short)) { /* others give back what it is made of */
+        uint64_t look = tp_time_after(shard->now, next_look(shard));
+        due = due < look ? due : look;
+    }
     if (TP_UNLIKELY(!tp_fifo_is_empty(&shard->starving)))
         due = due < shard->now + STARVING ? due : shard->now + STARVING;
     return due;
@@ -357,8 +366,7 @@ void tp_shard_take_limits(tp_shard *shard)
     uint64_t actors = TP_LIVE_GET(shared->options.max_actors);
     shard->ask_timeout = TP_LIVE_GET(shared->options.ask_timeout);
     shard->max_active = (actors + shared->shard_count - 1) / shared->shard_count;
-    shard->memory_limit =
-        (size_t)(TP_LIVE_GET(shared->options.memory_limit) / shared->shard_count);
+    shard->memory_limit = tp_memory_share(shared);
     tp_look_at_memory(shard, true);
 }
 

@@ -40,10 +40,9 @@ static uint64_t large_bytes(const tp_outside *outside)
 
 bool tp_outside_has_memory(const tp_shard *shard)
 {
-    const tp_shared *shared = shard->shared;
     return atomic_load_explicit(&shard->outside_bytes, memory_order_relaxed) +
                tp_pool_bytes(&shard->pool) <=
-           TP_LIVE_GET(shared->options.memory_limit) / shared->shard_count;
+           tp_memory_share(shard->shared);
 }
 
 bool tp_outside_enter(tp_shard *shard, tp_outside *outside)

@@ -224,8 +224,9 @@ typedef struct tp_callback {
     troupe_turn_done *done;
     void *user;
     tp_activation *actor;
-    tp_message *
-        spare; /* carries a failure that is found here, so that it cannot fail for want of memory */
+    /* Carries a failure that is found here, so that it cannot fail for want of memory; its names
+     * are those of whom it asks. */
+    tp_message *spare;
     uint32_t generation; /* of the activation's extras */
     uint32_t baggage_size;
     char baggage[]; /* of the turn that asked */
@@ -462,6 +463,7 @@ struct tp_shard {
     size_t memory_limit;
     size_t memory_bar; /* who would add to more than that is refused: the limit, or some more */
     bool was_crowded, is_short;
+    uint64_t short_since;
     _Atomic uint8_t crowded; /* [any] tells to it are refused: tp_crowding */
 
     /* asks */
@@ -631,6 +633,11 @@ void tp_look_at_memory(tp_shard *shard, bool may_evict);
 #define TP_SHORT_WORDS                                                                          \
     "memory_limit is reached and nothing that may leave is idle; try again later, or raise it"
 void tp_idle_watch(tp_shard *shard, tp_activation *actor);
+/* Of memory_limit, what each shard may take. */
+static inline size_t tp_memory_share(const tp_shared *shared)
+{
+    return (size_t)(TP_LIVE_GET(shared->options.memory_limit) / shared->shard_count);
+}
 /* After a reload, on the shard's thread: as the options and the types' idle ages are now. */
 void tp_shard_take_limits(tp_shard *shard);
 void tp_idle_watch_all(tp_shard *shard);

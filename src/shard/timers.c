@@ -159,8 +159,6 @@ static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t numbe
     const tp_timer_copy *wanted, tp_extras *extras)
 {
     troupe_slice payload = wanted->payload;
-    if (extras->timer_count >= TP_TIMERS_MAX)
-        return TROUPE_BUSY;
     troupe_slice name = number == TP_METHOD_OTHER ? wanted->method : (troupe_slice){0, 0};
     actor_timer *timer = tp_pool_take(
         &shard->pool, sizeof *timer + name.size + payload.size + wanted->name.size);
@@ -196,14 +194,17 @@ static troupe_status start(tp_shard *shard, tp_activation *actor, uint32_t numbe
     return TROUPE_OK;
 }
 
-/* `wanted->number` is not set yet. */
-static troupe_status start_new(troupe_turn *turn, uint32_t method, tp_timer_copy *wanted)
+/* `wanted->number` is not set yet. `most`: so many there may be before it. */
+static troupe_status start_new(
+    troupe_turn *turn, uint32_t method, tp_timer_copy *wanted, uint32_t most)
 {
     if (wanted->payload.size > PAYLOAD_MAX)
         return TROUPE_TOO_LARGE;
     tp_extras *extras = tp_activation_extras(turn->shard, turn->actor);
     if (extras == NULL)
         return TROUPE_NO_MEMORY;
+    if (extras->timer_count > most)
+        return TROUPE_BUSY;
     wanted->number = extras->timer_numbers + 1;
     return start(turn->shard, turn->actor, method, wanted, extras);
 }
@@ -219,20 +220,19 @@ troupe_status troupe_timer_start(troupe_turn *turn, const char *method, troupe_s
         .last = TP_NEVER,
         .method = troupe_str(method),
         .payload = payload};
-    TROUPE_TRY(start_new(turn, (uint32_t)number, &wanted));
+    TROUPE_TRY(start_new(turn, (uint32_t)number, &wanted, TP_TIMERS_MAX - 1));
     ret_timer->number = wanted.number;
     return TROUPE_OK;
 }
 
-/* By its own name; before `number` only, which is 0 or one that takes its place. */
-static actor_timer *find_named(const tp_activation *actor, troupe_slice name, uint64_t before)
+static actor_timer *find_named(const tp_activation *actor, troupe_slice name)
 {
     if (actor->extras == NULL)
         return NULL;
     TP_LIST_EACH(&actor->extras->timers, link)
     {
         actor_timer *timer = TP_CONTAINER(link, actor_timer, link);
-        if (timer->own.size != 0 && timer->number < before && troupe_slice_equal(timer->own, name))
+        if (timer->own.size != 0 && troupe_slice_equal(timer->own, name))
             return timer;
     }
     return NULL;
@@ -241,8 +241,9 @@ static actor_timer *find_named(const tp_activation *actor, troupe_slice name, ui
 troupe_status tp_timer_set(troupe_turn *turn, uint32_t method, const tp_timer_copy *wanted)
 {
     tp_timer_copy copy = *wanted;
-    TROUPE_TRY(start_new(turn, method, &copy));
-    actor_timer *before = find_named(turn->actor, wanted->name, copy.number);
+    actor_timer *before = find_named(turn->actor, wanted->name);
+    uint32_t most = before != NULL ? TP_TIMERS_MAX : TP_TIMERS_MAX - 1;
+    TROUPE_TRY(start_new(turn, method, &copy, most));
     if (before != NULL)
         end(turn->shard, before);
     return TROUPE_OK;
@@ -250,7 +251,7 @@ troupe_status tp_timer_set(troupe_turn *turn, uint32_t method, const tp_timer_co
 
 bool tp_timer_end(troupe_turn *turn, troupe_slice name)
 {
-    actor_timer *timer = find_named(turn->actor, name, UINT64_MAX);
+    actor_timer *timer = find_named(turn->actor, name);
     if (timer != NULL)
         end(turn->shard, timer);
     return timer != NULL;
@@ -288,6 +289,8 @@ troupe_status tp_move_timer(tp_shard *shard, tp_activation *actor, const tp_time
         return TROUPE_NO_METHOD;
     if (extras == NULL)
         return TROUPE_NO_MEMORY;
+    if (extras->timer_count >= TP_TIMERS_MAX)
+        return TROUPE_BUSY;
     return start(shard, actor, (uint32_t)number, copy, extras);
 }
 

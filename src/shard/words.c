@@ -114,6 +114,8 @@ static troupe_slice busy_words(
     tp_text_init(&text, out, TP_WORDS_MAX);
     switch (tp_crowding_of(shard, hash, true)) {
     case TP_CROWDED_FULL:
+        if (type->number >= TP_FOREIGN_FIRST)
+            return troupe_str("its mailbox is full until half is empty");
         tp_text_printf(&text,
             "its mailbox is full until half is empty (mailbox_limit is %u, mailbox_bytes %zu)",
             TP_LIVE_GET(type->is.mailbox_limit), (size_t)type->mailbox_bytes);

@@ -64,8 +64,8 @@ static troupe_status use_wrongly(troupe_turn *turn, void *state, troupe_slice pa
         taken += troupe_ask(turn, id, "busy", troupe_str(""), &options, &answer) != TROUPE_USAGE;
         troupe_answer_release(&answer);
         taken += troupe_tell(turn, id, "nothing", troupe_str(""), &options) != TROUPE_USAGE;
-        troupe_status status = troupe_ask_callback(
-            turn, id, "nothing", troupe_str(""), &options, on_answer, NULL);
+        troupe_status status =
+            troupe_ask_callback(turn, id, "nothing", troupe_str(""), &options, on_answer, NULL);
         taken += status != TROUPE_USAGE;
     }
     return troupe_reply_format(turn, "%d", taken);
@@ -127,8 +127,7 @@ static troupe_status ask_wrongly(troupe_turn *turn, void *state, troupe_slice pa
         strcmp(what, "type") == 0 ? "a b" : "user", strcmp(what, "key") == 0 ? "" : "other");
     troupe_answer answer = TROUPE_ANSWER_INIT;
     if (strcmp(what, "outside") == 0)
-        (void)!troupe_node_ask(
-            troupe_turn_node(turn), id, "nothing", payload, &options, &answer);
+        (void)!troupe_node_ask(troupe_turn_node(turn), id, "nothing", payload, &options, &answer);
     else
         (void)!troupe_ask(
             turn, id, strcmp(what, "method") == 0 ? NULL : "doze", payload, &options, &answer);
@@ -138,10 +137,33 @@ static troupe_status ask_wrongly(troupe_turn *turn, void *state, troupe_slice pa
     return status;
 }
 
-static const troupe_method methods[] = {TROUPE_METHOD(twice), TROUPE_METHOD(late),
-    TROUPE_READ_METHOD(evil), TROUPE_READ_METHOD(look),
-    TROUPE_METHOD(never), TROUPE_METHOD(doze), TROUPE_METHOD(ask_wrongly), TROUPE_METHOD(busy),
-    TROUPE_METHOD(nothing), TROUPE_METHOD(take), TROUPE_METHOD(use_wrongly)};
+typedef struct last_words {
+    char text[512];
+} last_words;
+
+static void keep_words(troupe_turn *turn, void *state, const troupe_answer *answer, void *user)
+{
+    (void)turn;
+    (void)state;
+    snprintf(((last_words *)user)->text, sizeof((last_words *)user)->text, "%s %.*s",
+        troupe_status_name(answer->status), TROUPE_ARG(answer->message));
+}
+
+/* Asks somebody who is slow, by a callback; the payload is where its words go. */
+static troupe_status ask_by_callback(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    last_words *words;
+    memcpy(&words, payload.data, sizeof(last_words *));
+    const troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = MS(100)};
+    return troupe_ask_callback(turn, troupe_id_in("user", "p", "other"), "doze", troupe_str(""),
+        &options, keep_words, words);
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(ask_by_callback), TROUPE_METHOD(twice),
+    TROUPE_METHOD(late), TROUPE_READ_METHOD(evil), TROUPE_READ_METHOD(look), TROUPE_METHOD(never),
+    TROUPE_METHOD(doze), TROUPE_METHOD(ask_wrongly), TROUPE_METHOD(busy), TROUPE_METHOD(nothing),
+    TROUPE_METHOD(take), TROUPE_METHOD(use_wrongly)};
 static const troupe_type user_type = {
     TROUPE_TYPE("user"), .state_size = sizeof(int), TROUPE_METHODS(methods)};
 static const troupe_type greedy_type = {
@@ -244,6 +266,26 @@ static void what_is_wrong_with_a_call_in_a_turn_is_said(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_says(ask(s.node, "user/a", "ask_wrongly", cases[i][0]).text, cases[i][1]);
     scene_close(&s);
+}
+
+static void a_callback_that_comes_too_late_says_whom_it_asked(void **state)
+{
+    (void)state;
+    for (uint32_t shards = 1; shards <= 2; shards++) {
+        scene s;
+        const troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = shards};
+        scene_open(&s, &options, TROUPE_TYPES(&user_type));
+        for (uint32_t key = 0; key < 4; key++) { /* some are not on the other's shard */
+            last_words words = {""}, *at = &words;
+            char id[16];
+            snprintf(id, sizeof id, "user/%u", key);
+            assert_ok(troupe_node_tell(
+                s.node, id_of(id), "ask_by_callback", (troupe_slice){&at, sizeof at}, NULL));
+            scene_run(&s, MS(200));
+            assert_says(words.text, "TIMEOUT user@p/other doze: no answer within the deadline");
+        }
+        scene_close(&s);
+    }
 }
 
 static void what_is_wrong_with_a_call_from_outside_is_said(void **state)
@@ -359,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_reply_that_is_misused_is_told_from_the_others),
         cmocka_unit_test(a_read_only_method_that_writes_is_named),
         cmocka_unit_test(what_is_wrong_with_a_call_in_a_turn_is_said),
+        cmocka_unit_test(a_callback_that_comes_too_late_says_whom_it_asked),
         cmocka_unit_test(what_is_wrong_with_a_call_from_outside_is_said),
         cmocka_unit_test(who_was_cancelled_is_named),
         cmocka_unit_test(each_of_many_types_is_found_by_its_name),

@@ -81,6 +81,20 @@ for type in bell egg; do
     says ' tick 1 '
 done
 
+# As many as an actor may have: a further one is refused, one of a name that is there takes its place.
+n=0
+while [ $((n += 1)) -le 64 ]; do
+    set -- "$@" -d '{"dueTime":"1h","callback":"tick"}' -o /dev/null "$call/bell/full/timers/t$n" --next
+done
+curl -s "$@" "$at/v1.0/healthz" >/dev/null || die 'timers were not set'
+get 503 -d '{"dueTime":"1h","callback":"tick"}' "$call/bell/full/timers/t65"
+says '64 timers'
+get 204 -d '{"dueTime":"2h","callback":"tick"}' "$call/bell/full/timers/t7"
+get 204 -X DELETE "$call/bell/full/timers/t8"
+get 204 -d '{"dueTime":"1h","callback":"tick"}' "$call/bell/full/timers/t65"
+get 400 -d '{"dueTime":"1h","callback":"tick"}' "$call/bell/full/timers/$(printf 'n%.0s' $(seq 129))"
+says 'too long: 128 bytes'
+
 # ---- what is refused --------------------------------------------------------------------------------
 
 refused() { # PATH ERROR WORDS BODY
