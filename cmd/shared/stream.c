@@ -2,10 +2,13 @@
 /* Connections over the network: see stream.h, also for invariants and threads. */
 #include "shared/stream.h"
 
+#include "shared/config_file.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -164,18 +167,52 @@ bool cmd_address_listen(const char *address, int *ret_descriptor, bool *ret_is_l
     return false;
 }
 
-void cmd_address_print(int descriptor, char *out, size_t size)
+typedef int name_of(int descriptor, struct sockaddr *address, socklen_t *length);
+
+static void print_address(name_of *of, int descriptor, char *out, size_t size)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof(address);
     char host[80] = "?";
     char port[16] = "?";
-    if (getsockname(descriptor, (struct sockaddr *)&address, &length) == 0) {
+    if (of(descriptor, (struct sockaddr *)&address, &length) == 0) {
         getnameinfo((const struct sockaddr *)&address, length, host, sizeof(host), port,
                     sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
     }
     bool is_six = strchr(host, ':') != NULL;
     snprintf(out, size, "%s%s%s:%s", is_six ? "[" : "", host, is_six ? "]" : "", port);
+}
+
+void cmd_address_print(int descriptor, char *out, size_t size)
+{
+    print_address(getsockname, descriptor, out, size);
+}
+
+void cmd_address_print_peer(int descriptor, char *out, size_t size)
+{
+    print_address(getpeername, descriptor, out, size);
+}
+
+/* ---- tokens ---- */
+
+bool cmd_token_read(const char *path, char token[CMD_TOKEN_MAX + 1], char *error,
+                    size_t error_size)
+{
+    char *data = NULL;
+    size_t size = 0;
+    if (!cmd_file_read(path, &data, &size, error, error_size)) return false;
+    size_t whole = size;
+    while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r')) size--;
+    bool is_good = size > 0 && size <= CMD_TOKEN_MAX;
+    if (is_good) {
+        memcpy(token, data, size);
+        token[size] = 0;
+    } else {
+        snprintf(error, error_size, "%s: a token has 1 to %d bytes", path, CMD_TOKEN_MAX);
+    }
+    OPENSSL_cleanse(data, whole);
+    free(data);
+    return is_good;
 }
 
 /* ---- streams ---- */

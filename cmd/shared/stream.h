@@ -34,8 +34,14 @@ bool cmd_address_connect(const char *address, int *ret_descriptor, char *error, 
 /* `ret_is_local`: no other machine reaches it. */
 bool cmd_address_listen(const char *address, int *ret_descriptor, bool *ret_is_local, char *error,
                         size_t error_size);
-/* host:port of this end. */
+/* host:port of this end, and of the other. */
 void cmd_address_print(int descriptor, char *out, size_t size);
+void cmd_address_print_peer(int descriptor, char *out, size_t size);
+
+#define CMD_TOKEN_MAX 256
+/* What the file holds, without the end of its line. False: `error`. */
+bool cmd_token_read(const char *path, char token[CMD_TOKEN_MAX + 1], char *error,
+                    size_t error_size);
 
 /* Takes the descriptor; cmd_stream_close closes it, in any case. `tls` may be NULL. Waits for the
  * other side. */

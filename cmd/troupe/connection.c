@@ -2,12 +2,12 @@
 /* One request and its answer: see connection.h, also for invariants and threads. */
 #include "troupe/connection.h"
 
-#include "shared/config_file.h"
 #include "shared/names.h"
 #include "shared/stream.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -84,23 +84,22 @@ static const char *value_or(const cli_context *context, cli_option option, const
 static bool show_token(const cli_context *context, cmd_stream *stream)
 {
     const char *path = value_or(context, CLI_OPTION_TOKEN, "TROUPE_TOKEN_FILE");
-    char *token = NULL;
-    size_t size = 0;
+    char token[CMD_TOKEN_MAX + 1];
     char error[512];
     cmd_bytes line = {0};
     if (path == NULL || path[0] == 0) return true;
-    if (!cmd_file_read(path, &token, &size, error, sizeof(error))) {
+    if (!cmd_token_read(path, token, error, sizeof(error))) {
         cli_fail(CLI_USAGE, "--token-file: %s", error);
         return false;
     }
-    while (size > 0 && (token[size - 1] == '\n' || token[size - 1] == '\r')) size--;
     cmd_bytes_text(&line, "{\"token\":");
-    cmd_bytes_json(&line, troupe_slice_of(token, size));
+    cmd_bytes_json(&line, troupe_str(token));
     cmd_bytes_text(&line, "}\n");
     /* A node that has closed meanwhile is found out by its answer. */
     if (!line.failed) (void)!cmd_stream_write(stream, line.data, line.size);
+    if (line.data != NULL) OPENSSL_cleanse(line.data, line.size);
+    OPENSSL_cleanse(token, sizeof(token));
     cmd_bytes_deinit(&line);
-    free(token);
     return true;
 }
 

@@ -3,9 +3,12 @@
 #include "trouped/remote.h"
 
 #include "shared/admin_codec.h"
-#include "shared/config_file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,22 +16,25 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define HELLO_SECONDS 10 /* until a connection is let in */
+#define HELLO_SECONDS 10 /* until a connection is let in, however much it says meanwhile */
+#define HELLO_MAX 2048   /* the line of a token, each byte of it as \u00xx */
 #define QUIET_SECONDS 300
-#define TOKEN_MAX 256
 
 struct remote_secrets {
     cmd_tls *tls; /* NULL: clear text */
-    char token[TOKEN_MAX + 1];
+    char token[CMD_TOKEN_MAX + 1];
     size_t holders; /* under the mutex */
 };
 
 typedef struct remote_link {
     daemon_remote *remote;
     uv_thread_t thread;
-    bool is_used;  /* under the mutex, as the next two */
+    bool is_used;  /* under the mutex, as all that follow */
     bool is_ended; /* the thread may be joined */
-    int far, near; /* descriptors, while it has not ended */
+    bool is_in;    /* it has shown who it is */
+    bool is_late;  /* it was cut, as it had not */
+    uint64_t hello_until;
+    int far, near; /* descriptors, while it has not ended; near -1: not yet */
 } remote_link;
 
 struct daemon_remote {
@@ -45,23 +51,6 @@ struct daemon_remote {
 
 /* ---- secrets ---- */
 
-static bool read_token(const char *path, char token[TOKEN_MAX + 1], char *error, size_t error_size)
-{
-    char *data = NULL;
-    size_t size = 0;
-    if (!cmd_file_read(path, &data, &size, error, error_size)) return false;
-    while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r')) size--;
-    bool is_good = size > 0 && size <= TOKEN_MAX;
-    if (is_good) {
-        memcpy(token, data, size);
-        token[size] = 0;
-    } else {
-        snprintf(error, error_size, "remote-token: %s: a token has 1 to %d bytes", path, TOKEN_MAX);
-    }
-    free(data);
-    return is_good;
-}
-
 bool remote_read(const daemon_remote *remote, remote_secrets **ret_secrets, char *error,
                  size_t error_size)
 {
@@ -76,7 +65,7 @@ bool remote_read(const daemon_remote *remote, remote_secrets **ret_secrets, char
     secrets->holders = 1;
     if (cmd_tls_open(&options->tls, true, &secrets->tls, error, error_size) &&
         (options->token_file == NULL ||
-         read_token(options->token_file, secrets->token, error, error_size))) {
+         cmd_token_read(options->token_file, secrets->token, error, error_size))) {
         *ret_secrets = secrets;
         return true;
     }
@@ -128,6 +117,28 @@ static void refuse(cmd_stream *far, const char *id, troupe_status status, const 
     cmd_bytes_deinit(&out);
 }
 
+/* Of one who calls, into the log. */
+__attribute__((format(printf, 2, 3))) static void say(remote_link *link, const char *format, ...)
+{
+    char peer[128];
+    char text[500];
+    va_list arguments;
+    uv_mutex_lock(&link->remote->mutex);
+    bool is_late = link->is_late;
+    uv_mutex_unlock(&link->remote->mutex);
+    cmd_address_print_peer(link->far, peer, sizeof(peer));
+    int size = snprintf(text, sizeof(text), "%s: ", peer);
+    va_start(arguments, format);
+    if (is_late) {
+        snprintf(text + size, sizeof(text) - (size_t)size, "it has not shown who it is within %d s",
+                 HELLO_SECONDS);
+    } else {
+        vsnprintf(text + size, sizeof(text) - (size_t)size, format, arguments);
+    }
+    va_end(arguments);
+    voice_say(link->remote->options.voice, TROUPE_LOG_WARN, "remote_refused", text);
+}
+
 static bool is_token(const char *token, troupe_slice line)
 {
     json_t *root = json_loadb(line.data, line.size, 0, NULL);
@@ -135,6 +146,9 @@ static bool is_token(const char *token, troupe_slice line)
     size_t size = strlen(token);
     bool is_good = json_is_string(given) && json_string_length(given) == size &&
                    CRYPTO_memcmp(json_string_value(given), token, size) == 0;
+    if (json_is_string(given)) {
+        OPENSSL_cleanse((void *)(uintptr_t)json_string_value(given), json_string_length(given));
+    }
     json_decref(root);
     return is_good;
 }
@@ -156,17 +170,27 @@ static bool may_pass(cmd_stream *far, troupe_slice line)
     return status == TROUPE_OK;
 }
 
-static int open_near(const daemon_remote *remote)
+/* The admin socket, for as long as the link lasts. False: told. */
+static bool open_near(remote_link *link, cmd_stream *far, cmd_stream *ret_near)
 {
+    daemon_remote *remote = link->remote;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s", remote->options.socket);
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0 &&
+    if (descriptor < 0 ||
         connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        close(descriptor);
-        descriptor = -1;
+        int reason = errno;
+        if (descriptor >= 0) close(descriptor);
+        say(link, "its admin socket does not answer: %s", strerror(reason));
+        refuse(far, "null", TROUPE_UNAVAILABLE, "the node's admin socket does not answer");
+        return false;
     }
-    return descriptor;
+    *ret_near = (cmd_stream){.descriptor = descriptor};
+    uv_mutex_lock(&remote->mutex);
+    link->near = descriptor; /* run_link closes it */
+    bool is_closing = remote->is_closing;
+    uv_mutex_unlock(&remote->mutex);
+    return !is_closing;
 }
 
 /* The line there, and its answer back. False: one of the two has gone. */
@@ -184,36 +208,62 @@ static bool pass_on(cmd_stream *far, cmd_stream *near, troupe_slice line)
     }
 }
 
-/* The next line; false: it has ended. */
-static bool take_line(cmd_stream *far, admin_lines *lines, troupe_slice *ret_line)
+/* The next line of at most `limit` bytes; false: it has ended, or was refused. */
+static bool take_line(cmd_stream *far, admin_lines *lines, size_t limit, troupe_slice *ret_line)
 {
+    size_t step = limit < ADMIN_READ_SIZE ? limit : ADMIN_READ_SIZE;
     for (;;) {
         admin_line kind = admin_lines_take(lines, false, ret_line);
-        if (kind == ADMIN_LINE_TAKEN) return true;
-        if (kind == ADMIN_LINE_TOO_LONG) {
-            refuse(far, "null", TROUPE_TOO_LARGE, "the line is longer than 12 MiB");
+        bool is_taken = kind == ADMIN_LINE_TAKEN;
+        size_t size = is_taken ? ret_line->size : lines->size - lines->begin;
+        if (kind == ADMIN_LINE_TOO_LONG || size > limit) {
+            char words[60];
+            snprintf(words, sizeof(words), "the line is longer than %zu bytes", limit);
+            refuse(far, "null", TROUPE_TOO_LARGE, words);
             return false;
         }
-        char *room = admin_lines_room(lines, ADMIN_READ_SIZE);
-        size_t size = room != NULL ? cmd_stream_read(far, room, ADMIN_READ_SIZE) : 0;
+        if (is_taken) return true;
+        char *room = admin_lines_room(lines, step);
+        size = room != NULL ? cmd_stream_read(far, room, step) : 0;
         if (size == 0) return false;
         admin_lines_add(lines, size);
     }
+}
+
+/* It has shown who it is. False: too late. */
+static bool let_in(remote_link *link)
+{
+    uv_mutex_lock(&link->remote->mutex);
+    link->is_in = !link->is_late;
+    uv_mutex_unlock(&link->remote->mutex);
+    return link->is_in;
+}
+
+/* The line of the token, if one is wanted. False: it is not let in, and that was told. */
+static bool take_hello(remote_link *link, cmd_stream *far, const char *token, admin_lines *lines)
+{
+    troupe_slice line = {"", 0};
+    bool is_good = token[0] == 0;
+    if (!is_good && take_line(far, lines, HELLO_MAX, &line)) {
+        is_good = is_token(token, line);
+        if (!is_good) refuse(far, "null", TROUPE_DENIED, "another token than this node's, or none");
+        OPENSSL_cleanse((void *)(uintptr_t)line.data, line.size);
+    }
+    if (!is_good) say(link, "another token than this node's, or none");
+    return is_good && let_in(link);
 }
 
 static void serve(remote_link *link, cmd_stream *far, const char *token)
 {
     admin_lines lines = {0};
     troupe_slice line;
-    cmd_stream near = {.descriptor = link->near};
-    bool is_in = true;
-    if (token[0] != 0) {
-        is_in = take_line(far, &lines, &line) && is_token(token, line);
-        if (!is_in) refuse(far, "null", TROUPE_DENIED, "another token than this node's, or none");
-    }
-    cmd_stream_patience(far, QUIET_SECONDS);
-    while (is_in && take_line(far, &lines, &line)) {
-        if (may_pass(far, line)) is_in = pass_on(far, &near, line);
+    cmd_stream near;
+    if (take_hello(link, far, token, &lines) && open_near(link, far, &near)) {
+        bool is_good = true;
+        cmd_stream_patience(far, QUIET_SECONDS);
+        while (is_good && take_line(far, &lines, ADMIN_LINE_MAX, &line)) {
+            if (may_pass(far, line)) is_good = pass_on(far, &near, line);
+        }
     }
     admin_lines_deinit(&lines);
 }
@@ -229,14 +279,14 @@ static void run_link(void *argument)
     if (cmd_stream_open(&far, link->far, secrets->tls, true, error, sizeof(error))) {
         serve(link, &far, secrets->token);
     } else {
-        voice_say(remote->options.voice, TROUPE_LOG_WARN, "remote_refused", error);
+        say(link, "%s", error);
     }
     let_go(remote, secrets);
     uv_mutex_lock(&remote->mutex);
     link->is_ended = true; /* from here on nobody else touches the descriptors */
     uv_mutex_unlock(&remote->mutex);
     cmd_stream_close(&far);
-    close(link->near);
+    if (link->near >= 0) close(link->near);
 }
 
 /* ---- the listener ---- */
@@ -261,29 +311,57 @@ static remote_link *find_link(daemon_remote *remote)
 static void begin_link(daemon_remote *remote, int descriptor)
 {
     remote_link *link = find_link(remote);
-    int near = link != NULL ? open_near(remote) : -1;
-    if (near < 0) {
+    if (link == NULL) {
+        char text[200];
+        char peer[128];
+        cmd_address_print_peer(descriptor, peer, sizeof(peer));
+        snprintf(text, sizeof(text), "%s: there are %d connections, and no more are taken", peer,
+                 REMOTE_CONNECTIONS_MAX);
+        voice_say(remote->options.voice, TROUPE_LOG_WARN, "remote_full", text);
         close(descriptor);
         return;
     }
     uv_mutex_lock(&remote->mutex);
     link->remote = remote;
     link->far = descriptor;
-    link->near = near;
-    link->is_ended = false;
+    link->near = -1;
+    link->is_ended = link->is_in = link->is_late = false;
+    link->hello_until = uv_hrtime() + HELLO_SECONDS * TROUPE_SECONDS(1);
     link->is_used = !remote->is_closing && uv_thread_create(&link->thread, run_link, link) == 0;
-    if (!link->is_used) {
-        close(descriptor);
-        close(near);
+    if (!link->is_used) close(descriptor);
+    uv_mutex_unlock(&remote->mutex);
+}
+
+/* Cuts those that have not shown in time who they are. Milliseconds until it is to be called again;
+ * -1: when there are new ones. */
+static int cut_late(daemon_remote *remote)
+{
+    uint64_t now = uv_hrtime();
+    uint64_t next = UINT64_MAX;
+    uv_mutex_lock(&remote->mutex);
+    for (size_t i = 0; i < REMOTE_CONNECTIONS_MAX; i++) {
+        remote_link *link = &remote->links[i];
+        if (!link->is_used || link->is_ended || link->is_in || link->is_late) continue;
+        link->is_late = link->hello_until <= now;
+        if (link->is_late) {
+            shutdown(link->far, SHUT_RDWR);
+        } else if (link->hello_until < next) {
+            next = link->hello_until;
+        }
     }
     uv_mutex_unlock(&remote->mutex);
+    return next == UINT64_MAX ? -1 : (int)((next - now) / TROUPE_MILLISECONDS(1)) + 1;
 }
 
 static void run_listener(void *argument)
 {
     daemon_remote *remote = argument;
     for (;;) {
+        struct pollfd wait = {.fd = remote->listener, .events = POLLIN};
+        poll(&wait, 1, cut_late(remote));
         int descriptor = accept4(remote->listener, NULL, NULL, SOCK_CLOEXEC);
+        bool is_short = descriptor < 0 && (errno == EMFILE || errno == ENFILE ||
+                                           errno == ENOMEM || errno == ENOBUFS);
         uv_mutex_lock(&remote->mutex);
         bool is_closing = remote->is_closing;
         uv_mutex_unlock(&remote->mutex);
@@ -291,7 +369,7 @@ static void run_listener(void *argument)
             begin_link(remote, descriptor);
         } else if (descriptor >= 0) {
             close(descriptor);
-        } else if (!is_closing) {
+        } else if (is_short && !is_closing) {
             uv_sleep(10); /* no descriptors, for a while */
         }
         if (is_closing) return;
@@ -341,6 +419,7 @@ bool remote_open(const remote_options *options, daemon_remote **ret_remote, char
     remote->listener = -1;
     if (remote_read(remote, &remote->secrets, error, error_size) &&
         cmd_address_listen(options->address, &remote->listener, &is_local, error, error_size)) {
+        fcntl(remote->listener, F_SETFL, O_NONBLOCK); /* it is polled */
         cmd_address_print(remote->listener, remote->address, sizeof(remote->address));
         if (is_guarded(remote, is_local, error, error_size)) {
             *ret_remote = remote;
@@ -372,7 +451,7 @@ void remote_close(daemon_remote *remote)
         remote_link *link = &remote->links[i];
         bool is_open = link->is_used && !link->is_ended;
         if (is_open) shutdown(link->far, SHUT_RDWR);
-        if (is_open) shutdown(link->near, SHUT_RDWR);
+        if (is_open && link->near >= 0) shutdown(link->near, SHUT_RDWR);
     }
     uv_mutex_unlock(&remote->mutex);
     if (remote->listener >= 0) shutdown(remote->listener, SHUT_RDWR);

@@ -7,7 +7,9 @@
  * Invariants
  * 1. By TLS, where the node has certificates; in clear only on this machine, and by a token.
  * 2. At most REMOTE_CONNECTIONS_MAX at a time, each with one request; a silent one is closed.
- * Threads: one that accepts, one for each connection; the functions are the owner's, but
+ * 3. Who has not shown who it is within a time is cut, however slowly or much it speaks, and until
+ * then has a small line and no connection to the admin socket. Who is refused is in the log.
+ * Threads: one that accepts and cuts, one for each connection; the functions are the owner's, but
  * remote_take any.
  */
 #ifndef TROUPED_REMOTE_H

@@ -12,9 +12,12 @@
  *   raw_http PORT reset PATH  asks for it, says "held", waits for a line, and resets the connection
  *   raw_http PORT flee COUNT PATH
  *                             asks for it and resets the connection at once, so many times
+ *   raw_http PORT drip        sends standard input, then a byte each 100 ms, and says for how many
+ *                             seconds the server bore it: 60 at most
  *   raw_http PORT deaf PATH   the same by GET: it reads nothing meanwhile
  *
- * Invariants: it ends by itself: nothing is waited for longer than 20 seconds. Threads: one.
+ * Invariants: it ends by itself: nothing is waited for longer than it says, or 20 seconds.
+ * Threads: one.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -145,6 +148,20 @@ static int reset(int port, const char *path, int waits, int is_deaf)
     return 0;
 }
 
+static int drip(int port)
+{
+    int descriptor = open_connection(port);
+    ssize_t size = (ssize_t)fread(out, 1, ROOM, stdin);
+    must(send(descriptor, out, (size_t)size, MSG_NOSIGNAL) == size, "send");
+    time_t begin = time(NULL);
+    for (struct pollfd wait = {descriptor, POLLIN, 0}; time(NULL) - begin < 60;) {
+        if (poll(&wait, 1, 100) == 1 && recv(descriptor, in, ROOM, 0) <= 0) break;
+        if (send(descriptor, "x", 1, MSG_NOSIGNAL) != 1) break;
+    }
+    printf("%ld\n", (long)(time(NULL) - begin));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 6 && strcmp(argv[2], "hold") == 0) {
@@ -156,6 +173,7 @@ int main(int argc, char **argv)
         for (long i = atol(argv[3]); i > 0; i--) (void)reset(atoi(argv[1]), argv[4], 0, 0);
         return 0;
     }
+    if (argc == 3 && strcmp(argv[2], "drip") == 0) return drip(atoi(argv[1]));
     if (argc == 3) return send_all(atoi(argv[1]), atol(argv[2]));
     return 2;
 }

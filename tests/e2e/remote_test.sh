@@ -3,10 +3,12 @@
 #
 # The tool calls nodes over the network, without being or hosting anything: by TLS with certificates
 # of one authority, or on this machine in clear text with a token. What changes a node itself does
-# not come in that way, nobody without a certificate or the token does, and a reload changes both.
+# not come in that way, nobody without a certificate or the token does, and a reload changes both. Who
+# does not show who it is has no place for long, however slowly it speaks, and is in the log.
 set -u
 . "$(dirname "$0")/daemon.sh"
 module tally
+"$compiler" -std=gnu11 -D_GNU_SOURCE -o "$work/raw_http" "$source/tests/e2e/raw_http.c" || die 'raw_http.c'
 command -v openssl >/dev/null || { echo 'openssl is not installed'; exit 77; }
 papers="$work/papers"
 mkdir "$papers" "$work/run"
@@ -59,6 +61,18 @@ by() { echo "--certificate $papers/$1.pem --key $papers/$1.key --authority $pape
 far="--connect $one $(by me)"
 has_two() { troupe nodes --connect "$one" $(by me) | grep -c ' active ' | grep -qx 2; }
 until_true has_two
+
+# A handshake of TLS that comes byte by byte, meanwhile.
+printf '\026\003\001\002\000\001' | "$work/raw_http" "${one##*:}" drip >"$work/dripped" &
+dripper=$!
+# is_cut: who dripped was cut when its time was over, and that was told.
+is_cut() {
+    wait $dripper
+    seconds=$(cat "$work/dripped")
+    { [ "$seconds" -ge 8 ] && [ "$seconds" -le 30 ]; } || die "it was borne for $seconds seconds"
+    until_true grep -q '"event":"remote_refused".*: it has not shown who it is within 10 s' "$work/daemon.err"
+    checks=$((checks + 1))
+}
 
 # ---- calls ---------------------------------------------------------------------------------------
 
@@ -137,6 +151,7 @@ has err 'without encryption'
 run 2 "$build/trouped" --load "$work/tally.so" --remote 127.0.0.1:0 --tls_certificate '${env:HOME}/a.pem'
 has err 'not references'
 
+is_cut
 # Strangers do not fill the log: ten lines a second, and then how many were left out.
 for _ in $(seq 40); do troupe ping --connect "$one" >/dev/null 2>&1 & done
 left_out() {
@@ -178,5 +193,33 @@ run 1 troupe config --reload
 has err 'a token has 1 to 256 bytes'
 run 0 env TROUPE_TOKEN_FILE="$work/other" "$build/troupe" ask tally/1 show --connect "$one"
 [ "$(cat "$work/out")" = 1 ] || die 'a call that was denied has run'
+
+
+# ---- strangers ---------------------------------------------------------------------------------------
+
+port=${one##*:}
+run 1 troupe ping --connect "$one" --token-file "$work/before"
+until_true grep -q '"event":"remote_refused".*127.0.0.1:[0-9]*: another token' "$work/daemon.err"
+# 3,000 bytes, and no token among them.
+head -c 3000 /dev/zero | tr '\0' 7 | timeout 5 "$work/raw_http" "$port" 0 >"$work/out" || die 'it is waited for'
+has out 'the line is longer than 2048 bytes'
+"$work/raw_http" "$port" drip </dev/null >"$work/dripped" &
+dripper=$!
+is_cut
+# As many as there is room for: they do not reach the admin socket, and one more is told of.
+descriptors() { find "/proc/$daemon/fd" | wc -l; }
+before=$(descriptors)
+mkfifo "$work/go"
+"$work/raw_http" "$port" hold 32 / 200 <"$work/go" >"$work/held" &
+holder=$!
+exec 9>"$work/go"
+until_true grep -q held "$work/held"
+run 1 troupe ping --connect "$one" --token-file "$work/other"
+until_true grep -q '"event":"remote_full".*there are 32 connections' "$work/daemon.err"
+[ "$(descriptors)" -lt $((before + 40)) ] || die 'strangers have connections to the admin socket'
+run 0 troupe ping
+exec 9>&-
+kill $holder
+until_true troupe ping --connect "$one" --token-file "$work/other"
 
 echo "$checks checks"
