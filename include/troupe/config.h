@@ -94,8 +94,8 @@ typedef void troupe_reload_visit(void *user, const troupe_reload_change *change)
  * the types' own stay. Calls go on meanwhile, each as before or as after. `visit` may be NULL.
  * USAGE: the options are wrong, or a file is; `error` (may be NULL) begins with the option's name
  * as that of troupe_options_check, and nothing has changed. BUSY: another thread does it.
- * NO_MEMORY. UNAVAILABLE: it is done, but a shard with a stuck turn did not hear of it: reload
- * again. */
+ * NO_MEMORY: nothing has changed. UNAVAILABLE: it is done, but a shard did not hear of it, for a
+ * stuck turn or for want of memory: reload again, with the same options or others. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_node_reload(troupe_node *node,
                                                          const troupe_node_options *options,
                                                          const troupe_type *const *types,

@@ -35,6 +35,7 @@ struct troupe_node {
     struct tp_kept_text *kept;              /* texts of the options, while it opens */
     uint64_t texts[TP_OPTIONS];        /* reload.c: what they were, as hashes */
     atomic_flag reloads;                    /* [any] one at a time */
+    bool owes_limits, owes_idle; /* by a reload, to shards; who holds `reloads` */
     _Atomic bool died;                      /* [any] put out of its cluster */
     troupe_store *given_store;              /* until it is the storage's */
     troupe_membership *given_membership[3]; /* until they are the cluster's */

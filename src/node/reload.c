@@ -6,6 +6,7 @@
  * Invariants
  * 1. Nothing changes before all of the options, and the files they name, were found good.
  * 2. What is compared is what the options mean: references resolved, defaults filled in.
+ * 3. What a shard did not hear of is owed to all of them until a reload has reached each.
  *
  * Threads: any, one at a time. Options and settings of types are single words that every thread
  * reads (TP_LIVE_GET); what a shard derives from them it derives anew on its own thread.
@@ -29,8 +30,6 @@ typedef struct reload {
     troupe_node_options options; /* as they are to be */
     troupe_reload_visit *visit;
     void *user;
-    bool has_limits; /* what shards derive from has changed */
-    bool has_idle;
 } reload;
 
 /* A field of troupe_type that is, where it is 0, the node's option of that name. */
@@ -95,7 +94,7 @@ static void take_number(reload *self, const tp_option *option)
         return;
     if (is_live)
         tp_option_set_number(now, option, wanted);
-    self->has_limits |= is_live;
+    self->node->owes_limits |= is_live;
     (void)tp_value_print(option->type, wanted, value, sizeof value);
     tell(self, option->info.name, value, is_live);
 }
@@ -130,7 +129,7 @@ static void take_setting(reload *self, tp_type *type, const troupe_type *given, 
         return;
     if (is_live)
         tp_value_write(field, option->type, wanted);
-    self->has_idle |= is_live && strcmp(option->info.name, "idle") == 0;
+    self->node->owes_idle |= is_live && strcmp(option->info.name, "idle") == 0;
     if (own == 0 && now == before)
         return; /* it follows the node's, of which was told */
     (void)snprintf(name, sizeof name, "types.%.*s.%s", TROUPE_ARG(type->name), option->info.name);
@@ -182,7 +181,7 @@ static void take_on_shard(tp_shard *shard, void *user)
     const reload *self = user;
     tp_shard_take_limits(shard);
     tp_mailboxes_look_again(shard);
-    if (self->has_idle)
+    if (self->node->owes_idle)
         tp_idle_watch_all(shard);
 }
 
@@ -219,14 +218,17 @@ static troupe_status take_all(reload *self, const troupe_type *const *types, siz
     TROUPE_TRY(take_certificates(self, error, error_size));
     take_options(self);
     take_types(self, types, type_count, before);
-    if (!self->has_limits && !self->has_idle)
+    if (!node->owes_limits && !node->owes_idle)
         return TROUPE_OK;
     troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, take_on_shard, self);
-    if (status != TROUPE_OK)
+    if (status != TROUPE_OK) {
         (void)snprintf(error, error_size,
             "the options are taken, but a shard did not hear of it: %s: reload again",
             troupe_status_text(status));
-    return status;
+        return TROUPE_UNAVAILABLE; /* whatever the reason: of others it says that nothing changed */
+    }
+    node->owes_limits = node->owes_idle = false;
+    return TROUPE_OK;
 }
 
 /* What the machine gave it at its start it goes on having, while the options leave it open. */

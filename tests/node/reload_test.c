@@ -16,6 +16,8 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <semaphore.h>
+#include <time.h>
 #include <unistd.h>
 #include <troupe/config.h>
 #include <troupe/inspect.h>
@@ -46,17 +48,41 @@ static troupe_status add(troupe_turn *turn, void *state, troupe_slice payload)
     return troupe_reply_format(turn, "1");
 }
 
-static const troupe_method methods[] = {TROUPE_METHOD(nap), TROUPE_METHOD(add)};
+/* Keeps its shard until it is let go. */
+static sem_t hangs, let_go;
+static troupe_status hang(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)turn;
+    (void)state;
+    (void)payload;
+    (void)sem_post(&hangs);
+    (void)sem_wait(&let_go);
+    return TROUPE_OK;
+}
+
+static sem_t idled;
+static void on_deactivate(troupe_turn *turn, void *state, troupe_reason reason)
+{
+    (void)turn;
+    (void)state;
+    (void)reason;
+    (void)sem_post(&idled);
+}
+
+static const troupe_method methods[] = {
+    TROUPE_METHOD(nap), TROUPE_METHOD(add), TROUPE_METHOD(hang)};
+static const troupe_type leaves = {
+    TROUPE_TYPE("leaves"), TROUPE_METHODS(methods), .on_deactivate = on_deactivate};
 static const troupe_type plain = {TROUPE_TYPE("plain"), TROUPE_METHODS(methods)};
 static const troupe_type own = {
     TROUPE_TYPE("own"), TROUPE_METHODS(methods), .idle = TROUPE_HOURS(1), .mailbox_limit = 7};
-static const troupe_type *const types[] = {&plain, &own};
+static const troupe_type *const types[] = {&plain, &own, &leaves};
 
 static troupe_node *open_node(const troupe_node_options *options)
 {
     troupe_node *node;
     char error[512];
-    if (troupe_node_open_explained(options, types, 2, &node, error, sizeof error) != TROUPE_OK)
+    if (troupe_node_open_explained(options, types, 3, &node, error, sizeof error) != TROUPE_OK)
         fail_msg("%s", error);
     return node;
 }
@@ -223,6 +249,93 @@ static void calls_go_on_while_options_change(void **state)
     troupe_node_close(self.node);
 }
 
+static bool comes(sem_t *what)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    return sem_timedwait(what, &until) == 0;
+}
+
+static void ask_one(troupe_node *node, const char *key)
+{
+    troupe_answer answer = TROUPE_ANSWER_INIT;
+    troupe_id id = {troupe_str("leaves"), {NULL, 0}, troupe_str(key)};
+    assert_int_equal(troupe_node_ask(node, id, "add", troupe_str(""), NULL, &answer), TROUPE_OK);
+    troupe_answer_release(&answer);
+}
+
+/* The second reload finds no option that differs, and has to tell the shard all the same. */
+static void what_a_shard_has_missed_the_next_reload_tells_it(void **state)
+{
+    (void)state;
+    seen changes;
+    char error[512];
+    assert_true(sem_init(&hangs, 0, 0) == 0 && sem_init(&let_go, 0, 0) == 0);
+    assert_int_equal(sem_init(&idled, 0, 0), 0);
+    troupe_node_options options = {
+        TROUPE_NODE_OPTIONS, .shards = 1, .idle = TROUPE_NEVER, .log = "off"};
+    troupe_node *node = open_node(&options);
+    ask_one(node, "1");
+    troupe_id stuck = {troupe_str("plain"), {NULL, 0}, troupe_str("1")};
+    assert_int_equal(troupe_node_tell(node, stuck, "hang", troupe_str(""), NULL), TROUPE_OK);
+    assert_true(comes(&hangs));
+    options.idle = TROUPE_MILLISECONDS(1);
+    assert_int_equal(reload(node, &options, NULL, &changes, error), TROUPE_UNAVAILABLE);
+    assert_string_equal(changes.taken, "idle=1ms;");
+    assert_int_equal(reload(node, &options, NULL, &changes, error), TROUPE_UNAVAILABLE);
+    assert_string_equal(changes.taken, "");
+    assert_non_null(strstr(error, "did not hear"));
+    (void)sem_post(&let_go);
+    assert_int_equal(reload(node, &options, NULL, &changes, error), TROUPE_OK);
+    assert_true(comes(&idled));
+    troupe_node_close(node);
+}
+
+/* Gives no memory while it is poor: what is asked for then is asked for by the reload alone, as
+ * nobody calls the node. */
+static atomic_bool is_poor;
+static void *allocate(void *context, size_t size)
+{
+    (void)context;
+    return atomic_load(&is_poor) ? NULL : malloc(size);
+}
+static void *reallocate(void *context, void *block, size_t old_size, size_t new_size)
+{
+    (void)context;
+    (void)old_size;
+    return atomic_load(&is_poor) ? NULL : realloc(block, new_size);
+}
+static void release(void *context, void *block, size_t size)
+{
+    (void)context;
+    (void)size;
+    free(block);
+}
+
+static void a_reload_without_memory_says_that_it_is_owed(void **state)
+{
+    (void)state;
+    seen changes;
+    char error[512];
+    const troupe_allocator allocator = {NULL, allocate, reallocate, release};
+    assert_int_equal(sem_init(&idled, 0, 0), 0);
+    troupe_node_options options = {
+        TROUPE_NODE_OPTIONS, .shards = 1, .idle = TROUPE_NEVER, .allocator = &allocator};
+    troupe_node *node = open_node(&options);
+    ask_one(node, "1");
+    options.idle = TROUPE_MILLISECONDS(1);
+    options.allocator = NULL; /* of the new options: there is memory to read them */
+    atomic_store(&is_poor, true);
+    assert_int_equal(reload(node, &options, NULL, &changes, error), TROUPE_UNAVAILABLE);
+    assert_string_equal(changes.taken, "idle=1ms;");
+    assert_is(node, "idle", "1ms");
+    atomic_store(&is_poor, false);
+    assert_int_equal(reload(node, &options, NULL, &changes, error), TROUPE_OK);
+    assert_true(comes(&idled));
+    troupe_node_close(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +344,8 @@ int main(void)
         cmocka_unit_test(what_is_wrong_changes_nothing),
         cmocka_unit_test(another_secret_in_the_same_file_is_seen),
         cmocka_unit_test(calls_go_on_while_options_change),
+        cmocka_unit_test(what_a_shard_has_missed_the_next_reload_tells_it),
+        cmocka_unit_test(a_reload_without_memory_says_that_it_is_owed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
