@@ -15,6 +15,7 @@ tp_bench_body tp_cluster_cached_ref_bytes;
 tp_bench_body tp_cluster_directory, tp_cluster_directory_register, tp_cluster_directory_bytes;
 tp_bench_body tp_cluster_wire, tp_cluster_wire_framing, tp_cluster_wire_squeezed;
 tp_bench_body tp_cluster_remote_ask_1, tp_cluster_remote_ask, tp_cluster_remote_tell;
-tp_bench_body tp_cluster_migrate_pause, tp_cluster_detect_kill9;
+tp_bench_body tp_cluster_migrate_pause;
+tp_bench_body tp_cluster_detect_kill9, tp_cluster_detect_stop, tp_cluster_detect_cut;
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * migrate_pause: the longest ask of a caller who asks on and on while the actor moves to the other
- * process; 1 KiB of state, and askers beside it that keep both nodes busy. detect_kill9: from the
- * kill -9 of a process to the first answer of what it had, activated anew.
+ * process; 1 KiB of state, and askers beside it that keep both nodes busy.
  *
  * Invariants: an actor that moved says from where it answers; its state has come along.
  * Threads: the body's orders moves and asks; all else is on the only shard of a process.
  */
 #include "cluster.h"
-#include "pair.h"
+#include "crew.h"
 
 #include "cluster/outpost.h"
 #include "node/node.h"
@@ -24,7 +23,7 @@ enum { STATE = 1024, TRIPS = 16, MOVES_MAX = 1000, BUSY_ASKERS = 16, TRIES = 100
 
 /* Of a process: nodes of two processes share no memory. */
 typedef struct scene {
-    tp_pair pair;
+    tp_crew crew;
     _Atomic bool over;
     sem_t seen_here; /* the watcher had an answer of the actor before it moves */
 } scene;
@@ -162,7 +161,7 @@ static bool ask_from_outside(scene *self, troupe_client *client, const char *key
         client, troupe_id_of("satchel", key), "place", (troupe_slice){NULL, 0}, NULL, &answer);
     if (status != TROUPE_OK)
         tp_bench_fail(
-            self->pair.bench, "%s: %.*s", troupe_status_name(status), TROUPE_ARG(answer.message));
+            self->crew.bench, "%s: %.*s", troupe_status_name(status), TROUPE_ARG(answer.message));
     troupe_answer_release(&answer);
     return status == TROUPE_OK;
 }
@@ -177,18 +176,18 @@ static double move_one(scene *self, troupe_client *client, const char *key, doub
     sem_init(&seen_by.ended, 0, 0);
     if (troupe_client_ask_callback(client, troupe_id_of("watcher", key), "watch", troupe_str(key),
             &options, moved, &seen_by) != TROUPE_OK)
-        return tp_bench_fail(self->pair.bench, "a watcher was refused");
+        return tp_bench_fail(self->crew.bench, "a watcher was refused");
     while (sem_wait(&self->seen_here) != 0)
         ;
     for (int i = 0; i < TRIES && wanted.status != TROUPE_OK; i++)
-        if (tp_node_visit(self->pair.node, 0, 1, order_move, &wanted) != TROUPE_OK)
+        if (tp_node_visit(self->crew.node, 0, 1, order_move, &wanted) != TROUPE_OK)
             break;
     sem_wait(&seen_by.ended); /* with an error, if it did not move */
     sem_destroy(&seen_by.ended);
     if (seen_by.status != TROUPE_OK || !seen_by.all.came_whole)
-        return tp_bench_fail(self->pair.bench, "a move: %s", troupe_status_name(seen_by.status));
+        return tp_bench_fail(self->crew.bench, "a move: %s", troupe_status_name(seen_by.status));
     if (seen_by.all.here == 0)
-        return tp_bench_fail(self->pair.bench, "the actor was not here before its move");
+        return tp_bench_fail(self->crew.bench, "the actor was not here before its move");
     *ret_trip = (double)seen_by.all.trip / 1e6;
     return (double)seen_by.all.longest / 1e6;
 }
@@ -218,9 +217,9 @@ static double move_all(scene *self, troupe_client *client, uint64_t count)
     }
     qsort(pauses, count, sizeof *pauses, smaller_first);
     qsort(trips, count, sizeof *trips, smaller_first);
-    tp_bench_also(self->pair.bench, "migrate_pause_trip", "ms, one round trip", trips[count / 2],
+    tp_bench_also(self->crew.bench, "migrate_pause_trip", "ms, one round trip", trips[count / 2],
         TP_BENCH_SHOWN, 0);
-    tp_bench_also(self->pair.bench, "migrate_pause_p99", "ms", pauses[(count * 99 - 1) / 100],
+    tp_bench_also(self->crew.bench, "migrate_pause_p99", "ms", pauses[(count * 99 - 1) / 100],
         TP_BENCH_VALUE_AT_MOST, 10);
     return pauses[count / 2];
 }
@@ -231,8 +230,8 @@ static double under_load(scene *self, uint64_t count)
     troupe_client *client;
     sem_t ended;
     int busy = 0;
-    if (troupe_client_open(self->pair.node, &client) != TROUPE_OK)
-        return tp_bench_fail(self->pair.bench, "no client");
+    if (troupe_client_open(self->crew.node, &client) != TROUPE_OK)
+        return tp_bench_fail(self->crew.bench, "no client");
     sem_init(&ended, 0, 0);
     sem_init(&self->seen_here, 0, 0);
     for (; busy < BUSY_ASKERS; busy++) {
@@ -254,7 +253,7 @@ static double under_load(scene *self, uint64_t count)
 
 double tp_cluster_migrate_pause(tp_bench *bench)
 {
-    scene self = {.pair = {.bench = bench}};
+    scene self = {.crew = {.bench = bench}};
     const troupe_type watcher_type = {
         TROUPE_TYPE("watcher"), TROUPE_METHODS(watcher_methods), .user = &self};
     const troupe_type *const types[] = {&satchel_type, &watcher_type};
@@ -262,70 +261,10 @@ double tp_cluster_migrate_pause(tp_bench *bench)
     double p50 = NAN;
     if (count == 0 || count > MOVES_MAX)
         return tp_bench_fail(bench, "moves is over %d", MOVES_MAX);
-    self.pair.types = types;
-    self.pair.type_count = 2;
-    if (tp_pair_open(&self.pair) && tp_pair_start(&self.pair, "satchel", "steady"))
+    self.crew.types = types;
+    self.crew.type_count = 2;
+    if (tp_crew_open(&self.crew) && tp_crew_start(&self.crew, "satchel", "steady"))
         p50 = under_load(&self, count);
-    tp_pair_close(&self.pair);
+    tp_crew_close(&self.crew);
     return p50;
-}
-
-/* ---- kill -9 ---- */
-
-/* Milliseconds until the first answer. */
-static double kill_and_ask(tp_pair *pair, const char *key)
-{
-    troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_SECONDS(30)};
-    uint64_t start = tp_bench_now_ns();
-    tp_pair_kill(pair);
-    for (;;) {
-        troupe_answer answer = TROUPE_ANSWER_INIT;
-        troupe_status status = troupe_node_ask(pair->node, troupe_id_of("satchel", key), "look",
-            (troupe_slice){NULL, 0}, &options, &answer);
-        double took = (double)(tp_bench_now_ns() - start) / 1e6;
-        bool is_anew = status == TROUPE_OK && *(const char *)answer.payload.data == 1;
-        troupe_answer_release(&answer);
-        if (is_anew)
-            return took;
-        if (took > 30000)
-            return tp_bench_fail(pair->bench, "no answer: %s", troupe_status_name(status));
-    }
-}
-
-static double kill_all(tp_pair *pair, uint64_t count)
-{
-    static double waits[MOVES_MAX];
-    for (uint64_t i = 0; i < count; i++) {
-        char key[32], out = 1;
-        troupe_answer answer = TROUPE_ANSWER_INIT;
-        snprintf(key, sizeof key, "killed-%u", (unsigned)i);
-        if (!tp_pair_start(pair, "satchel", key))
-            return NAN;
-        if (troupe_node_ask(pair->node, troupe_id_of("satchel", key), "look",
-                (troupe_slice){NULL, 0}, NULL, &answer) == TROUPE_OK)
-            out = *(const char *)answer.payload.data;
-        troupe_answer_release(&answer);
-        if (out != 0)
-            return tp_bench_fail(pair->bench, "the actor was not in the second process");
-        waits[i] = kill_and_ask(pair, key);
-        if (isnan(waits[i]))
-            return NAN;
-    }
-    qsort(waits, count, sizeof *waits, smaller_first);
-    tp_bench_also(pair->bench, "detect_kill9_p50", "ms", waits[count / 2], TP_BENCH_SHOWN, 0);
-    return waits[(count * 99 - 1) / 100];
-}
-
-double tp_cluster_detect_kill9(tp_bench *bench)
-{
-    const troupe_type *const types[] = {&satchel_type};
-    tp_pair pair = {.bench = bench, .types = types, .type_count = 1};
-    uint64_t count = tp_bench_param(bench, "kills", 10);
-    double p99 = NAN;
-    if (count == 0 || count > MOVES_MAX)
-        return tp_bench_fail(bench, "kills is over %d", MOVES_MAX);
-    if (tp_pair_open(&pair))
-        p99 = kill_all(&pair, count);
-    tp_pair_close(&pair);
-    return p99;
 }

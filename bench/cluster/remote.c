@@ -8,7 +8,7 @@
  * Threads: askers and drivers are on the only shard of their process.
  */
 #include "cluster.h"
-#include "pair.h"
+#include "crew.h"
 
 #include <math.h>
 #include <semaphore.h>
@@ -207,14 +207,14 @@ static void add(void *user, const troupe_answer *answer)
 }
 
 /* Starts `flight` drivers at once and waits for all of them. */
-static double run_drivers(const tp_pair *pair, const char *method, uint64_t flight)
+static double run_drivers(const tp_crew *crew, const char *method, uint64_t flight)
 {
     troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = TROUPE_MINUTES(4)};
     total all = {0};
     troupe_client *client;
     uint64_t begun = 0;
-    if (troupe_client_open(pair->node, &client) != TROUPE_OK)
-        return tp_bench_fail(pair->bench, "no client");
+    if (troupe_client_open(crew->node, &client) != TROUPE_OK)
+        return tp_bench_fail(crew->bench, "no client");
     sem_init(&all.ended, 0, 0);
     for (; begun < flight; begun++) {
         char key[32];
@@ -228,9 +228,9 @@ static double run_drivers(const tp_pair *pair, const char *method, uint64_t flig
     troupe_client_close(client);
     sem_destroy(&all.ended);
     if (begun < flight)
-        return tp_bench_fail(pair->bench, "a driver was refused");
+        return tp_bench_fail(crew->bench, "a driver was refused");
     if (all.wrong[0] != 0)
-        return tp_bench_fail(pair->bench, "%s", all.wrong);
+        return tp_bench_fail(crew->bench, "%s", all.wrong);
     return (double)all.sum.operations * 1e9 / (double)(all.sum.end_ns - all.sum.start_ns);
 }
 
@@ -240,16 +240,18 @@ static double run(tp_bench *bench, const char *method)
     const troupe_type driver_type = {
         TROUPE_TYPE("driver"), TROUPE_METHODS(driver_methods), .user = &what};
     const troupe_type *const types[] = {&sink_type, &driver_type};
-    tp_pair pair = {
-        .bench = bench, .types = types, .type_count = 2, .spin = tp_bench_param(bench, "spin", 0)};
+    tp_crew crew = {.bench = bench,
+        .types = types,
+        .type_count = 2,
+        .options.spin = tp_bench_param(bench, "spin", 0)};
     uint64_t flight = tp_bench_param(bench, "flight", 1);
     double rate = NAN;
     if (what.size < 16 || what.size > SIZE_MAX_HERE || flight > FLIGHT_MAX)
         return tp_bench_fail(
             bench, "size is over %d, or flight over %d", SIZE_MAX_HERE, FLIGHT_MAX);
-    if (tp_pair_open(&pair) && tp_pair_start(&pair, "sink", "sink"))
-        rate = run_drivers(&pair, method, flight);
-    tp_pair_close(&pair);
+    if (tp_crew_open(&crew) && tp_crew_start(&crew, "sink", "sink"))
+        rate = run_drivers(&crew, method, flight);
+    tp_crew_close(&crew);
     return rate;
 }
 
