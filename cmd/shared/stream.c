@@ -4,6 +4,7 @@
 
 #include "shared/config_file.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -11,6 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +93,16 @@ void cmd_tls_close(cmd_tls *tls)
 
 /* ---- addresses ---- */
 
+bool cmd_address_host(const char *address, char *out, size_t size)
+{
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon == address) return false;
+    bool is_bracketed = colon - address > 2 && address[0] == '[' && colon[-1] == ']';
+    int length = (int)(colon - address) - 2 * is_bracketed;
+    snprintf(out, size, "%.*s", length, address + is_bracketed);
+    return (size_t)length < size;
+}
+
 static struct addrinfo *look_up(const char *address, bool is_server, char *error,
                                 size_t error_size)
 {
@@ -98,16 +110,11 @@ static struct addrinfo *look_up(const char *address, bool is_server, char *error
     struct addrinfo *found = NULL;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = is_server ? AI_PASSIVE : 0};
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon == address || (size_t)(colon - address) >= sizeof(host)) {
+    if (!cmd_address_host(address, host, sizeof(host))) {
         snprintf(error, error_size, "\"%.100s\" is no address: write HOST:PORT", address);
         return NULL;
     }
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
-    size_t size = strlen(host);
-    bool is_bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
-    if (is_bracketed) host[size - 1] = 0;
-    int code = getaddrinfo(host + is_bracketed, colon + 1, &hints, &found);
+    int code = getaddrinfo(host, strrchr(address, ':') + 1, &hints, &found);
     if (code == 0) return found;
     snprintf(error, error_size, "%.200s: %s", address, gai_strerror(code));
     return NULL;
@@ -217,14 +224,35 @@ bool cmd_token_read(const char *path, char token[CMD_TOKEN_MAX + 1], char *error
 
 /* ---- streams ---- */
 
-static const char *refusal(const SSL *ssl)
+/* False: no memory. */
+static bool set_name(SSL *ssl, const char *called)
 {
-    long verified = SSL_get_verify_result(ssl);
-    return verified != X509_V_OK ? X509_verify_cert_error_string(verified) : tls_words();
+    unsigned char number[sizeof(struct in6_addr)];
+    X509_VERIFY_PARAM *wanted = SSL_get0_param(ssl);
+    if (inet_pton(AF_INET, called, number) == 1 || inet_pton(AF_INET6, called, number) == 1) {
+        return X509_VERIFY_PARAM_set1_ip_asc(wanted, called) == 1;
+    }
+    X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return X509_VERIFY_PARAM_set1_host(wanted, called, 0) == 1 &&
+           SSL_set_tlsext_host_name(ssl, called) == 1;
 }
 
-bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, bool is_server, char *error,
-                     size_t error_size)
+static void tell_refusal(const SSL *ssl, const char *called, char *error, size_t error_size)
+{
+    long verified = SSL_get_verify_result(ssl);
+    bool is_other = verified == X509_V_ERR_HOSTNAME_MISMATCH ||
+                    verified == X509_V_ERR_IP_ADDRESS_MISMATCH;
+    if (is_other) {
+        snprintf(error, error_size, "TLS: the certificate there is not of %.200s; --server-name "
+                 "says whose it is to be", called);
+    } else {
+        snprintf(error, error_size, "TLS: %s",
+                 verified != X509_V_OK ? X509_verify_cert_error_string(verified) : tls_words());
+    }
+}
+
+bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, const char *called,
+                     char *error, size_t error_size)
 {
     int yes = 1;
     *stream = (cmd_stream){.descriptor = descriptor};
@@ -233,11 +261,14 @@ bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, bool is_s
     ERR_clear_error();
     SSL *ssl = SSL_new(tls->context);
     stream->ssl = ssl;
-    if (ssl != NULL && SSL_set_fd(ssl, descriptor) == 1 &&
-        (is_server ? SSL_accept(ssl) : SSL_connect(ssl)) == 1) {
+    if (ssl == NULL || SSL_set_fd(ssl, descriptor) != 1 ||
+        (called != NULL && !set_name(ssl, called))) {
+        snprintf(error, error_size, "TLS: no memory");
+    } else if ((called != NULL ? SSL_connect(ssl) : SSL_accept(ssl)) == 1) {
         return true;
+    } else {
+        tell_refusal(ssl, called, error, error_size);
     }
-    snprintf(error, error_size, "TLS: %s", ssl != NULL ? refusal(ssl) : "no memory");
     SSL_free(ssl);
     stream->ssl = NULL;
     return false;

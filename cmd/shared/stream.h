@@ -4,7 +4,8 @@
  * for. Not the Unix socket, which each of them opens itself, nor what is said (admin_codec.h).
  *
  * Invariants: 1. By TLS both sides show a certificate that the other's authority signed; version
- * 1.3.
+ * 1.3. That of the node is of the name that was called: else whoever has any certificate of the
+ * authority could stand in a node's place.
  * Threads: one at a time per stream.
  */
 #ifndef CMD_SHARED_STREAM_H
@@ -34,6 +35,8 @@ bool cmd_address_connect(const char *address, int *ret_descriptor, char *error, 
 /* `ret_is_local`: no other machine reaches it. */
 bool cmd_address_listen(const char *address, int *ret_descriptor, bool *ret_is_local, char *error,
                         size_t error_size);
+/* The host of such an address, without its brackets. False: it is none. */
+bool cmd_address_host(const char *address, char *out, size_t size);
 /* host:port of this end, and of the other. */
 void cmd_address_print(int descriptor, char *out, size_t size);
 void cmd_address_print_peer(int descriptor, char *out, size_t size);
@@ -43,10 +46,11 @@ void cmd_address_print_peer(int descriptor, char *out, size_t size);
 bool cmd_token_read(const char *path, char token[CMD_TOKEN_MAX + 1], char *error,
                     size_t error_size);
 
-/* Takes the descriptor; cmd_stream_close closes it, in any case. `tls` may be NULL. Waits for the
- * other side. */
-bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, bool is_server, char *error,
-                     size_t error_size);
+/* Takes the descriptor; cmd_stream_close closes it, in any case. `tls` may be NULL. `called`: the
+ * name that the other side's certificate must have, a host or an address of the Internet Protocol;
+ * NULL: the other side has called. Waits for the other side. */
+bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, const char *called,
+                     char *error, size_t error_size);
 /* Up to `size` bytes; 0: it has ended, or was cut, or nothing came in time. */
 size_t cmd_stream_read(cmd_stream *stream, void *data, size_t size);
 bool cmd_stream_write(cmd_stream *stream, const void *data, size_t size);

@@ -29,6 +29,7 @@ typedef enum cli_exit {
     X(CERTIFICATE, "certificate", "FILE", "to speak TLS; also $TROUPE_TLS_CERTIFICATE")            \
     X(KEY, "key", "FILE", "of the certificate; also $TROUPE_TLS_KEY")                              \
     X(AUTHORITY, "authority", "FILE", "that has signed the node's; also $TROUPE_TLS_AUTHORITY")    \
+    X(NAME, "server-name", "NAME", "of the node's certificate; else HOST; also $TROUPE_TLS_NAME")  \
     X(JSON, "json", NULL, "print JSON, for programs")                                              \
     X(TIMEOUT, "timeout", "DURATION", "how long to wait: 250ms, 5s, 1m; else the node's default")  \
     X(CONTENT_TYPE, "content-type", "TYPE", "of the payload; else JSON if it is JSON, else text")  \
@@ -65,7 +66,7 @@ typedef enum cli_option {
 /* What also makes sense from afar: admin_codec.h lets the same in. */
 #define CLI_TAKES_FAR                                                                              \
     (CLI_TAKES_NODE | CLI_TAKES(CONNECT) | CLI_TAKES(TOKEN) | CLI_TAKES(CERTIFICATE) |             \
-     CLI_TAKES(KEY) | CLI_TAKES(AUTHORITY))
+     CLI_TAKES(KEY) | CLI_TAKES(AUTHORITY) | CLI_TAKES(NAME))
 /* Arguments and options go on as they are: the command is another program's. */
 #define CLI_TAKES_ALL (1u << 31)
 

@@ -109,7 +109,7 @@ static const char middle[] =
     "    COMPREPLY=()\n"
     "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
     "        case ${COMP_WORDS[i]} in\n"
-    "            --socket|--connect|--token-file|--certificate|--key|--authority)\n"
+    "            --socket|--connect|--token-file|--certificate|--key|--authority|--server-name)\n"
     "                node+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\"); ((i++))\n"
     "                while [[ ${COMP_WORDS[i+1]} == : ]]; do # HOST:PORT, as readline cuts it\n"
     "                    node[-1]+=:${COMP_WORDS[i+2]}; ((i += 2))\n"

@@ -109,10 +109,12 @@ static cli_exit open_far(const cli_context *context, const char *address, cmd_st
         value_or(context, CLI_OPTION_CERTIFICATE, "TROUPE_TLS_CERTIFICATE"),
         value_or(context, CLI_OPTION_KEY, "TROUPE_TLS_KEY"),
         value_or(context, CLI_OPTION_AUTHORITY, "TROUPE_TLS_AUTHORITY")};
+    const char *name = value_or(context, CLI_OPTION_NAME, "TROUPE_TLS_NAME");
     char error[512];
+    char host[256];
     int descriptor = -1;
     cmd_tls *tls = NULL;
-    if (strchr(address, ':') == NULL) {
+    if (!cmd_address_host(address, host, sizeof(host))) {
         return cli_fail(CLI_USAGE, "\"%s\" is no address: write HOST:PORT", address);
     }
     if (!cmd_tls_open(&files, false, &tls, error, sizeof(error))) {
@@ -122,7 +124,9 @@ static cli_exit open_far(const cli_context *context, const char *address, cmd_st
         cmd_tls_close(tls);
         return cli_fail(CLI_NO_NODE, "%s; it has to be started with --remote", error);
     }
-    bool is_open = cmd_stream_open(ret_stream, descriptor, tls, false, error, sizeof(error));
+    bool is_open = cmd_stream_open(ret_stream, descriptor, tls,
+                                   name != NULL && name[0] != 0 ? name : host, error,
+                                   sizeof(error));
     cmd_tls_close(tls);
     if (!is_open) {
         cmd_stream_close(ret_stream);

@@ -276,7 +276,7 @@ static void run_link(void *argument)
     cmd_stream far = {.descriptor = link->far};
     char error[300];
     cmd_stream_patience(&far, HELLO_SECONDS);
-    if (cmd_stream_open(&far, link->far, secrets->tls, true, error, sizeof(error))) {
+    if (cmd_stream_open(&far, link->far, secrets->tls, NULL, error, sizeof(error))) {
         serve(link, &far, secrets->token);
     } else {
         say(link, "%s", error);

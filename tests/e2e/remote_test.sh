@@ -24,11 +24,15 @@ paper() {
     quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
         -keyout "$papers/$1.key" -out "$papers/$1.csr"
     quietly openssl x509 -req -in "$papers/$1.csr" -CA "$papers/$2.pem" -CAkey "$papers/$2.key" \
-        -CAcreateserial -days 2 -out "$papers/$1.pem"
+        -CAcreateserial -days 2 -out "$papers/$1.pem" -extfile "$papers/names"
 }
 authority shop
 authority thief
-for name in node-1 node-2 me; do paper $name shop; done
+printf 'subjectAltName = DNS:localhost, IP:127.0.0.1\n' >"$papers/names"
+paper node-1 shop
+: >"$papers/names"
+paper me shop
+paper node-2 shop
 paper stranger thief
 
 # node NAME ARGUMENT...: a member of the cluster, once it serves; its address for the tool.
@@ -77,7 +81,7 @@ is_cut() {
 # ---- calls ---------------------------------------------------------------------------------------
 
 for key in 1 2 3 4 5 6 7 8; do run 0 troupe ask tally/$key add 3 $far; done
-run 0 troupe ask tally/1 add 4 --connect "$two" $(by me) # the same actor, by the other node
+run 0 troupe ask tally/1 add 4 --connect "$two" --server-name node-2 $(by me) # the same actor, by the other node
 [ "$(cat "$work/out")" = 7 ] || die 'not the same actor'
 run 0 troupe tell tally/1 add 1 $far
 run 0 env TROUPE_CONNECT="$one" TROUPE_TLS_CERTIFICATE="$papers/me.pem" TROUPE_TLS_KEY="$papers/me.key" \
@@ -134,6 +138,14 @@ has err 'TLS: '
 run 1 timeout 20 "$build/troupe" ping --connect "$one"
 has err 'outcome UNKNOWN'
 until_true grep -q '"event":"remote_refused"' "$work/daemon.err" # of node-2 or 1, as they share it
+# Whoever has a certificate of the authority is not each node: node-2's has no address.
+run 3 troupe ping --connect "$two" $(by me)
+has err 'is not of 127.0.0.1; --server-name'
+run 0 troupe ping --connect "$two" $(by me) --server-name node-2
+run 0 env TROUPE_TLS_NAME=node-2 "$build/troupe" ping --connect "$two" $(by me)
+run 3 troupe ping --connect "$one" $(by me) --server-name node-2
+has err 'is not of node-2'
+run 0 troupe ping --connect "localhost:${one##*:}" $(by me)
 run 2 troupe ping --connect "$one" --certificate "$papers/me.pem"
 has err 'one of them is missing'
 run 2 troupe ping --connect "$one" --certificate "$papers/none" --key "$papers/me.key" --authority "$papers/shop.pem"
