@@ -20,6 +20,9 @@
 #define RETRY_FIRST     UINT64_C(10000000) /* then doubled */
 #define COMPLAINT_PAUSE UINT64_C(10000000000)
 #define RETRY_CAP       UINT64_C(1000000000)
+/* Of one channel. As many turns run in a pass: more would wait in mailboxes and fill them, though
+ * who sent them takes no more than its window. */
+#define PARCELS_PER_PASS 256
 
 void tp_channels_say(
     tp_channels *channels, int level, const char *event, const char *peer, const char *format, ...)
@@ -176,13 +179,21 @@ static void shun(tp_channel *channel)
     channel->shun_wait = wait * 2 < RETRY_CAP ? wait * 2 : RETRY_CAP;
 }
 
-/* The frames that the session has. True: there was one. */
+/* The frames that the session has, up to so many parcels: what runs of them runs before the next
+ * are taken in. True: there was one. */
 static bool hand_on(tp_channel *channel)
 {
     tp_channels *channels = channel->channels;
     const tp_channels_calls *calls = channels->options.calls;
     bool any = false;
+    uint64_t enough = channel->session.parcels_in + PARCELS_PER_PASS;
+    channel->has_more = false;
     for (;;) {
+        if (TP_UNLIKELY(channel->session.parcels_in >= enough)) {
+            channel->has_more = true;
+            channels->has_arrivals = true;
+            return true;
+        }
         tp_session_frame frame;
         switch (tp_session_next(&channel->session, &frame)) {
         case TP_SESSION_MORE:
@@ -231,6 +242,8 @@ bool tp_channels_pass(tp_channels *channels, uint64_t now)
             continue;
         any |= tp_connection_pass(channel->connection);
         any |= hand_on(channel);
+        if (channel->connection != NULL)
+            tp_connection_read_on(channel->connection);
     }
     free_closed(channels);
     return any;

@@ -55,6 +55,7 @@ typedef struct tp_channel {
     uint64_t since;    /* without a connection since then; 0: it has one */
     bool is_wanted;    /* keep a connection though there is nothing to say */
     bool is_held_up;   /* by a newer view */
+    bool has_more;     /* that came, and is for the next pass */
 } tp_channel;
 
 typedef enum tp_peer_answer {

@@ -21,7 +21,7 @@
 #define EARLY_ENOUGH ((size_t)1 << 16)
 #define ROOM_IN      ((size_t)1 << 16) /* at least, for one read */
 /* Bytes that wait in the session: no more is read, unless a batch lacks some of its own. */
-#define ENOUGH_IN    ((size_t)1 << 20)
+#define ENOUGH_IN    ((size_t)1 << 18)
 
 /* ---- calls of the stream --------------------------------------------------------------------- */
 
@@ -522,20 +522,24 @@ bool tp_connection_pass(tp_connection *self)
         return true;
     if (self->broken != NULL) {
         /* What came before the end is handed on first. */
-        if (self->state == TP_CONNECTION_SPEAKS && any) {
+        if (self->state == TP_CONNECTION_SPEAKS && (any || self->channel->has_more)) {
             channels->has_arrivals = true;
             return true;
         }
         tp_connection_end(self, self->broken);
         return true;
     }
-    if (self->is_paused && self->state == TP_CONNECTION_SPEAKS &&
-        (tp_session_waiting(&self->channel->session) < ENOUGH_IN / 2 ||
-            tp_session_wants_more(&self->channel->session))) {
-        self->is_paused = false;
-        channels->options.env->net.pause(self->stream, false);
-    }
     return any;
+}
+
+void tp_connection_read_on(tp_connection *self)
+{
+    const tp_session *session = &self->channel->session;
+    if (TP_LIKELY(!self->is_paused) || self->state != TP_CONNECTION_SPEAKS ||
+        (tp_session_waiting(session) >= ENOUGH_IN / 2 && !tp_session_wants_more(session)))
+        return;
+    self->is_paused = false;
+    self->channels->options.env->net.pause(self->stream, false);
 }
 
 static void write_session(tp_connection *self)

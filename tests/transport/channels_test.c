@@ -23,7 +23,8 @@
 
 #include <troupe.h>
 
-#define NODES_MAX 4
+#define NODES_MAX   4
+#define PARCEL_MOST ((size_t)2048)
 
 struct net;
 
@@ -43,6 +44,9 @@ typedef struct node {
     uint64_t heard[NODES_MAX + 1];
     uint32_t newer, connected;
     size_t wants_large, heard_large; /* bytes of one frame, to incarnation 2 */
+    uint32_t wants_parcels, heard_parcels; /* to the same */
+    size_t parcel_size;
+    uint32_t of_pass, most_of_pass;        /* parcels heard in one pass */
     char log[4096];
 } node;
 
@@ -79,6 +83,16 @@ static const char *frame(void *user, tp_channel *channel, const tp_session_frame
         self->heard_large += frame->body.size;
         return NULL;
     }
+    if (frame->kind == TP_FRAME_REQUEST) {
+        assert_int_equal(tp_session_settle(&channel->session, frame->parcel), TROUPE_OK);
+        self->heard_parcels++;
+        self->of_pass++;
+        if (self->of_pass > self->most_of_pass)
+            self->most_of_pass = self->of_pass;
+        return NULL;
+    }
+    if (frame->kind == TP_FRAME_SETTLED)
+        return NULL;
     if (frame->kind != TP_FRAME_FULL || self->takes_nothing)
         return "not what this test says";
     uint64_t number;
@@ -172,10 +186,26 @@ static void say_large(node *self)
     self->wants_large = 0;
 }
 
+static void say_parcels(node *self)
+{
+    static const char payload[PARCEL_MOST];
+    tp_session *session = &tp_channels_get(self->channels, 2, 0)->session;
+    const tp_parcel parcel = {.bits = TP_PARCEL_NAMES,
+        .type = troupe_str("type"),
+        .method = troupe_str("method"),
+        .key = troupe_str("key"),
+        .payload = troupe_slice_of(payload, self->parcel_size)};
+    for (uint64_t number; self->wants_parcels != 0; self->wants_parcels--)
+        if (tp_session_put_parcel(session, TP_FRAME_REQUEST, &parcel, &number) != TROUPE_OK)
+            return;
+}
+
 static void say(node *self)
 {
     if (self->wants_large != 0)
         say_large(self);
+    if (self->wants_parcels != 0)
+        say_parcels(self);
     for (uint32_t to = 1; to <= self->net->count; to++) {
         while (self->told[to] < self->wanted[to]) {
             tp_channel *channel = tp_channels_get(self->channels, to, 0);
@@ -202,6 +232,7 @@ static uint64_t step(tp_runner *runner)
         return TP_STEP_DONE;
     }
     uint64_t again = tp_door_pass(self->door, now);
+    self->of_pass = 0;
     tp_channels_pass(self->channels, now);
     say(self);
     uint64_t due = tp_channels_flush(self->channels, now);
@@ -397,6 +428,44 @@ static void a_large_frame_on_a_slow_line_breaks_nothing(void **state)
     for (uint32_t i = 0; i < 2; i++)
         assert_int_equal(tp_channels_count(self.nodes[i].channels).breaks, 0);
     net_close(&self);
+}
+
+/* So many parcels of that size wait for a view until their reader has stopped to read; then he has
+ * the view. How many a pass took in at most. */
+static uint32_t let_parcels_in(uint32_t parcels, size_t size)
+{
+    net self;
+    net_open(&self, 23, 2, 0);
+    node *reader = &self.nodes[1];
+    net_start(&self);
+    want(&self.nodes[0], 2, 1); /* the peer says how many may come */
+    run(&self, TROUPE_SECONDS(1));
+    tp_channels_set_view(self.nodes[0].channels, 1, 2);
+    self.nodes[0].wants_parcels = parcels;
+    self.nodes[0].parcel_size = size;
+    want(&self.nodes[0], 2, 1);
+    run(&self, TROUPE_SECONDS(2));
+    size_t waiting = tp_session_waiting(&tp_channels_find(reader->channels, 1, 0)->session);
+    assert_in_range(waiting, 1 << 18, parcels * size / 2);
+    assert_int_equal(reader->heard_parcels, 0);
+    tp_channels_set_view(reader->channels, 2, 2);
+    reader->has_lease = false; /* nor does an answer that goes out make another pass */
+    reader->env->runner_wake(reader->env, &reader->runner);
+    run(&self, TROUPE_MILLISECONDS(400)); /* before anybody asks who lives */
+    assert_true(reader->heard_parcels > waiting / size);
+    reader->has_lease = true;
+    run(&self, TROUPE_SECONDS(10));
+    assert_int_equal(reader->heard_parcels, parcels);
+    net_close(&self);
+    return reader->most_of_pass;
+}
+
+/* What runs of them runs between: else they would fill mailboxes that are emptied as fast. */
+static void a_pass_takes_in_as_many_parcels_as_it_may_run_and_reads_on(void **state)
+{
+    (void)state;
+    assert_int_equal(let_parcels_in(2000, 512), 256);
+    assert_in_range(let_parcels_in(500, PARCEL_MOST), 64, 256); /* all that waited, at once */
 }
 
 /* Who is sent a large frame and cannot write for a while asks once a second all the same, and not
@@ -715,6 +784,7 @@ int main(void)
         cmocka_unit_test(a_frame_that_breaks_each_connection_is_not_sent_in_a_loop),
         cmocka_unit_test(a_cut_or_a_stop_costs_time_only),
         cmocka_unit_test(a_large_frame_on_a_slow_line_breaks_nothing),
+        cmocka_unit_test(a_pass_takes_in_as_many_parcels_as_it_may_run_and_reads_on),
         cmocka_unit_test(who_takes_a_large_frame_asks_once_an_interval),
         cmocka_unit_test(a_wrong_token_cluster_or_incarnation_is_refused_in_words),
         cmocka_unit_test(a_peer_of_a_newer_view_is_let_in_once_it_is_known),
