@@ -12,15 +12,6 @@
 #include <string.h>
 #include <troupe/config.h>
 
-static const struct {
-    const char *name, *value;
-} flags[] = {
-#define X(name, value, meaning) {name, value},
-    DAEMON_FLAG_MAP(X)
-#undef X
-};
-#define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
-
 /* ---- words ---- */
 
 static bool is_file(const char *value)
@@ -176,9 +167,9 @@ static void print_tool(void)
 static void print_flags(bool files)
 {
     bool is_first = true;
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        if (files ? !is_file(flags[i].value) : flags[i].value != NULL) continue;
-        printf("%s--%s", is_first ? "        " : "|", flags[i].name);
+    for (size_t i = 0; i < DAEMON_FLAG_COUNT; i++) {
+        if (files ? !is_file(daemon_flags[i].value) : daemon_flags[i].value != NULL) continue;
+        printf("%s--%s", is_first ? "        " : "|", daemon_flags[i].name);
         is_first = false;
     }
 }
@@ -198,7 +189,9 @@ static void print_daemon(void)
          "        -*) return ;;\n"
          "    esac");
     fputs("    COMPREPLY=($(compgen -W '", stdout);
-    for (size_t i = 0; i < FLAG_COUNT; i++) printf("%s--%s", i > 0 ? " " : "", flags[i].name);
+    for (size_t i = 0; i < DAEMON_FLAG_COUNT; i++) {
+        printf("%s--%s", i > 0 ? " " : "", daemon_flags[i].name);
+    }
     troupe_options_each(print_name, "--");
     puts("' -- \"$word\"))\n"
          "}\n"

@@ -80,13 +80,67 @@ static void on_answer(void *user, const troupe_answer *answer)
     server_done(call);
 }
 
-void call_finish(daemon_call *call)
+static void note_ask(daemon_call *call)
 {
-    if (!call->is_answered) return;
+    daemon_server *server = call->server;
+    uint64_t timeout = call->request.timeout;
+    if (timeout == 0) timeout = daemon_config_ask_timeout(server->options.config);
+    if (timeout == TROUPE_NEVER) return;
+    call->leave_at = uv_now(&server->loop) + timeout / TROUPE_MILLISECONDS(1) + LEFT_AFTER_MS;
+    call->after = server->asks;
+    call->link = &server->asks;
+    if (call->after != NULL) call->after->link = &call->after;
+    server->asks = call;
+}
+
+static void forget_ask(daemon_call *call)
+{
+    if (call->link == NULL) return;
+    *call->link = call->after;
+    if (call->after != NULL) call->after->link = call->link;
+    call->link = NULL;
+}
+
+/* Another one answers in its place. */
+static void leave(daemon_call *call)
+{
+    daemon_server *server = call->server;
+    daemon_call *other = calloc(1, sizeof(*other));
+    if (other == NULL) return; /* again with the next look */
+    other->connection = call->connection; /* and its place in in_flight */
+    other->server = server;
+    memcpy(other->request.id, call->request.id, sizeof(other->request.id));
+    forget_ask(call);
+    call->connection = NULL;
+    voice_say(server->options.voice, TROUPE_LOG_WARN, "ask_left", "the shard of an actor did not "
+              "come to the end of an ask: one of its turns does not return");
+    refuse(other, TROUPE_TIMEOUT, "the actor's shard did not come to it: a turn there does not "
+           "return; it may still run");
+}
+
+void calls_leave(daemon_server *server)
+{
+    uint64_t now = uv_now(&server->loop);
+    daemon_call *next = NULL;
+    for (daemon_call *call = server->asks; call != NULL; call = next) {
+        next = call->after;
+        if (call->leave_at <= now) leave(call);
+    }
+}
+
+bool call_finish(daemon_call *call)
+{
+    forget_ask(call);
+    if (call->connection == NULL) {
+        call_destroy(call);
+        return false;
+    }
+    if (!call->is_answered) return true;
     admin_write_answer(&call->out, call->request.id, &call->answer);
     free(call->copy);
     call->copy = NULL;
     call->is_answered = false;
+    return true;
 }
 
 static troupe_call_options options_of(const daemon_call *call)
@@ -104,11 +158,14 @@ static void start_ask(daemon_call *call)
     daemon_connection *connection = call->connection;
     troupe_call_options options = options_of(call);
     options.cancel = connection->cancel;
+    note_ask(call);
     /* Once it was accepted the call belongs to the callback, which may be over already. */
     troupe_status status = troupe_client_ask_callback(connection->client, call->request.actor,
                                                       call->request.method, call->request.payload,
                                                       &options, on_answer, call);
-    if (status != TROUPE_OK) refuse_explained(call, status);
+    if (status == TROUPE_OK) return;
+    forget_ask(call);
+    refuse_explained(call, status);
 }
 
 static void start_tell(daemon_call *call)

@@ -57,15 +57,26 @@ void daemon_config_destroy(daemon_config *config)
     free(config);
 }
 
-uint64_t daemon_config_drain_timeout(const daemon_config *config)
+/* That option alone, as it is in force. */
+static troupe_node_options option_of(const daemon_config *config, const char *name)
 {
     char value[64] = "";
     char error[256];
     troupe_node_options known = {TROUPE_NODE_OPTIONS};
-    troupe_node_option(config->node, "drain_timeout", value, sizeof(value));
-    troupe_status status =
-        troupe_options_set(&known, "drain_timeout", value, error, sizeof(error));
-    return status == TROUPE_OK ? known.drain_timeout : TROUPE_SECONDS(30);
+    troupe_node_option(config->node, name, value, sizeof(value));
+    troupe_status status = troupe_options_set(&known, name, value, error, sizeof(error));
+    (void)status; /* it was in force, so it can be read */
+    return known;
+}
+
+uint64_t daemon_config_drain_timeout(const daemon_config *config)
+{
+    return option_of(config, "drain_timeout").drain_timeout;
+}
+
+uint64_t daemon_config_ask_timeout(const daemon_config *config)
+{
+    return option_of(config, "ask_timeout").ask_timeout;
 }
 
 /* ---- what is in force ---- */

@@ -34,7 +34,8 @@ void daemon_config_write(daemon_config *config, cmd_bytes *out);
 TROUPE_CHECK troupe_status daemon_config_reload(daemon_config *config, cmd_bytes *out, char *error,
                                                 size_t error_size);
 
-/* The drain_timeout in force, in ns. */
+/* What is in force, in ns. */
 uint64_t daemon_config_drain_timeout(const daemon_config *config);
+uint64_t daemon_config_ask_timeout(const daemon_config *config);
 
 #endif

@@ -9,14 +9,6 @@
 
 #include <stdio.h>
 
-static const struct {
-    const char *name, *value, *meaning;
-} flags[] = {
-#define X(name, value, meaning) {name, value, meaning},
-    DAEMON_FLAG_MAP(X)
-#undef X
-};
-
 static const char *const settings[] = {
 #define X(name, option) name,
     CMD_SETTING_MAP(X)
@@ -83,8 +75,8 @@ static const struct {
 
 static const char *flag_text(size_t i, char *out, size_t size)
 {
-    snprintf(out, size, "--%s%s%s", flags[i].name, flags[i].value != NULL ? " " : "",
-             flags[i].value != NULL ? flags[i].value : "");
+    snprintf(out, size, "--%s%s%s", daemon_flags[i].name, daemon_flags[i].value != NULL ? " " : "",
+             daemon_flags[i].value != NULL ? daemon_flags[i].value : "");
     return out;
 }
 
@@ -130,8 +122,8 @@ void daemon_options_print_help(void)
            "  trouped --load ./libshop.so\n"
            "  trouped --config node-1.yaml --load ./libshop.so --max_actors 100_000\n\n"
            "Options:\n");
-    for (size_t i = 0; i < COUNT(flags); i++) {
-        printf("  %-26s %s\n", flag_text(i, text, sizeof(text)), flags[i].meaning);
+    for (size_t i = 0; i < DAEMON_FLAG_COUNT; i++) {
+        printf("  %-26s %s\n", flag_text(i, text, sizeof(text)), daemon_flags[i].meaning);
     }
     printf("\nOptions of the node, with their defaults.\n");
     print_wrapped(order);
@@ -183,8 +175,8 @@ void daemon_options_print_manual(void)
            ".SH SYNOPSIS\n.B trouped\n\\-\\-load\n.I FILE\n[OPTIONS]\n", TROUPE_VERSION);
     print_section("DESCRIPTION", about);
     puts(".SH OPTIONS");
-    for (size_t i = 0; i < COUNT(flags); i++) {
-        cmd_troff_item(flag_text(i, text, sizeof(text)), flags[i].meaning);
+    for (size_t i = 0; i < DAEMON_FLAG_COUNT; i++) {
+        cmd_troff_item(flag_text(i, text, sizeof(text)), daemon_flags[i].meaning);
     }
     print_section("OPTIONS OF THE NODE", order);
     troupe_options_each(print_option_item, NULL);

@@ -171,6 +171,15 @@ static int run(daemon_options *options, daemon_modules *modules, daemon_restart 
     return code;
 }
 
+/* What it is told by that before it serves it hears then: the server lets it on (server.c). */
+static void hold_hangups(void)
+{
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &held, NULL);
+}
+
 /* Connections need open files, and none of this process selects by bits. */
 static void raise_open_files(void)
 {
@@ -187,6 +196,7 @@ int main(int argc, char **argv)
     daemon_modules modules = {0};
     int code = EXIT_OK;
     signal(SIGPIPE, SIG_IGN);
+    hold_hangups();
     raise_open_files();
     if (!daemon_options_read(&options, argc, argv, error, sizeof(error))) {
         code = fail(EXIT_USAGE, error);

@@ -10,15 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct {
-    const char *name, *value;
-} flags[] = {
-#define X(name, value, meaning) {name, value},
-    DAEMON_FLAG_MAP(X)
-#undef X
-};
-#define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
-
 #define FLAG_NAME_MAX 400
 
 typedef struct option_reader {
@@ -252,22 +243,22 @@ static bool read_environment(option_reader *reader)
 
 static bool is_flag(const char *name)
 {
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        if (strcmp(name, flags[i].name) == 0) return true;
+    for (size_t i = 0; i < DAEMON_FLAG_COUNT; i++) {
+        if (strcmp(name, daemon_flags[i].name) == 0) return true;
     }
     return false;
 }
 
 static bool has_value(const char *flag)
 {
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        if (strcmp(flag, flags[i].name) == 0) return flags[i].value != NULL;
+    for (size_t i = 0; i < DAEMON_FLAG_COUNT; i++) {
+        if (strcmp(flag, daemon_flags[i].name) == 0) return daemon_flags[i].value != NULL;
     }
     return false;
 }
 
 typedef struct name_list {
-    const char *names[OPTIONS_MAX + FLAG_COUNT];
+    const char *names[OPTIONS_MAX + DAEMON_FLAG_COUNT];
     const char *wanted;
     bool is_bool;
     bool is_known;
@@ -291,7 +282,9 @@ static void visit_name(void *user, const troupe_option_info *info)
 
 static bool no_flag(option_reader *reader, name_list *list, const char *name)
 {
-    for (size_t i = 0; i < FLAG_COUNT; i++) list->names[list->count++] = flags[i].name;
+    for (size_t i = 0; i < DAEMON_FLAG_COUNT; i++) {
+        list->names[list->count++] = daemon_flags[i].name;
+    }
     const char *nearest = troupe_nearest_name(name, list->names, list->count);
     snprintf(reader->error, reader->error_size, "there is no option --%s%s%s%s", name,
              nearest != NULL ? ": did you mean --" : ": see trouped --help",

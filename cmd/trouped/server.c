@@ -161,8 +161,7 @@ static void deliver_all(daemon_server *server)
     while (in_order != NULL) {
         daemon_call *call = in_order;
         in_order = call->next;
-        call_finish(call);
-        server_deliver(call);
+        if (call_finish(call)) server_deliver(call);
     }
 }
 
@@ -401,6 +400,20 @@ static void on_signal(uv_signal_t *signal, int number)
     server_stop(server, server->stage != SERVER_SERVING);
 }
 
+/* Held since the process began. */
+static void let_hangups_on(void)
+{
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGHUP);
+    pthread_sigmask(SIG_UNBLOCK, &held, NULL);
+}
+
+static void on_leaver(uv_timer_t *timer)
+{
+    calls_leave(timer->data);
+}
+
 static void on_watchdog(uv_timer_t *timer)
 {
     (void)timer;
@@ -417,6 +430,10 @@ static bool start_handles(daemon_server *server)
     server->arrival.data = server;
     uv_timer_init(loop, &server->timer);
     server->timer.data = server;
+    uv_timer_init(loop, &server->leaver);
+    server->leaver.data = server;
+    uv_timer_start(&server->leaver, on_leaver, LEFT_AFTER_MS / 4, LEFT_AFTER_MS / 4);
+    uv_unref((uv_handle_t *)&server->leaver);
     uint64_t watchdog = notify_watchdog_interval();
     uv_timer_init(loop, &server->watchdog);
     if (watchdog != 0) uv_timer_start(&server->watchdog, on_watchdog, watchdog, watchdog);
@@ -426,6 +443,7 @@ static bool start_handles(daemon_server *server)
         server->signals[i].data = server;
         if (uv_signal_start(&server->signals[i], on_signal, numbers[i]) != 0) return false;
     }
+    let_hangups_on();
     uv_pipe_init(loop, &server->listener, 0);
     server->listener.data = server;
     return uv_pipe_open(&server->listener, server->options.socket->descriptor) == 0 &&
@@ -462,6 +480,7 @@ void server_run(daemon_server *server)
     uv_run(&server->loop, UV_RUN_DEFAULT);
     /* From here a signal ends the process: what follows has no loop that could look at it. */
     for (size_t i = 0; i < 3; i++) uv_signal_stop(&server->signals[i]);
+    uv_timer_stop(&server->leaver);
     stop_workers(server);
     deliver_all(server);
 }

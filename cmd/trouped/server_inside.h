@@ -7,11 +7,15 @@
  *
  * Invariants
  * 1. A call is counted in its connection's in_flight from call_start to server_deliver, and a
- *    connection lives at least as long: what comes back finds it.
+ *    connection lives at least as long: what comes back finds it. An ask that was left (4.) has no
+ *    connection any more: what comes back is thrown away.
  * 2. Nothing that a shard's thread does here waits: it copies the answer and pushes a list.
  * 3. At most ADMIN_CONNECTIONS_MAX connections with ADMIN_IN_FLIGHT_MAX calls each; reading pauses
  *    at that and while more than WRITE_PAUSE bytes wait to be written; beyond WRITE_MAX the
  *    connection is closed.
+ * 4. An ask ends LEFT_AFTER_MS behind its time-out: the node's shards keep its deadline, but one
+ *    with a stuck turn does not, and then the loop answers. How many are left like that is bounded
+ *    by the node, whose shards take so many calls and no more.
  *
  * Threads: everything is the loop's, except daemon_call from the moment it was given away until it
  * is in `done`.
@@ -27,6 +31,7 @@
 
 #define WRITE_PAUSE ((size_t)1024 * 1024)
 #define WRITE_MAX ((size_t)64 * 1024 * 1024)
+#define LEFT_AFTER_MS 1000 /* as long as the node itself waits for a shard */
 #define HURRY_TIME_MS 2000 /* after the asks were cancelled, until connections are just closed */
 
 typedef struct daemon_call daemon_call;
@@ -48,6 +53,9 @@ struct daemon_call {
     troupe_answer answer; /* of an ask; its slices point into `copy` */
     char *copy;
     bool is_answered;     /* `answer` is filled; else `out` is */
+    daemon_call *after;   /* in `asks`: the loop's, as the next two */
+    daemon_call **link;   /* NULL: it is not there */
+    uint64_t leave_at;    /* in ms of the loop */
     cmd_bytes out;
     uv_write_t write;
 };
@@ -83,6 +91,8 @@ struct daemon_server {
     worker_job reload;       /* a SIGHUP's */
     _Atomic unsigned hangups; /* that no reload has seen; who makes it 1 adds the job */
     _Atomic(daemon_call *) done; /* pushed by any thread, taken by the loop; publishes the call */
+    daemon_call *asks; /* under way */
+    uv_timer_t leaver;
     daemon_connection *connections;
     size_t connection_count;
     server_stage stage;
@@ -98,8 +108,11 @@ void call_start(daemon_connection *connection, troupe_slice line);
 /* An answer to what was no request. */
 void call_refuse(daemon_connection *connection, troupe_status status, const char *words);
 void call_destroy(daemon_call *call);
-/* The answer of an ask becomes a line. [loop] */
-void call_finish(daemon_call *call);
+/* [loop] The answer of an ask becomes a line. False: nobody waits for it any more, and it has gone.
+ */
+bool call_finish(daemon_call *call);
+/* Answers those whose shards do not come to their end. [loop] */
+void calls_leave(daemon_server *server);
 
 /* stored.c */
 bool stored_takes(admin_verb verb);

@@ -67,3 +67,22 @@ start() {
     daemon=$!
     until_true is_ready
 }
+
+# configure MODULE... -- LINE...: the configuration file of a daemon with those modules.
+file="$work/node.yaml"
+configure() {
+    list=''
+    while [ "$1" != -- ]; do
+        list="$list${list:+, }$1.so"
+        shift
+    done
+    shift
+    { echo "modules: [$list]"; for line in "$@"; do echo "$line"; done; } >"$file"
+}
+# is_shown OPTION TEXT: what `troupe config` says of it: value, origin, and what waits for a restart.
+is_shown() {
+    troupe config >"$work/out" 2>"$work/err" || die 'troupe config fails'
+    shown=$(grep -E "^$1 " "$work/out" | tr -s ' ' | sed 's/ $//')
+    checks=$((checks + 1))
+    [ "$shown" = "$1 $2" ] || die "troupe config says \"$shown\", not \"$1 $2\""
+}

@@ -9,22 +9,9 @@ set -u
 export COUNTER_FILE="$work/counts"
 module counter
 
-# write LINE...: the configuration file.
-file="$work/node.yaml"
-write() {
-    { echo "modules: [counter.so]"; for line in "$@"; do echo "$line"; done; } >"$file"
-}
+write() { configure counter -- "$@"; }
 has_failed_twice() { [ "$(grep -c 'nothing has changed: ' "$work/daemon.err")" = 2 ]; }
 says() { grep -qF -- "$1" "$work/daemon.err"; }
-# shown OPTION: its line of `troupe config`.
-shown() {
-    troupe config >"$work/out" 2>"$work/err" || die 'troupe config fails'
-    grep -E "^$1 " "$work/out" | tr -s ' ' | sed 's/ $//'
-}
-is_shown() {
-    checks=$((checks + 1))
-    [ "$(shown "$1")" = "$2" ] || die "troupe config says \"$(shown "$1")\", not \"$2\""
-}
 is_idle() { [ "$(troupe actors --json)" = '{"id":1,"ok":true,"actors":[],"more":false}' ]; }
 
 write 'shards: 2' 'max_actors: 1_000' 'ask_timeout: 20s'
@@ -49,11 +36,11 @@ grep -qE '^http_token +\*\*\* +needs a restart$' "$work/out" || die 'a token is 
 [ "$(wc -l <"$work/out")" = 7 ] || die 'more has changed, or less'
 checks=$((checks + 7))
 until_true is_idle # an actor that was active goes by the new age
-is_shown idle 'idle 50ms file'
-is_shown max_actors 'max_actors 5_000 file'
-is_shown outbox_limit 'outbox_limit 77 flag' # a flag goes before the file
-is_shown shards 'shards 2 file 3'
-is_shown cluster_name 'cluster_name troupe default other'
+is_shown idle '50ms file'
+is_shown max_actors '5_000 file'
+is_shown outbox_limit '77 flag' # a flag goes before the file
+is_shown shards '2 file 3'
+is_shown cluster_name 'troupe default other'
 says 'shards: 3 needs a restart' || die 'the log does not say what needs a restart'
 says 'idle: 50ms from now on' && die 'the log is at warn'
 
@@ -74,8 +61,8 @@ has err "line 3, column 13: http_token: \${file:$work/absent}: No such file"
 write 'idle: 1h' 'max_message: 64MiB' 'mailbox_bytes: 1MiB'
 run 1 troupe config --reload
 has err "$file: line 3, column 14: max_message: 64MiB never fits"
-is_shown idle 'idle 50ms file'
-is_shown shards 'shards 2 file 3'
+is_shown idle '50ms file'
+is_shown shards '2 file 3'
 
 # ---- SIGHUP; the log; what needed a restart and is as it was ---------------------------------------
 
@@ -85,8 +72,8 @@ kill -HUP "$daemon"
 until_true says 'info node-1 reload: the configuration was read again:'
 says 'idle: 60ms from now on' || die 'idle'
 says 'warn node-1 reload: modules: another list needs a restart' || die 'modules'
-is_shown shards 'shards 2 file'
-is_shown log 'log info,text file'
+is_shown shards '2 file'
+is_shown log 'info,text file'
 run 0 troupe ask counter/1 count
 until_true says ' warn node-1 state_lost: ' # the node's own log, as it is now
 run 0 troupe config --reload --json
@@ -96,5 +83,24 @@ checks=$((checks + 8))
 kill "$daemon"
 wait "$daemon" || die "trouped ended with $?"
 daemon=''
+
+# ---- before it is ready -----------------------------------------------------------------------------
+
+# It waits for its configuration out of a pipe when it is told to read it again: it holds that until
+# the node is open.
+rm "$file"
+mkfifo "$file"
+: >"$work/daemon.out"
+"$build/trouped" --config "$file" >"$work/daemon.out" 2>"$work/daemon.err" &
+daemon=$!
+exec 9>"$file" # until it has opened it, too
+kill -HUP "$daemon"
+mv "$file" "$work/pipe"
+write 'shards: 1' 'log: info' 'max_actors: 7_000'
+(echo 'modules: [counter.so]' >&9) || die 'a SIGHUP ends it'
+exec 9>&-
+until_true is_ready
+until_true says 'was read again: 2 taken'
+is_shown max_actors '7_000 file'
 
 echo "$checks checks"

@@ -9,19 +9,7 @@ set -u
 export COUNTER_FILE="$work/counts"
 module counter
 module tally
-file="$work/node.yaml"
-write() {
-    { echo "modules: [counter.so, tally.so]"; for line in "$@"; do echo "$line"; done; } >"$file"
-}
-# shown NAME: value and origin in `troupe config`.
-shown() {
-    troupe config >"$work/out" 2>"$work/err" || die 'troupe config fails'
-    grep -E "^$1 " "$work/out" | tr -s ' ' | sed 's/ $//'
-}
-is_shown() {
-    checks=$((checks + 1))
-    [ "$(shown "$1")" = "$1 $2" ] || die "troupe config says \"$(shown "$1")\", not \"$1 $2\""
-}
+write() { configure counter tally -- "$@"; }
 is_active() { [ "$(troupe actors | sed 1d | cut -d' ' -f1)" = "$1" ]; }
 
 # ---- one goes before the other --------------------------------------------------------------------
