@@ -17,5 +17,6 @@ tp_bench_body tp_cluster_wire, tp_cluster_wire_framing, tp_cluster_wire_squeezed
 tp_bench_body tp_cluster_remote_ask_1, tp_cluster_remote_ask, tp_cluster_remote_tell;
 tp_bench_body tp_cluster_migrate_pause;
 tp_bench_body tp_cluster_detect_kill9, tp_cluster_detect_stop, tp_cluster_detect_cut;
+tp_bench_body tp_cluster_rolling_restart, tp_cluster_join_balance;
 
 #endif

@@ -49,6 +49,17 @@ static bool read_all(int from, void *bytes, size_t size)
     return true;
 }
 
+/* Of a first node that hosts none of the types: a node has one at least. */
+static troupe_status be_idle(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    return troupe_reply_bytes(turn, payload);
+}
+
+static const troupe_method idler_methods[] = {TROUPE_METHOD(be_idle)};
+static const troupe_type idler_type = {TROUPE_TYPE("idler"), TROUPE_METHODS(idler_methods)};
+static const troupe_type *const idlers[] = {&idler_type};
+
 /* As trouped, which becomes a new process: what it had can begin elsewhere at once. */
 static void end_dead(void *user)
 {
@@ -60,8 +71,7 @@ static troupe_node *open_node(
     const tp_crew *crew, const char *name, int peer, char *error, size_t size)
 {
     char url[TP_CREW_FOLDER + 8], address[32];
-    bool is_first = peer < 0;
-    size_t count = is_first && crew->first_hosts_nothing ? 0 : crew->type_count;
+    bool is_first = peer < 0, is_idle = is_first && crew->first_hosts_nothing;
     troupe_node *node = NULL;
     troupe_node_options options = crew->options;
     snprintf(url, sizeof url, "file:%s", crew->folder);
@@ -76,8 +86,8 @@ static troupe_node *open_node(
         options.listen = address;
         options.allow_clear_text = true;
     }
-    troupe_status status =
-        troupe_node_open_explained(&options, crew->types, count, &node, error, size);
+    troupe_status status = troupe_node_open_explained(&options, is_idle ? idlers : crew->types,
+        is_idle ? 1 : crew->type_count, &node, error, size);
     return status == TROUPE_OK ? node : NULL;
 }
 

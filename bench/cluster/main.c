@@ -141,6 +141,18 @@ static const tp_bench_case cases[] = {
         .bound = 3000 * 1.05 + 1000,
         .params = "hits=5",
         .runs = 5},
+    {.name = "rolling_restart",
+        .unit = "of the steady rate",
+        .body = tp_cluster_rolling_restart,
+        .bar = TP_BENCH_VALUE_AT_LEAST,
+        .bound = 0.6,
+        .runs = 5},
+    {.name = "join_balance",
+        .unit = "s",
+        .body = tp_cluster_join_balance,
+        .bar = TP_BENCH_VALUE_AT_MOST,
+        .bound = 10,
+        .runs = 5},
 };
 
 int main(int argc, char **argv)

@@ -173,10 +173,13 @@ static void fill_member(tp_balancer *self, table *into, const tp_chart *chart,
     const tp_view_member *from, const tp_load_row *row)
 {
     uint64_t *bits = &into->bits[into->count * into->words];
+    bool hosts = into->own == into->count; /* it carries them, whether it may have more or not */
     for (uint32_t i = 0; i < self->shared->types.count; i++)
         if (tp_placing_may_receive(
-                &self->placing, chart, &self->shared->types.list[i], from->incarnation))
+                &self->placing, chart, &self->shared->types.list[i], from->incarnation)) {
             bits[i / 64] |= UINT64_C(1) << (i % 64);
+            hosts = true;
+        }
     into->views[into->count] = from;
     into->members[into->count++] = (tp_rebalance_member){.at = row->at,
         .turn_time = (double)row->said.turns * (double)row->said.turn_ns / 1e9,
@@ -184,7 +187,7 @@ static void fill_member(tp_balancer *self, table *into, const tp_chart *chart,
         .actors = (double)row->said.actors,
         .capacity = from->shards,
         .may_receive = from->status == TP_VIEW_ACTIVE,
-        .is_leaving = from->status != TP_VIEW_ACTIVE,
+        .is_out = from->status != TP_VIEW_ACTIVE || !hosts,
         .types = bits,
         .type_words = into->words};
 }

@@ -55,7 +55,7 @@ static void weigh(plan *self)
     double actors = 0;
     for (uint32_t i = 0; i < self->member_count; i++) {
         const tp_rebalance_member *member = &self->members[i];
-        if (!member->is_leaving) {
+        if (!member->is_out) {
             turns += member->turn_time;
             memory += member->memory;
             actors += member->actors;
@@ -98,7 +98,7 @@ static bool is_beyond(const plan *self, double bound)
         const tp_rebalance_member *member = &self->members[i];
         bool is_above = member->share > 1 + bound;
         bool is_below = member->share < 1 - bound && member->may_receive;
-        if (!member->is_leaving && (is_above || is_below)) {
+        if (!member->is_out && (is_above || is_below)) {
             return true;
         }
     }
@@ -108,7 +108,7 @@ static bool is_beyond(const plan *self, double bound)
 static bool is_measured(const plan *self, uint64_t since)
 {
     for (uint32_t i = 0; i < self->member_count; i++) {
-        if (!self->members[i].is_leaving && self->members[i].at < since) {
+        if (!self->members[i].is_out && self->members[i].at < since) {
             return false;
         }
     }
@@ -176,7 +176,7 @@ static double own_part(const plan *self)
     }
     for (uint32_t i = 0; i < self->member_count; i++) {
         const tp_rebalance_member *member = &self->members[i];
-        if (!member->is_leaving && member->share > 1) {
+        if (!member->is_out && member->share > 1) {
             all += (member->share - 1) * capacity_of(member);
         }
     }
@@ -197,7 +197,7 @@ static void reserve(plan *self)
 
 static bool may_host(const tp_rebalance_member *member, uint32_t type)
 {
-    return member->may_receive && !member->is_leaving && type / 64 < member->type_words &&
+    return member->may_receive && !member->is_out && type / 64 < member->type_words &&
            ((member->types[type / 64] >> (type % 64)) & 1u) != 0;
 }
 
@@ -222,7 +222,7 @@ static bool is_movable(const plan *self, const tp_rebalance_sample *sample)
         sample->moved_at == 0 ||
         (self->now >= sample->moved_at && self->now - sample->moved_at >= self->options.cool_down);
     return is_cool && sample->bytes <= self->options.bytes - self->bytes &&
-           !self->members[sample->member].is_leaving;
+           !self->members[sample->member].is_out;
 }
 
 static void add_move(plan *self, const tp_rebalance_sample *sample, uint32_t to)
@@ -262,7 +262,7 @@ static uint32_t next_source(const plan *self)
     for (uint32_t i = 0; i < self->member_count; i++) {
         const tp_rebalance_member *member = &self->members[i];
         bool is_ours = self->options.own == TP_REBALANCE_ALL || i == self->options.own;
-        if (is_ours && !member->is_done && !member->is_leaving && member->share > 1 &&
+        if (is_ours && !member->is_done && !member->is_out && member->share > 1 &&
             (best == TP_REBALANCE_ALL || member->share > self->members[best].share)) {
             best = i;
         }

@@ -20,7 +20,7 @@
  * 1. No overshoot: no move brings its source below 1 or its target above 1.
  * 2. At most `moves` moves and `bytes` bytes in one cycle.
  * 3. An actor that moved less than `cool_down` ago does not move.
- * 4. An actor is moved to a member that may host its type and is not leaving.
+ * 4. An actor is moved to a member that may host its type and is not out.
  * 5. Where each member plans for its own actors, with the same loads, all plans together keep 1.
  * Threads: pure, but for the state and the arrays it is given.
  */
@@ -48,7 +48,7 @@ typedef struct tp_rebalance_member {
     double actors;
     double capacity;       /* relative to others; 0: 1 */
     bool may_receive;      /* active, with a lease */
-    bool is_leaving;       /* drain moves its actors, this does not: it counts for nothing */
+    bool is_out;           /* leaves (drain moves its actors), or may host none of the types */
     const uint64_t *types; /* which may be placed there: bit `type` */
     size_t type_words;
     double measured; /* the planner's: what it carries, 1 is the mean */

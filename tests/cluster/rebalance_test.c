@@ -70,6 +70,34 @@ static void an_uneven_load_is_spread_and_no_call_fails(void **state)
     nodes_close(&self);
 }
 
+/* The node without a GPU is no reason to leave a third of the load to it. */
+static bool are_halves(nodes *self, void *user)
+{
+    (void)user;
+    for (int i = 0; i < NODES; i++) {
+        uint64_t active = nodes_stats(self, i).active;
+        if (i == 1 ? active != 0 : active < KEYS * 9 / 20)
+            return false;
+    }
+    return true;
+}
+
+static void who_may_host_nothing_does_not_count(void **state)
+{
+    (void)state;
+    nodes self;
+    troupe_node_options options[NODES];
+    for (int i = 0; i < NODES; i++)
+        options[i] = (troupe_node_options){TROUPE_NODE_OPTIONS,
+            .health_check_interval = TROUPE_MILLISECONDS(50),
+            .rebalance_interval = TROUPE_MILLISECONDS(100),
+            .labels = i == 1 ? "gpu=false" : "gpu=true"};
+    nodes_open(&self, options, TROUPE_TYPES(&on_gpu));
+    fill(&self, "on_gpu", 0);
+    nodes_await(are_halves, &self, NULL);
+    nodes_close(&self);
+}
+
 static bool knows_load(nodes *self, void *user)
 {
     (void)user;
@@ -129,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_uneven_load_is_spread_and_no_call_fails),
+        cmocka_unit_test(who_may_host_nothing_does_not_count),
         cmocka_unit_test(a_dry_run_says_what_would_move_and_moves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

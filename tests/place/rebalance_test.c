@@ -242,7 +242,7 @@ static void types_leaving_members_and_old_loads_are_respected(void **state)
     self->types[1] = 1; /* only every second actor */
     self->types[2] = 0;
     measure(self, 0);
-    self->members[3].is_leaving = true;
+    self->members[3].is_out = true;
     size_t count = tp_rebalance_plan(&self->state[0], &self->options, self->members, 4,
         self->samples, self->sample_count, self->now, self->moves, MOVES);
     assert_int_equal(count, MOVES);
