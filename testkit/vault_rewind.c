@@ -148,7 +148,7 @@ void tp_vault_rewind(tp_vault *vault, uint16_t actor, bool erase, uint32_t pick)
         self->next->link = &self->next;
     vault->errands = self;
     troupe_status status = tp_node_errand_callback(vault->node, tp_vault_id(vault, actor),
-        erase ? TP_ERRAND_DELETE : TP_ERRAND_RESTORE, bytes, over, self);
+        erase ? TP_ERRAND_DELETE : TP_ERRAND_RESTORE, bytes, 0, over, self);
     if (op.items != NULL)
         troupe_store_release(&op);
     if (status != TROUPE_OK)

@@ -48,7 +48,7 @@ bool tp_call_enter(tp_request *request)
     request->is_call = true;
     uint32_t before = atomic_fetch_add(&gateway->calls, 1);
     if (atomic_load(&gateway->draining))
-        tp_request_refuse_busy(request, TROUPE_CLOSED, "the node is closing: ask another one");
+        tp_request_refuse_closing(request);
     else if (before >= gateway->host.calls)
         tp_request_refuse_busy(request, TROUPE_BUSY, "http_calls are under way: try again later");
     else if (!tp_limits_enter(request))
@@ -80,6 +80,13 @@ void tp_request_suspend(tp_request *request)
     atomic_fetch_add(&request->gateway->asked, 1);
     MHD_suspend_connection(request->connection);
     atomic_store(&request->hold, TP_HOLD_SUSPENDED);
+}
+
+void tp_request_await(tp_request *request)
+{
+    request->asked = now_of(request);
+    atomic_fetch_add(&request->gateway->asked, 1);
+    atomic_store(&request->hold, TP_HOLD_POLLED);
 }
 
 void tp_request_take_back(tp_request *request)
@@ -241,10 +248,7 @@ bool tp_call_start(tp_request *request)
         tp_request_refuse_busy(request, status, "");
         return false;
     }
-    /* First: the answer may be here before `ask` has returned. */
-    request->asked = now_of(request);
-    atomic_fetch_add(&request->gateway->asked, 1);
-    atomic_store(&request->hold, TP_HOLD_POLLED);
+    tp_request_await(request);
     if (tp_request_ask(request))
         return true;
     tp_request_take_back(request);

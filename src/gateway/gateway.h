@@ -21,9 +21,10 @@
 #include <troupe.h>
 #include <troupe/cluster.h>
 #include <troupe/log.h>
+#include <troupe/provider.h>
 #include <troupe/stored.h>
 
-#define TP_GATEWAY_NUMBER 5 /* of this port; a module with another one is refused */
+#define TP_GATEWAY_NUMBER 6 /* of this port; a module with another one is refused */
 #define TP_GATEWAY_SYMBOL "troupe_gateway_entry"
 #define TP_GATEWAY_WORDS  2048
 
@@ -69,19 +70,29 @@ typedef struct tp_gateway_host {
     /* [any thread that may wait] troupe_stored_look */
     troupe_status (*look)(troupe_node *node, troupe_id id, troupe_stored_visit *visit, void *user,
         char *error, size_t error_size);
+    /* [any thread] May something be stored of it? As of <troupe/stored.h>, with words if not. */
+    troupe_status (*stores)(troupe_node *node, troupe_id id, char *error, size_t error_size);
+    /* [any thread] Begins to load what is stored of it, by an op that is zeroed but for `done`,
+     * `owner` and `from`. OK: `done` comes once, on the store's thread or within, and one of the
+     * next two is to follow. */
+    troupe_status (*load)(
+        troupe_node *node, troupe_id id, troupe_store_op *op, char *error, size_t error_size);
+    /* [any thread] What was loaded, as troupe_stored_look and troupe_stored_each_reminder show it;
+     * the op's items are given back. */
+    troupe_status (*show)(troupe_node *node, troupe_store_op *op, troupe_stored_visit *visit,
+        void *user, char *error, size_t error_size);
+    troupe_status (*show_reminders)(troupe_store_op *op, troupe_reminder_visit *visit, void *user,
+        char *error, size_t error_size);
     /* [any thread] Reads a duration, as options have it: 250us, 1m30s, never. */
     bool (*duration)(const char *text, uint64_t *ret_duration);
-    /* [any thread that may wait] troupe_stored_each_reminder */
-    troupe_status (*reminders)(troupe_node *node, troupe_id id, troupe_reminder_visit *visit,
-        void *user, char *error, size_t error_size);
-    /* [any thread that may wait] It is set when this returns OK. */
+    /* [any thread] A turn of the actor sets it, or ends the reminder or timer of that name. OK:
+     * `done` comes once, as of an ask, and `outcome` reads its answer; `*ret_words` borrows from
+     * that. Else `words` are said. */
     troupe_status (*appoint)(troupe_node *node, troupe_id id, const tp_gateway_alarm *alarm,
-        char *error, size_t error_size);
-    /* [any thread that may wait] troupe_stored_cancel; the same for a timer. */
-    troupe_status (*cancel)(troupe_node *node, troupe_id id, const char *name, uint64_t timeout,
-        char *error, size_t error_size);
-    troupe_status (*end_timer)(troupe_node *node, troupe_id id, const char *name, uint64_t timeout,
-        char *error, size_t error_size);
+        uint64_t timeout, troupe_client_done *done, void *user, char words[TP_GATEWAY_WORDS]);
+    troupe_status (*cancel)(troupe_node *node, troupe_id id, bool is_timer, const char *name,
+        uint64_t timeout, troupe_client_done *done, void *user, char words[TP_GATEWAY_WORDS]);
+    troupe_status (*outcome)(const troupe_answer *answer, troupe_slice *ret_words);
     /* [any thread that may wait] troupe_cluster_discover, troupe_cluster_lookup, troupe_node_stats
      */
     troupe_status (*discover)(troupe_node *node, troupe_slice type, troupe_slice pattern,
@@ -109,6 +120,7 @@ typedef struct tp_gateway_host {
     uint32_t threads;
     uint32_t connections; /* at once; more wait until one has gone */
     uint32_t calls;       /* under way at once; beyond it 503 */
+    uint32_t pool;        /* threads for jobs that block, which others of the node need, too */
     uint64_t bytes;       /* of bodies and answers at once; beyond it 503 */
     uint64_t body;        /* of one; beyond it 413 */
     /* Calls a second, of one address, type, partition; 0: as many as come. Beyond it 429. */

@@ -39,10 +39,12 @@
 enum {
     TP_HTTP_HERE = 512, /* bytes of a body, and of an answer, that need no block of their own */
     TP_HTTP_ERROR_MAX = 4096,
-    TP_DESK_MAX = 32,    /* requests at the desk at once */
+    TP_DESK_MAX = 32,    /* requests that wait in a line of the desk */
     TP_STREAMS_MAX = 64, /* streams of events at once */
     TP_GUESSES = 10,     /* wrong tokens a second of one address */
 };
+
+#define TP_DESK_PATIENCE TROUPE_SECONDS(5) /* with other nodes, of one request at the desk */
 
 typedef enum tp_request_stage {
     TP_REQUEST_READING,
@@ -81,6 +83,17 @@ typedef struct tp_limits {
     tp_tally *tally; /* NULL: nor of what is under way of a type */
 } tp_limits;
 
+/* desk.c */
+enum { TP_DESK_AFAR, TP_DESK_SUBSCRIBE, TP_DESK_LINES };
+typedef struct tp_desk_line {
+    struct tp_request *first, *last; /* wait */
+    uint32_t waiting, at_work, most;
+} tp_desk_line;
+typedef struct tp_desk {
+    atomic_flag lock; /* of what follows */
+    tp_desk_line lines[TP_DESK_LINES];
+} tp_desk;
+
 typedef struct tp_streams tp_streams;
 
 struct tp_gateway {
@@ -95,8 +108,7 @@ struct tp_gateway {
     /* [any thread] */
     _Atomic bool draining;
     _Atomic uint32_t calls;
-    _Atomic uint32_t asked; /* that the node has not answered */
-    _Atomic uint32_t at_desk;
+    _Atomic uint32_t asked;      /* that the node has not answered */
     _Atomic uint64_t bytes;      /* in bodies and answers */
     _Atomic(tp_waiter *) closer; /* taken by who signals it */
     /* Requests that are answered and still suspended, behind them TP_REQUEST_WAKES; NULL: none, and
@@ -105,6 +117,7 @@ struct tp_gateway {
     tp_watch watch;
     tp_http_tls_slot tls;
     tp_limits limits;
+    tp_desk desk;
 #define TP_GATEWAY_ATOMIC(name) _Atomic uint64_t name;
     TP_GATEWAY_COUNTER_MAP(TP_GATEWAY_ATOMIC)
 #undef TP_GATEWAY_ATOMIC
@@ -120,7 +133,7 @@ typedef struct tp_http_bytes {
 typedef struct tp_request {
     tp_gateway *gateway;
     struct MHD_Connection *connection;
-    struct tp_request *next; /* in `answered` */
+    struct tp_request *next; /* in a line of the desk, in `answered` */
     _Atomic uint32_t hold;   /* tp_request_hold */
     tp_request_stage stage;
     bool is_call; /* counted in `calls` */
@@ -137,16 +150,18 @@ typedef struct tp_request {
     const char *last_event; /* Last-Event-ID; NULL: it has none */
     bool streams;           /* its answer is a stream */
     tp_job job;             /* at the desk */
+    bool is_loaded;         /* `op` has what is stored of its actor, to be given back */
     bool goes_on;           /* from the desk to the actor */
     size_t thrown_away;     /* of a body that nobody wants */
     /* The answer. */
     unsigned code;
-    const char *answer_type; /* in `answer`, behind the payload, or static */
-    const char *allow;       /* of 405 */
-    char tag[24];            /* ETag; "": it has none */
-    uint32_t wait;           /* Retry-After, in seconds; 0: it has none */
-    bool ends;               /* the connection, with it */
-    tp_http_bytes body, answer;
+    const char *answer_type;    /* in `answer`, behind the payload, or static */
+    const char *allow;          /* of 405 */
+    char tag[24];               /* ETag; "": it has none */
+    uint32_t wait;              /* Retry-After, in seconds; 0: it has none */
+    bool ends;                  /* the connection, with it */
+    tp_http_bytes body, answer; /* not zeroed, as what follows */
+    troupe_store_op op;
     tp_route route;
 } tp_request;
 
@@ -186,6 +201,7 @@ bool tp_request_ask(tp_request *request);
 
 /* Refused by what the gateway may have at once: it may be sent again. */
 void tp_request_refuse_busy(tp_request *request, troupe_status status, const char *message);
+void tp_request_refuse_closing(tp_request *request);
 void tp_request_release(tp_request *request);
 
 /* call.c. May one more be under way? False: it is ANSWERED. */
@@ -199,9 +215,11 @@ void tp_call_cancel(tp_request *request);
 /* It was sent, or its connection broke: releases it, or leaves that to who answers. */
 void tp_call_leave(tp_request *request);
 
-/* Its connection waits for an answer by another thread, and the other two end that: with the answer
+/* Its connection waits for an answer by another thread, suspended at once or after a while (first:
+ * the answer may be here before who asks has returned), and the other two end that: with the answer
  * in it, from that thread; on this one, which keeps it. The node's asks are counted by them. */
 void tp_request_suspend(tp_request *request);
+void tp_request_await(tp_request *request);
 void tp_request_hand_over(tp_request *request);
 void tp_request_take_back(tp_request *request);
 
@@ -224,14 +242,20 @@ void tp_watch_add(tp_watch *self, tp_request *request);
 void tp_watch_remove(tp_watch *self, tp_request *request); /* one that is not there: a no-op */
 
 /* desk.c: the request is suspended, and answered by a thread that may wait. */
+void tp_desk_init(tp_desk *self, const tp_gateway_host *host);
 bool tp_desk_start(tp_request *request);
 
-/* state.c: [pool] the state; [library] none is written. */
-void tp_state_answer(tp_request *request);
+/* state.c: true: what is stored is on its way, and is shown when it is here (`is_loaded`); false:
+ * it is ANSWERED. None is written. */
+bool tp_state_load(tp_request *request);
+bool tp_state_start(tp_request *request);
+void tp_state_show(tp_request *request);
 void tp_state_refuse_save(tp_request *request);
 
-/* remind.c: [pool] reminders and timers. */
-void tp_remind_answer(tp_request *request);
+/* remind.c: reminders and timers; likewise. */
+bool tp_remind_start(tp_request *request);
+void tp_remind_show(tp_request *request);
+void tp_remind_fail(tp_request *request, troupe_status status, const char *words);
 
 /* look.c: [pool] Troupe's own pages. */
 void tp_look_answer(tp_request *request);

@@ -69,6 +69,25 @@ static void add_actor(tp_text *out, troupe_id id, troupe_slice node)
     tp_text_json(out, node);
 }
 
+/* How long it may look. What its caller gave it goes on while it stands in line. False: it is over.
+ */
+static bool time_left(tp_request *request, uint64_t *ret_left)
+{
+    tp_env *env = request->gateway->host.env;
+    uint64_t waited = env->now(env) - request->began;
+    *ret_left = TP_DESK_PATIENCE;
+    if (request->timeout == 0)
+        return true;
+    if (waited >= request->timeout) {
+        fail(request, TROUPE_EXPIRED, "its time was over before it was looked at");
+        return false;
+    }
+    uint64_t left = request->timeout - waited;
+    if (left < *ret_left)
+        *ret_left = left;
+    return true;
+}
+
 /* ---- which actors are active ----------------------------------------------------------------- */
 
 static void see_found(void *user, const troupe_cluster_found *found)
@@ -121,11 +140,14 @@ static void discover(tp_request *request)
         (void)refuse(request, "cursor is what the page before gave as such");
         return;
     }
+    uint64_t left;
+    if (!time_left(request, &left))
+        return;
     tp_text_init(&piece, room, sizeof room);
     tp_text_printf(&piece, "{\"actors\":[");
     add(&self, &piece);
-    troupe_status status = host->discover(host->node, troupe_str(type), troupe_str(pattern), most,
-        request->timeout, &cursor, see_found, &self);
+    troupe_status status = host->discover(
+        host->node, troupe_str(type), troupe_str(pattern), most, left, &cursor, see_found, &self);
     if (status != TROUPE_OK) {
         fail(request, status, "");
         return;
@@ -185,8 +207,11 @@ static bool look_up(tp_request *request, troupe_consistency consistency,
     troupe_cluster_place_visit *visit, void *user)
 {
     const tp_gateway_host *host = &request->gateway->host;
+    uint64_t left;
+    if (!time_left(request, &left))
+        return false;
     troupe_status status =
-        host->lookup(host->node, request->route.id, consistency, request->timeout, visit, user);
+        host->lookup(host->node, request->route.id, consistency, left, visit, user);
     if (status == TROUPE_NOT_FOUND)
         fail(request, status, "it is not active: a message would activate it");
     else if (status != TROUPE_OK)
@@ -210,7 +235,11 @@ static void show_one(tp_request *request)
 /* It may end between the look and the call, which then activates it: documented. */
 static void call_active(tp_request *request)
 {
+    tp_env *env = request->gateway->host.env;
     request->goes_on = look_up(request, TROUPE_STRONG, ignore, NULL);
+    uint64_t waited = env->now(env) - request->began;
+    if (request->timeout != 0)
+        request->timeout = waited < request->timeout ? request->timeout - waited : 1;
 }
 
 /* ---- the node -------------------------------------------------------------------------------- */

@@ -113,7 +113,7 @@ void tp_page_answer(tp_request *request)
         tp_state_refuse_save(request);
         break;
     case TP_ROUTE_INVOKE: /* never asked here */
-    case TP_ROUTE_STATE:  /* to the desk, and those below */
+    case TP_ROUTE_STATE:  /* no pages, as those below */
     case TP_ROUTE_REMINDER:
     case TP_ROUTE_TIMER:
     case TP_ROUTE_DISCOVER:

@@ -5,7 +5,7 @@
  * of its name runs with `data` as its payload (of a timer the one that `callback` names), or where
  * the type has none of that name, receiveReminder or receiveTimer.
  *
- * Threads: inside.h; at the desk.
+ * Threads: inside.h; what became of a turn is told by its shard's thread.
  */
 #include "gateway/alarm.h"
 #include "gateway/codes.h"
@@ -29,13 +29,18 @@ static const char *error_of(const tp_request *request, troupe_status status)
     return is_timer ? "ERR_ACTOR_TIMER_CREATE" : "ERR_ACTOR_REMINDER_CREATE";
 }
 
-static void fail(tp_request *request, troupe_status status, const char *words)
+static void refuse(
+    tp_request *request, troupe_status status, troupe_outcome outcome, troupe_slice words)
 {
-    troupe_outcome outcome = troupe_status_outcome(status);
     unsigned code = tp_http_code(status, outcome);
     if (request->route.kind == TP_ROUTE_REMINDER && status == TROUPE_NO_TYPE)
         code = 403; /* as the API has it */
-    tp_request_fail(request, code, error_of(request, status), status, outcome, troupe_str(words));
+    tp_request_fail(request, code, error_of(request, status), status, outcome, words);
+}
+
+void tp_remind_fail(tp_request *request, troupe_status status, const char *words)
+{
+    refuse(request, status, troupe_status_outcome(status), troupe_str(words));
 }
 
 static void succeed(tp_request *request, unsigned code)
@@ -44,9 +49,37 @@ static void succeed(tp_request *request, unsigned code)
     request->stage = TP_REQUEST_ANSWERED;
 }
 
+/* ---- a turn of the actor ----------------------------------------------------------------------
+ */
+
+/* [shard] */
+static void over(void *user, const troupe_answer *answer)
+{
+    tp_request *request = user;
+    troupe_slice words;
+    troupe_status status = request->gateway->host.outcome(answer, &words);
+    bool is_end = request->verb == TP_VERB_DELETE;
+    if (status == TROUPE_OK || (is_end && status == TROUPE_NOT_FOUND))
+        succeed(request, 204);
+    else
+        refuse(request, status,
+            answer->status != TROUPE_OK ? answer->outcome : troupe_status_outcome(status), words);
+    tp_request_hand_over(request);
+}
+
+/* Is it asked for? */
+static bool judge_start(tp_request *request, troupe_status status, const char *words)
+{
+    if (status == TROUPE_OK)
+        return true;
+    tp_request_take_back(request);
+    tp_remind_fail(request, status, words);
+    return false;
+}
+
 /* ---- set ------------------------------------------------------------------------------------- */
 
-static void set(tp_request *request)
+static bool set(tp_request *request)
 {
     const tp_gateway_host *host = &request->gateway->host;
     const char *reason = "";
@@ -61,7 +94,7 @@ static void set(tp_request *request)
         tp_request_fail(request, 400,
             status == TROUPE_USAGE ? "ERR_MALFORMED_REQUEST" : error_of(request, status),
             TROUPE_USAGE, TROUPE_NOT_DONE, troupe_str(reason));
-        return;
+        return false;
     }
     bool is_timer = request->route.kind == TP_ROUTE_TIMER;
     tp_text_init(&text, schedule, sizeof schedule);
@@ -80,11 +113,10 @@ static void set(tp_request *request)
         .left = due,
         .period = body.period,
         .last = body.last != UINT64_MAX ? body.last - now : UINT64_MAX};
-    status = host->appoint(host->node, request->route.id, &alarm, words, sizeof words);
-    if (status == TROUPE_OK)
-        succeed(request, 204);
-    else
-        fail(request, status, words);
+    tp_request_await(request);
+    status = host->appoint(
+        host->node, request->route.id, &alarm, request->timeout, over, request, words);
+    return judge_start(request, status, words);
 }
 
 /* ---- show ------------------------------------------------------------------------------------ */
@@ -110,42 +142,36 @@ static void see(void *user, const troupe_reminder *reminder)
     succeed(request, 200);
 }
 
-static void show(tp_request *request)
+void tp_remind_show(tp_request *request)
 {
     const tp_gateway_host *host = &request->gateway->host;
     char words[TP_GATEWAY_WORDS] = "";
-    troupe_status status =
-        host->reminders(host->node, request->route.id, see, request, words, sizeof words);
+    troupe_status status = host->show_reminders(&request->op, see, request, words, sizeof words);
     if (status == TROUPE_OK && request->stage == TP_REQUEST_ANSWERED)
         return;
     if (status == TROUPE_OK) {
         status = TROUPE_NOT_FOUND;
         (void)snprintf(words, sizeof words, "actor reminder not found: %s", request->route.name);
     }
-    fail(request, status, words);
+    tp_remind_fail(request, status, words);
 }
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
-static void end(tp_request *request)
+static bool end(tp_request *request)
 {
     const tp_gateway_host *host = &request->gateway->host;
     char words[TP_GATEWAY_WORDS] = "";
-    bool is_timer = request->route.kind == TP_ROUTE_TIMER;
-    troupe_status status = (is_timer ? host->end_timer : host->cancel)(
-        host->node, request->route.id, request->route.name, 0, words, sizeof words);
-    if (status == TROUPE_OK || status == TROUPE_NOT_FOUND)
-        succeed(request, 204);
-    else
-        fail(request, status, words);
+    tp_request_await(request);
+    troupe_status status =
+        host->cancel(host->node, request->route.id, request->route.kind == TP_ROUTE_TIMER,
+            request->route.name, request->timeout, over, request, words);
+    return judge_start(request, status, words);
 }
 
-void tp_remind_answer(tp_request *request)
+bool tp_remind_start(tp_request *request)
 {
     if (request->verb == TP_VERB_GET)
-        show(request);
-    else if (request->verb == TP_VERB_DELETE)
-        end(request);
-    else
-        set(request);
+        return tp_state_load(request);
+    return request->verb == TP_VERB_DELETE ? end(request) : set(request);
 }

@@ -144,6 +144,11 @@ void tp_request_refuse_busy(tp_request *request, troupe_status status, const cha
         troupe_str(message));
 }
 
+void tp_request_refuse_closing(tp_request *request)
+{
+    tp_request_refuse_busy(request, TROUPE_CLOSED, "the node is closing: ask another one");
+}
+
 static void refuse_size(tp_request *request)
 {
     refuse(request, 413, ERR_REQUEST, TROUPE_TOO_LARGE,
@@ -479,17 +484,43 @@ static enum MHD_Result respond(tp_request *request)
     return result;
 }
 
+/* True: somebody is asked; false: it is ANSWERED. */
+static bool start(tp_request *request)
+{
+    switch (request->route.kind) {
+    case TP_ROUTE_INVOKE:
+        return tp_call_start(request);
+    case TP_ROUTE_STATE:
+        return tp_state_start(request);
+    case TP_ROUTE_REMINDER:
+    case TP_ROUTE_TIMER:
+        return tp_remind_start(request);
+    default:
+        return tp_desk_start(request);
+    }
+}
+
+static void show_loaded(tp_request *request)
+{
+    request->is_loaded = false; /* who shows it gives it back */
+    if (request->route.kind == TP_ROUTE_STATE)
+        tp_state_show(request);
+    else
+        tp_remind_show(request);
+}
+
 /* The request is whole. */
 static enum MHD_Result finish(tp_request *request)
 {
-    bool is_call = request->route.kind == TP_ROUTE_INVOKE;
     tp_request_resume_all(request->gateway);
     if (!tp_call_is_over(request))
         return MHD_YES;
-    if (request->stage == TP_REQUEST_READING && !is_call)
+    if (request->is_loaded)
+        show_loaded(request);
+    if (request->stage == TP_REQUEST_READING && request->route.kind != TP_ROUTE_INVOKE)
         tp_page_answer(request);
-    bool is_asked = request->stage == TP_REQUEST_READING && tp_call_enter(request) &&
-                    (is_call ? tp_call_start(request) : tp_desk_start(request));
+    bool is_asked =
+        request->stage == TP_REQUEST_READING && tp_call_enter(request) && start(request);
     return is_asked ? MHD_YES : respond(request);
 }
 
@@ -523,6 +554,8 @@ void tp_request_completed(
 void tp_request_release(tp_request *request)
 {
     tp_gateway *gateway = request->gateway;
+    if (request->is_loaded)
+        troupe_store_release(&request->op);
     deinit_bytes(gateway, &request->body);
     deinit_bytes(gateway, &request->answer);
     tp_release(gateway->host.allocator, request, sizeof *request);

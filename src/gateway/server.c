@@ -114,6 +114,7 @@ static troupe_status server_open(
     gateway->token = token;
     gateway->host.token = memcpy(token, host->token, token_size);
     atomic_flag_clear(&gateway->tls.lock);
+    tp_desk_init(&gateway->desk, host);
     gateway->is_tls = host->tls != NULL;
     gateway->host.tls = NULL;
     troupe_status status = host->tls != NULL ? tp_http_tls_create(host->allocator, host->tls,

@@ -5,10 +5,12 @@
  * bytes; its version is the ETag. Nothing is written here (docs/decisions/0021): who may change it
  * are the actor's own turns.
  *
- * Threads: inside.h.
+ * Threads: inside.h; what was loaded comes from the store's, and is read by the library's.
  */
 #include "gateway/codes.h"
 #include "gateway/inside.h"
+
+#include "base/assert.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -61,20 +63,61 @@ static void see(void *user, const troupe_stored *stored)
         answer_nothing(request); /* only rows beside it */
 }
 
-void tp_state_answer(tp_request *request)
+static void fail(tp_request *request, troupe_status status, const char *words)
+{
+    if (request->route.kind == TP_ROUTE_REMINDER)
+        tp_remind_fail(request, status, words);
+    else
+        tp_request_fail(request, tp_http_code(status, TROUPE_NOT_DONE), ERR_GET, status,
+            TROUPE_NOT_DONE, troupe_str(words));
+}
+
+/* [store] */
+static void loaded(troupe_store_op *op)
+{
+    tp_request *request = TP_CONTAINER(op, tp_request, op);
+    request->is_loaded = true;
+    tp_request_hand_over(request);
+}
+
+bool tp_state_load(tp_request *request)
 {
     const tp_gateway_host *host = &request->gateway->host;
     char words[TP_GATEWAY_WORDS] = "";
-    bool is_key = strcmp(request->route.name, KEY) == 0;
+    request->op = (troupe_store_op){.done = loaded};
+    tp_request_await(request);
     troupe_status status =
-        host->look(host->node, request->route.id, see, request, words, sizeof words);
-    if (status == TROUPE_NOT_FOUND || (status == TROUPE_OK && !is_key)) {
-        request->tag[0] = 0;
+        host->load(host->node, request->route.id, &request->op, words, sizeof words);
+    if (status == TROUPE_OK)
+        return true;
+    tp_request_take_back(request);
+    fail(request, status, words);
+    return false;
+}
+
+bool tp_state_start(tp_request *request)
+{
+    const tp_gateway_host *host = &request->gateway->host;
+    char words[TP_GATEWAY_WORDS] = "";
+    if (strcmp(request->route.name, KEY) == 0)
+        return tp_state_load(request);
+    troupe_status status = host->stores(host->node, request->route.id, words, sizeof words);
+    if (status == TROUPE_OK)
         answer_nothing(request);
-    } else if (status != TROUPE_OK) {
-        tp_request_fail(request, tp_http_code(status, TROUPE_NOT_DONE), ERR_GET, status,
-            TROUPE_NOT_DONE, troupe_str(words));
-    }
+    else
+        fail(request, status, words);
+    return false;
+}
+
+void tp_state_show(tp_request *request)
+{
+    const tp_gateway_host *host = &request->gateway->host;
+    char words[TP_GATEWAY_WORDS] = "";
+    troupe_status status = host->show(host->node, &request->op, see, request, words, sizeof words);
+    if (status == TROUPE_NOT_FOUND)
+        answer_nothing(request);
+    else if (status != TROUPE_OK)
+        fail(request, status, words);
 }
 
 void tp_state_refuse_save(tp_request *request)

@@ -181,8 +181,8 @@ static troupe_status fail(troupe_node *node, troupe_id id, const char *method,
     return status;
 }
 
-static troupe_status fail_in_words(troupe_node *node, troupe_id id, const char *method,
-    const char *words, troupe_answer *answer)
+static troupe_status fail_in_words(
+    troupe_node *node, troupe_id id, const char *method, const char *words, troupe_answer *answer)
 {
     char name[TP_ID_MAX + 1], text[TP_REFUSAL_MAX];
     troupe_id_print(id, name, sizeof name);
@@ -287,10 +287,10 @@ troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
 }
 
 troupe_status tp_node_errand_callback(troupe_node *node, troupe_id id, tp_errand errand,
-    troupe_slice payload, troupe_client_done *done, void *user)
+    troupe_slice payload, uint64_t timeout, troupe_client_done *done, void *user)
 {
     tp_outside *outside;
-    TROUPE_TRY(prepare_errand(node, id, errand, payload, 0, &outside));
+    TROUPE_TRY(prepare_errand(node, id, errand, payload, timeout, &outside));
     outside->done = done;
     outside->user = user;
     return enter(node, outside);
@@ -313,8 +313,8 @@ static troupe_status ask_again(troupe_node *node, troupe_id id, const char *meth
     troupe_call_options now = *options;
     troupe_status status = answer->status;
     bool is_once = options->once.size != 0;
-    uint64_t timeout = options->timeout != 0 ? options->timeout
-                                             : TP_LIVE_GET(node->shared.options.ask_timeout);
+    uint64_t timeout =
+        options->timeout != 0 ? options->timeout : TP_LIVE_GET(node->shared.options.ask_timeout);
     uint64_t end = tp_time_after(begin, timeout);
     for (uint32_t attempt = 1; tp_retry_may(options, status, answer->outcome, attempt); attempt++) {
         uint64_t chance;

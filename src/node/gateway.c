@@ -53,8 +53,20 @@ static troupe_slice type_name(troupe_node *node, size_t index)
     return node->shared.types.list[index].name;
 }
 
-static troupe_status appoint(
-    troupe_node *node, troupe_id id, const tp_gateway_alarm *alarm, char *error, size_t error_size)
+static troupe_status start_errand(troupe_node *node, troupe_id id, tp_errand errand,
+    troupe_slice payload, uint64_t timeout, troupe_client_done *done, void *user,
+    char words[TP_GATEWAY_WORDS])
+{
+    char room[TP_GATEWAY_WORDS];
+    troupe_status status = tp_node_errand_callback(node, id, errand, payload, timeout, done, user);
+    if (status != TROUPE_OK)
+        (void)snprintf(words, TP_GATEWAY_WORDS, "%.*s",
+            TROUPE_ARG(explain(node, id, "(errand)", false, status, room)));
+    return status;
+}
+
+static troupe_status appoint(troupe_node *node, troupe_id id, const tp_gateway_alarm *alarm,
+    uint64_t timeout, troupe_client_done *done, void *user, char words[TP_GATEWAY_WORDS])
 {
     const tp_appointment appointment = {.name = troupe_str(alarm->name),
         .method = troupe_str(alarm->method),
@@ -73,17 +85,19 @@ static troupe_status appoint(
         return TROUPE_NO_MEMORY;
     tp_appointment_put(&appointment, bytes);
     troupe_status status =
-        tp_stored_send(node, id, alarm->is_timer ? TP_ERRAND_TIMER : TP_ERRAND_REMIND,
-            (troupe_slice){bytes, size}, 0, error, error_size);
+        start_errand(node, id, alarm->is_timer ? TP_ERRAND_TIMER : TP_ERRAND_REMIND,
+            (troupe_slice){bytes, size}, timeout, done, user, words);
     tp_release(node->shared.allocator, bytes, size);
     return status;
 }
 
-static troupe_status end_timer(troupe_node *node, troupe_id id, const char *name, uint64_t timeout,
-    char *error, size_t error_size)
+static troupe_status cancel(troupe_node *node, troupe_id id, bool is_timer, const char *name,
+    uint64_t timeout, troupe_client_done *done, void *user, char words[TP_GATEWAY_WORDS])
 {
-    return tp_stored_send(
-        node, id, TP_ERRAND_TIMER_END, troupe_str(name), timeout, error, error_size);
+    if (!is_timer)
+        TROUPE_TRY(tp_stored_check(node, id, words, TP_GATEWAY_WORDS));
+    return start_errand(node, id, is_timer ? TP_ERRAND_TIMER_END : TP_ERRAND_CANCEL,
+        troupe_str(name), timeout, done, user, words);
 }
 
 static bool is_ready(troupe_node *node)
@@ -134,11 +148,14 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket, const tp_gat
         .ended = tp_net_ended,
         .explain = explain,
         .look = troupe_stored_look,
+        .stores = tp_stored_check,
+        .load = tp_stored_load,
+        .show = tp_stored_show,
         .duration = parse_duration,
-        .reminders = troupe_stored_each_reminder,
+        .show_reminders = tp_stored_show_reminders,
         .appoint = appoint,
-        .cancel = troupe_stored_cancel,
-        .end_timer = end_timer,
+        .cancel = cancel,
+        .outcome = tp_stored_outcome,
         .discover = troupe_cluster_discover,
         .lookup = troupe_cluster_lookup,
         .stats = troupe_node_stats,
@@ -158,6 +175,7 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket, const tp_gat
         .threads = options->http_threads,
         .connections = most_connections(node),
         .calls = options->http_calls,
+        .pool = options->blocking_threads,
         .bytes = options->http_bytes,
         .body = options->max_message,
         .rate_caller = options->http_rate_caller,

@@ -208,6 +208,13 @@ static void pause_a_little(tp_env *env)
     env->wait_end(env, &waiter);
 }
 
+/* Is it over, or does the node close, which waits for those who look? */
+static bool is_over(troupe_node *node, uint64_t deadline)
+{
+    return node->env->now(node->env) >= deadline ||
+           atomic_load_explicit(&node->shared.closing, memory_order_relaxed) != TP_OPEN;
+}
+
 /* Asks one member's shard of the id. */
 static troupe_status ask_about(search *self, const tp_directory_member *member, unsigned kind,
     char **ret_answer, size_t *ret_size)
@@ -321,12 +328,11 @@ static troupe_status look_up(search *self, troupe_consistency consistency)
             show_place(self);
             return TROUPE_OK;
         }
-        tp_env *env = self->node->env;
         bool is_passing = status == TROUPE_OK || status == TROUPE_UNAVAILABLE ||
                           status == TROUPE_TIMEOUT || status == TROUPE_BUSY;
-        if (!is_passing || env->now(env) >= self->deadline)
+        if (!is_passing || is_over(self->node, self->deadline))
             return status == TROUPE_OK ? TROUPE_UNAVAILABLE : status;
-        pause_a_little(env);
+        pause_a_little(self->node->env);
     }
 }
 
@@ -633,7 +639,7 @@ static troupe_status walk_on(walk *self)
         troupe_status status = show_page(self, member->node);
         if (status != TROUPE_OK && status != TROUPE_TIMEOUT && status != TROUPE_UNAVAILABLE)
             return status;
-        if (self->node->env->now(self->node->env) >= self->deadline)
+        if (is_over(self->node, self->deadline))
             return TROUPE_TIMEOUT;
         if (status != TROUPE_OK) { /* it says nothing: the others do */
             cursor->has_missed = true;

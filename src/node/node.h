@@ -14,6 +14,7 @@
 #include "shard/slip.h"
 
 #include <troupe/membership.h>
+#include <troupe/stored.h>
 
 enum { TP_TLS_FILES = 3 }; /* certificate, key, authority */
 
@@ -28,12 +29,12 @@ struct troupe_node {
     _Atomic(struct tp_gone_member *) gone; /* [any] who went before the storage was open */
     _Atomic uint32_t closes_gone; /* it is open: publishes it, and takes over those of `gone` */
     _Atomic bool missed_gone;     /* there was no memory for one of them */
-    struct tp_cluster *cluster; /* NULL: the node is alone */
+    struct tp_cluster *cluster;   /* NULL: the node is alone */
     void *membership_module;
-    struct tp_node_gateway *gateway; /* NULL: no calls over HTTP */
+    struct tp_node_gateway *gateway;        /* NULL: no calls over HTTP */
     char *tls_paths[TP_TLS_FILES];          /* NULL: clear text */
     struct tp_kept_text *kept;              /* texts of the options, while it opens */
-    uint64_t texts[TP_OPTIONS];        /* reload.c: what they were, as hashes */
+    uint64_t texts[TP_OPTIONS];             /* reload.c: what they were, as hashes */
     atomic_flag reloads;                    /* [any] one at a time */
     bool owes_limits, owes_idle; /* by a reload, to shards; who holds `reloads` */
     _Atomic bool died;                      /* [any] put out of its cluster */
@@ -80,13 +81,28 @@ troupe_status tp_node_errand(troupe_node *node, troupe_id id, tp_errand errand,
     troupe_slice payload, uint64_t timeout, troupe_answer *ret_answer);
 /* The same without waiting: `done` comes once if this says OK, as of troupe_client_ask_callback. */
 TROUPE_CHECK troupe_status tp_node_errand_callback(troupe_node *node, troupe_id id,
-    tp_errand errand, troupe_slice payload, troupe_client_done *done, void *user);
+    tp_errand errand, troupe_slice payload, uint64_t timeout, troupe_client_done *done, void *user);
 
 /* reload.c [opening thread]: the texts of the options, before they go. */
 void tp_node_note_texts(troupe_node *node);
-/* stored.c: an errand that may wait, with words of what went wrong. */
-TROUPE_CHECK troupe_status tp_stored_send(troupe_node *node, troupe_id id, tp_errand errand,
-    troupe_slice payload, uint64_t timeout, char *error, size_t error_size);
+
+/* stored.c [any thread], for who may not wait. May something be stored of it? As of
+ * <troupe/stored.h>, with words of what is wrong. */
+TROUPE_CHECK troupe_status tp_stored_check(
+    troupe_node *node, troupe_id id, char *error, size_t error_size);
+/* Begins to load what is stored; the op is zeroed but for `done`, `owner` and `from`. OK: `done`
+ * comes once, on the store's thread or within, and one of the two below is to follow. */
+TROUPE_CHECK troupe_status tp_stored_load(
+    troupe_node *node, troupe_id id, troupe_store_op *op, char *error, size_t error_size);
+/* What was loaded, as troupe_stored_look and troupe_stored_each_reminder show it; the op's items
+ * are given back. */
+TROUPE_CHECK troupe_status tp_stored_show(troupe_node *node, troupe_store_op *op,
+    troupe_stored_visit *visit, void *user, char *error, size_t error_size);
+TROUPE_CHECK troupe_status tp_stored_show_reminders(
+    troupe_store_op *op, troupe_reminder_visit *visit, void *user, char *error, size_t error_size);
+/* What became of an errand; `*ret_rest` borrows from the answer: words, or the version in digits.
+ */
+troupe_status tp_stored_outcome(const troupe_answer *answer, troupe_slice *ret_rest);
 
 /* sight.c [any thread]: adds what is counted, by shards or not. */
 void tp_node_count(const troupe_node *node, troupe_stats *into);

@@ -5,7 +5,7 @@
  * because its stored state is damaged, a change is a commit made here; the version that it names
  * keeps it from overtaking anybody.
  *
- * Threads: any that is not the node's.
+ * Threads: any that is not the node's; what the gateway calls (node.h) any.
  */
 #include "node/node.h"
 
@@ -40,13 +40,18 @@ static troupe_status say(words out, troupe_status status, const char *format, ..
     return status;
 }
 
-static troupe_status check_type(
-    troupe_node *node, troupe_slice name, const tp_type **ret_type, words out)
+static troupe_status may_wait(troupe_node *node, words out)
 {
     if (out.text != NULL && out.size != 0)
         out.text[0] = 0;
     if (node->env->is_runner(node->env))
         return say(out, TROUPE_USAGE, "not in a turn or a callback: it waits for the store");
+    return TROUPE_OK;
+}
+
+static troupe_status find_type(
+    troupe_node *node, troupe_slice name, const tp_type **ret_type, words out)
+{
     const tp_type *type = tp_types_find(&node->shared.types, name);
     if (type == NULL)
         return say(out, TROUPE_NO_TYPE, "this node has no actor type \"%.*s\"", TROUPE_ARG(name));
@@ -57,34 +62,42 @@ static troupe_status check_type(
     return TROUPE_OK;
 }
 
-static troupe_status check_id(troupe_node *node, troupe_id id, const tp_type **ret_type, words out)
+static troupe_status judge_id(troupe_node *node, troupe_id id, const tp_type **ret_type, words out)
 {
-    TROUPE_TRY(check_type(node, id.type, ret_type, out));
+    TROUPE_TRY(find_type(node, id.type, ret_type, out));
     if (id.key.size - 1 >= TP_KEY_MAX ||
         (id.partition.size != 0 && !tp_name_is_valid(id.partition)))
         return say(out, TROUPE_USAGE, "it is no id: write type/key, or type@partition/key");
     return TROUPE_OK;
 }
 
-/* An operation that failed may have left items behind. */
+static troupe_status check_id(troupe_node *node, troupe_id id, const tp_type **ret_type, words out)
+{
+    TROUPE_TRY(may_wait(node, out));
+    return judge_id(node, id, ret_type, out);
+}
+
+/* What became of an operation. One that failed may have left items behind. */
+static troupe_status judge_op(troupe_store_op *op, words out)
+{
+    if (op->status == TROUPE_OK)
+        return TROUPE_OK;
+    troupe_store_release(op);
+    return say(out, op->status, "the store: %s", troupe_status_text(op->status));
+}
+
 static troupe_status run(troupe_node *node, troupe_store_op *op, words out)
 {
     op->allocator = node->shared.allocator;
-    troupe_status status = tp_storage_call(node->storage, op);
-    if (status == TROUPE_OK)
-        return TROUPE_OK;
-    troupe_store_release(op);
-    return say(out, status, "the store: %s", troupe_status_text(status));
+    op->status = tp_storage_call(node->storage, op);
+    return judge_op(op, out);
 }
 
 troupe_status troupe_stored_health(
     troupe_node *node, bool thorough, const char **ret_promises, char *error, size_t error_size)
 {
     words out = {error, error_size};
-    if (out.text != NULL && out.size != 0)
-        out.text[0] = 0;
-    if (node->env->is_runner(node->env))
-        return say(out, TROUPE_USAGE, "not in a turn or a callback: it waits for the store");
+    TROUPE_TRY(may_wait(node, out));
     if (ret_promises != NULL)
         *ret_promises = tp_storage_promises(node->storage);
     troupe_store_op op = {
@@ -100,15 +113,13 @@ troupe_status troupe_stored_health(
 
 /* ---- reads ---------------------------------------------------------------------------------- */
 
-/* The state as JSON, by the type's table; else a note. */
-static void describe(const troupe_schema *schema, const troupe_allocator *allocator,
+/* The state as JSON, by the type's table; else a note. NO_MEMORY: it is not known what it is. */
+static troupe_status describe(const troupe_schema *schema, const troupe_allocator *allocator,
     troupe_stored *stored, troupe_buffer *json, words note)
 {
     void *value = tp_allocate_zeroed(allocator, schema->size);
-    if (value == NULL) {
-        stored->note = troupe_str("no memory to read it");
-        return;
-    }
+    if (value == NULL)
+        return TROUPE_NO_MEMORY;
     troupe_status status = tp_schema_load(schema, stored->state, value, NULL, note.text, note.size);
     if (status == TROUPE_OK) {
         status = troupe_schema_to_json(schema, value, json, note.text, note.size);
@@ -119,16 +130,18 @@ static void describe(const troupe_schema *schema, const troupe_allocator *alloca
         stored->json = troupe_buffer_slice(json);
     else
         stored->note = troupe_str(note.text[0] != 0 ? note.text : troupe_status_text(status));
+    return status == TROUPE_NO_MEMORY ? status : TROUPE_OK;
 }
 
-/* Opens what the store has, and shows it. */
-static void show(troupe_node *node, const tp_type *type, troupe_stored *stored,
+/* Opens what the store has, and shows it. NO_MEMORY: it is not shown. */
+static troupe_status show(troupe_node *node, const tp_type *type, troupe_stored *stored,
     const troupe_store_item *item, troupe_stored_visit *visit, void *user)
 {
     char note[256] = "";
     const char *reason = NULL;
     const troupe_allocator *allocator = node->shared.allocator;
     troupe_buffer json = {allocator, NULL, 0, 0};
+    troupe_status status = TROUPE_OK;
     if (item != NULL) {
         stored->has_state = true;
         stored->time = item->time;
@@ -136,10 +149,13 @@ static void show(troupe_node *node, const tp_type *type, troupe_stored *stored,
             TROUPE_OK)
             stored->note = troupe_str(reason);
         else if (type->is.schema != NULL)
-            describe(type->is.schema, allocator, stored, &json, (words){note, sizeof note});
+            status =
+                describe(type->is.schema, allocator, stored, &json, (words){note, sizeof note});
     }
-    visit(user, stored);
+    if (status == TROUPE_OK)
+        visit(user, stored);
     troupe_buffer_deinit(&json);
+    return status;
 }
 
 static void count_row(troupe_stored *stored, uint32_t kind, troupe_slice key)
@@ -151,6 +167,27 @@ static void count_row(troupe_stored *stored, uint32_t kind, troupe_slice key)
     stored->dead += kind == TROUPE_ROW_DEAD;
 }
 
+/* What was loaded; its items are given back. */
+static troupe_status show_loaded(troupe_node *node, troupe_store_op *op, const tp_type *type,
+    troupe_stored_visit *visit, void *user, words out)
+{
+    troupe_stored stored = {.id = op->id, .version = op->found, .wake = op->wake};
+    const troupe_store_item *state = NULL;
+    for (const troupe_store_item *item = op->items; item != NULL; item = item->next) {
+        if (item->kind == TROUPE_ROW_STATE)
+            state = item;
+        count_row(&stored, item->kind, item->key);
+    }
+    troupe_status status = TROUPE_NOT_FOUND;
+    if (op->items != NULL)
+        status = show(node, type, &stored, state, visit, user);
+    troupe_store_release(op);
+    if (status == TROUPE_NOT_FOUND)
+        return say(
+            out, status, "nothing is stored of it%s", stored.version != 0 ? " any more" : "");
+    return status == TROUPE_OK ? status : say(out, status, "no memory to read it");
+}
+
 troupe_status troupe_stored_look(troupe_node *node, troupe_id id, troupe_stored_visit *visit,
     void *user, char *error, size_t error_size)
 {
@@ -159,20 +196,36 @@ troupe_status troupe_stored_look(troupe_node *node, troupe_id id, troupe_stored_
     TROUPE_TRY(check_id(node, id, &type, out));
     troupe_store_op op = {.kind = TROUPE_STORE_LOAD, .id = id};
     TROUPE_TRY(run(node, &op, out));
-    troupe_stored stored = {.id = id, .version = op.found, .wake = op.wake};
-    const troupe_store_item *state = NULL;
-    for (const troupe_store_item *item = op.items; item != NULL; item = item->next) {
-        if (item->kind == TROUPE_ROW_STATE)
-            state = item;
-        count_row(&stored, item->kind, item->key);
-    }
-    bool is_there = op.items != NULL;
-    if (is_there)
-        show(node, type, &stored, state, visit, user);
-    troupe_store_release(&op);
-    return is_there ? TROUPE_OK
-                    : say(out, TROUPE_NOT_FOUND, "nothing is stored of it%s",
-                          op.found != 0 ? " any more" : "");
+    return show_loaded(node, &op, type, visit, user, out);
+}
+
+troupe_status tp_stored_check(troupe_node *node, troupe_id id, char *error, size_t error_size)
+{
+    const tp_type *type;
+    return judge_id(node, id, &type, (words){error, error_size});
+}
+
+troupe_status tp_stored_load(
+    troupe_node *node, troupe_id id, troupe_store_op *op, char *error, size_t error_size)
+{
+    tp_store_port *store = node->shared.store;
+    TROUPE_TRY(tp_stored_check(node, id, error, error_size));
+    op->kind = TROUPE_STORE_LOAD;
+    op->id = id;
+    op->allocator = node->shared.allocator;
+    op->next = NULL;
+    store->submit(store, op);
+    return TROUPE_OK;
+}
+
+troupe_status tp_stored_show(troupe_node *node, troupe_store_op *op, troupe_stored_visit *visit,
+    void *user, char *error, size_t error_size)
+{
+    words out = {error, error_size};
+    const tp_type *type;
+    TROUPE_TRY(judge_op(op, out));
+    TROUPE_TRY(judge_id(node, op->id, &type, out)); /* it was loaded: no failure */
+    return show_loaded(node, op, type, visit, user, out);
 }
 
 troupe_status troupe_stored_each(troupe_node *node, const char *type_name, troupe_slice after,
@@ -180,8 +233,9 @@ troupe_status troupe_stored_each(troupe_node *node, const char *type_name, troup
     size_t error_size)
 {
     words out = {error, error_size};
-    const tp_type *type;
-    TROUPE_TRY(check_type(node, troupe_str(type_name), &type, out));
+    const tp_type *type = NULL;
+    TROUPE_TRY(may_wait(node, out));
+    TROUPE_TRY(find_type(node, troupe_str(type_name), &type, out));
     troupe_store_op op = {
         .kind = TROUPE_STORE_LIST_IDS, .type = type->name, .after = after, .limit = limit};
     TROUPE_TRY(run(node, &op, out));
@@ -232,45 +286,46 @@ troupe_status troupe_stored_snapshot(troupe_node *node, troupe_id id, uint64_t v
     troupe_store_op op;
     TROUPE_TRY(read_snapshot(node, id, version, &op, out));
     troupe_stored stored = {.id = id, .version = version};
-    show(node, type, &stored, op.items, visit, user);
+    troupe_status status = show(node, type, &stored, op.items, visit, user);
     troupe_store_release(&op);
-    return TROUPE_OK;
+    return status == TROUPE_OK ? status : say(out, status, "no memory to read it");
 }
 
 /* ---- changes -------------------------------------------------------------------------------- */
 
-/* "0 17", or a status and words. */
-static troupe_status read_answer(troupe_slice payload, uint64_t *ret_version, words out)
+/* A payload is "0 17", or a status and words. */
+troupe_status tp_stored_outcome(const troupe_answer *answer, troupe_slice *ret_rest)
 {
-    char text[256];
-    int at = 0, status = TROUPE_UNKNOWN;
-    snprintf(text, sizeof text, "%.*s", TROUPE_ARG(payload));
-    if (sscanf(text, "%d %n", &status, &at) != 1)
-        return say(out, TROUPE_UNKNOWN, "its answer cannot be read");
-    if (status != TROUPE_OK)
-        return say(out, (troupe_status)status, "%s", text + at);
-    *ret_version = strtoull(text + at, NULL, 10);
-    return TROUPE_OK;
+    const char *text = answer->payload.data;
+    size_t at = 0;
+    int status = 0;
+    *ret_rest = answer->message;
+    if (answer->status != TROUPE_OK)
+        return answer->status;
+    for (; at < answer->payload.size && at < 6 && text[at] >= '0' && text[at] <= '9'; at++)
+        status = status * 10 + (text[at] - '0');
+    *ret_rest = troupe_str("its answer cannot be read");
+    if (at == 0 || at == answer->payload.size || text[at] != ' ')
+        return TROUPE_UNKNOWN;
+    *ret_rest = troupe_slice_of(text + at + 1, answer->payload.size - at - 1);
+    return (troupe_status)status;
 }
 
 static troupe_status send(troupe_node *node, troupe_id id, tp_errand errand, troupe_slice payload,
     uint64_t timeout, uint64_t *ret_version, words out)
 {
     troupe_answer answer = TROUPE_ANSWER_INIT;
-    troupe_status status = tp_node_errand(node, id, errand, payload, timeout, &answer);
+    troupe_slice rest;
+    char number[24];
+    answer.status = tp_node_errand(node, id, errand, payload, timeout, &answer);
+    troupe_status status = tp_stored_outcome(&answer, &rest);
+    snprintf(number, sizeof number, "%.*s", TROUPE_ARG(rest));
     if (status == TROUPE_OK)
-        status = read_answer(answer.payload, ret_version, out);
+        *ret_version = strtoull(number, NULL, 10);
     else
-        status = say(out, status, "%.*s", TROUPE_ARG(answer.message));
+        status = say(out, status, "%.*s", TROUPE_ARG(rest));
     troupe_answer_release(&answer);
     return status;
-}
-
-troupe_status tp_stored_send(troupe_node *node, troupe_id id, tp_errand errand,
-    troupe_slice payload, uint64_t timeout, char *error, size_t error_size)
-{
-    uint64_t made;
-    return send(node, id, errand, payload, timeout, &made, (words){error, error_size});
 }
 
 /* Of an actor whose stored state is damaged, so that it cannot be active. */
@@ -473,18 +528,14 @@ static bool next_reminder(const troupe_store_op *op, const listed *last, listed 
     return ret->item != NULL;
 }
 
-troupe_status troupe_stored_each_reminder(troupe_node *node, troupe_id id,
-    troupe_reminder_visit *visit, void *user, char *error, size_t error_size)
+/* Of what was loaded; its items are given back. */
+static troupe_status show_reminders(
+    troupe_store_op *op, troupe_reminder_visit *visit, void *user, words out)
 {
-    words out = {error, error_size};
-    const tp_type *type;
-    TROUPE_TRY(check_id(node, id, &type, out));
-    troupe_store_op op = {.kind = TROUPE_STORE_LOAD, .id = id};
-    TROUPE_TRY(run(node, &op, out));
     troupe_status status = TROUPE_OK;
     const char *reason = "";
     listed last = {.item = NULL}, next;
-    while (next_reminder(&op, &last, &next, &status, &reason)) {
+    while (next_reminder(op, &last, &next, &status, &reason)) {
         const troupe_reminder reminder = {.name = next.item->key,
             .schedule = next.row.schedule,
             .method = next.row.method,
@@ -497,8 +548,27 @@ troupe_status troupe_stored_each_reminder(troupe_node *node, troupe_id id,
     }
     if (status != TROUPE_OK)
         status = say(out, status, "a reminder is damaged: %s", reason);
-    troupe_store_release(&op);
+    troupe_store_release(op);
     return status;
+}
+
+troupe_status troupe_stored_each_reminder(troupe_node *node, troupe_id id,
+    troupe_reminder_visit *visit, void *user, char *error, size_t error_size)
+{
+    words out = {error, error_size};
+    const tp_type *type;
+    TROUPE_TRY(check_id(node, id, &type, out));
+    troupe_store_op op = {.kind = TROUPE_STORE_LOAD, .id = id};
+    TROUPE_TRY(run(node, &op, out));
+    return show_reminders(&op, visit, user, out);
+}
+
+troupe_status tp_stored_show_reminders(
+    troupe_store_op *op, troupe_reminder_visit *visit, void *user, char *error, size_t error_size)
+{
+    words out = {error, error_size};
+    TROUPE_TRY(judge_op(op, out));
+    return show_reminders(op, visit, user, out);
 }
 
 troupe_status troupe_stored_cancel(troupe_node *node, troupe_id id, const char *name,

@@ -5,9 +5,11 @@
  * persists every turn. tests/gateway compiles it.
  * Invariants: none of its own. Threads: the actors' shards.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <troupe/module.h>
+#include <unistd.h>
 
 struct sum {
     int64_t total;
@@ -143,6 +145,31 @@ static troupe_status timed(troupe_turn *turn, void *state, troupe_slice in)
     return note(turn, bell, &bell->timed, in);
 }
 
+/* Waits for somebody who writes into the pipe of that path. */
+static void await(void *path)
+{
+    char byte;
+    int pipe = open(path, O_RDONLY);
+    (void)!read(pipe, &byte, 1);
+    (void)close(pipe);
+}
+
+static void rest(void *unused)
+{
+    (void)unused;
+}
+
+/* Blocks on a pipe, and then once more on nothing, on threads of the pool. */
+static troupe_status block(troupe_turn *turn, void *state, troupe_slice in)
+{
+    char path[256];
+    (void)state;
+    snprintf(path, sizeof(path), "%.*s", TROUPE_ARG(in));
+    TROUPE_TRY(troupe_blocking(turn, await, path));
+    TROUPE_TRY(troupe_blocking(turn, rest, NULL));
+    return troupe_reply_bytes(turn, troupe_str(""));
+}
+
 static troupe_status heard(troupe_turn *turn, void *state, troupe_slice in)
 {
     const struct bell *bell = state;
@@ -153,7 +180,7 @@ static troupe_status heard(troupe_turn *turn, void *state, troupe_slice in)
 }
 
 static const troupe_method bell_methods[] = {TROUPE_METHOD(ring), TROUPE_METHOD(tick),
-    TROUPE_METHOD(heard), {.name = "receiveReminder", .run = reminded},
+    TROUPE_METHOD(block), TROUPE_METHOD(heard), {.name = "receiveReminder", .run = reminded},
     {.name = "receiveTimer", .run = timed}};
 static const troupe_type bell = {TROUPE_TYPE("bell"), .state_size = sizeof(struct bell),
     TROUPE_METHODS(bell_methods), .persist = TROUPE_PERSIST_EVERY_TURN};
