@@ -9,10 +9,51 @@
 
 #define AHEAD 8 /* uses that lie between fetching the neighbours of an entry and moving it */
 
-static void learn(tp_cache *cache, uint64_t hash, bool is_hit)
+static inline bool is_same(const tp_cache_record *record, const tp_cache_id *id)
+{
+    size_t split = id->partition.size, size = id->key.size;
+    if (record->hash != id->hash || record->type != id->type || record->partition_size != split ||
+        record->text_size != split + size) {
+        return false;
+    }
+    if (TP_LIKELY(split == 0 && size <= TP_CACHE_INLINE)) {
+        return tp_bytes_are_equal(record->text.whole, id->key.data, size);
+    }
+    return tp_cache_text_is(record, id);
+}
+
+/* NONE: not there. Inline in tp_cache_find, which is on the way of each message that leaves. */
+__attribute__((always_inline)) static inline uint32_t look_up(
+    const tp_cache *cache, const tp_cache_id *id, tp_cache_record **ret_record)
+{
+    uint64_t mixed = tp_index_mix(id->hash);
+    for (size_t at = tp_cache_home(cache, mixed);; at = tp_cache_next(cache, at)) {
+        uint64_t bucket = cache->buckets[at];
+        if (bucket == 0) {
+            return TP_CACHE_NONE;
+        }
+        if ((bucket ^ mixed) >> 32 != 0) {
+            continue;
+        }
+        uint32_t number = (uint32_t)bucket - 1;
+        __builtin_prefetch(tp_cache_link_at(cache, number), 1); /* while the line comes */
+        *ret_record = tp_cache_record_at(cache, number);
+        if (TP_LIKELY(is_same(*ret_record, id))) {
+            return number;
+        }
+    }
+}
+
+static uint32_t number_of(const tp_cache *cache, const tp_cache_id *id)
+{
+    tp_cache_record *record;
+    return look_up(cache, id, &record);
+}
+
+static inline void learn(tp_cache *cache, uint64_t mixed, bool is_hit)
 {
     tp_cache_climb *climb = &cache->climb;
-    tp_sketch_add(&cache->sketch, hash);
+    tp_sketch_add_mixed(&cache->sketch, mixed);
     climb->hits += is_hit;
     if (TP_UNLIKELY(++climb->lookups >= (uint64_t)cache->options.size * TP_CACHE_SAMPLE)) {
         tp_cache_climb_on(cache);
@@ -26,10 +67,12 @@ static void catch_up(tp_cache *cache)
     for (uint32_t i = 0; i < cache->use_count; i++) {
         const tp_cache_use *use = &cache->uses[i];
         if (learns) {
-            learn(cache, use->hash, use->is_hit);
-        }
-        if (use->number != TP_CACHE_NONE) {
-            tp_cache_touch(cache, tp_cache_record_at(cache, use->number), use->number);
+            learn(cache, use->mixed, use->is_hit);
+            if (use->number != TP_CACHE_NONE) {
+                tp_cache_touch(cache, tp_cache_record_at(cache, use->number), use->number);
+            }
+        } else if (use->number != TP_CACHE_NONE) {
+            tp_cache_to_front(cache, TP_CACHE_WINDOW, use->number);
         }
     }
     cache->use_count = 0;
@@ -49,10 +92,10 @@ static void prefetch_neighbours(const tp_cache *cache, uint32_t number)
     }
 }
 
-static inline void note_use(tp_cache *cache, uint64_t hash, uint32_t number, bool is_hit)
+static inline void note_use(tp_cache *cache, uint64_t mixed, uint32_t number, bool is_hit)
 {
     uint32_t count = cache->use_count;
-    cache->uses[count] = (tp_cache_use){hash, number, is_hit};
+    cache->uses[count] = (tp_cache_use){mixed, number, is_hit};
     cache->use_count = ++count;
     if (count > AHEAD) {
         prefetch_neighbours(cache, cache->uses[count - AHEAD - 1].number);
@@ -111,22 +154,23 @@ static bool is_good(tp_cache *cache, tp_cache_record *record, uint32_t number, u
 uint32_t tp_cache_find(
     tp_cache *cache, const tp_cache_id *id, uint64_t now, tp_cache_place *ret_place)
 {
-    if (cache->options.policy == TP_CACHE_TINYLFU) {
-        tp_sketch_prefetch(&cache->sketch, id->hash);
+    bool learns = cache->options.policy == TP_CACHE_TINYLFU;
+    uint64_t mixed = 0;
+    if (learns) {
+        mixed = tp_sketch_mix(id->hash);
+        tp_sketch_prefetch(&cache->sketch, mixed);
     }
-    uint32_t number = tp_cache_look_up(cache, id);
-    bool is_hit =
-        number != TP_CACHE_NONE && is_good(cache, tp_cache_record_at(cache, number), number, now);
-    if (!is_hit) {
-        if (cache->options.policy == TP_CACHE_TINYLFU) {
-            note_use(cache, id->hash, TP_CACHE_NONE, false);
+    tp_cache_record *record;
+    uint32_t number = look_up(cache, id, &record);
+    if (TP_UNLIKELY(number == TP_CACHE_NONE || !is_good(cache, record, number, now))) {
+        if (learns) {
+            note_use(cache, mixed, TP_CACHE_NONE, false);
         }
         return missed(cache);
     }
-    tp_cache_record *record = tp_cache_record_at(cache, number);
     record->flags |= TP_CACHE_USED;
     place_of(cache, record, ret_place);
-    note_use(cache, id->hash, record->pins == 0 ? number : TP_CACHE_NONE, true);
+    note_use(cache, mixed, TP_LIKELY(record->pins == 0) ? number : TP_CACHE_NONE, true);
     cache->stats.hits++;
     return number;
 }
@@ -134,7 +178,7 @@ uint32_t tp_cache_find(
 uint32_t tp_cache_peek(
     const tp_cache *cache, const tp_cache_id *id, tp_cache_place *ret_place, uint32_t *ret_pins)
 {
-    uint32_t number = tp_cache_look_up(cache, id);
+    uint32_t number = number_of(cache, id);
     if (number != TP_CACHE_NONE) {
         const tp_cache_record *record = tp_cache_record_at(cache, number);
         place_of(cache, record, ret_place);
@@ -226,7 +270,7 @@ troupe_status tp_cache_put(tp_cache *cache, const tp_cache_id *id, const tp_cach
     uint64_t now, uint32_t *ret_number)
 {
     TP_ASSERT(id->partition.size <= TP_NAME_MAX && id->key.size <= TP_KEY_MAX);
-    uint32_t number = tp_cache_look_up(cache, id);
+    uint32_t number = number_of(cache, id);
     troupe_status status;
     if (number != TP_CACHE_NONE) {
         status = put_over(cache, number, place, now);
@@ -245,7 +289,7 @@ size_t tp_cache_preload(tp_cache *cache, const tp_cache_id *ids, const tp_cache_
 {
     for (size_t i = 0; i < count; i++) {
         uint32_t number;
-        if (tp_cache_look_up(cache, &ids[i]) != TP_CACHE_NONE) {
+        if (number_of(cache, &ids[i]) != TP_CACHE_NONE) {
             continue;
         }
         if (cache->count == cache->options.size) {
@@ -288,7 +332,7 @@ void tp_cache_unpin(tp_cache *cache, uint32_t number)
 
 bool tp_cache_invalidate(tp_cache *cache, const tp_cache_id *id, const tp_cache_place *only)
 {
-    uint32_t number = tp_cache_look_up(cache, id);
+    uint32_t number = number_of(cache, id);
     if (number == TP_CACHE_NONE) {
         return false;
     }

@@ -6,8 +6,8 @@
  * and tells it what answers, corrections and views teach.
  *
  * An entry is one line of 64 bytes with the first 24 bytes of its text inside, a place in an
- * open-addressed table (8 bytes a bucket, three quarters full at most), and links by number beside
- * the lines, so that moving an entry in its order touches a small table and not its neighbours'
+ * open-addressed table (8 bytes a bucket, half full at most), and links by number in a table of
+ * their own, so that moving an entry in its order touches a small table and not its neighbours'
  * lines. Lines come in lots of 1,024 as they are needed; text that is longer goes on in a block of
  * the shard's pool.
  *
@@ -115,7 +115,7 @@ typedef struct tp_cache_climb {
 
 /* A look-up whose place in the order is still to be noted. */
 typedef struct tp_cache_use {
-    uint64_t hash;
+    uint64_t mixed;  /* for the sketch */
     uint32_t number; /* NONE: no entry moves */
     bool is_hit;
 } tp_cache_use;
@@ -129,7 +129,9 @@ typedef struct tp_cache {
     uint64_t *buckets; /* the top of the mixed hash, and number + 1; 0: empty */
     uint32_t bucket_count;
     uint32_t count;
-    char **lots; /* of lines, with their links behind */
+    struct tp_cache_link *links; /* by number, in the lists, or among the free */
+    struct tp_cache_link *age_links; /* NULL without a ttl */
+    tp_cache_record **lots; /* of lines */
     uint32_t lot_size;
     uint32_t lot_count;                     /* lots that are there */
     uint32_t fresh;                         /* numbers below were in use */

@@ -12,6 +12,7 @@
 #ifndef TP_DIRECTORY_CACHE_INSIDE_H
 #define TP_DIRECTORY_CACHE_INSIDE_H
 
+#include "base/bytes.h"
 #include "directory/cache.h"
 
 #define TP_CACHE_LOT_BITS 10
@@ -64,20 +65,17 @@ struct tp_cache_host {
 
 static inline tp_cache_record *tp_cache_record_at(const tp_cache *cache, uint32_t number)
 {
-    tp_cache_record *lines = (tp_cache_record *)(void *)cache->lots[number >> TP_CACHE_LOT_BITS];
-    return &lines[number & (TP_CACHE_LOT - 1)];
+    return &cache->lots[number >> TP_CACHE_LOT_BITS][number & (TP_CACHE_LOT - 1)];
 }
 
 static inline tp_cache_link *tp_cache_link_at(const tp_cache *cache, uint32_t number)
 {
-    char *lot = cache->lots[number >> TP_CACHE_LOT_BITS];
-    tp_cache_link *links = (void *)(lot + (size_t)cache->lot_size * sizeof(tp_cache_record));
-    return &links[number & (TP_CACHE_LOT - 1)];
+    return &cache->links[number];
 }
 
 static inline tp_cache_link *tp_cache_age_at(const tp_cache *cache, uint32_t number)
 {
-    return tp_cache_link_at(cache, number) + cache->lot_size;
+    return &cache->age_links[number];
 }
 
 static inline bool tp_cache_is_believed(const tp_cache *cache, const tp_cache_record *record)
@@ -87,8 +85,18 @@ static inline bool tp_cache_is_believed(const tp_cache *cache, const tp_cache_re
 
 /* ---- cache_table.c ---- */
 
-/* NONE: not there. */
-uint32_t tp_cache_look_up(const tp_cache *cache, const tp_cache_id *id);
+static inline size_t tp_cache_home(const tp_cache *cache, uint64_t bucket)
+{
+    return (size_t)((bucket >> 32) * cache->bucket_count >> 32);
+}
+
+static inline size_t tp_cache_next(const tp_cache *cache, size_t at)
+{
+    return TP_LIKELY(at + 1 < cache->bucket_count) ? at + 1 : 0;
+}
+
+/* Is it the id's text? The sizes are equal. */
+bool tp_cache_text_is(const tp_cache_record *record, const tp_cache_id *id);
 
 /* Is there a number to take without evicting? NO_MEMORY: no lot for it. */
 TROUPE_CHECK troupe_status tp_cache_make_room(tp_cache *cache);
@@ -110,6 +118,27 @@ void tp_cache_remove(tp_cache *cache, uint32_t number);
 void tp_cache_order_init(tp_cache *cache);
 void tp_cache_list_push(tp_cache *cache, tp_cache_segment segment, uint32_t number);
 void tp_cache_list_drop(tp_cache *cache, uint32_t number);
+
+/* To the front of the list that it is in. */
+static inline void tp_cache_to_front(tp_cache *cache, tp_cache_segment segment, uint32_t number)
+{
+    tp_cache_list *list = &cache->lists[segment];
+    uint32_t first = list->first;
+    if (first == number) {
+        return;
+    }
+    tp_cache_link *link = tp_cache_link_at(cache, number);
+    uint32_t previous = link->previous, next = link->next; /* the first is before it */
+    tp_cache_link_at(cache, previous)->next = next;
+    if (TP_LIKELY(next != TP_CACHE_NONE)) {
+        tp_cache_link_at(cache, next)->previous = previous;
+    } else {
+        list->last = previous;
+    }
+    *link = (tp_cache_link){.next = first, .previous = TP_CACHE_NONE};
+    tp_cache_link_at(cache, first)->previous = number;
+    list->first = number;
+}
 
 /* As latest put; out. */
 void tp_cache_age_push(tp_cache *cache, uint32_t number);

@@ -148,8 +148,8 @@ void tp_cache_touch(tp_cache *cache, tp_cache_record *record, uint32_t number)
     if (segment == TP_CACHE_PROBATION) {
         move(cache, TP_CACHE_PROBATION, number, TP_CACHE_PROTECTED);
         settle(cache);
-    } else if (cache->lists[segment].first != number) {
-        move(cache, segment, number, segment);
+    } else {
+        tp_cache_to_front(cache, segment, number);
     }
 }
 

@@ -14,11 +14,9 @@
 
 #include "base/alloc.h"
 
+/* Of a text that goes on beyond its line. */
 static bool part_is(const tp_cache_record *record, size_t from, troupe_slice part)
 {
-    if (record->text_size <= TP_CACHE_INLINE) {
-        return memcmp(record->text.whole + from, part.data, part.size) == 0;
-    }
     const char *bytes = part.data;
     size_t size = part.size;
     if (from < TP_CACHE_BEGIN) {
@@ -33,51 +31,22 @@ static bool part_is(const tp_cache_record *record, size_t from, troupe_slice par
     return size == 0 || memcmp(record->text.rest + (from - TP_CACHE_BEGIN), bytes, size) == 0;
 }
 
-static inline bool is_same(const tp_cache_record *record, const tp_cache_id *id)
+bool tp_cache_text_is(const tp_cache_record *record, const tp_cache_id *id)
 {
-    return record->hash == id->hash && record->type == id->type &&
-           record->partition_size == id->partition.size &&
-           record->text_size == id->partition.size + id->key.size &&
-           part_is(record, id->partition.size, id->key) &&
-           (id->partition.size == 0 || part_is(record, 0, id->partition));
-}
-
-static inline size_t home_of(const tp_cache *cache, uint64_t bucket)
-{
-    return (size_t)((bucket >> 32) * cache->bucket_count >> 32);
-}
-
-static inline size_t next_bucket(const tp_cache *cache, size_t at)
-{
-    return TP_LIKELY(at + 1 < cache->bucket_count) ? at + 1 : 0;
-}
-
-uint32_t tp_cache_look_up(const tp_cache *cache, const tp_cache_id *id)
-{
-    uint64_t mixed = tp_index_mix(id->hash);
-    size_t at = home_of(cache, mixed);
-    for (;; at = next_bucket(cache, at)) {
-        uint64_t bucket = cache->buckets[at];
-        if (bucket == 0) {
-            return TP_CACHE_NONE;
-        }
-        if ((bucket ^ mixed) >> 32 != 0) {
-            continue;
-        }
-        uint32_t number = (uint32_t)bucket - 1;
-        __builtin_prefetch(tp_cache_link_at(cache, number), 1); /* while the line comes */
-        if (TP_LIKELY(is_same(tp_cache_record_at(cache, number), id))) {
-            return number;
-        }
+    size_t split = id->partition.size;
+    if (record->text_size <= TP_CACHE_INLINE) {
+        return memcmp(record->text.whole + split, id->key.data, id->key.size) == 0 &&
+               (split == 0 || memcmp(record->text.whole, id->partition.data, split) == 0);
     }
+    return part_is(record, split, id->key) && (split == 0 || part_is(record, 0, id->partition));
 }
 
 static void bucket_insert(tp_cache *cache, uint64_t hash, uint32_t number)
 {
     uint64_t bucket = (tp_index_mix(hash) & ~(uint64_t)UINT32_MAX) | ((uint64_t)number + 1);
-    size_t at = home_of(cache, bucket);
+    size_t at = tp_cache_home(cache, bucket);
     while (cache->buckets[at] != 0) {
-        at = next_bucket(cache, at);
+        at = tp_cache_next(cache, at);
     }
     cache->buckets[at] = bucket;
 }
@@ -90,14 +59,14 @@ static size_t distance(const tp_cache *cache, size_t from, size_t to)
 static void bucket_remove(tp_cache *cache, uint64_t hash, uint32_t number)
 {
     uint64_t *buckets = cache->buckets;
-    size_t hole = home_of(cache, tp_index_mix(hash));
+    size_t hole = tp_cache_home(cache, tp_index_mix(hash));
     while ((uint32_t)buckets[hole] != number + 1) {
         TP_DEBUG_ASSERT(buckets[hole] != 0);
-        hole = next_bucket(cache, hole);
+        hole = tp_cache_next(cache, hole);
     }
-    for (size_t at = next_bucket(cache, hole); buckets[at] != 0; at = next_bucket(cache, at)) {
+    for (size_t at = tp_cache_next(cache, hole); buckets[at] != 0; at = tp_cache_next(cache, at)) {
         /* It may fill the hole unless its own place lies behind the hole. */
-        if (distance(cache, home_of(cache, buckets[at]), at) >= distance(cache, hole, at)) {
+        if (distance(cache, tp_cache_home(cache, buckets[at]), at) >= distance(cache, hole, at)) {
             buckets[hole] = buckets[at];
             hole = at;
         }
@@ -107,8 +76,7 @@ static void bucket_remove(tp_cache *cache, uint64_t hash, uint32_t number)
 
 static size_t lot_bytes(const tp_cache *cache)
 {
-    size_t links = cache->options.ttl != 0 ? 2 : 1;
-    return cache->lot_size * (sizeof(tp_cache_record) + links * sizeof(tp_cache_link));
+    return cache->lot_size * sizeof(tp_cache_record);
 }
 
 static uint32_t lots_max(uint32_t size)
@@ -121,7 +89,7 @@ troupe_status tp_cache_make_room(tp_cache *cache)
     if (cache->free != TP_CACHE_NONE || cache->fresh < cache->lot_count * cache->lot_size) {
         return TROUPE_OK;
     }
-    char *lot = tp_allocate_lines(cache->allocator, lot_bytes(cache));
+    tp_cache_record *lot = tp_allocate_lines(cache->allocator, lot_bytes(cache));
     if (lot == NULL) {
         return TROUPE_NO_MEMORY;
     }
@@ -267,41 +235,46 @@ void tp_cache_host_drop(tp_cache *cache, uint32_t number)
 
 /* ---- all of it ---- */
 
+static size_t bucket_bytes(const tp_cache *cache)
+{
+    return cache->bucket_count * sizeof *cache->buckets;
+}
+
+static size_t link_bytes(const tp_cache *cache)
+{
+    return cache->options.size * sizeof(tp_cache_link);
+}
+
 static void release_tables(tp_cache *cache)
 {
     const troupe_allocator *allocator = cache->allocator;
-    tp_release_lines(allocator, cache->buckets, cache->bucket_count * sizeof(*cache->buckets));
-    tp_release(allocator, cache->lots, lots_max(cache->options.size) * sizeof(*cache->lots));
-    if (cache->options.policy == TP_CACHE_TINYLFU) {
-        tp_sketch_deinit(&cache->sketch);
-    }
+    tp_release_lines(allocator, cache->buckets, bucket_bytes(cache));
+    tp_release_lines(allocator, cache->links, link_bytes(cache));
+    tp_release_lines(allocator, cache->age_links, link_bytes(cache));
+    tp_release(allocator, cache->lots, lots_max(cache->options.size) * sizeof *cache->lots);
+    tp_sketch_deinit(&cache->sketch);
+    tp_index_deinit(&cache->host_index);
 }
 
 static troupe_status open_tables(tp_cache *cache)
 {
+    const troupe_allocator *allocator = cache->allocator;
     uint32_t size = cache->options.size;
-    cache->bucket_count = size + size / 3 + 2;
-    cache->lots = tp_allocate_zeroed(cache->allocator, lots_max(size) * sizeof(*cache->lots));
-    if (cache->lots == NULL) {
-        return TROUPE_NO_MEMORY;
-    }
-    size_t bytes = cache->bucket_count * sizeof(*cache->buckets);
-    cache->buckets = tp_allocate_lines(cache->allocator, bytes);
-    if (cache->buckets == NULL) {
-        tp_release(cache->allocator, cache->lots, lots_max(size) * sizeof(*cache->lots));
+    bool ages = cache->options.ttl != 0;
+    cache->bucket_count = size * 2 + 2;
+    cache->lots = tp_allocate_zeroed(allocator, lots_max(size) * sizeof *cache->lots);
+    cache->buckets = tp_allocate_lines(allocator, bucket_bytes(cache));
+    cache->links = tp_allocate_lines(allocator, link_bytes(cache));
+    cache->age_links = ages ? tp_allocate_lines(allocator, link_bytes(cache)) : NULL;
+    if (cache->lots == NULL || cache->buckets == NULL || cache->links == NULL ||
+        (ages && cache->age_links == NULL)) {
         return TROUPE_NO_MEMORY;
     }
     if (cache->options.policy == TP_CACHE_TINYLFU &&
-        tp_sketch_init(&cache->sketch, cache->allocator, size) != TROUPE_OK) {
-        cache->sketch = (tp_sketch){.allocator = cache->allocator};
-        release_tables(cache);
+        tp_sketch_init(&cache->sketch, allocator, size) != TROUPE_OK) {
         return TROUPE_NO_MEMORY;
     }
-    if (tp_index_init(&cache->host_index, cache->allocator, 0) != TROUPE_OK) {
-        release_tables(cache);
-        return TROUPE_NO_MEMORY;
-    }
-    return TROUPE_OK;
+    return tp_index_init(&cache->host_index, allocator, 0);
 }
 
 troupe_status tp_cache_init(tp_cache *cache, const troupe_allocator *allocator, tp_pool *pool,
@@ -319,6 +292,7 @@ troupe_status tp_cache_init(tp_cache *cache, const troupe_allocator *allocator, 
         .free = TP_CACHE_NONE,
         .host_free = TP_CACHE_NONE};
     if (open_tables(&fresh) != TROUPE_OK) {
+        release_tables(&fresh);
         return TROUPE_NO_MEMORY;
     }
     tp_cache_order_init(&fresh);
@@ -339,14 +313,14 @@ void tp_cache_deinit(tp_cache *cache)
         tp_release_lines(cache->allocator, cache->lots[i], lot_bytes(cache));
     }
     release_tables(cache);
-    tp_index_deinit(&cache->host_index);
     tp_release(cache->allocator, cache->hosts, cache->host_capacity * sizeof(*cache->hosts));
     *cache = (tp_cache){0};
 }
 
 size_t tp_cache_bytes(const tp_cache *cache)
 {
-    size_t bytes = cache->bucket_count * sizeof(*cache->buckets) +
+    size_t bytes = bucket_bytes(cache) + link_bytes(cache) +
+                   (cache->age_links != NULL ? link_bytes(cache) : 0) +
                    lots_max(cache->options.size) * sizeof(*cache->lots) +
                    cache->lot_count * lot_bytes(cache) +
                    cache->host_capacity * sizeof(*cache->hosts) + cache->rest_bytes;

@@ -64,19 +64,25 @@ static inline uint64_t *tp_sketch_word(
     return &sketch->words[(size_t)block * TP_SKETCH_WORDS + i * 2 + (bits & 1)];
 }
 
-static inline void tp_sketch_add(tp_sketch *sketch, uint64_t hash)
+/* True: it was not at its most. */
+static inline bool tp_sketch_raise(tp_sketch *sketch, uint32_t block, uint64_t mixed, unsigned i)
 {
-    uint64_t mixed = tp_sketch_mix(hash);
+    unsigned shift;
+    uint64_t *word = tp_sketch_word(sketch, block, mixed, i, &shift);
+    uint64_t grows = (~*word >> shift & 15u) != 0;
+    *word += grows << shift;
+    return grows != 0;
+}
+
+/* `mixed`: tp_sketch_mix of the hash. */
+static inline void tp_sketch_add_mixed(tp_sketch *sketch, uint64_t mixed)
+{
     uint32_t block = tp_sketch_block(sketch, mixed);
-    uint64_t added = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        unsigned shift;
-        uint64_t *word = tp_sketch_word(sketch, block, mixed, i, &shift);
-        uint64_t grows = ((*word >> shift) & 15u) != 15u;
-        *word += grows << shift;
-        added |= grows;
-    }
-    sketch->additions += added;
+    bool first = tp_sketch_raise(sketch, block, mixed, 0);
+    bool second = tp_sketch_raise(sketch, block, mixed, 1);
+    bool third = tp_sketch_raise(sketch, block, mixed, 2);
+    bool fourth = tp_sketch_raise(sketch, block, mixed, 3);
+    sketch->additions += first | second | third | fourth;
     if (TP_UNLIKELY(sketch->additions >= sketch->period)) {
         sketch->additions /= 2; /* what the halved counters stand for */
         sketch->halved = 0;
@@ -84,6 +90,11 @@ static inline void tp_sketch_add(tp_sketch *sketch, uint64_t hash)
     if (TP_UNLIKELY(sketch->halved < sketch->blocks)) {
         tp_sketch_age(sketch);
     }
+}
+
+static inline void tp_sketch_add(tp_sketch *sketch, uint64_t hash)
+{
+    tp_sketch_add_mixed(sketch, tp_sketch_mix(hash));
 }
 
 /* 0 to 15. */
@@ -101,9 +112,10 @@ static inline uint32_t tp_sketch_estimate(const tp_sketch *sketch, uint64_t hash
     return (uint32_t)(block < sketch->halved ? least : least / 2);
 }
 
-static inline void tp_sketch_prefetch(const tp_sketch *sketch, uint64_t hash)
+/* For tp_sketch_add_mixed. */
+static inline void tp_sketch_prefetch(const tp_sketch *sketch, uint64_t mixed)
 {
-    uint32_t block = tp_sketch_block(sketch, tp_sketch_mix(hash));
+    uint32_t block = tp_sketch_block(sketch, mixed);
     __builtin_prefetch(&sketch->words[(size_t)block * TP_SKETCH_WORDS], 1);
 }
 
