@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes of words:
+ * Bytes of words, frozen as those of frames (wire/frames.h, 5.):
  *   view, hash, number, other u64 · last u8 · spans u16 · items u32
  *   span: first, last u64
  *   item: hash, host, number, prev, peer u64 · state, activations u32 · type u8 text ·

@@ -12,6 +12,7 @@
  * body, and a body that is longer or shorter than its kind says is refused. 3. Fields whose bit is
  * not set are neither read when writing, nor set when reading, but for those that say so.
  * 4. Kinds and bits never change their number; a bit that this version does not know is refused.
+ * 5. Version 1 is frozen: what it lays out stays so, byte by byte (docs/wire.md has its boxes).
  * Threads: pure.
  */
 #ifndef TP_WIRE_FRAMES_H

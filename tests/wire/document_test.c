@@ -3,70 +3,11 @@
  * The bytes in docs/wire.md are those that the code writes, and the code reads them. Each box there
  * has a name; on a mismatch the right bytes are printed.
  */
+#include "tests/wire/boxes.h"
 #include "wire/hello.h"
 #include "wire/session.h"
 
 #include "base/alloc.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-/* The bytes of a box; text behind `|` is for people. */
-static size_t read_box(const char *name, unsigned char *out, size_t room)
-{
-    const char *source = getenv("TROUPE_SOURCE");
-    char path[4096], line[512], head[64];
-    snprintf(path, sizeof path, "%s/docs/wire.md", source != NULL ? source : ".");
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        fail_msg("%s cannot be read: set TROUPE_SOURCE", path);
-    snprintf(head, sizeof head, "```%s\n", name);
-    bool inside = false;
-    size_t size = 0;
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (inside && strncmp(line, "```", 3) == 0)
-            break;
-        char *words = strchr(line, '|');
-        if (words != NULL)
-            *words = 0;
-        unsigned value;
-        int used;
-        for (const char *at = line; inside && sscanf(at, " %2x%n", &value, &used) == 1; at += used)
-            if (size < room)
-                out[size++] = (unsigned char)value;
-        inside = inside || strcmp(line, head) == 0;
-    }
-    fclose(file);
-    return size;
-}
-
-static void assert_box(const char *name, troupe_slice wanted)
-{
-    unsigned char found[2048];
-    size_t size = read_box(name, found, sizeof found);
-    if (troupe_slice_equal(wanted, troupe_slice_of(found, size)))
-        return;
-    printf("```%s\n", name);
-    for (size_t i = 0; i < wanted.size; i += 16) {
-        const unsigned char *row = (const unsigned char *)wanted.data + i;
-        size_t count = wanted.size - i < 16 ? wanted.size - i : 16;
-        for (size_t k = 0; k < 16; k++)
-            k < count ? printf("%02x ", row[k]) : printf("   ");
-        printf("| ");
-        for (size_t k = 0; k < count; k++)
-            putchar(row[k] >= 0x20 && row[k] < 0x7f ? row[k] : '.');
-        putchar('\n');
-    }
-    printf("```\n");
-    fail_msg("docs/wire.md, box %s: these are the bytes", name);
-}
 
 static tp_hello_options options_of(bool client)
 {
@@ -175,6 +116,67 @@ static void a_request_and_its_reply_are_as_the_document_says(void **state)
     tp_session_deinit(&host);
 }
 
+/* Every part, so that no bit's place or layout changes unseen. */
+static void a_parcel_with_all_parts_is_as_the_document_says(void **state)
+{
+    (void)state;
+    const tp_parcel put = {.bits = UINT16_MAX,
+        .hops = 3,
+        .content = 255,
+        .hash = UINT64_C(0x8899aabbccddeeff),
+        .key = troupe_str("17"),
+        .payload = troupe_str("+17"),
+        .order = 20,
+        .origin = 7,
+        .trail = {"\x08\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0", 16},
+        .type = troupe_str("counter"),
+        .method = troupe_str("add"),
+        .partition = troupe_str("eu"),
+        .from = {.slot = 5, .generation = 6, .shard = 1, .incarnation = 10},
+        .chain = 30,
+        .remaining = 40,
+        .caller_type = troupe_str("till"),
+        .caller_partition = troupe_str("us"),
+        .caller_key = troupe_str("a"),
+        .grant = 50,
+        .home = 11,
+        .content_type = troupe_str("x/y"),
+        .slip = troupe_str("slip")};
+    char bytes[512];
+    size_t size = tp_parcel_size(&put);
+    assert_true(size <= sizeof bytes);
+    tp_parcel_put(bytes, &put);
+    assert_box("parcel", troupe_slice_of(bytes, size));
+    unsigned char boxed[512];
+    tp_parcel got;
+    assert_null(tp_parcel_get(
+        troupe_slice_of(boxed, read_box("parcel", boxed, sizeof boxed)), &got));
+    assert_true(got.bits == UINT16_MAX && got.origin == 7 && got.trail.size == 16);
+}
+
+static void the_small_bodies_are_as_the_document_says(void **state)
+{
+    (void)state;
+    const tp_wire_load load = {.cpu = 250,
+        .memory = 1,
+        .memory_limit = 2,
+        .actors = 3,
+        .queued = 4,
+        .turn_ns = 5,
+        .turns = 6};
+    const tp_wire_name name = {1, troupe_str("counter"), troupe_str("add")};
+    const tp_wire_word word = {254, {"body", 4}};
+    char bytes[256], *at = bytes;
+    tp_wire_mark_put(at, UINT64_C(0x8899aabbccddeeff));
+    tp_wire_range_put(at += TP_WIRE_MARK_BYTES, (tp_wire_range){1, 2});
+    tp_wire_name_put(at += TP_WIRE_RANGE_BYTES, &name);
+    tp_wire_word_put(at += tp_wire_name_size(&name), &word);
+    tp_wire_load_put(at += tp_wire_word_size(&word), &load);
+    tp_wire_stamp_put(at += TP_WIRE_LOAD_BYTES, 7);
+    at += TP_WIRE_STAMP_BYTES;
+    assert_box("small", troupe_slice_of(bytes, (size_t)(at - bytes)));
+}
+
 /* What the tables promise in numbers. */
 static void the_limits_are_as_the_document_says(void **state)
 {
@@ -200,6 +202,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_hello_is_as_the_document_says),
         cmocka_unit_test(a_request_and_its_reply_are_as_the_document_says),
+        cmocka_unit_test(a_parcel_with_all_parts_is_as_the_document_says),
+        cmocka_unit_test(the_small_bodies_are_as_the_document_says),
         cmocka_unit_test(the_limits_are_as_the_document_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
