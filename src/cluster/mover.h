@@ -4,9 +4,10 @@
  * INSTALL words, kept as copies at both ends, put together again where the home says. The directory
  * decides all of it (directory/directory.h, rules 5, 6, 12 to 14); this does it.
  *
- * A copy holds, little-endian, frozen as frames are (wire/frames.h, 5.): the sealed state (u32 size, bytes; none for types that persist,
+ * A copy holds, little-endian: the sealed state (u32 size, bytes; none for types that persist,
  * which are loaded) · u16 timers: number, period, left, last u64, name, method, payload u16 texts
- * · u32 messages in order: kind u8, u32 size, parcel (wire/frames.h, names in words).
+ * · u32 messages in order: kind u8, u32 size, parcel (wire/frames.h, names in words). It is frozen
+ * as frames are.
  *
  * Invariants
  * 1. A copy runs at one end only, and then is gone there; DROP ends it at the other.
