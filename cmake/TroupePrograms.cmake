@@ -157,8 +157,12 @@ endif()
 
 file(GLOB cluster_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/bench/cluster/*.c")
 if(cluster_sources)
-    add_executable(bench_cluster ${cluster_sources} ${harness_sources})
-    target_include_directories(bench_cluster PRIVATE "${CMAKE_SOURCE_DIR}/bench")
+    # Histories are checked as the tests of real clusters check them.
+    add_executable(bench_cluster ${cluster_sources} ${harness_sources}
+        "${CMAKE_SOURCE_DIR}/tests/cluster/history.c"
+        "${CMAKE_SOURCE_DIR}/tests/store/servers.c"
+        "${CMAKE_SOURCE_DIR}/tests/store/redis_server.c")
+    target_include_directories(bench_cluster PRIVATE "${CMAKE_SOURCE_DIR}/bench" "${CMAKE_SOURCE_DIR}")
     target_link_libraries(bench_cluster PRIVATE troupe_inside troupe_static)
     set_target_properties(bench_cluster PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")

@@ -13,10 +13,12 @@
 tp_bench_body tp_cluster_cache_lru, tp_cluster_cache_tinylfu, tp_cluster_hit_rate;
 tp_bench_body tp_cluster_cached_ref_bytes;
 tp_bench_body tp_cluster_directory, tp_cluster_directory_register, tp_cluster_directory_bytes;
-tp_bench_body tp_cluster_wire, tp_cluster_wire_framing, tp_cluster_wire_squeezed;
+tp_bench_body tp_cluster_wire, tp_cluster_wire_framing;
+tp_bench_body tp_cluster_batching, tp_cluster_batching_none, tp_cluster_batching_delay;
+tp_bench_body tp_cluster_batching_lz4, tp_cluster_batching_zstd;
 tp_bench_body tp_cluster_remote_ask_1, tp_cluster_remote_ask, tp_cluster_remote_tell;
 tp_bench_body tp_cluster_migrate_pause;
 tp_bench_body tp_cluster_detect_kill9, tp_cluster_detect_stop, tp_cluster_detect_cut;
-tp_bench_body tp_cluster_rolling_restart, tp_cluster_join_balance;
+tp_bench_body tp_cluster_rolling_restart, tp_cluster_join_balance, tp_cluster_lossless;
 
 #endif

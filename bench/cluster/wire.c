@@ -3,7 +3,8 @@
  * wire_put_parse: what a request of 64 bytes costs between two sessions, without a socket: put into
  * the outgoing buffer, carried over as a kernel would (one copy), taken apart, settled, and the
  * receipts back. Its limit is the same bytes with a length before them, and nothing else.
- * wire_lz4 and wire_zstd show what compression costs, and saves, on payloads of JSON.
+ * batching*: the same with payloads of 512 bytes of JSON, by messages and bytes a second: each
+ * message a batch, all that there is, what comes within a delay, and compressed.
  *
  * Invariants: what is measured goes both ways in turn, and every payload is looked at.
  * Threads: one.
@@ -85,7 +86,7 @@ static bool carry(meeting *self, unsigned from)
     return true;
 }
 
-static meeting *open_meeting(tp_codec codec, size_t payload)
+static meeting *open_meeting(const tp_session_options *with, size_t payload)
 {
     meeting *self = calloc(1, sizeof *self);
     if (self == NULL)
@@ -100,10 +101,10 @@ static meeting *open_meeting(tp_codec codec, size_t payload)
         self->payloads[i] = troupe_slice_of(self->texts[i], payload);
     }
     for (unsigned i = 0; i < 2; i++) {
-        tp_session_options options = {.allocator = tp_allocator_system(),
-            .incarnation = 1 + i,
-            .peer = 2 - i,
-            .codec = codec};
+        tp_session_options options = *with;
+        options.allocator = tp_allocator_system();
+        options.incarnation = 1 + i;
+        options.peer = 2 - i;
         tp_session_init(&self->sessions[i], &options);
     }
     for (unsigned i = 0; i < 2; i++)
@@ -120,57 +121,99 @@ static void close_meeting(meeting *self)
     free(self);
 }
 
-/* ns a message; `ret_bytes`: on the wire, of all. */
-static double run(
-    tp_bench *bench, tp_codec codec, size_t payload, double *ret_wire, double *ret_raw)
+typedef struct result {
+    double ns;        /* a message; negative: it failed */
+    double wire, raw; /* bytes a message, as sent and before compression */
+} result;
+
+/* What waits for company is sent at the end, when the delay has passed. */
+static bool carry_rest(meeting *self, uint64_t delay)
 {
-    meeting *self = open_meeting(codec, payload);
+    self->now += delay;
+    return carry(self, 0) && carry(self, 1) && carry(self, 0);
+}
+
+static result run(tp_bench *bench, const tp_session_options *with, size_t payload)
+{
+    meeting *self = open_meeting(with, payload);
+    result all = {.ns = 0};
     if (self == NULL)
-        return tp_bench_fail(bench, "no memory");
+        return (result){.ns = tp_bench_fail(bench, "no memory")};
     uint64_t start = tp_bench_now_ns(), end = start, serial = 0;
-    double result = 0;
-    while (result >= 0 && end - start < tp_bench_run_ns(bench)) {
-        for (unsigned i = 0; i < 64 && result >= 0; i++) {
+    bool good = true;
+    while (good && end - start < tp_bench_run_ns(bench)) {
+        for (unsigned i = 0; i < 64 && good; i++) {
             unsigned from = i % 2;
             self->now += 20000;
-            if (!put_round(self, from, &serial) || !carry(self, from) || !carry(self, 1 - from))
-                result = tp_bench_fail(
-                    bench, "%s %s", self->sessions[from].reason, self->sessions[1 - from].reason);
+            good = put_round(self, from, &serial) && carry(self, from) && carry(self, 1 - from);
         }
         end = tp_bench_now_ns();
     }
-    if (result >= 0)
-        result = (double)(end - start) / (double)self->frames;
-    if (result >= 0 && self->frames != serial)
-        result = tp_bench_fail(bench, "put %llu, found %llu", (unsigned long long)serial,
-            (unsigned long long)self->frames);
-    *ret_wire = (double)(self->sessions[0].counts.bytes_out + self->sessions[1].counts.bytes_out) /
-                (double)serial;
-    *ret_raw = (double)(self->sessions[0].counts.raw_out + self->sessions[1].counts.raw_out) /
+    good = good && carry_rest(self, with->batch_delay);
+    end = tp_bench_now_ns();
+    all.ns = (double)(end - start) / (double)self->frames;
+    all.wire = (double)(self->sessions[0].counts.bytes_out + self->sessions[1].counts.bytes_out) /
                (double)serial;
+    all.raw = (double)(self->sessions[0].counts.raw_out + self->sessions[1].counts.raw_out) /
+              (double)serial;
+    if (!good)
+        all.ns = tp_bench_fail(bench, "%s %s", self->sessions[0].reason, self->sessions[1].reason);
+    else if (self->frames != serial)
+        all.ns = tp_bench_fail(bench, "put %llu, found %llu", (unsigned long long)serial,
+            (unsigned long long)self->frames);
     tp_bench_keep(self->sum);
     close_meeting(self);
-    return result;
+    return all;
 }
 
 double tp_cluster_wire(tp_bench *bench)
 {
-    double wire, raw;
-    double result = run(bench, TP_CODEC_NONE, PAYLOAD, &wire, &raw);
-    if (result >= 0)
-        tp_bench_also(bench, "wire_bytes", "bytes", wire, TP_BENCH_SHOWN, 0);
-    return result;
+    const tp_session_options with = {.codec = TP_CODEC_NONE};
+    result all = run(bench, &with, PAYLOAD);
+    if (all.ns >= 0)
+        tp_bench_also(bench, "wire_bytes", "bytes", all.wire, TP_BENCH_SHOWN, 0);
+    return all.ns;
 }
 
-double tp_cluster_wire_squeezed(tp_bench *bench)
+/* Of one row; the names of its further rows outlive the body. */
+static double batches(tp_bench *bench, const tp_session_options *with, const char *bytes_name,
+    const char *wire_name)
 {
-    double wire, raw;
-    tp_codec codec = (tp_codec)tp_bench_param(bench, "codec", TP_CODEC_LZ4);
-    double result = run(bench, codec, TEXT_BYTES, &wire, &raw);
-    if (result >= 0)
-        tp_bench_also(bench, codec == TP_CODEC_LZ4 ? "wire_lz4_share" : "wire_zstd_share", "%",
-            100 * wire / raw, TP_BENCH_SHOWN, 0);
-    return result;
+    result all = run(bench, with, TEXT_BYTES);
+    if (!(all.ns >= 0))
+        return all.ns;
+    tp_bench_also(bench, bytes_name, "bytes/s", all.raw * 1e9 / all.ns, TP_BENCH_SHOWN, 0);
+    tp_bench_also(bench, wire_name, "bytes a message", all.wire, TP_BENCH_SHOWN, 0);
+    return 1e9 / all.ns;
+}
+
+double tp_cluster_batching(tp_bench *bench)
+{
+    return batches(bench, &(tp_session_options){0}, "batching_bytes", "batching_wire");
+}
+
+double tp_cluster_batching_none(tp_bench *bench)
+{
+    return batches(bench, &(tp_session_options){.batch_count = 1}, "batching_none_bytes",
+        "batching_none_wire");
+}
+
+double tp_cluster_batching_delay(tp_bench *bench)
+{
+    return batches(bench, &(tp_session_options){.batch_delay = TROUPE_MICROSECONDS(200)},
+        "batching_delay_bytes", "batching_delay_wire");
+}
+
+double tp_cluster_batching_lz4(tp_bench *bench)
+{
+    return batches(bench, &(tp_session_options){.codec = TP_CODEC_LZ4}, "batching_lz4_bytes",
+        "batching_lz4_wire");
+}
+
+double tp_cluster_batching_zstd(tp_bench *bench)
+{
+    return batches(bench, &(tp_session_options){.codec = TP_CODEC_ZSTD}, "batching_zstd_bytes",
+        "batching_zstd_wire");
 }
 
 /* The limit: the same key and payload behind their length, copied as often. */

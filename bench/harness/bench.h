@@ -79,6 +79,9 @@ uint64_t tp_bench_now_ns(void);
 /* first_byte.c: milliseconds from the start of this program with --start-child, and `argument`
  * unless it is NULL, to the '!' that it writes; negative: it wrote none, or failed. */
 double tp_bench_first_byte(char *argument);
+/* Before anything else: provider modules lie in the folder above this program's, or where it is
+ * installed in that of the libraries. */
+void tp_bench_find_modules(void);
 /* How long a body should measure; bodies loop in batches until so much has passed. */
 uint64_t tp_bench_run_ns(const tp_bench *bench);
 /* Processor time, user and system, of all threads of this process. */

@@ -134,19 +134,6 @@ static bool has_limit(const char *name)
     return access(path, X_OK) == 0;
 }
 
-/* Provider modules lie in the folder above this program's, or where it is installed in that of the
- * libraries. */
-static void find_modules(void)
-{
-    char path[4096];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (size <= 0)
-        return;
-    path[size] = '\0';
-    *strrchr(path, '/') = '\0';
-    setenv("TROUPE_PROVIDER_PATH", words("%s/..:%s/../../lib", path, path), 0);
-}
-
 /* Syncs of a file system in memory would flatter everybody. */
 static void find_disk(void)
 {
@@ -218,7 +205,7 @@ int main(int argc, char **argv)
     size_t count = 0;
     if (argc == 3 && strcmp(argv[1], "--start-child") == 0)
         return tp_state_start_child(argv[2]);
-    find_modules();
+    tp_bench_find_modules();
     find_disk();
     for (size_t store = 0; store < TP_STATE_KINDS; store++)
         if (can_run(argc, argv, store, &postgres))
