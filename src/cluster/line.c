@@ -139,6 +139,12 @@ void tp_let_on(tp_outpost *self, tp_held_back **held)
 
 /* ---- letters and words ----------------------------------------------------------------------- */
 
+static void hurry(tp_outpost *self, tp_channel *channel)
+{
+    if (TP_UNLIKELY(tp_channel_hurry(channel)))
+        TP_MARK(self->shard, "written in the middle of a pass");
+}
+
 static troupe_status put_message(tp_outpost *self, tp_channel *channel, line *noted,
     const tp_message *message, const tp_postmark *mark, uint64_t ticket)
 {
@@ -148,6 +154,7 @@ static troupe_status put_message(tp_outpost *self, tp_channel *channel, line *no
     TROUPE_TRY(tp_translator_put(&self->translator, channel, message, mark, &number));
     noted->list[number & (noted->size - 1)] = ticket;
     tp_count(&self->shard->counters.sent_away);
+    hurry(self, channel);
     return TROUPE_OK;
 }
 
@@ -222,6 +229,7 @@ troupe_status tp_line_tell(tp_outpost *self, tp_channel *channel, const tp_messa
         return is_early(channel, status) ? TROUPE_BUSY : status;
     noted->list[number & (noted->size - 1)] = ticket;
     tp_count(&self->shard->counters.sent_away);
+    hurry(self, channel);
     return TROUPE_OK;
 }
 
@@ -272,6 +280,7 @@ static bool put_reply(tp_outpost *self, tp_channel *channel, uint32_t number, tp
     if (status != TROUPE_OK)
         tp_count(&self->shard->counters.no_memory); /* the asker's deadline ends it: UNKNOWN */
     tp_pool_give(&self->shard->pool, reply);
+    hurry(self, channel);
     return true;
 }
 

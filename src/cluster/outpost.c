@@ -678,6 +678,8 @@ static troupe_status create_parts(tp_outpost *self)
     channels.session.max_frame = (uint32_t)frame;
     if (TP_UNLIKELY(shard->simulated) && shared->options.link_limit < 64)
         channels.session.kept_limit = 1024; /* each peer is a slow one */
+    if (TP_UNLIKELY(shard->simulated))
+        channels.session.hurry_frames = 3; /* of the few turns of a pass */
     channels.session.sends_once = TP_MUTANT(shard, TP_MUTANT_NO_RESEND);
     channels.session.takes_again = TP_MUTANT(shard, TP_MUTANT_TAKE_AGAIN);
     tp_mover_init(&self->mover, shard, &self->translator);

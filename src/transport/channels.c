@@ -301,6 +301,12 @@ static uint64_t flush(tp_channel *channel)
     return tp_sooner(due, close_if_idle(channel));
 }
 
+bool tp_channels_hurry(tp_channel *channel)
+{
+    return channel->connection != NULL && channel->session.options.batch_delay == 0 &&
+           tp_connection_hurry(channel->connection);
+}
+
 uint64_t tp_channels_flush(tp_channels *channels, uint64_t now)
 {
     channels->now = now;

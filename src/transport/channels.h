@@ -31,6 +31,7 @@
 #include "wire/session.h"
 
 #define TP_CHANNELS_STRANGERS 64
+#define TP_HURRY_UNDER_WAY    64 /* frames sent that are not received, as far as is known */
 /* The peer of a channel whose other end is no member yet: this, and its `link`. Such a channel ends
  * with its connection. */
 #define TP_CANDIDATE (UINT64_C(1) << 63)
@@ -129,12 +130,26 @@ void tp_channels_set_tls(tp_channels *channels, tp_tls_context *context);
 
 /* Hands on what came. False: nothing did. */
 bool tp_channels_pass(tp_channels *channels, uint64_t now);
+/* Writes what that one has to say, in the middle of a pass: see tp_channel_hurry. */
+bool tp_channels_hurry(tp_channel *channel);
 /* Connects, writes, keeps alive; returns when it is to be called again. */
 uint64_t tp_channels_flush(tp_channels *channels, uint64_t now);
 /* Has anything come that pass has not seen? */
 bool tp_channels_has_arrivals(const tp_channels *channels);
 /* Is all that was said received, and nothing under way? */
 bool tp_channels_are_idle(const tp_channels *channels);
+
+/* After a frame was put. While little is under way the other side may have nothing to do: it begins
+ * with what there is, rather than to wait for the end of this pass. Who has much under way is in no
+ * hurry, and writes less often. False: it can wait. */
+static inline bool tp_channel_hurry(tp_channel *channel)
+{
+    const tp_session *session = &channel->session;
+    if (TP_LIKELY(session->number - session->sent_to < session->options.hurry_frames) ||
+        session->sent_to - session->received_to > TP_HURRY_UNDER_WAY)
+        return false;
+    return tp_channels_hurry(channel);
+}
 
 /* In the order of their making. */
 void tp_channels_each(

@@ -554,7 +554,7 @@ static void write_session(tp_connection *self)
             return;
         /* Right before the write: what was encoded while the lease held must not leave later. */
         if (!options->calls->may_send(options->user)) {
-            tp_connection_end(self, "the lease ran out before a write");
+            on_broken(self, "the lease ran out before a write");
             return;
         }
         self->said_at = channels->now;
@@ -565,6 +565,15 @@ static void write_session(tp_connection *self)
     }
     if (self->tls != NULL && !self->is_writing && self->broken == NULL)
         write_encrypted(self);
+}
+
+bool tp_connection_hurry(tp_connection *self)
+{
+    if (self->state != TP_CONNECTION_SPEAKS || self->is_writing || self->broken != NULL)
+        return false;
+    uint64_t sent = self->channel->session.sent_to;
+    write_session(self);
+    return self->channel->session.sent_to != sent;
 }
 
 /* Asks for a sign of life, and gives up without one. Who is sent a large batch hears enough, and

@@ -65,6 +65,8 @@ bool tp_connection_pass(tp_connection *connection);
 /* What came was handed on, or some of it: if it stopped to read since there was enough, it reads on
  * when there is not. */
 void tp_connection_read_on(tp_connection *connection);
+/* Writes what there is and does nothing else: it ends no connection. False: it cannot now. */
+bool tp_connection_hurry(tp_connection *connection);
 /* Writes what there is; returns when to look again. */
 uint64_t tp_connection_flush(tp_connection *connection);
 /* It is over; `why` NULL: in order. The session goes on. */

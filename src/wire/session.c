@@ -22,6 +22,7 @@ enum {
     NAMES = 16384,
     COMPRESS_ABOVE = 1024,
     SETTLE_DELAY = 1000000,
+    HURRY_FRAMES = 32,
 };
 
 static uint32_t option(uint32_t given, uint32_t otherwise, uint32_t least, uint32_t most)
@@ -41,6 +42,7 @@ tp_session_options tp_session_settle_options(const tp_session_options *given)
     set.batch_bytes = option(given->batch_bytes, bytes, BATCH_BYTES_LEAST,
         set.max_frame < TP_BATCH_RAW_MAX ? set.max_frame : TP_BATCH_RAW_MAX);
     set.chunk_bytes = option(given->chunk_bytes, CHUNK_BYTES, 2 * BATCH_BYTES_LEAST, 1 << 28);
+    set.hurry_frames = option(given->hurry_frames, HURRY_FRAMES, 1, UINT16_MAX);
     set.settle_delay = given->settle_delay != 0 ? given->settle_delay : SETTLE_DELAY;
     set.kept_limit = given->kept_limit != 0 ? given->kept_limit : KEPT_LIMIT;
     set.names = option(given->names, NAMES, 1, UINT16_MAX);

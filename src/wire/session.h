@@ -52,6 +52,7 @@ typedef struct tp_session_options {
     uint32_t batch_bytes;         /* 16 KiB; with a codec 64 KiB */
     uint32_t chunk_bytes;         /* of one write at most, unless a frame is larger: 132 KiB */
     uint64_t batch_delay;         /* ns; 0: none */
+    uint32_t hurry_frames;        /* put and not sent, with which a carrier does not wait: 32 */
     uint64_t settle_delay;        /* ns that receipts wait for company: 1 ms */
     uint64_t kept_limit;          /* bytes kept for the peer: 16 MiB */
     uint32_t max_frame;           /* body of a frame that is taken: 16 MiB */

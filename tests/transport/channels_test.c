@@ -46,6 +46,7 @@ typedef struct node {
     size_t wants_large, heard_large; /* bytes of one frame, to incarnation 2 */
     uint32_t wants_parcels, heard_parcels; /* to the same */
     size_t parcel_size;
+    uint32_t hurries; /* times that some were written in the middle of a pass */
     uint32_t of_pass, most_of_pass;        /* parcels heard in one pass */
     char log[4096];
 } node;
@@ -189,15 +190,21 @@ static void say_large(node *self)
 static void say_parcels(node *self)
 {
     static const char payload[PARCEL_MOST];
-    tp_session *session = &tp_channels_get(self->channels, 2, 0)->session;
+    tp_channel *channel = tp_channels_get(self->channels, 2, 0);
+    tp_session *session = &channel->session;
     const tp_parcel parcel = {.bits = TP_PARCEL_NAMES,
         .type = troupe_str("type"),
         .method = troupe_str("method"),
         .key = troupe_str("key"),
         .payload = troupe_slice_of(payload, self->parcel_size)};
-    for (uint64_t number; self->wants_parcels != 0; self->wants_parcels--)
+    uint64_t number, sent = session->sent_to;
+    for (; self->wants_parcels != 0; self->wants_parcels--) {
         if (tp_session_put_parcel(session, TP_FRAME_REQUEST, &parcel, &number) != TROUPE_OK)
             return;
+        if (tp_channel_hurry(channel))
+            self->hurries++;
+        assert_true(self->has_lease || session->sent_to == sent);
+    }
 }
 
 static void say(node *self)
@@ -466,6 +473,32 @@ static void a_pass_takes_in_as_many_parcels_as_it_may_run_and_reads_on(void **st
     (void)state;
     assert_int_equal(let_parcels_in(2000, 512), 256);
     assert_in_range(let_parcels_in(500, PARCEL_MOST), 64, 256); /* all that waited, at once */
+}
+
+/* The other side has nothing to do, and begins with what there is; who has much under way writes it
+ * at the end of the pass; nobody writes without a lease. */
+static void who_has_little_under_way_writes_in_the_middle_of_a_pass(void **state)
+{
+    static const struct {
+        uint32_t parcels, hurries;
+        bool has_lease;
+    } scenes[] = {{31, 0, true}, {32, 1, true}, {200, 3, true}, {200, 0, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
+        net self;
+        net_open(&self, 24, 2, 0);
+        net_start(&self);
+        want(&self.nodes[0], 2, 1);
+        run(&self, TROUPE_SECONDS(1));
+        self.nodes[0].has_lease = scenes[i].has_lease;
+        self.nodes[0].wants_parcels = scenes[i].parcels;
+        self.nodes[0].parcel_size = 64;
+        want(&self.nodes[0], 2, 0);
+        run(&self, TROUPE_MILLISECONDS(100));
+        assert_int_equal(self.nodes[0].hurries, scenes[i].hurries);
+        assert_int_equal(self.nodes[1].heard_parcels, scenes[i].has_lease ? scenes[i].parcels : 0);
+        net_close(&self);
+    }
 }
 
 /* Who is sent a large frame and cannot write for a while asks once a second all the same, and not
@@ -785,6 +818,7 @@ int main(void)
         cmocka_unit_test(a_cut_or_a_stop_costs_time_only),
         cmocka_unit_test(a_large_frame_on_a_slow_line_breaks_nothing),
         cmocka_unit_test(a_pass_takes_in_as_many_parcels_as_it_may_run_and_reads_on),
+        cmocka_unit_test(who_has_little_under_way_writes_in_the_middle_of_a_pass),
         cmocka_unit_test(who_takes_a_large_frame_asks_once_an_interval),
         cmocka_unit_test(a_wrong_token_cluster_or_incarnation_is_refused_in_words),
         cmocka_unit_test(a_peer_of_a_newer_view_is_let_in_once_it_is_known),
