@@ -180,9 +180,7 @@ static void take_on_shard(tp_shard *shard, void *user)
 {
     const reload *self = user;
     tp_shard_take_limits(shard);
-    tp_mailboxes_look_again(shard);
-    if (self->node->owes_idle)
-        tp_idle_watch_all(shard);
+    tp_renew(shard, self->node->owes_idle);
 }
 
 /* Before anything else changes: the files may be wrong. */

@@ -78,20 +78,6 @@ void tp_idle_watch(tp_shard *shard, tp_activation *actor)
     tp_alarm_set(shard, &actor->idle, due, idle_due);
 }
 
-void tp_idle_watch_all(tp_shard *shard)
-{
-    TP_LIST_EACH(&shard->recency, link)
-    {
-        tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
-        if (!(actor->flags & TP_LIVE))
-            continue;
-        if (TP_LIVE_GET(actor->type->is.idle) == TROUPE_NEVER)
-            tp_alarm_cancel(shard, &actor->idle);
-        else
-            tp_idle_watch(shard, actor);
-    }
-}
-
 /* ---- activation ---------------------------------------------------------------------------- */
 
 static void activated(tp_shard *shard, tp_activation *actor)

@@ -235,6 +235,8 @@ static uint64_t step(tp_runner *runner)
         tp_inspect_pace(shard);
     bool more = tp_inbox_drain(shard);
     more |= tp_links_drain(shard);
+    if (TP_UNLIKELY(shard->renewal.is_due))
+        more |= tp_renew_some(shard);
     tp_alarms_fire(shard);
     bool may_run = TP_LIKELY(shard->away == NULL) || shard->away->pass(shard->away);
     if (TP_LIKELY(may_run))

@@ -40,16 +40,6 @@ bool tp_mailbox_is_half(const tp_activation *actor)
            actor->queued_bytes <= actor->type->mailbox_bytes / 2;
 }
 
-void tp_mailboxes_look_again(tp_shard *shard)
-{
-    TP_LIST_EACH(&shard->recency, link)
-    {
-        tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
-        if ((actor->flags & TP_SHOWN_FULL) && tp_mailbox_is_half(actor))
-            tp_mailbox_clear(shard, actor);
-    }
-}
-
 /* An empty one takes any message: the head of a large one may be what is beyond. */
 static inline bool is_over(const tp_activation *actor, const tp_message *message)
 {

@@ -493,6 +493,10 @@ struct tp_shard {
     tp_mpsc_node *inbox_rest;   /* drained, not yet taken in */
     uint32_t inbox_after;       /* calls that entered before it was drained go first */
     tp_mpsc_node *held_answers; /* of outside calls: they wait for the lease */
+    struct {
+        bool is_due, idle;
+        uint64_t cursor; /* in `table` */
+    } renewal;
     tp_full full;                                  /* [any reads] */
     _Atomic uint64_t held_back[TP_HELD_BACK / 64]; /* [any] of TP_CROWDED_AWAY */
     _Alignas(TP_CACHE_LINE) tp_mpsc inbox; /* [any] */
@@ -570,7 +574,6 @@ void tp_loop_turns(tp_shard *shard);
 /* mailbox.c */
 void tp_mailbox_clear(tp_shard *shard, tp_activation *actor); /* it is not shown full any more */
 bool tp_mailbox_is_half(const tp_activation *actor); /* at most half of each limit is used */
-void tp_mailboxes_look_again(tp_shard *shard);       /* the limits may have been raised */
 void tp_accept(
     tp_shard *shard, tp_message *message); /* a message for this shard arrives: takes it */
 void tp_accept_at(tp_shard *shard, tp_activation *actor, tp_message *message);
@@ -638,9 +641,15 @@ static inline size_t tp_memory_share(const tp_shared *shared)
 {
     return (size_t)(TP_LIVE_GET(shared->options.memory_limit) / shared->shard_count);
 }
-/* After a reload, on the shard's thread: as the options and the types' idle ages are now. */
+/* After a reload, on the shard's thread: as the options are now. */
 void tp_shard_take_limits(tp_shard *shard);
-void tp_idle_watch_all(tp_shard *shard);
+
+/* renew.c: after a reload, what each activation follows; `idle`: its idle age, too. Some in each
+ * pass. True: there are more. */
+void tp_renew(tp_shard *shard, bool idle);
+bool tp_renew_some(tp_shard *shard);
+
+/* lifecycle.c, on */
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
 void tp_hook_run(tp_shard *shard, tp_activation *actor, tp_turn_kind kind); /* on this stack */

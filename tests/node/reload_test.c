@@ -292,6 +292,29 @@ static void what_a_shard_has_missed_the_next_reload_tells_it(void **state)
     troupe_node_close(node);
 }
 
+/* More than are looked at in one pass; the second reload comes while the first one looks. */
+static void the_new_idle_age_is_that_of_all_who_are_active(void **state)
+{
+    (void)state;
+    enum { ACTORS = 5000 };
+    seen changes;
+    char error[512], key[16];
+    assert_int_equal(sem_init(&idled, 0, 0), 0);
+    troupe_node_options options = {TROUPE_NODE_OPTIONS, .shards = 2, .idle = TROUPE_NEVER};
+    troupe_node *node = open_node(&options);
+    for (int i = 0; i < ACTORS; i++) {
+        snprintf(key, sizeof key, "%d", i);
+        ask_one(node, key);
+    }
+    options.idle = TROUPE_HOURS(1);
+    assert_int_equal(reload(node, &options, NULL, &changes, error), TROUPE_OK);
+    options.idle = TROUPE_MILLISECONDS(1);
+    assert_int_equal(reload(node, &options, NULL, &changes, error), TROUPE_OK);
+    for (int i = 0; i < ACTORS; i++)
+        assert_true(comes(&idled));
+    troupe_node_close(node);
+}
+
 /* Gives no memory while it is poor: what is asked for then is asked for by the reload alone, as
  * nobody calls the node. */
 static atomic_bool is_poor;
@@ -345,6 +368,7 @@ int main(void)
         cmocka_unit_test(another_secret_in_the_same_file_is_seen),
         cmocka_unit_test(calls_go_on_while_options_change),
         cmocka_unit_test(what_a_shard_has_missed_the_next_reload_tells_it),
+        cmocka_unit_test(the_new_idle_age_is_that_of_all_who_are_active),
         cmocka_unit_test(a_reload_without_memory_says_that_it_is_owed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
