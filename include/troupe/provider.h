@@ -48,7 +48,8 @@ typedef enum troupe_store_kind {
      * runs of a node that has its store for itself. */
     TROUPE_STORE_CLOSE_OLDER,
     /* `id` -> `found` (the version; 0: never stored), `wake`, items: one of kind TROUPE_ROW_STATE
-     * if there is a state (its time that of the last commit, or 0), then all rows, in any order. */
+     * if there is a state (its time that of the last commit, or 0), then all rows, in any order.
+     * `from`: a version that the caller knows; if that is the one stored, no items need be made. */
     TROUPE_STORE_LOAD,
     /* `id`, `writer`, `version`, `commit` -> `found`: the version that is stored now. CONFLICT: it
      * was another one than `version`. CLOSED: the writer's row is not open, whatever the version.

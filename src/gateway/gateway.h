@@ -67,9 +67,6 @@ typedef struct tp_gateway_host {
     /* [any thread] What is wrong with a call that was not taken, in words; they are in `room`. */
     troupe_slice (*explain)(troupe_node *node, troupe_id id, const char *method, bool once,
         troupe_status status, char room[TP_GATEWAY_WORDS]);
-    /* [any thread that may wait] troupe_stored_look */
-    troupe_status (*look)(troupe_node *node, troupe_id id, troupe_stored_visit *visit, void *user,
-        char *error, size_t error_size);
     /* [any thread] May something be stored of it? As of <troupe/stored.h>, with words if not. */
     troupe_status (*stores)(troupe_node *node, troupe_id id, char *error, size_t error_size);
     /* [any thread] Begins to load what is stored of it, by an op that is zeroed but for `done`,
@@ -104,6 +101,11 @@ typedef struct tp_gateway_host {
     /* [any thread that may wait] troupe_node_subscribe, troupe_node_unsubscribe */
     troupe_status (*subscribe)(
         troupe_node *node, troupe_lifecycle_visit *visit, void *user, uint64_t *ret_subscription);
+    /* Each commit of an actor of this node that is durable, on its shard's thread, by what `hash`
+     * [any thread] makes of its id; ended by unsubscribe, too. */
+    troupe_status (*watch)(troupe_node *node, void (*committed)(void *user, uint64_t hash),
+        void *user, uint64_t *ret_subscription);
+    uint64_t (*hash)(troupe_node *node, troupe_id id);
     troupe_status (*unsubscribe)(troupe_node *node, uint64_t subscription);
     /* [any thread] troupe_node_metrics */
     troupe_status (*metrics)(troupe_node *node, troupe_page_write *write, void *user);

@@ -260,7 +260,9 @@ void tp_remind_fail(tp_request *request, troupe_status status, const char *words
 /* look.c: [pool] Troupe's own pages. */
 void tp_look_answer(tp_request *request);
 
-/* stream.c: [pool] may it stream? `streams` says so. [library] The response, or NULL: refused. */
+/* stream.c: [library] True: it stands at the desk; false: it is ANSWERED. `streams` says then that
+ * it may. [pool] Shards are told to bring news. [library] The response, or NULL: refused. */
+bool tp_stream_start(tp_request *request);
 void tp_stream_prepare(tp_request *request);
 struct MHD_Response *tp_stream_open(tp_request *request);
 

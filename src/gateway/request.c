@@ -495,6 +495,9 @@ static bool start(tp_request *request)
     case TP_ROUTE_REMINDER:
     case TP_ROUTE_TIMER:
         return tp_remind_start(request);
+    case TP_ROUTE_EVENTS:
+    case TP_ROUTE_UPDATES:
+        return tp_stream_start(request);
     default:
         return tp_desk_start(request);
     }

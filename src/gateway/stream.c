@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Server-sent events: the lifecycle of this node's actors, and what one actor has committed. Shards
- * and jobs bring news to one thread of the gateway, the herald, which writes them into the queue of
- * each stream that wants them; the library's thread takes them out, and lets the connection rest
- * when there are none.
+ * bring news to one thread of the gateway, the herald, which writes them into the queue of each
+ * stream that wants them; the library's thread takes them out, and lets the connection rest when
+ * there are none.
  *
- * Updates are looked for in the store, so that nothing is told that is not durable, wherever the
- * actor is; of commits that come faster than the looks the last is told.
+ * Updates are read from the store, so that nothing is told that is not durable, wherever the actor
+ * is: at once when a shard of this node says that it has committed, else by a look now and then. Of
+ * commits that come faster than the looks the last is told. A look that finds the version that was
+ * seen last reads no state.
  *
  * Invariants
  * 1. A queue never grows: a stream whose queue has no room for an event ends behind what is in it.
  * 2. A connection rests (MHD_suspend_connection) while `sleeping` is 1, or is about to; whoever
  * makes that 0 wakes it. It is set behind the suspend, and what may have come is looked at behind
- * that.
+ * that. None rests once `draining` was set, for there may be no herald to wake it.
  * 3. A stream's memory goes when the library has let go of it and no look is under way; only the
  * herald gives it back, or close when the herald has ended.
  * 4. No look begins once `draining` was set and `asked` was seen to be 0.
  *
- * Threads: inside.h; `read`, `let_go` are the library's; `run`, `done` of looks the pool's;
- * tp_streams_see the shards'; all else the herald's, but where it says so.
+ * Threads: inside.h; `read_queue`, `let_go` are the library's; `loaded` the store's; `see` and
+ * `see_commit` the shards'; all else the herald's, but where it says so.
  */
 #include "gateway/codes.h"
 #include "gateway/inside.h"
@@ -34,42 +36,43 @@ enum {
     NEWS_MAX = 4096, /* events that the herald has not read */
     QUEUE = 64 * 1024,
     STATE_MAX = 32 * 1024, /* of an update; of a larger one only the version */
-    TEXT_MAX = 6 * (TP_ID_MAX + TP_NAME_MAX) + 512,
+    TEXT_MAX = 6 * (TP_ID_MAX + TP_NAME_MAX) + 512, /* of an event, all of it escaped */
 };
 
 #define HEARTBEAT TROUPE_SECONDS(5)
-#define LOOK      TROUPE_MILLISECONDS(200)
+#define LOOK      TROUPE_MILLISECONDS(200) /* though nobody says that there is something */
+#define LOOK_GAP  TROUPE_MILLISECONDS(10)  /* however often somebody says so */
+
+enum { IDLE, UNDER_WAY, HERE };
 
 typedef struct stream {
     tp_streams *streams;
     struct MHD_Connection *connection;
     bool is_updates;
     tp_route route; /* of updates: the actor; its id lies in it */
+    uint64_t hash;  /* the same, as shards name it */
     char type[TP_NAME_MAX + 1], key[TP_KEY_MAX + 1];
     /* the herald's */
     uint64_t said, looked; /* when */
-    uint64_t version;      /* that was told last; 0: none */
-    /* of a look: the pool's meanwhile */
-    tp_job job;
-    struct news *found;
+    uint64_t seen;         /* the version that was read last; 0: none */
+    bool has_told;         /* a state, and not that it has gone */
+    bool is_due;           /* it has committed since the last look began */
+    troupe_store_op op;    /* of a look: the store's while that is under way */
     /* whoever meets */
     _Atomic size_t head; /* the herald's: publishes what is before it */
     _Atomic size_t tail; /* the library's: gives room back */
     _Atomic uint32_t sleeping;
-    _Atomic bool is_over; /* nothing comes behind what is in the queue */
-    _Atomic bool is_gone; /* publishes that the library has let go of it */
-    _Atomic bool is_looking;
+    _Atomic bool is_over;  /* nothing comes behind what is in the queue */
+    _Atomic bool is_gone;  /* publishes that the library has let go of it */
+    _Atomic uint32_t look; /* HERE publishes what the store found */
     char queue[QUEUE];
 } stream;
 
 typedef struct news {
     tp_mpsc_node node;
-    stream *to; /* a look's; NULL: for all whom it concerns */
     size_t size;
-    uint64_t version; /* of a look; 0: nothing is stored */
-    bool is_found;    /* a look's: the store was asked with success */
-    troupe_slice type, key;
-    char text[]; /* type and key, and then the event */
+    troupe_lifecycle event; /* borrows from `text` */
+    char text[];
 } news;
 
 struct tp_streams {
@@ -77,14 +80,19 @@ struct tp_streams {
     tp_runner runner;
     tp_mpsc news;
     _Atomic(stream *) slots[TP_STREAMS_MAX];
-    _Atomic uint32_t count;
-    _Atomic uint32_t waiting; /* news of shards that are not read */
-    _Atomic uint64_t missed;  /* that there was no room for */
+    _Atomic uint64_t hashes[TP_STREAMS_MAX]; /* of the actors whose updates they tell; 0: none */
+    _Atomic bool told[TP_STREAMS_MAX];       /* it has committed */
+    _Atomic uint32_t listeners;              /* streams of the lifecycle */
+    _Atomic uint32_t waiting;                /* news of shards that are not read */
+    _Atomic uint64_t missed;                 /* that there was no room for */
     _Atomic bool stops;
-    _Atomic bool poked;          /* there is something to look at besides news */
-    _Atomic uint32_t subscribed; /* 1: is being; 2: is */
-    uint64_t subscription;
-    uint64_t told_missed; /* the herald's */
+    _Atomic bool poked; /* there is something to look at besides news */
+    /* The line of the desk lets in one by one: [0] to the lifecycle, [1] to commits. */
+    _Atomic bool is_subscribed[2];
+    uint64_t subscriptions[2];
+    /* the herald's */
+    uint64_t now, told_missed;
+    char room[TEXT_MAX];
 };
 
 /* [any thread] */
@@ -108,26 +116,45 @@ static void end(stream *self)
     wake(self);
 }
 
-static void put(stream *self, troupe_slice text, uint64_t now)
+static size_t write_part(stream *self, size_t head, troupe_slice text)
 {
-    size_t head = atomic_load_explicit(&self->head, memory_order_relaxed);
-    size_t used = head - atomic_load_explicit(&self->tail, memory_order_acquire);
-    if (atomic_load_explicit(&self->is_over, memory_order_relaxed))
-        return;
-    self->said = now;
-    if (text.size > QUEUE - used) {
-        tp_gateway_add(&self->streams->gateway->slow);
-        end(self);
-        return;
-    }
     for (size_t done = 0; done < text.size;) {
         size_t at = (head + done) % QUEUE;
         size_t part = text.size - done < QUEUE - at ? text.size - done : QUEUE - at;
         memcpy(self->queue + at, (const char *)text.data + done, part);
         done += part;
     }
-    atomic_store(&self->head, head + text.size);
+    return head + text.size;
+}
+
+/* An event, in three parts. */
+static void put(stream *self, troupe_slice first, troupe_slice second, troupe_slice third)
+{
+    size_t head = atomic_load_explicit(&self->head, memory_order_relaxed);
+    size_t used = head - atomic_load_explicit(&self->tail, memory_order_acquire);
+    if (atomic_load_explicit(&self->is_over, memory_order_relaxed))
+        return;
+    self->said = self->streams->now;
+    if (first.size + second.size + third.size > QUEUE - used) {
+        tp_gateway_add(&self->streams->gateway->slow);
+        end(self);
+        return;
+    }
+    head = write_part(self, head, first);
+    head = write_part(self, head, second);
+    atomic_store(&self->head, write_part(self, head, third));
     wake(self);
+}
+
+static void put_text(stream *self, troupe_slice text)
+{
+    put(self, text, (troupe_slice){NULL, 0}, (troupe_slice){NULL, 0});
+}
+
+/* [library] */
+static bool has_ended(stream *self)
+{
+    return atomic_load(&self->is_over) || atomic_load(&self->streams->gateway->draining);
 }
 
 /* [library] */
@@ -145,11 +172,11 @@ static ssize_t read_queue(void *user, uint64_t position, char *out, size_t room)
         atomic_store_explicit(&self->tail, tail + size, memory_order_release);
         return (ssize_t)size;
     }
-    if (atomic_load(&self->is_over))
+    if (has_ended(self))
         return MHD_CONTENT_READER_END_OF_STREAM;
     MHD_suspend_connection(self->connection);
     atomic_store(&self->sleeping, 1);
-    if (atomic_load(&self->head) != tail || atomic_load(&self->is_over))
+    if (atomic_load(&self->head) != tail || has_ended(self))
         wake(self);
     return 0;
 }
@@ -167,22 +194,147 @@ static void let_go(void *user)
 
 static void release_news(tp_streams *self, news *item)
 {
-    if (item != NULL)
-        tp_release(self->gateway->host.allocator, item, sizeof *item + item->size);
+    tp_release(self->gateway->host.allocator, item, sizeof *item + item->size);
 }
 
-static news *make_news(tp_streams *self, size_t size)
+static troupe_slice keep(char **at, troupe_slice part)
 {
+    const troupe_slice kept = {*at, part.size};
+    if (part.size != 0)
+        memcpy(*at, part.data, part.size);
+    *at += part.size;
+    return kept;
+}
+
+static news *make_news(tp_streams *self, const troupe_lifecycle *event)
+{
+    const troupe_id *id = &event->id;
+    size_t size = id->type.size + id->partition.size + id->key.size + event->method.size;
     news *item = tp_allocate(self->gateway->host.allocator, sizeof *item + size);
-    if (item != NULL)
-        *item = (news){.size = size};
+    if (item == NULL)
+        return NULL;
+    char *at = item->text;
+    item->size = size;
+    item->event = *event;
+    item->event.id.type = keep(&at, id->type);
+    item->event.id.partition = keep(&at, id->partition);
+    item->event.id.key = keep(&at, id->key);
+    item->event.method = keep(&at, event->method);
     return item;
 }
 
-static void bring(tp_streams *self, news *item)
+/* [shard] */
+static void see(void *user, const troupe_lifecycle *event)
 {
-    if (tp_mpsc_push(&self->news, &item->node))
+    tp_streams *self = user;
+    if (atomic_load_explicit(&self->listeners, memory_order_relaxed) == 0)
+        return;
+    news *item = NULL;
+    if (atomic_fetch_add_explicit(&self->waiting, 1, memory_order_relaxed) < NEWS_MAX)
+        item = make_news(self, event);
+    if (item == NULL) {
+        atomic_fetch_sub_explicit(&self->waiting, 1, memory_order_relaxed);
+        atomic_fetch_add(&self->missed, 1);
+    } else if (tp_mpsc_push(&self->news, &item->node)) {
         self->gateway->host.env->runner_wake(self->gateway->host.env, &self->runner);
+    }
+}
+
+/* [shard] */
+static void see_commit(void *user, uint64_t hash)
+{
+    tp_streams *self = user;
+    bool is_wanted = false;
+    for (size_t i = 0; i < TP_STREAMS_MAX; i++) {
+        if (atomic_load_explicit(&self->hashes[i], memory_order_relaxed) != hash)
+            continue;
+        atomic_store(&self->told[i], true);
+        is_wanted = true;
+    }
+    if (is_wanted)
+        poke(self);
+}
+
+/* ---- looks ----------------------------------------------------------------------------------- */
+
+static void tell_gone(stream *self)
+{
+    if (self->has_told)
+        put_text(self, troupe_str("event: gone\ndata: {}\n\n"));
+    self->has_told = false;
+}
+
+/* Of an actor may be left what is no state: a reminder. */
+static void see_stored(void *user, const troupe_stored *stored)
+{
+    stream *self = user;
+    char head[160];
+    tp_text text;
+    bool has_state =
+        stored->json.size != 0 && stored->json.size <= STATE_MAX && stored->note.size == 0;
+    if (!stored->has_state) {
+        tell_gone(self);
+        return;
+    }
+    tp_text_init(&text, head, sizeof head);
+    tp_text_printf(&text, "id: %" PRIu64 "\nevent: update\ndata: {\"version\":%" PRIu64 "%s",
+        stored->version, stored->version, has_state ? ",\"state\":" : "");
+    put(self, tp_text_slice(&text), has_state ? stored->json : (troupe_slice){NULL, 0},
+        troupe_str("}\n\n"));
+    self->has_told = true;
+}
+
+/* [store] The herald may give the stream back as soon as the look is not under way. */
+static void loaded(troupe_store_op *op)
+{
+    stream *self = TP_CONTAINER(op, stream, op);
+    tp_streams *streams = self->streams;
+    atomic_store(&self->look, HERE);
+    poke(streams);
+    atomic_fetch_sub_explicit(&streams->gateway->asked, 1, memory_order_release);
+}
+
+static void start_look(stream *self)
+{
+    tp_gateway *gateway = self->streams->gateway;
+    const tp_gateway_host *host = &gateway->host;
+    self->looked = self->streams->now;
+    self->is_due = false;
+    atomic_fetch_add(&gateway->asked, 1);
+    if (!atomic_load(&gateway->draining)) {
+        self->op = (troupe_store_op){.done = loaded, .from = self->seen};
+        atomic_store(&self->look, UNDER_WAY);
+        if (host->load(host->node, self->route.id, &self->op, NULL, 0) == TROUPE_OK)
+            return;
+        atomic_store(&self->look, IDLE);
+    }
+    atomic_fetch_sub(&gateway->asked, 1);
+}
+
+/* What could not be read now is read by the next look. */
+static void end_look(stream *self)
+{
+    const tp_gateway_host *host = &self->streams->gateway->host;
+    uint64_t version = self->op.found;
+    atomic_store(&self->look, IDLE);
+    if (self->op.status == TROUPE_OK && version == self->seen) {
+        troupe_store_release(&self->op);
+        return;
+    }
+    troupe_status status = host->show(host->node, &self->op, see_stored, self, NULL, 0);
+    if (status == TROUPE_NOT_FOUND)
+        tell_gone(self);
+    if (status == TROUPE_OK || status == TROUPE_NOT_FOUND)
+        self->seen = version;
+}
+
+/* ---- the herald ------------------------------------------------------------------------------ */
+
+static bool wants(const stream *self, const troupe_id *id)
+{
+    return !self->is_updates &&
+           (self->type[0] == 0 || troupe_slice_equal(id->type, troupe_str(self->type))) &&
+           (self->key[0] == 0 || troupe_slice_equal(id->key, troupe_str(self->key)));
 }
 
 static void write_event(const troupe_lifecycle *event, tp_text *out)
@@ -202,160 +354,33 @@ static void write_event(const troupe_lifecycle *event, tp_text *out)
     tp_text_printf(out, "}\n\n");
 }
 
-/* [shard] */
-static void see(void *user, const troupe_lifecycle *event)
+static void tell_all(tp_streams *self, const troupe_lifecycle *event)
 {
-    tp_streams *self = user;
-    char room[TEXT_MAX];
-    tp_text text;
-    if (atomic_load_explicit(&self->count, memory_order_relaxed) == 0)
-        return;
-    tp_text_init(&text, room, sizeof room);
-    write_event(event, &text);
-    troupe_slice type = event->id.type, key = event->id.key;
-    news *item = NULL;
-    if (atomic_fetch_add_explicit(&self->waiting, 1, memory_order_relaxed) < NEWS_MAX)
-        item = make_news(self, type.size + key.size + text.size);
-    if (item == NULL) {
-        atomic_fetch_sub_explicit(&self->waiting, 1, memory_order_relaxed);
-        atomic_fetch_add(&self->missed, 1);
-        return;
-    }
-    item->type = (troupe_slice){item->text, type.size};
-    item->key = (troupe_slice){item->text + type.size, key.size};
-    memcpy(item->text, type.data, type.size);
-    memcpy(item->text + type.size, key.data, key.size);
-    memcpy(item->text + type.size + key.size, text.data, text.size);
-    bring(self, item);
-}
-
-/* ---- looks ----------------------------------------------------------------------------------- */
-
-/* [pool] The event, if it is another version than the one told. */
-static void see_stored(void *user, const troupe_stored *stored)
-{
-    stream *self = user;
-    char head[160];
-    tp_text text;
-    bool has_state =
-        stored->json.size != 0 && stored->json.size <= STATE_MAX && stored->note.size == 0;
-    if (stored->version == self->version || !stored->has_state)
-        return;
-    tp_text_init(&text, head, sizeof head);
-    tp_text_printf(&text, "id: %" PRIu64 "\nevent: update\ndata: {\"version\":%" PRIu64 "%s",
-        stored->version, stored->version, has_state ? ",\"state\":" : "");
-    size_t state = has_state ? stored->json.size : 0;
-    news *item = make_news(self->streams, text.size + state + 3);
-    if (item == NULL)
-        return; /* the next look finds it */
-    memcpy(item->text, text.data, text.size);
-    if (state != 0)
-        memcpy(item->text + text.size, stored->json.data, state);
-    memcpy(item->text + text.size + state, "}\n\n", 3);
-    item->version = stored->version;
-    self->found = item;
-}
-
-/* [pool] */
-static void run_look(tp_job *job)
-{
-    stream *self = TP_CONTAINER(job, stream, job);
-    const tp_gateway_host *host = &self->streams->gateway->host;
-    char words[TP_GATEWAY_WORDS];
-    troupe_status status =
-        host->look(host->node, self->route.id, see_stored, self, words, sizeof words);
-    if (self->found == NULL)
-        self->found = make_news(self->streams, 0);
-    if (self->found == NULL)
-        return; /* `done` says so without */
-    self->found->to = self;
-    self->found->is_found = status == TROUPE_OK || status == TROUPE_NOT_FOUND;
-    if (status == TROUPE_OK && self->found->size == 0)
-        self->found->version = self->version;
-}
-
-/* [pool] The herald may give the stream back as soon as the look is not under way. */
-static void done_look(tp_job *job)
-{
-    stream *self = TP_CONTAINER(job, stream, job);
-    tp_streams *streams = self->streams;
-    tp_gateway *gateway = streams->gateway;
-    news *item = self->found;
-    self->found = NULL;
-    if (item != NULL) {
-        bring(streams, item);
-    } else {
-        atomic_store(&self->is_looking, false);
-        poke(streams);
-    }
-    atomic_fetch_sub_explicit(&gateway->asked, 1, memory_order_release);
-}
-
-static void start_look(stream *self, uint64_t now)
-{
-    tp_gateway *gateway = self->streams->gateway;
-    tp_env *env = gateway->host.env;
-    self->looked = now;
-    atomic_fetch_add(&gateway->asked, 1);
-    if (!atomic_load(&gateway->draining)) {
-        self->job = (tp_job){.run = run_look, .done = done_look};
-        atomic_store(&self->is_looking, true);
-        if (env->job_start(env, &self->job) == TROUPE_OK)
-            return;
-        atomic_store(&self->is_looking, false);
-    }
-    atomic_fetch_sub(&gateway->asked, 1);
-}
-
-static void tell_found(stream *self, const news *item, uint64_t now)
-{
-    static const char gone[] = "event: gone\ndata: {}\n\n";
-    atomic_store(&self->is_looking, false);
-    if (!item->is_found || item->version == self->version)
-        return;
-    self->version = item->version;
-    put(self,
-        item->version != 0 ? (troupe_slice){item->text, item->size}
-                           : troupe_slice_of(gone, sizeof gone - 1),
-        now);
-}
-
-/* ---- the herald ------------------------------------------------------------------------------ */
-
-static bool wants(const stream *self, const news *item)
-{
-    return !self->is_updates &&
-           (self->type[0] == 0 || troupe_slice_equal(item->type, troupe_str(self->type))) &&
-           (self->key[0] == 0 || troupe_slice_equal(item->key, troupe_str(self->key)));
-}
-
-static void tell_all(tp_streams *self, const news *item, uint64_t now)
-{
-    size_t names = item->type.size + item->key.size;
-    const troupe_slice text = {item->text + names, item->size - names};
+    tp_text text = {.size = 0};
     for (size_t i = 0; i < TP_STREAMS_MAX; i++) {
         stream *one = atomic_load(&self->slots[i]);
-        if (one != NULL && wants(one, item))
-            put(one, text, now);
+        if (one == NULL || !wants(one, &event->id))
+            continue;
+        if (text.size == 0) {
+            tp_text_init(&text, self->room, sizeof self->room);
+            write_event(event, &text);
+        }
+        put_text(one, tp_text_slice(&text));
     }
 }
 
-static void read_news(tp_streams *self, uint64_t now)
+static void read_news(tp_streams *self)
 {
     for (tp_mpsc_node *node = tp_mpsc_drain(&self->news); node != NULL;) {
         news *item = TP_CONTAINER(node, news, node);
         node = node->next;
-        if (item->to != NULL) {
-            tell_found(item->to, item, now);
-        } else {
-            atomic_fetch_sub_explicit(&self->waiting, 1, memory_order_relaxed);
-            tell_all(self, item, now);
-        }
+        atomic_fetch_sub_explicit(&self->waiting, 1, memory_order_relaxed);
+        tell_all(self, &item->event);
         release_news(self, item);
     }
 }
 
-static void tell_missed(tp_streams *self, uint64_t now)
+static void tell_missed(tp_streams *self)
 {
     uint64_t missed = atomic_load(&self->missed);
     char text[80];
@@ -367,22 +392,43 @@ static void tell_missed(tp_streams *self, uint64_t now)
     for (size_t i = 0; i < TP_STREAMS_MAX; i++) {
         stream *one = atomic_load(&self->slots[i]);
         if (one != NULL && !one->is_updates)
-            put(one, troupe_slice_of(text, (size_t)size), now);
+            put_text(one, troupe_slice_of(text, (size_t)size));
     }
 }
 
 static void free_stream(tp_streams *self, size_t slot, stream *one)
 {
+    atomic_store(&self->hashes[slot], 0);
     atomic_store(&self->slots[slot], NULL);
-    atomic_fetch_sub_explicit(&self->count, 1, memory_order_relaxed);
+    if (!one->is_updates)
+        atomic_fetch_sub_explicit(&self->listeners, 1, memory_order_relaxed);
     tp_release(self->gateway->host.allocator, one, sizeof *one);
 }
 
 /* Returns when it is next to be looked after. */
-static uint64_t care_for(tp_streams *self, size_t slot, stream *one, uint64_t now)
+static uint64_t look_after_updates(tp_streams *self, size_t slot, stream *one)
+{
+    uint32_t look = atomic_load(&one->look);
+    if (look == UNDER_WAY)
+        return TP_NEVER; /* its end pokes */
+    if (look == HERE)
+        end_look(one);
+    one->is_due = atomic_exchange(&self->told[slot], false) || one->is_due;
+    uint64_t due = one->looked + (one->is_due ? LOOK_GAP : LOOK);
+    if (due > self->now)
+        return due;
+    start_look(one);
+    return one->looked + LOOK;
+}
+
+/* The same. */
+static uint64_t care_for(tp_streams *self, size_t slot, stream *one)
 {
     if (atomic_load(&one->is_gone)) {
-        if (!atomic_load(&one->is_looking))
+        uint32_t look = atomic_load(&one->look);
+        if (look == HERE)
+            troupe_store_release(&one->op);
+        if (look != UNDER_WAY)
             free_stream(self, slot, one);
         return TP_NEVER;
     }
@@ -390,33 +436,31 @@ static uint64_t care_for(tp_streams *self, size_t slot, stream *one, uint64_t no
         end(one);
         return TP_NEVER;
     }
-    if (now - one->said >= HEARTBEAT)
-        put(one, troupe_str(":\n\n"), now);
-    uint64_t next = one->said + HEARTBEAT;
-    if (!one->is_updates)
-        return next;
-    if (!atomic_load(&one->is_looking) && now - one->looked >= LOOK)
-        start_look(one, now);
-    return next < one->looked + LOOK ? next : one->looked + LOOK;
+    if (self->now - one->said >= HEARTBEAT)
+        put_text(one, troupe_str(":\n\n"));
+    uint64_t next = one->is_updates ? look_after_updates(self, slot, one) : TP_NEVER;
+    uint64_t beat = one->said + HEARTBEAT;
+    return next < beat ? next : beat;
 }
 
 static uint64_t step(tp_runner *runner)
 {
     tp_streams *self = TP_CONTAINER(runner, tp_streams, runner);
     tp_env *env = self->gateway->host.env;
-    uint64_t now = env->now(env), next = TP_NEVER;
+    uint64_t next = TP_NEVER;
     bool stops = atomic_load(&self->stops);
+    self->now = env->now(env);
     atomic_store(&self->poked, false);
-    read_news(self, now);
-    tell_missed(self, now);
+    read_news(self);
+    tell_missed(self);
     for (size_t i = 0; i < TP_STREAMS_MAX; i++) {
         stream *one = atomic_load(&self->slots[i]);
-        uint64_t due = one != NULL ? care_for(self, i, one, now) : TP_NEVER;
+        uint64_t due = one != NULL ? care_for(self, i, one) : TP_NEVER;
         next = due < next ? due : next;
     }
     if (stops)
         return TP_STEP_DONE;
-    return next > now ? next : now + TROUPE_MILLISECONDS(1);
+    return next > self->now ? next : self->now + TROUPE_MILLISECONDS(1);
 }
 
 static bool has_arrivals(tp_runner *runner)
@@ -427,39 +471,44 @@ static bool has_arrivals(tp_runner *runner)
 
 /* ---- a stream begins ------------------------------------------------------------------------- */
 
-/* [pool] The first who wants lifecycle events pays for them. */
-static troupe_status subscribe(tp_streams *self)
-{
-    const tp_gateway_host *host = &self->gateway->host;
-    uint32_t none = 0;
-    if (!atomic_compare_exchange_strong(&self->subscribed, &none, 1))
-        return TROUPE_OK;
-    troupe_status status = host->subscribe(host->node, see, self, &self->subscription);
-    atomic_store(&self->subscribed, status == TROUPE_OK ? 2 : 0);
-    return status;
-}
-
-static void ignore(void *user, const troupe_stored *stored)
-{
-    (void)user;
-    (void)stored;
-}
-
+/* [pool] The first who wants lifecycle events, or updates, pays for them. Without news of commits
+ * updates are found by looks. */
 void tp_stream_prepare(tp_request *request)
 {
-    tp_gateway *gateway = request->gateway;
-    const tp_gateway_host *host = &gateway->host;
-    char words[TP_GATEWAY_WORDS] = "";
-    troupe_status status =
-        request->route.kind == TP_ROUTE_EVENTS
-            ? subscribe(gateway->streams)
-            : host->look(host->node, request->route.id, ignore, NULL, words, sizeof words);
-    request->streams = status == TROUPE_OK || status == TROUPE_NOT_FOUND;
+    tp_streams *self = request->gateway->streams;
+    const tp_gateway_host *host = &request->gateway->host;
+    bool is_updates = request->route.kind == TP_ROUTE_UPDATES;
+    uint64_t *subscription = &self->subscriptions[is_updates];
+    troupe_status status = TROUPE_OK;
+    if (!atomic_load(&self->is_subscribed[is_updates])) {
+        status = is_updates ? host->watch(host->node, see_commit, self, subscription)
+                            : host->subscribe(host->node, see, self, subscription);
+        atomic_store(&self->is_subscribed[is_updates], status == TROUPE_OK);
+    }
+    request->streams = is_updates || status == TROUPE_OK;
     request->code = 200;
     request->stage = TP_REQUEST_ANSWERED;
     if (!request->streams)
         tp_request_fail(request, tp_http_code(status, TROUPE_NOT_DONE), "ERR_STREAM", status,
+            TROUPE_NOT_DONE, troupe_str(""));
+}
+
+bool tp_stream_start(tp_request *request)
+{
+    const tp_gateway_host *host = &request->gateway->host;
+    char words[TP_GATEWAY_WORDS] = "";
+    bool is_updates = request->route.kind == TP_ROUTE_UPDATES;
+    troupe_status status =
+        is_updates ? host->stores(host->node, request->route.id, words, sizeof words) : TROUPE_OK;
+    if (status != TROUPE_OK) {
+        tp_request_fail(request, tp_http_code(status, TROUPE_NOT_DONE), "ERR_STREAM", status,
             TROUPE_NOT_DONE, troupe_str(words));
+        return false;
+    }
+    if (!atomic_load(&request->gateway->streams->is_subscribed[is_updates]))
+        return tp_desk_start(request);
+    tp_stream_prepare(request);
+    return false;
 }
 
 static bool claim(tp_streams *self, stream *one)
@@ -468,7 +517,10 @@ static bool claim(tp_streams *self, stream *one)
         stream *none = NULL;
         if (!atomic_compare_exchange_strong(&self->slots[i], &none, one))
             continue;
-        atomic_fetch_add_explicit(&self->count, 1, memory_order_relaxed);
+        if (one->is_updates)
+            atomic_store(&self->hashes[i], one->hash);
+        else
+            atomic_fetch_add_explicit(&self->listeners, 1, memory_order_relaxed);
         return true;
     }
     return false;
@@ -486,7 +538,7 @@ static bool read_filter(tp_request *request, stream *one)
 static stream *make(tp_request *request)
 {
     tp_streams *streams = request->gateway->streams;
-    tp_env *env = request->gateway->host.env;
+    const tp_gateway_host *host = &request->gateway->host;
     stream *one = tp_allocate(request->gateway->host.allocator, sizeof *one);
     if (one == NULL)
         return NULL;
@@ -494,11 +546,12 @@ static stream *make(tp_request *request)
     one->streams = streams;
     one->connection = request->connection;
     one->is_updates = request->route.kind == TP_ROUTE_UPDATES;
-    one->said = env->now(env);
+    one->said = host->env->now(host->env);
     one->looked = one->said - LOOK;
     const char *last = request->last_event;
     if (last != NULL && strlen(last) < 20 && last[strspn(last, "0123456789")] == 0)
-        one->version = strtoull(last, NULL, 10);
+        one->seen = strtoull(last, NULL, 10);
+    one->has_told = one->seen != 0;
     /* The id borrows from its route. */
     const char *const from = request->route.room;
     one->route = request->route;
@@ -507,6 +560,8 @@ static stream *make(tp_request *request)
     for (size_t i = 0; one->is_updates && i < 3; i++)
         if (parts[i]->size != 0)
             parts[i]->data = one->route.room + ((const char *)parts[i]->data - from);
+    if (one->is_updates)
+        one->hash = host->hash(host->node, one->route.id);
     return one;
 }
 
@@ -571,10 +626,12 @@ bool tp_streams_stop(tp_gateway *gateway)
 {
     tp_streams *self = gateway->streams;
     const tp_gateway_host *host = &gateway->host;
-    if (atomic_load(&self->subscribed) == 2) {
-        if (host->unsubscribe(host->node, self->subscription) != TROUPE_OK)
+    for (int i = 0; i < 2; i++) {
+        if (!atomic_load(&self->is_subscribed[i]))
+            continue;
+        if (host->unsubscribe(host->node, self->subscriptions[i]) != TROUPE_OK)
             return false;
-        atomic_store(&self->subscribed, 0);
+        atomic_store(&self->is_subscribed[i], false);
     }
     atomic_store(&self->stops, true);
     poke(self);
@@ -594,6 +651,8 @@ void tp_streams_release(tp_gateway *gateway)
     }
     for (size_t i = 0; i < TP_STREAMS_MAX; i++) {
         stream *one = atomic_load(&self->slots[i]);
+        if (one != NULL && atomic_load(&one->look) == HERE)
+            troupe_store_release(&one->op);
         if (one != NULL)
             free_stream(self, i, one);
     }

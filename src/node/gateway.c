@@ -100,6 +100,11 @@ static troupe_status cancel(troupe_node *node, troupe_id id, bool is_timer, cons
         troupe_str(name), timeout, done, user, words);
 }
 
+static uint64_t hash_of(troupe_node *node, troupe_id id)
+{
+    return tp_types_hash(&node->shared.types, id);
+}
+
 static bool is_ready(troupe_node *node)
 {
     return atomic_load_explicit(&node->shared.closing, memory_order_relaxed) == TP_OPEN &&
@@ -147,7 +152,6 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket, const tp_gat
         .cancel_destroy = troupe_cancel_destroy,
         .ended = tp_net_ended,
         .explain = explain,
-        .look = troupe_stored_look,
         .stores = tp_stored_check,
         .load = tp_stored_load,
         .show = tp_stored_show,
@@ -160,6 +164,8 @@ static tp_gateway_host host_of(troupe_node *node, tp_socket socket, const tp_gat
         .lookup = troupe_cluster_lookup,
         .stats = troupe_node_stats,
         .subscribe = troupe_node_subscribe,
+        .watch = tp_node_watch_commits,
+        .hash = hash_of,
         .unsubscribe = troupe_node_unsubscribe,
         .metrics = troupe_node_metrics,
         .is_ready = is_ready,

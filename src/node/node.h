@@ -36,7 +36,7 @@ struct troupe_node {
     struct tp_kept_text *kept;              /* texts of the options, while it opens */
     uint64_t texts[TP_OPTIONS];             /* reload.c: what they were, as hashes */
     atomic_flag reloads;                    /* [any] one at a time */
-    bool owes_limits, owes_idle; /* by a reload, to shards; who holds `reloads` */
+    bool owes_limits, owes_idle;            /* by a reload, to shards; who holds `reloads` */
     _Atomic bool died;                      /* [any] put out of its cluster */
     troupe_store *given_store;              /* until it is the storage's */
     troupe_membership *given_membership[3]; /* until they are the cluster's */
@@ -106,6 +106,12 @@ troupe_status tp_stored_outcome(const troupe_answer *answer, troupe_slice *ret_r
 
 /* sight.c [any thread]: adds what is counted, by shards or not. */
 void tp_node_count(const troupe_node *node, troupe_stats *into);
+
+/* As troupe_node_subscribe: each commit of this node's actors that is durable, by the hash of the
+ * actor's id (tp_types_hash), on its shard's thread before anything that rests on it leaves. Ended
+ * by troupe_node_unsubscribe. */
+TROUPE_CHECK troupe_status tp_node_watch_commits(troupe_node *node,
+    void (*committed)(void *user, uint64_t hash), void *user, uint64_t *ret_subscription);
 
 /* visit.c. Runs `visit` on the thread of each shard, one after the other, and waits. UNAVAILABLE:
  * not all came, as turns kept them; it has run on the others. USAGE in a turn or a callback. */

@@ -389,10 +389,10 @@ static void visit_unsubscribe(tp_shard *shard, void *user)
     }
 }
 
-troupe_status troupe_node_subscribe(
-    troupe_node *node, troupe_lifecycle_visit *visit_event, void *user, uint64_t *ret_subscription)
+static troupe_status add_subscription(
+    troupe_node *node, const tp_subscription *wanted, uint64_t *ret_subscription)
 {
-    subscribing self = {.subscription = {.visit = visit_event, .user = user}};
+    subscribing self = {.subscription = *wanted};
     self.subscription.number =
         1 + atomic_fetch_add_explicit(&node->next_subscription, 1, memory_order_relaxed);
     troupe_status status = tp_node_visit(node, 0, node->shared.shard_count, visit_subscribe, &self);
@@ -405,6 +405,20 @@ troupe_status troupe_node_subscribe(
     }
     *ret_subscription = self.subscription.number;
     return TROUPE_OK;
+}
+
+troupe_status troupe_node_subscribe(
+    troupe_node *node, troupe_lifecycle_visit *visit_event, void *user, uint64_t *ret_subscription)
+{
+    const tp_subscription wanted = {.visit = visit_event, .user = user};
+    return add_subscription(node, &wanted, ret_subscription);
+}
+
+troupe_status tp_node_watch_commits(troupe_node *node, void (*committed)(void *user, uint64_t hash),
+    void *user, uint64_t *ret_subscription)
+{
+    const tp_subscription wanted = {.committed = committed, .user = user};
+    return add_subscription(node, &wanted, ret_subscription);
 }
 
 troupe_status troupe_node_unsubscribe(troupe_node *node, uint64_t subscription)

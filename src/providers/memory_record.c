@@ -321,6 +321,8 @@ troupe_status tp_memory_record_load(const tp_memory_record *record, troupe_store
 {
     op->found = record->version;
     op->wake = record->wake;
+    if (record->version == op->from)
+        return TROUPE_OK;
     if (record->state != NULL) {
         troupe_store_item item = {.kind = TROUPE_ROW_STATE,
             .number = record->version,

@@ -48,8 +48,9 @@ static troupe_status load(sqlite_store *self, troupe_store_op *op)
     if (tp_sqlite_next(self, SQL_LOAD)) {
         op->found = tp_sqlite_number(self, SQL_LOAD, 0);
         op->wake = tp_sqlite_number(self, SQL_LOAD, 1);
-        flags = tp_sqlite_number(self, SQL_LOAD, 2);
-        if (sqlite3_column_type(statement, 3) != SQLITE_NULL) {
+        bool is_known = op->found == op->from;
+        flags = is_known ? 0 : tp_sqlite_number(self, SQL_LOAD, 2);
+        if (!is_known && sqlite3_column_type(statement, 3) != SQLITE_NULL) {
             troupe_store_item item = {.kind = TROUPE_ROW_STATE,
                 .time = tp_sqlite_number(self, SQL_LOAD, 4),
                 .value = tp_sqlite_bytes(self, SQL_LOAD, 3)};

@@ -599,6 +599,7 @@ static void succeeded(tp_shard *shard, tp_durable *self, const tp_commit *commit
 {
     self->actor->extras->version = commit->op.version + 1;
     self->durable = commit->number;
+    tp_lifecycle_committed(shard, self->actor);
     tp_count(&shard->counters.commits);
     tp_cell_add(&shard->counters.senders_forgotten, commit->forgotten);
     TP_MARK(shard, "commit is durable");

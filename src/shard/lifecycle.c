@@ -31,7 +31,15 @@
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event)
 {
     for (uint32_t i = 0; i < shard->subscription_count; i++)
-        shard->subscriptions[i].visit(shard->subscriptions[i].user, event);
+        if (shard->subscriptions[i].visit != NULL)
+            shard->subscriptions[i].visit(shard->subscriptions[i].user, event);
+}
+
+void tp_lifecycle_committed(tp_shard *shard, const tp_activation *actor)
+{
+    for (uint32_t i = 0; i < shard->subscription_count; i++)
+        if (shard->subscriptions[i].committed != NULL)
+            shard->subscriptions[i].committed(shard->subscriptions[i].user, actor->hash);
 }
 
 static void tell(tp_shard *shard, const tp_activation *actor, troupe_lifecycle_kind kind,
@@ -418,6 +426,7 @@ static troupe_status commit_now(troupe_turn *turn, storing *self)
         TP_MARK(turn->shard, "save is durable");
         actor->extras->version = self->op.version + 1;
         actor->flags &= (uint16_t)~TP_DIRTY;
+        tp_lifecycle_committed(turn->shard, actor);
     }
     return status;
 }

@@ -340,7 +340,8 @@ typedef struct tp_pace {
 
 typedef struct tp_subscription {
     uint64_t number;
-    troupe_lifecycle_visit *visit;
+    troupe_lifecycle_visit *visit;              /* NULL: of commits only */
+    void (*committed)(void *user, uint64_t hash); /* NULL: of the lifecycle only */
     void *user;
 } tp_subscription;
 
@@ -652,6 +653,8 @@ bool tp_renew_some(tp_shard *shard);
 /* lifecycle.c, on */
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
+/* A commit of it is durable: to those that want to know. */
+void tp_lifecycle_committed(tp_shard *shard, const tp_activation *actor);
 void tp_hook_run(tp_shard *shard, tp_activation *actor, tp_turn_kind kind); /* on this stack */
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);

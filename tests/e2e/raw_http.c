@@ -15,12 +15,17 @@
  *   raw_http PORT drip        sends standard input, then a byte each 100 ms, and says for how many
  *                             seconds the server bore it: 60 at most
  *   raw_http PORT deaf PATH   the same by GET: it reads nothing meanwhile
+ *   raw_http PORT late COUNT STREAM PATH BODY
+ *                             opens the stream of that path, then calls so many times by POST, one
+ *                             after the other, and prints how long after the answer an event came:
+ *                             the median, the 99th of a hundred and the last, in microseconds
  *
  * Invariants: it ends by itself: nothing is waited for longer than it says, or 20 seconds.
  * Threads: one.
  */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,8 +167,60 @@ static int drip(int port)
     return 0;
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int by_size(const void *one, const void *other)
+{
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+    return (a > b) - (a < b);
+}
+
+/* Reads until an event is there. */
+static void await_event(int descriptor)
+{
+    in[0] = 0;
+    for (size_t size = 0; strstr(in, "event: update") == NULL;)
+        must(receive(descriptor, &size), "the stream ended");
+}
+
+static int late(int port, long count, const char *stream, const char *path, const char *body)
+{
+    uint64_t *times = calloc((size_t)count, sizeof *times);
+    int caller = open_connection(port), reader = open_connection(port);
+    int size = snprintf(out, ROOM, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", stream);
+    size_t got = 0;
+    must(times != NULL && send(reader, out, (size_t)size, MSG_NOSIGNAL) == size, "send");
+    while (strstr(in, "\r\n\r\n") == NULL) must(receive(reader, &got), "no stream");
+    size = snprintf(out, ROOM,
+                    "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", path,
+                    strlen(body), body);
+    for (long i = 0; i < count; i++) {
+        (void)poll(NULL, 0, 15 + (int)(i % 7)); /* a pace that no look keeps */
+        got = 0, in[0] = 0;
+        must(send(caller, out, (size_t)size, MSG_NOSIGNAL) == size, "send");
+        while (answer_size(in) == 0) must(receive(caller, &got), "no answer");
+        must(strncmp(in, "HTTP/1.1 200", 12) == 0, "not 200");
+        uint64_t begin = now_us();
+        await_event(reader);
+        times[i] = now_us() - begin;
+    }
+    qsort(times, (size_t)count, sizeof *times, by_size);
+    printf("%llu %llu %llu\n", (unsigned long long)times[count / 2],
+           (unsigned long long)times[count * 99 / 100], (unsigned long long)times[count - 1]);
+    free(times);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 7 && strcmp(argv[2], "late") == 0) {
+        return late(atoi(argv[1]), atol(argv[3]), argv[4], argv[5], argv[6]);
+    }
     if (argc == 6 && strcmp(argv[2], "hold") == 0) {
         return hold(atoi(argv[1]), atol(argv[3]), argv[4], argv[5]);
     }

@@ -82,9 +82,42 @@ static troupe_status add(troupe_turn *turn, void *state, troupe_slice in)
     return troupe_reply(turn, &sum_schema, sum);
 }
 
+/* Waits for somebody who writes into the pipe of that path. */
+static void await(void *path)
+{
+    char byte;
+    int pipe = open(path, O_RDONLY);
+    (void)!read(pipe, &byte, 1);
+    (void)close(pipe);
+}
+
+static void rest(void *unused)
+{
+    (void)unused;
+}
+
+/* Blocks on a pipe, and then once more on nothing, on threads of the pool. */
+static troupe_status block(troupe_turn *turn, void *state, troupe_slice in)
+{
+    char path[256];
+    (void)state;
+    snprintf(path, sizeof(path), "%.*s", TROUPE_ARG(in));
+    TROUPE_TRY(troupe_blocking(turn, await, path));
+    TROUPE_TRY(troupe_blocking(turn, rest, NULL));
+    return troupe_reply_bytes(turn, troupe_str(""));
+}
+
+/* Adds, and has not ended until somebody writes into the pipe of that path. */
+static troupe_status add_late(troupe_turn *turn, void *state, troupe_slice in)
+{
+    struct sum *sum = state;
+    sum->total += 1000;
+    return block(turn, state, in);
+}
+
 static const troupe_method methods[] = {TROUPE_METHOD(echo), TROUPE_METHOD(nothing),
     TROUPE_METHOD(fail), TROUPE_METHOD(panic), TROUPE_METHOD(split), TROUPE_METHOD(late),
-    TROUPE_METHOD(add)};
+    TROUPE_METHOD(add), TROUPE_METHOD(add_late)};
 
 static const troupe_type web = {TROUPE_TYPE("web"), TROUPE_STATE(struct sum, sum_fields),
     TROUPE_METHODS(methods)};
@@ -143,31 +176,6 @@ static troupe_status timed(troupe_turn *turn, void *state, troupe_slice in)
 {
     struct bell *bell = state;
     return note(turn, bell, &bell->timed, in);
-}
-
-/* Waits for somebody who writes into the pipe of that path. */
-static void await(void *path)
-{
-    char byte;
-    int pipe = open(path, O_RDONLY);
-    (void)!read(pipe, &byte, 1);
-    (void)close(pipe);
-}
-
-static void rest(void *unused)
-{
-    (void)unused;
-}
-
-/* Blocks on a pipe, and then once more on nothing, on threads of the pool. */
-static troupe_status block(troupe_turn *turn, void *state, troupe_slice in)
-{
-    char path[256];
-    (void)state;
-    snprintf(path, sizeof(path), "%.*s", TROUPE_ARG(in));
-    TROUPE_TRY(troupe_blocking(turn, await, path));
-    TROUPE_TRY(troupe_blocking(turn, rest, NULL));
-    return troupe_reply_bytes(turn, troupe_str(""));
 }
 
 static troupe_status heard(troupe_turn *turn, void *state, troupe_slice in)

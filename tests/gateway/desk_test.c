@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway over a node that is played: what waits for other nodes holds up nothing else, and
- * what fails at the opening or comes at the end leaves nothing behind.
+ * The gateway over a node that is played: what waits for other nodes holds up nothing else, updates
+ * read what they have to, and what fails at the opening or comes at the end leaves nothing behind.
  *
  * Invariants: none of its own. Threads: stand_in.h.
  */
@@ -114,6 +114,40 @@ static void a_node_that_closes_lets_nobody_wait_in_line(void **state)
     stand_in_close(&node);
 }
 
+/* ---- updates ----------------------------------------------------------------------------------
+ */
+
+static void a_state_is_read_once_for_each_version(void **state)
+{
+    (void)state;
+    stand_in_init(&node);
+    assert_int_equal(stand_in_open(&node), TROUPE_OK);
+    int caller = caller_send(&node, "GET", LOOK "/updates");
+    assert_true(caller_shows(caller, "{\"version\":1,\"state\":{}}", PATIENCE_MS));
+    while (atomic_load(&node.loads) < 4)
+        (void)poll(NULL, 0, 1);
+    assert_int_equal(atomic_load(&node.shows), 1);
+    (void)close(caller);
+    stand_in_close(&node);
+}
+
+static void what_there_was_no_memory_for_is_told_later(void **state)
+{
+    (void)state;
+    stand_in_init(&node);
+    atomic_store(&node.failures, 2);
+    assert_int_equal(stand_in_open(&node), TROUPE_OK);
+    int caller = caller_send(&node, "GET", LOOK "/updates");
+    assert_true(caller_shows(caller, "{\"version\":1,\"state\":{}}", PATIENCE_MS));
+    assert_int_equal(atomic_load(&node.shows), 3);
+    (void)close(caller);
+    atomic_store(&node.failures, 1);
+    assert_int_equal(caller_ask(&node, "GET", "/v1.0/actors/web/a/state/state"), 503);
+    assert_int_equal(caller_ask(&node, "GET", "/v1.0/actors/web/a/state/other"), 204);
+    assert_int_equal(atomic_load(&node.shows), 4); /* no more: another key is none of the store's */
+    stand_in_close(&node);
+}
+
 /* ---- the herald -------------------------------------------------------------------------------
  */
 
@@ -136,12 +170,54 @@ static void a_gateway_that_does_not_open_closes_its_socket(void **state)
     stand_in_close(&node);
 }
 
+static void (*real_join)(tp_env *env, tp_runner *runner);
+static int late_caller;
+static bool late_ends;
+
+/* The library goes on when the herald has ended, and opens a stream before it is stopped. */
+static void join_and_go_on(tp_env *env, tp_runner *runner)
+{
+    real_join(env, runner);
+    if (strcmp(runner->name, "troupe-herald") != 0)
+        return;
+    atomic_store(&node.is_held, false);
+    late_ends = caller_code(late_caller, PATIENCE_MS) == 200 && caller_ends(late_caller, 2000);
+    if (!late_ends)
+        fail_msg("a stream that opens at the end does not end"); /* the library could not stop */
+}
+
+static void a_stream_that_opens_while_the_node_closes_ends(void **state)
+{
+    (void)state;
+    stand_in_init(&node);
+    real_join = node.env->runner_join;
+    node.env->runner_join = join_and_go_on;
+    atomic_store(&node.is_shut, true);
+    atomic_store(&node.is_held, true);
+    assert_int_equal(stand_in_open(&node), TROUPE_OK);
+    late_caller = caller_send(&node, "GET", "/v1/troupe/events");
+    while (atomic_load(&node.looks) == 0)
+        (void)poll(NULL, 0, 1);
+    int busy = caller_send(&node, "GET", "/metrics");
+    assert_true(becomes(&node.is_asked));
+    tp_gateway_server.drain(node.gateway);
+    atomic_store(&node.is_shut, false); /* it has subscribed, and the library does not come to it */
+    assert_true(tp_gateway_server.close(node.gateway, TROUPE_SECONDS(1)));
+    assert_true(late_ends);
+    node.gateway = NULL;
+    (void)caller_ends(busy, PATIENCE_MS);
+    stand_in_close(&node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_desk_stalls_neither_reads_nor_calls_nor_jobs),
         cmocka_unit_test(a_node_that_closes_lets_nobody_wait_in_line),
+        cmocka_unit_test(a_state_is_read_once_for_each_version),
+        cmocka_unit_test(what_there_was_no_memory_for_is_told_later),
         cmocka_unit_test(a_gateway_that_does_not_open_closes_its_socket),
+        cmocka_unit_test(a_stream_that_opens_while_the_node_closes_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

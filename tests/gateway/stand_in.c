@@ -60,7 +60,8 @@ static troupe_status stores(troupe_node *node, troupe_id id, char *error, size_t
 static troupe_status load(
     troupe_node *node, troupe_id id, troupe_store_op *op, char *error, size_t error_size)
 {
-    (void)node, (void)error, (void)error_size;
+    (void)error, (void)error_size;
+    atomic_fetch_add(&of(node)->loads, 1);
     op->id = id;
     op->found = 1;
     op->done(op);
@@ -72,7 +73,13 @@ static troupe_status show(troupe_node *node, troupe_store_op *op, troupe_stored_
 {
     const troupe_stored stored = {
         .id = op->id, .version = op->found, .has_state = true, .json = troupe_str("{}")};
-    (void)node, (void)error, (void)error_size;
+    stand_in *self = of(node);
+    (void)error, (void)error_size;
+    atomic_fetch_add(&self->shows, 1);
+    if (atomic_load(&self->failures) != 0) {
+        atomic_fetch_sub(&self->failures, 1);
+        return TROUPE_NO_MEMORY;
+    }
     visit(user, &stored);
     return TROUPE_OK;
 }
@@ -91,7 +98,11 @@ static troupe_status lookup(troupe_node *node, troupe_id id, troupe_consistency 
 static troupe_status subscribe(
     troupe_node *node, troupe_lifecycle_visit *visit, void *user, uint64_t *ret_subscription)
 {
-    (void)node, (void)visit, (void)user;
+    stand_in *self = of(node);
+    (void)visit, (void)user;
+    atomic_fetch_add(&self->looks, 1);
+    while (atomic_load(&self->is_shut))
+        (void)poll(NULL, 0, 1);
     *ret_subscription = 1;
     return TROUPE_OK;
 }
@@ -100,6 +111,28 @@ static troupe_status unsubscribe(troupe_node *node, uint64_t subscription)
 {
     (void)node, (void)subscription;
     return TROUPE_OK;
+}
+
+static troupe_status watch(troupe_node *node, void (*committed)(void *user, uint64_t hash),
+    void *user, uint64_t *ret_subscription)
+{
+    (void)committed;
+    return subscribe(node, NULL, user, ret_subscription);
+}
+
+static uint64_t hash_of(troupe_node *node, troupe_id id)
+{
+    (void)node;
+    return id.key.size;
+}
+
+static troupe_status metrics(troupe_node *node, troupe_page_write *write, void *user)
+{
+    stand_in *self = of(node);
+    atomic_store(&self->is_asked, true);
+    while (atomic_load(&self->is_held))
+        (void)poll(NULL, 0, 1);
+    return write(user, troupe_str("none\n"));
 }
 
 static bool is_ready(troupe_node *node)
@@ -138,7 +171,10 @@ void stand_in_init(stand_in *self)
         .show = show,
         .lookup = lookup,
         .subscribe = subscribe,
+        .watch = watch,
+        .hash = hash_of,
         .unsubscribe = unsubscribe,
+        .metrics = metrics,
         .is_ready = is_ready,
         .log = log_nothing,
         .node = (troupe_node *)(void *)self,
@@ -194,6 +230,23 @@ int caller_code(int caller, int patience_ms)
     if (poll(&wait, 1, patience_ms) != 1 || recv(caller, text, 12, MSG_WAITALL) != 12)
         return -1;
     return atoi(text + 9);
+}
+
+bool caller_shows(int caller, const char *text, int patience_ms)
+{
+    char seen[4096] = "";
+    size_t size = 0;
+    struct pollfd wait = {caller, POLLIN, 0};
+    while (strstr(seen, text) == NULL) {
+        if (size == sizeof seen - 1 || poll(&wait, 1, patience_ms) != 1)
+            return false;
+        ssize_t got = recv(caller, seen + size, sizeof seen - 1 - size, 0);
+        if (got <= 0)
+            return false;
+        size += (size_t)got;
+        seen[size] = 0;
+    }
+    return true;
 }
 
 bool caller_ends(int caller, int patience_ms)

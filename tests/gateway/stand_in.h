@@ -16,9 +16,14 @@ typedef struct stand_in {
     tp_gateway_host host; /* may be changed before it is opened */
     tp_gateway *gateway;
     char address[64];
-    /* Each look at where an actor is waits while it is shut. */
+    /* Looks at where an actor is, and who subscribes, wait while it is shut. */
     _Atomic bool is_shut;
     _Atomic uint32_t looks; /* that have come */
+    /* Whoever asks for its metrics waits while this is set, and with it the library's thread. */
+    _Atomic bool is_held;
+    _Atomic bool is_asked; /* somebody has */
+    /* Of what is stored: as often there is no memory to show it. */
+    _Atomic uint32_t loads, shows, failures;
 } stand_in;
 
 void stand_in_init(stand_in *self);
@@ -30,6 +35,8 @@ void stand_in_close(stand_in *self);
 int caller_send(const stand_in *self, const char *method, const char *path);
 /* The code of its answer, waited for up to `patience_ms`; -1: there is none. It stays open. */
 int caller_code(int caller, int patience_ms);
+/* Does its answer have that text within that time? What came behind it is lost. */
+bool caller_shows(int caller, const char *text, int patience_ms);
 /* Does its answer end within that time? Closes it. */
 bool caller_ends(int caller, int patience_ms);
 int caller_ask(const stand_in *self, const char *method, const char *path);

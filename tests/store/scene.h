@@ -69,6 +69,7 @@ void scene_slices_equal(troupe_slice left, troupe_slice right);
 #define CONFORMANCE_SCENES(X)                                          \
     X(an_actor_never_stored_has_version_0_and_nothing)                 \
     X(a_commit_is_found_by_a_load)                                     \
+    X(a_load_of_who_knows_another_version_finds_all)                   \
     X(a_commit_without_state_keeps_the_state)                          \
     X(an_empty_state_is_a_state)                                       \
     X(a_commit_on_another_version_changes_nothing)                     \

@@ -50,6 +50,28 @@ void a_commit_is_found_by_a_load(void **state)
     scene_expect(self, id, 2, "two");
 }
 
+/* Of one who knows the version that is stored a store may leave out the items. */
+void a_load_of_who_knows_another_version_finds_all(void **state)
+{
+    scene *self = *state;
+    troupe_id id = scene_id("user/ada");
+    for (uint64_t version = 0; version < 2; version++) {
+        troupe_store_op commit = scene_commit(self, id, version, "state");
+        commit.commit.wake = SCENE_TIME + 5;
+        scene_done(self, &commit);
+    }
+    for (uint64_t known = 0; known < 4; known++) {
+        troupe_store_op load = scene_op(self, TROUPE_STORE_LOAD);
+        load.id = id;
+        load.from = known;
+        assert_int_equal(scene_run(self, &load), TROUPE_OK);
+        assert_int_equal(load.found, 2);
+        assert_int_equal(load.wake, SCENE_TIME + 5);
+        assert_true(scene_count(&load) == 1 || (known == 2 && scene_count(&load) == 0));
+        troupe_store_release(&load);
+    }
+}
+
 void a_commit_without_state_keeps_the_state(void **state)
 {
     scene *self = *state;
