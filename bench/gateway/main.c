@@ -32,8 +32,11 @@ static double http_ask(tp_bench *bench)
             &options, TROUPE_TYPES(&echo_type), &node, error, sizeof error) != TROUPE_OK)
         return tp_bench_fail(bench, "the node did not open: %s", error);
     int port = atoi(strrchr(troupe_node_http(node), ':') + 1);
-    double value = http_load(port, "/v1.0/actors/echo/1/method/echo",
-        (int)tp_bench_param(bench, "connections", 64), tp_bench_run_ns(bench));
+    static const char path[] = "/v1.0/actors/echo/1/method/echo";
+    int connections = (int)tp_bench_param(bench, "connections", 64);
+    double value = http_load(port, path, connections, tp_bench_run_ns(bench), 0);
+    double p99 = http_load(port, path, connections, tp_bench_run_ns(bench), value / 2);
+    tp_bench_also(bench, "http_ask_half_p99", "us", p99, TP_BENCH_SHOWN, 0);
     troupe_node_close(node);
     return value;
 }

@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     limit_must(daemon != NULL, "the server did not start");
     int port = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
     double value = http_load(port, "/v1.0/actors/echo/1/method/echo",
-        (int)limit_argument(argc, argv, 0, 64), LIMIT_RUN_NS);
+        (int)limit_argument(argc, argv, 0, 64), LIMIT_RUN_NS, 0);
     MHD_stop_daemon(daemon);
     return limit_report(argc, argv, "http_gateway", value, "ops/s", 0);
 }

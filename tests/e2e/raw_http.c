@@ -15,6 +15,10 @@
  *   raw_http PORT drip        sends standard input, then a byte each 100 ms, and says for how many
  *                             seconds the server bore it: 60 at most
  *   raw_http PORT deaf PATH   the same by GET: it reads nothing meanwhile
+ *   raw_http PORT fuzz COUNT SEED
+ *                             sends standard input so many times, each time with bytes of it changed,
+ *                             put in, left out or repeated, and ends its side; prints how often each
+ *                             code came, 000 for none
  *   raw_http PORT late COUNT STREAM PATH BODY
  *                             opens the stream of that path, then calls so many times by POST, one
  *                             after the other, and prints how long after the answer an event came:
@@ -216,8 +220,61 @@ static int late(int port, long count, const char *stream, const char *path, cons
     return 0;
 }
 
+/* xorshift: the same bytes for the same seed */
+static size_t draw(uint64_t *seed, size_t below)
+{
+    *seed ^= *seed << 13, *seed ^= *seed >> 7, *seed ^= *seed << 17;
+    return (size_t)(*seed % below);
+}
+
+/* One change of `out`; returns its new size. */
+static size_t change(uint64_t *seed, size_t size)
+{
+    static const char bytes[] = "\r\n :;,%/\\.?#\0\t\x7f\xc3\xff" "09aZ-";
+    size_t at = draw(seed, size), part = 1 + draw(seed, 40);
+    if (part > size - at) part = size - at;
+    switch (draw(seed, 4)) {
+    case 0: out[at] = bytes[draw(seed, sizeof bytes)]; return size;
+    case 1: out[at] = (char)draw(seed, 256); return size;
+    case 2: memmove(out + at, out + at + part, size - at - part); return size - part + (size == part);
+    default: memmove(out + at + part, out + at, size - at); return size + part;
+    }
+}
+
+static int fuzz(int port, long count, uint64_t seed)
+{
+    static char given[1 << 16];
+    static long codes[1000];
+    size_t size = fread(given, 1, sizeof given / 2, stdin);
+    int *list = calloc((size_t)count, sizeof *list);
+    must(list != NULL && size != 0 && seed != 0, "nothing to send");
+    for (long i = 0; i < count; i++) {
+        size_t changed = size;
+        list[i] = open_connection(port);
+        memcpy(out, given, size);
+        for (size_t k = 1 + draw(&seed, 4); k != 0; k--) changed = change(&seed, changed);
+        (void)!send(list[i], out, changed, MSG_NOSIGNAL);
+        (void)shutdown(list[i], SHUT_WR);
+    }
+    for (long i = 0; i < count; i++) { /* half of a request is given up after a while: all at once */
+        size_t got = 0;
+        in[0] = 0;
+        while (receive(list[i], &got)) {}
+        int code = strncmp(in, "HTTP/1.", 7) == 0 ? atoi(in + 9) : 0;
+        codes[code > 0 && code < 1000 ? code : 0]++;
+        close(list[i]);
+    }
+    free(list);
+    for (int i = 0; i < 1000; i++)
+        if (codes[i] != 0) printf("%03d %ld\n", i, codes[i]);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 5 && strcmp(argv[2], "fuzz") == 0) {
+        return fuzz(atoi(argv[1]), atol(argv[3]), strtoull(argv[4], NULL, 10));
+    }
     if (argc == 7 && strcmp(argv[2], "late") == 0) {
         return late(atoi(argv[1]), atol(argv[3]), argv[4], argv[5], argv[6]);
     }

@@ -104,6 +104,23 @@ raw 0 "GET /v1.0/actors/web/\0/method/echo HTTP/1.1\r\nHost: localhost\r\nConnec
 refused
 is_whole
 
+# ---- anything ---------------------------------------------------------------------------------------
+
+# fuzz SEED TEXT: changed in many ways, it gets an answer or an end, and nothing breaks.
+fuzz() {
+    printf "$2" | "$work/raw_http" "$port" fuzz 500 "$1" >"$work/out" 2>"$work/err" || die "seed $1: $(cat "$work/err")"
+    checks=$((checks + 1))
+    if grep -v '^000\|^2..\|^4..\|^503\|^505' "$work/out" >"$work/odd"; then die "seed $1: $(cat "$work/odd")"; fi
+    grep -q '^4' "$work/out" || die "seed $1: nothing was refused"
+}
+fuzz 1 "$(post echo 3)one$(post echo 3)two"
+fuzz 2 "${head}Transfer-Encoding: chunked\r\nContent-Type: a/b\r\n\r\n3\r\none\r\n0\r\n\r\n"
+fuzz 3 'GET /v1/troupe/actors?type=web&pattern=%%2A&limit=3&cursor=1.2.3 HTTP/1.1\r\nHost: localhost\r\n\r\n'
+fuzz 4 'GET /v1.0/actors/vault/a/state/state HTTP/1.1\r\nHost: localhost:80\r\nIf-None-Match: W/"1", "2"\r\n\r\n'
+fuzz 5 "${head}Content-Length: 2\r\nIdempotency-Key: k\r\nTroupe-Timeout: 1m30s\r\nAuthorization: Bearer x\r\nOrigin: null\r\n\r\n{}"
+fuzz 6 'PUT /v1.0/actors/bell/a/reminders/ring HTTP/1.1\r\nHost: [::1]:1\r\nContent-Length: 49\r\n\r\n{"dueTime":"1h","period":"R3/PT1M","data":[1,2]} '
+is_whole
+
 # ---- enormous -------------------------------------------------------------------------------------
 
 long=$(printf '%040000d' 1)
