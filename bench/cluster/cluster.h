@@ -13,7 +13,7 @@
 tp_bench_body tp_cluster_cache_lru, tp_cluster_cache_tinylfu, tp_cluster_hit_rate;
 tp_bench_body tp_cluster_cached_ref_bytes;
 tp_bench_body tp_cluster_directory, tp_cluster_directory_register, tp_cluster_directory_bytes;
-tp_bench_body tp_cluster_wire, tp_cluster_wire_framing;
+tp_bench_body tp_cluster_wire, tp_cluster_wire_framing, tp_cluster_wire_count;
 tp_bench_body tp_cluster_batching, tp_cluster_batching_none, tp_cluster_batching_delay;
 tp_bench_body tp_cluster_batching_lz4, tp_cluster_batching_zstd;
 tp_bench_body tp_cluster_remote_ask_1, tp_cluster_remote_ask, tp_cluster_remote_tell;

@@ -191,6 +191,9 @@ static const char *get_parts(tp_in *in, tp_parcel *parcel)
 
 static const char *check_bits(unsigned bits, uint16_t name)
 {
+    const unsigned bound = TP_PARCEL_ORIGIN | TP_PARCEL_ASK | TP_PARCEL_ELSEWHERE | TP_PARCEL_NAMES;
+    if (TP_LIKELY((bits & bound) == 0 && name != 0))
+        return NULL;
     if ((bits & TP_PARCEL_ORIGIN) && !(bits & TP_PARCEL_ORDER))
         return "it has an origin, but no order there";
     if ((bits & TP_PARCEL_ASK) && !(bits & TP_PARCEL_FROM))
