@@ -57,11 +57,8 @@ static line *line_of(tp_outpost *self, tp_channel *channel)
 
 /* ---- tickets --------------------------------------------------------------------------------- */
 
-/* Room for the ticket of the next parcel. */
-static bool make_room(tp_outpost *self, line *noted, uint64_t number)
+__attribute__((noinline)) static bool grow(tp_outpost *self, line *noted, uint64_t number)
 {
-    if (number - noted->oldest < noted->size)
-        return true;
     const troupe_allocator *allocator = self->shard->shared->allocator;
     uint64_t size = noted->size != 0 ? noted->size * 2 : TICKETS;
     while (number - noted->oldest >= size)
@@ -75,6 +72,12 @@ static bool make_room(tp_outpost *self, line *noted, uint64_t number)
     noted->list = grown;
     noted->size = size;
     return true;
+}
+
+/* Room for the ticket of the next parcel. */
+static inline bool make_room(tp_outpost *self, line *noted, uint64_t number)
+{
+    return TP_LIKELY(number - noted->oldest < noted->size) || grow(self, noted, number);
 }
 
 /* 0: it has none. */

@@ -309,13 +309,14 @@ static tp_way *make_way(
 /* May those that come after that request go the same way unseen? */
 static void note_course(
     const tp_directory *self, tp_record *record, const tp_lane *lane, const tp_letter *letter,
-    const step *next)
+    const step *next, tp_peer *peer)
 {
     tp_aside *aside = record->aside;
     bool is_fresh = letter->from == 0 && letter->hops == 0 && letter->upstream == NULL;
     aside->follow = is_fresh && !next->grant && lane == &aside->first ? FOLLOWERS : 0;
     aside->follow_view = self->view->number;
     aside->follow_host = record->host;
+    aside->follow_peer = peer;
 }
 
 /* False: no memory; the letter stays. */
@@ -327,7 +328,7 @@ static bool pass_on(
     if (way == NULL) {
         return false;
     }
-    note_course(self, record, lane, letter, next);
+    note_course(self, record, lane, letter, next, peer);
     way->from = letter->from;
     way->number = letter->number;
     way->token = letter->token;
@@ -606,7 +607,7 @@ static tp_aside *find_course(tp_directory *self, const tp_directory_id *id)
     bool is_same = self->member && aside->follow_view == self->view->number &&
                    aside->follow_host == record->host && record->state == TP_DIRECTORY_ABSENT &&
                    lane->origin == self->options.self && !lane->mixed &&
-                   !tp_list_is_empty(&lane->passed);
+                   lane->uniform == aside->follow_peer->node && !tp_list_is_empty(&lane->passed);
     bool is_clear = tp_list_is_empty(&self->starved) && tp_fifo_is_empty(&self->out) &&
                     tp_fifo_is_empty(&self->loop);
     return is_same && is_clear ? aside : NULL;
@@ -620,7 +621,7 @@ bool tp_directory_follow(tp_directory *self, const tp_directory_id *id, uint64_t
         return false;
     }
     tp_lane *lane = &aside->first;
-    tp_peer *peer = tp_directory_peer(self, lane->uniform);
+    tp_peer *peer = aside->follow_peer;
     tp_way *way = make_way(self, aside->record, lane, self->order + 1, lane->uniform);
     if (way == NULL) {
         return false;

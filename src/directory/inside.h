@@ -104,6 +104,7 @@ typedef struct tp_aside {
      * more, in that view, as long as the entry says the same. 0: none. */
     uint32_t follow;
     uint64_t follow_view, follow_host;
+    struct tp_peer *follow_peer; /* of that view */
 } tp_aside;
 
 typedef struct tp_end {
