@@ -15,6 +15,7 @@ if(EXISTS "${CMAKE_SOURCE_DIR}/include")
         FILES_MATCHING PATTERN "*.h")
 endif()
 install(TARGETS troupe_shared EXPORT TroupeTargets)
+install(TARGETS troupe_client EXPORT TroupeTargets)
 install(TARGETS troupe_static)
 foreach(target troupe_testkit trouped troupe)
     if(TARGET ${target})
@@ -74,5 +75,7 @@ install(FILES "${CMAKE_BINARY_DIR}/TroupeConfig.cmake" "${CMAKE_BINARY_DIR}/Trou
 
 # lib/pkgconfig lies two folders below the prefix, lib/x86_64-linux-gnu/pkgconfig three.
 string(REGEX REPLACE "[^/]+" ".." TROUPE_PC_PREFIX "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
-configure_file("${CMAKE_SOURCE_DIR}/cmake/troupe.pc.in" "${CMAKE_BINARY_DIR}/troupe.pc" @ONLY)
-install(FILES "${CMAKE_BINARY_DIR}/troupe.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+foreach(name troupe troupe_client)
+    configure_file("${CMAKE_SOURCE_DIR}/cmake/${name}.pc.in" "${CMAKE_BINARY_DIR}/${name}.pc" @ONLY)
+endforeach()
+install(FILES "${CMAKE_BINARY_DIR}/troupe.pc" "${CMAKE_BINARY_DIR}/troupe_client.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -15,6 +15,18 @@ if(sources)
     target_link_libraries(cmd_shared PRIVATE troupe_flags PUBLIC troupe_deps)
 endif()
 
+# The client library: what the tool calls nodes by, for others. Names and ids are libtroupe's.
+file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/cmd/client/*.c")
+if(sources)
+    add_library(troupe_client SHARED ${sources})
+    target_link_libraries(troupe_client
+        PUBLIC troupe_shared PRIVATE cmd_shared troupe_flags troupe_deps)
+    target_include_directories(troupe_client PRIVATE
+        "${CMAKE_SOURCE_DIR}/cmd" "${CMAKE_SOURCE_DIR}/include")
+    set_target_properties(troupe_client PROPERTIES EXPORT_NAME client INSTALL_RPATH "$ORIGIN"
+        VERSION "${PROJECT_VERSION}" SOVERSION "${PROJECT_VERSION_MAJOR}")
+endif()
+
 # The daemon links libtroupe.so: its modules do too, and must find the same runtime.
 file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/cmd/trouped/*.c")
 if(sources)
@@ -106,6 +118,11 @@ foreach(name IN LISTS example_names)
         add_dependencies(examples simulation_${name})
     endif()
 endforeach()
+
+# It calls a cluster, and is no part of it.
+if(TARGET example_far)
+    target_link_libraries(example_far PRIVATE troupe_client)
+endif()
 
 # Raw limits: the physical part of a job and nothing else.
 file(GLOB limit_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/bench/limits/*.c")

@@ -128,6 +128,17 @@ static bool add_raw_json(cmd_bytes *out, troupe_slice payload)
     return true;
 }
 
+static void write_payload(cmd_bytes *out, troupe_slice payload)
+{
+    if (cmd_utf8_is_valid(payload)) {
+        admin_write_text(out, "payload_text", payload);
+    } else {
+        cmd_bytes_text(out, ",\"payload_base64\":\"");
+        cmd_bytes_base64(out, payload);
+        cmd_bytes_text(out, "\"");
+    }
+}
+
 void admin_write_answer(cmd_bytes *out, const char *id, const troupe_answer *answer)
 {
     if (answer->status != TROUPE_OK) {
@@ -142,14 +153,59 @@ void admin_write_answer(cmd_bytes *out, const char *id, const troupe_answer *ans
         admin_write_end(out);
         return;
     }
-    if (cmd_utf8_is_valid(payload)) {
-        admin_write_text(out, "payload_text", payload);
-    } else {
-        cmd_bytes_text(out, ",\"payload_base64\":\"");
-        cmd_bytes_base64(out, payload);
-        cmd_bytes_text(out, "\"");
-    }
+    write_payload(out, payload);
     admin_write_end(out);
+}
+
+/* ---- calls ---- */
+
+void admin_write_call(cmd_bytes *out, const admin_call *call)
+{
+    admin_write_text(out, "method", troupe_str(call->method));
+    if (call->timeout > 0) {
+        uint64_t least = TROUPE_MILLISECONDS(1);
+        admin_write_number(out, "timeout_ms",
+                           call->timeout / least + (call->timeout % least != 0));
+    }
+    if (call->once.size > 0) admin_write_text(out, "once", call->once);
+    if (!call->has_payload) return;
+    write_payload(out, call->payload);
+    if (call->content_type != NULL) {
+        admin_write_text(out, "content_type", troupe_str(call->content_type));
+    }
+}
+
+static bool add_base64(const json_t *base64, cmd_bytes *out)
+{
+    size_t size = 0;
+    troupe_slice from = troupe_slice_of(json_string_value(base64), json_string_length(base64));
+    char *data = malloc(from.size + 1);
+    bool is_good = data != NULL && cmd_base64_decode(from, data, &size);
+    if (is_good) cmd_bytes_add(out, data, size);
+    free(data);
+    return is_good;
+}
+
+bool admin_read_payload(const json_t *root, troupe_slice line, cmd_bytes *out)
+{
+    /* The daemon puts the payload last, as the actor wrote it. */
+    static const char begin[] = ",\"payload\":";
+    const json_t *text = json_object_get(root, "payload_text");
+    const json_t *base64 = json_object_get(root, "payload_base64");
+    bool is_good = true;
+    if (json_object_get(root, "payload") != NULL) {
+        const char *at = memmem(line.data, line.size, begin, sizeof(begin) - 1);
+        is_good = at != NULL;
+        if (is_good) {
+            at += sizeof(begin) - 1;
+            cmd_bytes_add(out, at, line.size - (size_t)(at - (const char *)line.data) - 1);
+        }
+    } else if (base64 != NULL) {
+        is_good = add_base64(base64, out);
+    } else if (json_string_length(text) > 0) {
+        cmd_bytes_add(out, json_string_value(text), json_string_length(text));
+    }
+    return is_good && !out->failed;
 }
 
 /* ---- inspection ---- */

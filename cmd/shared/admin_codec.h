@@ -192,6 +192,21 @@ void admin_write_number(cmd_bytes *out, const char *name, uint64_t number);
 /* ,"name":"account/alice", or ,"name_base64":"…" when the id is no UTF-8. */
 void admin_write_id(cmd_bytes *out, const char *name, troupe_id id);
 
+/* The members of a call behind its actor: method, time-out (0: none), key of a call once (empty:
+ * none), and its payload, as text where it is that. `content_type` may be NULL. */
+typedef struct admin_call {
+    const char *method;
+    uint64_t timeout;
+    troupe_slice once;
+    bool has_payload;
+    troupe_slice payload;
+    const char *content_type;
+} admin_call;
+void admin_write_call(cmd_bytes *out, const admin_call *call);
+/* The bytes of an answer's payload; `line` is what `root` was read from. False: it makes no sense,
+ * or there is no memory. */
+bool admin_read_payload(const json_t *root, troupe_slice line, cmd_bytes *out);
+
 /* An object that stands in an array; the comma before it is written unless it is the first. */
 void admin_write_actor(cmd_bytes *out, bool is_first, const char *node,
                        const troupe_actor_info *info);

@@ -120,19 +120,21 @@ static struct addrinfo *look_up(const char *address, bool is_server, char *error
     return NULL;
 }
 
-bool cmd_address_connect(const char *address, int *ret_descriptor, char *error, size_t error_size)
+bool cmd_address_connect(const char *address, int seconds, int *ret_descriptor, char *error,
+                         size_t error_size)
 {
     struct addrinfo *list = look_up(address, false, error, error_size);
     if (list == NULL) return false;
     int reason = 0;
     for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) {
         int descriptor = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (descriptor >= 0) cmd_stream_patience(&(cmd_stream){.descriptor = descriptor}, seconds);
         if (descriptor >= 0 && connect(descriptor, at->ai_addr, at->ai_addrlen) == 0) {
             freeaddrinfo(list);
             *ret_descriptor = descriptor;
             return true;
         }
-        reason = errno;
+        reason = errno == EINPROGRESS ? ETIMEDOUT : errno;
         if (descriptor >= 0) close(descriptor);
     }
     freeaddrinfo(list);

@@ -30,8 +30,10 @@ bool cmd_tls_open(const cmd_tls_files *files, bool is_server, cmd_tls **ret_tls,
                   size_t error_size);
 void cmd_tls_close(cmd_tls *tls);
 
-/* `address` as host:port. False: `error` says why. The descriptors are the caller's. */
-bool cmd_address_connect(const char *address, int *ret_descriptor, char *error, size_t error_size);
+/* `address` as host:port. False: `error` says why. The descriptors are the caller's. `seconds`: for
+ * each address that the host has. */
+bool cmd_address_connect(const char *address, int seconds, int *ret_descriptor, char *error,
+                         size_t error_size);
 /* `ret_is_local`: no other machine reaches it. */
 bool cmd_address_listen(const char *address, int *ret_descriptor, bool *ret_is_local, char *error,
                         size_t error_size);

@@ -32,20 +32,6 @@ static bool is_json(troupe_slice payload)
     return value != NULL;
 }
 
-static void add_payload(cmd_bytes *request, troupe_slice payload, const char *content_type)
-{
-    if (cmd_utf8_is_valid(payload)) {
-        /* As text, also JSON: the actor gets the bytes that were typed. */
-        admin_write_text(request, "payload_text", payload);
-        if (content_type == NULL && is_json(payload)) content_type = TROUPE_JSON;
-    } else {
-        cmd_bytes_text(request, ",\"payload_base64\":\"");
-        cmd_bytes_base64(request, payload);
-        cmd_bytes_text(request, "\"");
-    }
-    if (content_type != NULL) admin_write_text(request, "content_type", troupe_str(content_type));
-}
-
 static cli_exit call(const cli_context *context, const char *verb, cli_answer *ret_answer)
 {
     cmd_bytes request;
@@ -53,22 +39,26 @@ static cli_exit call(const cli_context *context, const char *verb, cli_answer *r
     cli_request_begin(&request, verb);
     cli_exit code = cli_request_actor(&request, context->arguments[0]);
     if (code != CLI_OK) return code;
-    admin_write_text(&request, "method", troupe_str(context->arguments[1]));
-    if (context->timeout > 0) {
-        admin_write_number(&request, "timeout_ms", context->timeout / 1000000);
-    }
+    admin_call made = {
+        .method = context->arguments[1],
+        .timeout = context->timeout,
+        .has_payload = context->argument_count > 2,
+        .content_type = context->values[CLI_OPTION_CONTENT_TYPE],
+    };
     if (cli_has(context, CLI_OPTION_ONCE)) {
-        admin_write_text(&request, "once", troupe_str(context->values[CLI_OPTION_ONCE]));
+        made.once = troupe_str(context->values[CLI_OPTION_ONCE]);
     }
-    if (context->argument_count > 2) {
-        troupe_slice payload = troupe_str(context->arguments[2]);
+    if (made.has_payload) {
+        made.payload = troupe_str(context->arguments[2]);
         if (strcmp(context->arguments[2], "-") == 0) {
             code = read_input(&input);
-            payload = troupe_slice_of(input.data, input.size);
+            made.payload = troupe_slice_of(input.data, input.size);
         }
-        add_payload(&request, payload, context->values[CLI_OPTION_CONTENT_TYPE]);
-        cmd_bytes_deinit(&input);
+        /* As text, also JSON: the actor gets the bytes that were typed. */
+        if (made.content_type == NULL && is_json(made.payload)) made.content_type = TROUPE_JSON;
     }
+    admin_write_call(&request, &made);
+    cmd_bytes_deinit(&input);
     if (code != CLI_OK) {
         cmd_bytes_deinit(&request);
         return code;
@@ -78,55 +68,42 @@ static cli_exit call(const cli_context *context, const char *verb, cli_answer *r
     return cli_ask(context, &request, about, ret_answer);
 }
 
-static void print_json_payload(const cli_answer *answer)
+/* Lines stay lines; other control bytes are shown, not obeyed. */
+static void print_visible(const cmd_bytes *payload)
 {
-    /* The daemon puts the payload last, as the actor wrote it. */
-    static const char begin[] = ",\"payload\":";
-    const char *at = memmem(answer->line.data, answer->line.size, begin, sizeof(begin) - 1);
-    if (at == NULL) return;
-    at += sizeof(begin) - 1;
-    size_t size = answer->line.size - (size_t)(at - answer->line.data) - 1;
-    fwrite(at, 1, size, stdout);
-    putchar('\n');
+    cmd_bytes visible = {0};
+    const char *data = payload->data;
+    for (size_t left = payload->size; left > 0;) {
+        const char *end = memchr(data, '\n', left);
+        size_t size = end != NULL ? (size_t)(end - data) : left;
+        cmd_bytes_visible(&visible, troupe_slice_of(data, size));
+        cmd_bytes_text(&visible, "\n");
+        size_t step = end != NULL ? size + 1 : size;
+        data += step;
+        left -= step;
+    }
+    fwrite(visible.data, 1, visible.size, stdout);
+    cmd_bytes_deinit(&visible);
 }
 
 static cli_exit print_payload(const cli_answer *answer)
 {
-    json_t *text = json_object_get(answer->root, "payload_text");
-    json_t *base64 = json_object_get(answer->root, "payload_base64");
-    if (json_object_get(answer->root, "payload") != NULL) {
-        print_json_payload(answer);
-    } else if (base64 != NULL) {
-        size_t size = 0;
-        troupe_slice from = troupe_slice_of(json_string_value(base64), json_string_length(base64));
-        char *data = malloc(from.size + 1);
-        if (data == NULL || !cmd_base64_decode(from, data, &size)) {
-            free(data);
-            return cli_fail(CLI_FAILED, "the answer cannot be read");
-        }
-        fwrite(data, 1, size, stdout);
-        free(data);
-    } else if (isatty(STDOUT_FILENO)) {
-        cmd_bytes visible = {0};
-        const char *data = json_string_value(text);
-        /* Lines stay lines; other control bytes are shown, not obeyed. */
-        for (size_t left = json_string_length(text); left > 0;) {
-            const char *end = memchr(data, '\n', left);
-            size_t size = end != NULL ? (size_t)(end - data) : left;
-            cmd_bytes_visible(&visible, troupe_slice_of(data, size));
-            cmd_bytes_text(&visible, "\n");
-            size_t step = end != NULL ? size + 1 : size;
-            data += step;
-            left -= step;
-        }
-        fwrite(visible.data, 1, visible.size, stdout);
-        cmd_bytes_deinit(&visible);
-    } else if (json_string_length(text) > 0) {
-        const char *data = json_string_value(text);
-        size_t size = json_string_length(text);
-        fwrite(data, 1, size, stdout);
-        if (data[size - 1] != '\n') putchar('\n');
+    cmd_bytes payload = {0};
+    bool is_json = json_object_get(answer->root, "payload") != NULL;
+    bool is_binary = json_object_get(answer->root, "payload_base64") != NULL;
+    troupe_slice line = {answer->line.data, answer->line.size};
+    if (!admin_read_payload(answer->root, line, &payload)) {
+        cmd_bytes_deinit(&payload);
+        return cli_fail(CLI_FAILED, "the answer cannot be read");
     }
+    if (!is_json && !is_binary && isatty(STDOUT_FILENO)) {
+        print_visible(&payload);
+    } else if (payload.size > 0) {
+        fwrite(payload.data, 1, payload.size, stdout);
+        bool has_end = !is_json && payload.data[payload.size - 1] == '\n';
+        if (!is_binary && !has_end) putchar('\n');
+    }
+    cmd_bytes_deinit(&payload);
     return CLI_OK;
 }
 

@@ -2,21 +2,15 @@
 /* One request and its answer: see connection.h, also for invariants and threads. */
 #include "troupe/connection.h"
 
+#include "shared/link.h"
 #include "shared/names.h"
-#include "shared/stream.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
-#define PATIENCE   TROUPE_SECONDS(30) /* of a call once without --timeout */
-#define ANSWER_MAX ((size_t)65 * 1024 * 1024) /* the daemon's longest answer fits */
+#define PATIENCE TROUPE_SECONDS(30) /* of a call once without --timeout */
 
 void cli_request_begin(cmd_bytes *request, const char *verb)
 {
@@ -37,33 +31,6 @@ cli_exit cli_request_actor(cmd_bytes *request, const char *text)
     return CLI_OK;
 }
 
-static cli_exit open_socket(const cli_context *context, int *ret_descriptor)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char usual[CMD_SOCKET_PATH_MAX];
-    const char *path = context->values[CLI_OPTION_SOCKET];
-    if (path == NULL && !cmd_socket_path(usual)) {
-        return cli_fail(CLI_USAGE, "the path in $TROUPE_SOCKET or $XDG_RUNTIME_DIR is too long");
-    }
-    if (path == NULL) path = usual;
-    if (path[0] == 0 || strlen(path) >= sizeof(address.sun_path)) {
-        return cli_fail(CLI_USAGE, "--socket: a path has 1 to %zu bytes",
-                        sizeof(address.sun_path) - 1);
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0) return cli_fail(CLI_FAILED, "no socket: %s", strerror(errno));
-    if (connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        int reason = errno;
-        close(descriptor);
-        return cli_fail(CLI_NO_NODE, "no node answers at %s (%s); start one: "
-                        "trouped --load ./libshop.so%s%s", path, strerror(reason),
-                        path == usual ? "" : " --socket ", path == usual ? "" : path);
-    }
-    *ret_descriptor = descriptor;
-    return CLI_OK;
-}
-
 /* The address of a node far away; NULL: the socket is meant. */
 static const char *far_address(const cli_context *context)
 {
@@ -80,87 +47,34 @@ static const char *value_or(const cli_context *context, cli_option option, const
     return cli_has(context, option) ? context->values[option] : getenv(variable);
 }
 
-/* {"token":"..."}, the first line there. False: told. */
-static bool show_token(const cli_context *context, cmd_stream *stream)
+static cli_exit open_link(const cli_context *context, cmd_stream *ret_link)
 {
-    const char *path = value_or(context, CLI_OPTION_TOKEN, "TROUPE_TOKEN_FILE");
-    char token[CMD_TOKEN_MAX + 1];
-    char error[512];
-    cmd_bytes line = {0};
-    if (path == NULL || path[0] == 0) return true;
-    if (!cmd_token_read(path, token, error, sizeof(error))) {
-        cli_fail(CLI_USAGE, "--token-file: %s", error);
-        return false;
+    char usual[CMD_SOCKET_PATH_MAX];
+    char error[600];
+    const char *path = context->values[CLI_OPTION_SOCKET];
+    cmd_link_options options = {
+        .address = far_address(context),
+        .tls = {value_or(context, CLI_OPTION_CERTIFICATE, "TROUPE_TLS_CERTIFICATE"),
+                value_or(context, CLI_OPTION_KEY, "TROUPE_TLS_KEY"),
+                value_or(context, CLI_OPTION_AUTHORITY, "TROUPE_TLS_AUTHORITY")},
+        .server_name = value_or(context, CLI_OPTION_NAME, "TROUPE_TLS_NAME"),
+        .token_file = value_or(context, CLI_OPTION_TOKEN, "TROUPE_TOKEN_FILE"),
+    };
+    if (options.address == NULL) {
+        if (path == NULL && !cmd_socket_path(usual)) {
+            return cli_fail(CLI_USAGE, "the path in $TROUPE_SOCKET or $XDG_RUNTIME_DIR is too "
+                            "long");
+        }
+        options.socket = path != NULL ? path : usual;
     }
-    cmd_bytes_text(&line, "{\"token\":");
-    cmd_bytes_json(&line, troupe_str(token));
-    cmd_bytes_text(&line, "}\n");
-    /* A node that has closed meanwhile is found out by its answer. */
-    if (!line.failed) (void)!cmd_stream_write(stream, line.data, line.size);
-    if (line.data != NULL) OPENSSL_cleanse(line.data, line.size);
-    OPENSSL_cleanse(token, sizeof(token));
-    cmd_bytes_deinit(&line);
-    return true;
-}
-
-static cli_exit open_far(const cli_context *context, const char *address, cmd_stream *ret_stream)
-{
-    const cmd_tls_files files = {
-        value_or(context, CLI_OPTION_CERTIFICATE, "TROUPE_TLS_CERTIFICATE"),
-        value_or(context, CLI_OPTION_KEY, "TROUPE_TLS_KEY"),
-        value_or(context, CLI_OPTION_AUTHORITY, "TROUPE_TLS_AUTHORITY")};
-    const char *name = value_or(context, CLI_OPTION_NAME, "TROUPE_TLS_NAME");
-    char error[512];
-    char host[256];
-    int descriptor = -1;
-    cmd_tls *tls = NULL;
-    if (!cmd_address_host(address, host, sizeof(host))) {
-        return cli_fail(CLI_USAGE, "\"%s\" is no address: write HOST:PORT", address);
+    troupe_status status = cmd_link_open(&options, ret_link, error, sizeof(error));
+    if (status == TROUPE_OK) return CLI_OK;
+    if (status == TROUPE_USAGE) {
+        return cli_fail(CLI_USAGE, "%s%s", options.socket != NULL ? "--socket: " : "", error);
     }
-    if (!cmd_tls_open(&files, false, &tls, error, sizeof(error))) {
-        return cli_fail(CLI_USAGE, "%s", error);
-    }
-    if (!cmd_address_connect(address, &descriptor, error, sizeof(error))) {
-        cmd_tls_close(tls);
-        return cli_fail(CLI_NO_NODE, "%s; it has to be started with --remote", error);
-    }
-    bool is_open = cmd_stream_open(ret_stream, descriptor, tls,
-                                   name != NULL && name[0] != 0 ? name : host, error,
-                                   sizeof(error));
-    cmd_tls_close(tls);
-    if (!is_open) {
-        cmd_stream_close(ret_stream);
-        return cli_fail(CLI_NO_NODE, "%s: %s", address, error);
-    }
-    if (show_token(context, ret_stream)) return CLI_OK;
-    cmd_stream_close(ret_stream);
-    return CLI_USAGE;
-}
-
-/* Reads up to the first line end. */
-static bool receive_line(cmd_stream *stream, cmd_bytes *line)
-{
-    char block[65536];
-    while (line->size < ANSWER_MAX && !line->failed) {
-        size_t size = cmd_stream_read(stream, block, sizeof(block));
-        if (size == 0) return false;
-        char *end = memchr(block, '\n', size);
-        cmd_bytes_add(line, block, end != NULL ? (size_t)(end - block) : size);
-        if (end != NULL) return !line->failed;
-    }
-    return false;
-}
-
-/* The answer that is written here when none came. */
-static void write_lost(cmd_bytes *line, bool was_sent)
-{
-    troupe_status status = was_sent ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE;
-    line->size = 0;
-    line->failed = false;
-    admin_write_error(line, "1", status, troupe_status_outcome(status),
-                      troupe_str(was_sent ? "the node closed the connection before it answered"
-                                          : "the node closed the connection; nothing was sent"));
-    if (line->size > 0) line->size--; /* the line end */
+    if (options.socket == NULL) return cli_fail(CLI_NO_NODE, "%s", error);
+    return cli_fail(CLI_NO_NODE, "%s; start one: trouped --load ./libshop.so%s%s", error,
+                    path == NULL ? "" : " --socket ", path == NULL ? "" : path);
 }
 
 static cli_exit report(const cli_context *context, const cli_answer *answer, const char *about)
@@ -188,15 +102,11 @@ static cli_exit report(const cli_context *context, const cli_answer *answer, con
 
 static cli_exit exchange(const cli_context *context, const cmd_bytes *request, cmd_bytes *ret_line)
 {
-    cmd_stream stream = {.descriptor = -1};
-    const char *address = far_address(context);
-    cli_exit code = address != NULL ? open_far(context, address, &stream)
-                                    : open_socket(context, &stream.descriptor);
+    cmd_stream link = {.descriptor = -1};
+    cli_exit code = open_link(context, &link);
     if (code != CLI_OK) return code;
-    /* A node that stops may refuse the rest of a request and still have answered. */
-    bool was_sent = cmd_stream_write(&stream, request->data, request->size);
-    if (!receive_line(&stream, ret_line)) write_lost(ret_line, was_sent);
-    cmd_stream_close(&stream);
+    (void)cmd_link_call(&link, request, ret_line); /* else the line says that none came */
+    cmd_stream_close(&link);
     return CLI_OK;
 }
 

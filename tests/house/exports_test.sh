@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The shared libraries export names that begin with troupe_ and nothing else, provider modules only
-# their entry, the gateway likewise, and libtroupe.so exports every function that the public headers
-# declare.
+# their entry, the gateway likewise, and libtroupe.so and libtroupe_client.so export every function
+# that the public headers declare.
 set -u
 build=${TROUPE_BUILD:?is set by ctest}
 source=${TROUPE_SOURCE:?is set by ctest}
@@ -14,7 +14,7 @@ bad=0
 # names LIBRARY: what it defines for others.
 names() { nm -D --defined-only "$1" | awk '{ print $NF }' | sed 's/@.*//' | sort -u; }
 
-for library in libtroupe.so libtroupe_testkit.so; do
+for library in libtroupe.so libtroupe_client.so libtroupe_testkit.so; do
     if [ ! -e "$build/$library" ]; then
         if [ $library = libtroupe.so ]; then
             echo "FAILED: $library was not built"
@@ -32,7 +32,7 @@ for library in libtroupe.so libtroupe_testkit.so; do
 done
 
 for module in "$build"/libtroupe_*.so; do
-    case $module in */libtroupe_testkit.so | *'*'*) continue ;; esac
+    case $module in */libtroupe_testkit.so | */libtroupe_client.so | *'*'*) continue ;; esac
     # One for each port that it implements: storage, membership.
     if ! names "$module" | grep -q . ||
         names "$module" | grep -qvx 'troupe_provider_entry\|troupe_membership_entry\|troupe_gateway_entry'; then
@@ -59,9 +59,10 @@ if [ -e "$work/libtroupe.so" ]; then
         echo 'FAILED: no declaration was found in the headers'
         bad=1
     fi
-    comm -23 "$work/declared" "$work/libtroupe.so" >"$work/absent"
+    cat "$work/libtroupe.so" "$work/libtroupe_client.so" 2>/dev/null | sort -u >"$work/exported"
+    comm -23 "$work/declared" "$work/exported" >"$work/absent"
     if [ -s "$work/absent" ]; then
-        echo 'FAILED: declared, but not in libtroupe.so:'
+        echo 'FAILED: declared, but in neither libtroupe.so nor libtroupe_client.so:'
         cat "$work/absent"
         bad=1
     fi

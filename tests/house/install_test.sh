@@ -41,6 +41,17 @@ cd "$work/user"
 $cc user.c -o shared $(pkg-config --cflags --libs troupe)
 ./shared
 ldd shared | grep -q 'libtroupe\.so\.0' || { echo 'FAILED: shared does not use libtroupe.so.0'; exit 1; }
+cat >client.c <<'END'
+#include <troupe/client.h>
+int main(void)
+{
+    troupe_remote *remote;
+    troupe_remote_options none = {TROUPE_REMOTE_OPTIONS};
+    return troupe_remote_open(&none, &remote, 0, 0) != TROUPE_USAGE;
+}
+END
+$cc client.c -o client $(pkg-config --cflags --libs troupe_client)
+./client
 echo 'ok: pkg-config'
 
 $cc user.c -o static $(pkg-config --cflags troupe) "$LD_LIBRARY_PATH/libtroupe.a" \
