@@ -419,4 +419,7 @@ void tp_delivery_over(troupe_turn *turn, troupe_status status);
 /* Those that waited for this turn go back to the mailbox. */
 void tp_delivery_twins(troupe_turn *turn);
 
+/* lifecycle.c: a commit of it is durable; to those that want to know. */
+void tp_lifecycle_committed(tp_shard *shard, const tp_activation *actor);
+
 #endif

@@ -340,7 +340,7 @@ typedef struct tp_pace {
 
 typedef struct tp_subscription {
     uint64_t number;
-    troupe_lifecycle_visit *visit;              /* NULL: of commits only */
+    troupe_lifecycle_visit *visit;                /* NULL: of commits only */
     void (*committed)(void *user, uint64_t hash); /* NULL: of the lifecycle only */
     void *user;
 } tp_subscription;
@@ -532,8 +532,7 @@ static inline uint64_t tp_held_back_bit(uint64_t hash)
 {
     return (hash >> 16) % TP_HELD_BACK; /* its lowest and highest bits choose shards */
 }
-tp_crowding tp_crowding_among(
-    const tp_shard *shard, unsigned crowded, uint64_t hash, bool is_tell);
+tp_crowding tp_crowding_among(const tp_shard *shard, unsigned crowded, uint64_t hash, bool is_tell);
 static inline tp_crowding tp_crowding_of(const tp_shard *shard, uint64_t hash, bool is_tell)
 {
     uint8_t crowded = atomic_load_explicit(&shard->crowded, memory_order_relaxed);
@@ -653,8 +652,6 @@ bool tp_renew_some(tp_shard *shard);
 /* lifecycle.c, on */
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
-/* A commit of it is durable: to those that want to know. */
-void tp_lifecycle_committed(tp_shard *shard, const tp_activation *actor);
 void tp_hook_run(tp_shard *shard, tp_activation *actor, tp_turn_kind kind); /* on this stack */
 void tp_activate_body(troupe_turn *turn);
 void tp_deactivate_body(troupe_turn *turn);

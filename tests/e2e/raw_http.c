@@ -16,9 +16,9 @@
  *                             seconds the server bore it: 60 at most
  *   raw_http PORT deaf PATH   the same by GET: it reads nothing meanwhile
  *   raw_http PORT fuzz COUNT SEED
- *                             sends standard input so many times, each time with bytes of it changed,
- *                             put in, left out or repeated, and ends its side; prints how often each
- *                             code came, 000 for none
+ *                             sends standard input so many times, with bytes of it changed, put in,
+ *                             left out or repeated, and ends its side; prints how often each code
+ *                             came, 000 for none
  *   raw_http PORT late COUNT STREAM PATH BODY
  *                             opens the stream of that path, then calls so many times by POST, one
  *                             after the other, and prints how long after the answer an event came:
@@ -236,7 +236,9 @@ static size_t change(uint64_t *seed, size_t size)
     switch (draw(seed, 4)) {
     case 0: out[at] = bytes[draw(seed, sizeof bytes)]; return size;
     case 1: out[at] = (char)draw(seed, 256); return size;
-    case 2: memmove(out + at, out + at + part, size - at - part); return size - part + (size == part);
+    case 2:
+        memmove(out + at, out + at + part, size - at - part);
+        return size - part + (size == part);
     default: memmove(out + at + part, out + at, size - at); return size + part;
     }
 }
@@ -256,7 +258,7 @@ static int fuzz(int port, long count, uint64_t seed)
         (void)!send(list[i], out, changed, MSG_NOSIGNAL);
         (void)shutdown(list[i], SHUT_WR);
     }
-    for (long i = 0; i < count; i++) { /* half of a request is given up after a while: all at once */
+    for (long i = 0; i < count; i++) { /* half a request is given up after a while: all at once */
         size_t got = 0;
         in[0] = 0;
         while (receive(list[i], &got)) {}
