@@ -620,9 +620,8 @@ bool tp_directory_follow(tp_directory *self, const tp_directory_id *id, uint64_t
     if (aside == NULL) {
         return false;
     }
-    tp_lane *lane = &aside->first;
     tp_peer *peer = aside->follow_peer;
-    tp_way *way = make_way(self, aside->record, lane, self->order + 1, lane->uniform);
+    tp_way *way = make_way(self, aside->record, &aside->first, self->order + 1, peer->node);
     if (way == NULL) {
         return false;
     }

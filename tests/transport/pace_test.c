@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much of what channels carry goes in one pass: parcels that are taken in, and when what there
+ * is to say is written.
+ *
+ * Threads: one.
+ */
+#include "net.h"
+
+/* So many parcels of that size wait for a view until their reader has stopped to read; then he has
+ * the view. How many a pass took in at most. */
+static uint32_t let_parcels_in(uint32_t parcels, size_t size)
+{
+    net self;
+    net_open(&self, 23, 2, 0);
+    node *reader = &self.nodes[1];
+    net_start(&self);
+    want(&self.nodes[0], 2, 1); /* the peer says how many may come */
+    run(&self, TROUPE_SECONDS(1));
+    tp_channels_set_view(self.nodes[0].channels, 1, 2);
+    self.nodes[0].wants_parcels = parcels;
+    self.nodes[0].parcel_size = size;
+    want(&self.nodes[0], 2, 1);
+    run(&self, TROUPE_SECONDS(2));
+    size_t waiting = tp_session_waiting(&tp_channels_find(reader->channels, 1, 0)->session);
+    assert_in_range(waiting, 1 << 18, parcels * size / 2);
+    assert_int_equal(reader->heard_parcels, 0);
+    tp_channels_set_view(reader->channels, 2, 2);
+    reader->has_lease = false; /* nor does an answer that goes out make another pass */
+    reader->env->runner_wake(reader->env, &reader->runner);
+    run(&self, TROUPE_MILLISECONDS(400)); /* before anybody asks who lives */
+    assert_true(reader->heard_parcels > waiting / size);
+    reader->has_lease = true;
+    run(&self, TROUPE_SECONDS(10));
+    assert_int_equal(reader->heard_parcels, parcels);
+    net_close(&self);
+    return reader->most_of_pass;
+}
+
+/* What runs of them runs between: else they would fill mailboxes that are emptied as fast. */
+static void a_pass_takes_in_as_many_parcels_as_it_may_run_and_reads_on(void **state)
+{
+    (void)state;
+    assert_int_equal(let_parcels_in(2000, 512), 256);
+    assert_in_range(let_parcels_in(500, PARCEL_MOST), 64, 256); /* all that waited, at once */
+}
+
+/* The other side has nothing to do, and begins with what there is; who has much under way writes it
+ * at the end of the pass; nobody writes without a lease. */
+static void who_has_little_under_way_writes_in_the_middle_of_a_pass(void **state)
+{
+    static const struct {
+        uint32_t parcels, hurries;
+        bool has_lease;
+    } scenes[] = {{31, 0, true}, {32, 1, true}, {200, 3, true}, {200, 0, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
+        net self;
+        net_open(&self, 24, 2, 0);
+        net_start(&self);
+        want(&self.nodes[0], 2, 1);
+        run(&self, TROUPE_SECONDS(1));
+        self.nodes[0].has_lease = scenes[i].has_lease;
+        self.nodes[0].wants_parcels = scenes[i].parcels;
+        self.nodes[0].parcel_size = 64;
+        want(&self.nodes[0], 2, 0);
+        run(&self, TROUPE_MILLISECONDS(100));
+        assert_int_equal(self.nodes[0].hurries, scenes[i].hurries);
+        assert_int_equal(self.nodes[1].heard_parcels, scenes[i].has_lease ? scenes[i].parcels : 0);
+        net_close(&self);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pass_takes_in_as_many_parcels_as_it_may_run_and_reads_on),
+        cmocka_unit_test(who_has_little_under_way_writes_in_the_middle_of_a_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
