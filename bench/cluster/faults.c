@@ -9,13 +9,10 @@
 #include "cluster.h"
 #include "crew.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <troupe/cluster.h>
@@ -100,12 +97,6 @@ static double hit_and_ask(tp_crew *crew, const char *key, hit *strike)
     }
 }
 
-static int smaller_first(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right ? 1 : 0;
-}
-
 /* p99; p50 is the row `p50`. */
 static double hit_all(tp_crew *crew, hit *strike, const char *p50)
 {
@@ -123,19 +114,12 @@ static double hit_all(tp_crew *crew, hit *strike, const char *p50)
         if (isnan(waits[i]))
             return NAN;
     }
-    qsort(waits, count, sizeof *waits, smaller_first);
+    tp_bench_sort(waits, count);
     tp_bench_also(crew->bench, p50, "ms", waits[count / 2], TP_BENCH_SHOWN, 0);
     return waits[(count * 99 - 1) / 100];
 }
 
 /* ---- pauses ---------------------------------------------------------------------------------- */
-
-static void sleep_ms(long milliseconds)
-{
-    struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR)
-        ;
-}
 
 static uint64_t view_number(tp_crew *crew)
 {
@@ -152,9 +136,9 @@ static bool pause_all(tp_crew *crew, double *ret_evicted)
     for (uint64_t i = 0; i < count; i++) {
         uint64_t before = view_number(crew);
         tp_crew_signal(crew, 0, SIGSTOP);
-        sleep_ms(TTL_MS / 2);
+        tp_bench_sleep_ms(TTL_MS / 2);
         tp_crew_signal(crew, 0, SIGCONT);
-        sleep_ms(TTL_MS / 2); /* in which a late verdict would fall */
+        tp_bench_sleep_ms(TTL_MS / 2); /* in which a late verdict would fall */
         if (view_number(crew) == before && ask_process(crew, "paused") == crew->peers[0])
             continue;
         evicted++;

@@ -192,12 +192,6 @@ static double move_one(scene *self, troupe_client *client, const char *key, doub
     return (double)seen_by.all.longest / 1e6;
 }
 
-static int smaller_first(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right ? 1 : 0;
-}
-
 static void busy_ended(void *user, const troupe_answer *answer)
 {
     (void)answer;
@@ -215,8 +209,8 @@ static double move_all(scene *self, troupe_client *client, uint64_t count)
         if (isnan(pauses[i]))
             return NAN;
     }
-    qsort(pauses, count, sizeof *pauses, smaller_first);
-    qsort(trips, count, sizeof *trips, smaller_first);
+    tp_bench_sort(pauses, count);
+    tp_bench_sort(trips, count);
     tp_bench_also(self->crew.bench, "migrate_pause_trip", "ms, one round trip", trips[count / 2],
         TP_BENCH_SHOWN, 0);
     tp_bench_also(self->crew.bench, "migrate_pause_p99", "ms", pauses[(count * 99 - 1) / 100],

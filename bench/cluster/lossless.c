@@ -17,7 +17,6 @@
 #include "tests/cluster/history.h"
 #include "tests/store/redis_server.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ACTORS = 20, CALLERS = 8, HOSTS = TP_CREW_PEERS, NOTES_MAX = 100000, TTL_MS = 1000 };
 enum { KILLED, STOPPED, ENDED, FAULTS };
@@ -154,13 +152,6 @@ static void end_callers(scene *self)
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
-static void sleep_ms(long milliseconds)
-{
-    struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR)
-        ;
-}
-
 /* Who is stopped goes on for a while, when others have what it had: its end comes after that. */
 static bool hit(scene *self, int host, int fault)
 {
@@ -168,9 +159,9 @@ static bool hit(scene *self, int host, int fault)
         return tp_crew_end(&self->crew, host) && tp_crew_begin(&self->crew, host);
     if (fault == STOPPED) {
         tp_crew_signal(&self->crew, host, SIGSTOP);
-        sleep_ms(TTL_MS * 13 / 10);
+        tp_bench_sleep_ms(TTL_MS * 13 / 10);
         tp_crew_signal(&self->crew, host, SIGCONT);
-        sleep_ms(TTL_MS / 4);
+        tp_bench_sleep_ms(TTL_MS / 4);
     }
     tp_crew_kill(&self->crew, host);
     return tp_crew_begin(&self->crew, host);
@@ -180,11 +171,11 @@ static bool hit(scene *self, int host, int fault)
 static bool hit_all(scene *self)
 {
     for (int i = 0; i < FAULTS * HOSTS; i++) {
-        sleep_ms(200);
+        tp_bench_sleep_ms(200);
         if (!hit(self, i % HOSTS, (i + i / HOSTS) % FAULTS))
             return false;
     }
-    sleep_ms(200);
+    tp_bench_sleep_ms(200);
     return true;
 }
 

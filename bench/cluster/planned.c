@@ -12,14 +12,12 @@
 #include "cluster.h"
 #include "crew.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { ACTORS = 600, CALLERS = 8, HOSTS = TP_CREW_PEERS, JOIN_MS = 10000, LOOK_MS = 100 };
@@ -131,18 +129,6 @@ static uint64_t failed_calls(const load *self)
     return sum;
 }
 
-static void sleep_until(uint64_t moment)
-{
-    struct timespec at = {(time_t)(moment / 1000000000u), (long)(moment % 1000000000u)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
-        ;
-}
-
-static void sleep_ms(uint64_t milliseconds)
-{
-    sleep_until(tp_bench_now_ns() + milliseconds * 1000000);
-}
-
 /* After the callers have ended: answered calls that no actor knows of. NaN after tp_bench_fail. */
 static double lost_calls(load *self)
 {
@@ -195,7 +181,7 @@ static double rate_of(load *self, bool restarts, uint64_t milliseconds)
     for (int i = 0; restarts && i < HOSTS; i++)
         if (!tp_crew_end(&self->crew, i) || !tp_crew_begin(&self->crew, i))
             return NAN;
-    sleep_ms(milliseconds);
+    tp_bench_sleep_ms(milliseconds);
     return (double)(good_calls(self) - before) * 1e9 / (double)(tp_bench_now_ns() - start);
 }
 
@@ -206,7 +192,7 @@ double tp_cluster_rolling_restart(tp_bench *bench)
     if (self == NULL)
         return NAN;
     if (begin_callers(self)) {
-        sleep_ms(1000); /* all actors are there */
+        tp_bench_sleep_ms(1000); /* all actors are there */
         double before = rate_of(self, false, 2000), meanwhile = rate_of(self, true, 200);
         double steady = (before + rate_of(self, false, 2000)) / 2;
         end_callers(self);
@@ -247,7 +233,7 @@ static double join(load *self)
     if (!tp_crew_begin(&self->crew, HOSTS - 1))
         return NAN;
     while (tp_bench_now_ns() < end) {
-        sleep_ms(LOOK_MS);
+        tp_bench_sleep_ms(LOOK_MS);
         spread = spread_of(self);
         if (isnan(spread))
             return NAN;
@@ -266,7 +252,7 @@ double tp_cluster_join_balance(tp_bench *bench)
     if (self == NULL)
         return NAN;
     if (begin_callers(self)) {
-        sleep_ms(1000); /* all actors are there */
+        tp_bench_sleep_ms(1000); /* all actors are there */
         seconds = join(self);
         end_callers(self);
         tp_bench_also(bench, "join_balance_failed", "failed asks", (double)failed_calls(self),

@@ -82,6 +82,9 @@ double tp_bench_first_byte(char *argument);
 /* Before anything else: provider modules lie in the folder above this program's, or where it is
  * installed in that of the libraries. */
 void tp_bench_find_modules(void);
+/* The smallest first. */
+void tp_bench_sort(double *values, size_t count);
+void tp_bench_sleep_ms(uint64_t milliseconds);
 /* How long a body should measure; bodies loop in batches until so much has passed. */
 uint64_t tp_bench_run_ns(const tp_bench *bench);
 /* Processor time, user and system, of all threads of this process. */

@@ -7,6 +7,7 @@
  * Threads: as in bench.h; the clocks and sizes may be read from any.
  */
 #include "harness/inside.h"
+#include <errno.h>
 #include <math.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -205,4 +206,23 @@ void tp_bench_find_modules(void)
     *strrchr(path, '/') = '\0';
     snprintf(places, sizeof places, "%s/..:%s/../../lib", path, path);
     setenv("TROUPE_PROVIDER_PATH", places, 0);
+}
+
+static int smaller_first(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right ? 1 : 0;
+}
+
+void tp_bench_sort(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, smaller_first);
+}
+
+void tp_bench_sleep_ms(uint64_t milliseconds)
+{
+    struct timespec left = {
+        (time_t)(milliseconds / 1000), (long)(milliseconds % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        ;
 }
