@@ -114,6 +114,26 @@ static void a_node_that_closes_lets_nobody_wait_in_line(void **state)
     stand_in_close(&node);
 }
 
+static void who_listens_second_waits_until_the_first_has_subscribed(void **state)
+{
+    (void)state;
+    stand_in_init(&node);
+    atomic_store(&node.is_shut, true);
+    assert_int_equal(stand_in_open(&node), TROUPE_OK);
+    int first = caller_send(&node, "GET", "/v1/troupe/events");
+    while (atomic_load(&node.looks) == 0)
+        (void)poll(NULL, 0, 1);
+    int second = caller_send(&node, "GET", "/v1/troupe/events");
+    assert_int_equal(caller_code(second, 500), -1); /* else it would miss what comes meanwhile */
+    atomic_store(&node.is_shut, false);
+    assert_int_equal(caller_code(first, PATIENCE_MS), 200);
+    assert_int_equal(caller_code(second, PATIENCE_MS), 200);
+    assert_int_equal(atomic_load(&node.looks), 1);
+    (void)close(first);
+    (void)close(second);
+    stand_in_close(&node);
+}
+
 /* ---- updates ----------------------------------------------------------------------------------
  */
 
@@ -214,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_desk_stalls_neither_reads_nor_calls_nor_jobs),
         cmocka_unit_test(a_node_that_closes_lets_nobody_wait_in_line),
+        cmocka_unit_test(who_listens_second_waits_until_the_first_has_subscribed),
         cmocka_unit_test(a_state_is_read_once_for_each_version),
         cmocka_unit_test(what_there_was_no_memory_for_is_told_later),
         cmocka_unit_test(a_gateway_that_does_not_open_closes_its_socket),
