@@ -245,7 +245,8 @@ troupe_status tp_line_send(
         return TROUPE_NO_MEMORY;
     if (tp_fifo_is_empty(&noted->waits) && tp_session_has_room(&channel->session)) {
         troupe_status status = put_letter(self, channel, noted, own, ticket);
-        if (!is_early(channel, status))
+        /* BUSY: teaching its name has taken the last room. */
+        if (status != TROUPE_BUSY && !is_early(channel, status))
             return status;
     }
     if (is_full(self, noted, 1) && own->message->kind == TP_ASK) {
