@@ -763,6 +763,7 @@ tp_world *tp_world_create(const tp_world_options *options)
     if (world == NULL)
         return NULL;
     world->options = *options;
+    tp_list_init(&world->loose);
     if (world->options.step_limit == 0)
         world->options.step_limit = 4000000;
     if (world->options.job_limit == 0)

@@ -18,12 +18,28 @@
 
 typedef struct world_env world_env;
 
+/* Streams by a rising key: what is at 0 is the first. */
+typedef struct world_heap_item {
+    uint64_t key;
+    tp_stream *stream;
+} world_heap_item;
+
+typedef struct world_heap {
+    world_heap_item *items;
+    uint32_t count, room;
+} world_heap;
+
 typedef struct world_seat {
     tp_runner *runner;
     world_env *env;
     uint64_t due;     /* as its last step said; of the world's clock */
     uint64_t net_due; /* when the first call of its streams is */
-    tp_list streams;  /* world_net.c */
+    /* world_net.c */
+    tp_list streams;
+    world_heap coming; /* those that a call is due to, by when that is */
+    world_heap ready;  /* while it delivers: those to which one is due now, in their order */
+    uint64_t next_order;
+    bool delivers;
     uint64_t paused_until;
     bool woken;
     bool done;
@@ -84,7 +100,7 @@ struct tp_world {
     uint32_t env_count;
     tp_listener *listeners;
     struct knock *knocks; /* connects under way */
-    tp_stream *loose;     /* that no runner has: on their way from one to another */
+    tp_list loose;        /* streams that no runner has: on their way from one to another */
     uint64_t writes, written; /* of connections: writes, and bytes in them */
     uint8_t *cuts;        /* env_count * env_count: from, to */
     uint64_t steps;

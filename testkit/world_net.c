@@ -32,8 +32,10 @@ typedef struct piece {
 } piece;
 
 struct tp_stream {
-    tp_link link; /* in its seat's streams */
-    tp_stream *loose_next;
+    tp_link link;   /* in its seat's streams, or among those that no runner has */
+    uint64_t order; /* among its seat's: when it sat down */
+    world_heap *in; /* of its seat; NULL: nothing is due to it ever */
+    uint32_t at;    /* there */
     tp_world *world;
     world_env *env;
     world_env *far;   /* where the other end is */
@@ -58,20 +60,93 @@ struct tp_listener {
     void *user;
 };
 
-/* ---- pieces ---------------------------------------------------------------------------------- */
+/* ---- which stream is next -------------------------------------------------------------------- */
 
-static void seat_look(world_seat *seat)
+static uint64_t stream_due(const tp_stream *stream)
 {
-    uint64_t due = TP_NEVER;
-    for (tp_link *link = seat->streams.head.next; link != &seat->streams.head; link = link->next) {
-        const tp_stream *stream = TP_CONTAINER(link, tp_stream, link);
-        if (stream->first == NULL || (stream->paused && stream->first->kind == PIECE_BYTES))
-            continue;
-        if (stream->first->due < due)
-            due = stream->first->due;
-    }
-    seat->net_due = due;
+    bool waits = stream->first == NULL || stream->broken ||
+                 (stream->paused && stream->first->kind == PIECE_BYTES);
+    return waits ? TP_NEVER : stream->first->due;
 }
+
+static void heap_put(world_heap *heap, uint32_t at, world_heap_item item)
+{
+    heap->items[at] = item;
+    item.stream->at = at;
+}
+
+static void heap_rise(world_heap *heap, uint32_t at, world_heap_item item)
+{
+    for (; at != 0 && heap->items[(at - 1) / 2].key > item.key; at = (at - 1) / 2)
+        heap_put(heap, at, heap->items[(at - 1) / 2]);
+    heap_put(heap, at, item);
+}
+
+static void heap_sink(world_heap *heap, uint32_t at, world_heap_item item)
+{
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child + 1 < heap->count && heap->items[child + 1].key < heap->items[child].key)
+            child++;
+        if (child >= heap->count || heap->items[child].key >= item.key)
+            break;
+        heap_put(heap, at, heap->items[child]);
+        at = child;
+    }
+    heap_rise(heap, at, item);
+}
+
+static void heap_add(world_heap *heap, tp_stream *stream, uint64_t key)
+{
+    if (heap->count == heap->room) {
+        uint32_t room = heap->room != 0 ? heap->room * 2 : 16;
+        world_heap_item *grown = realloc(heap->items, room * sizeof *grown);
+        if (grown == NULL)
+            stream->world->options.stuck(stream->world->options.user, "no memory for the network");
+        heap->items = grown;
+        heap->room = room;
+    }
+    stream->in = heap;
+    heap_rise(heap, heap->count++, (world_heap_item){key, stream});
+}
+
+static void heap_remove(tp_stream *stream)
+{
+    world_heap *heap = stream->in;
+    if (heap == NULL)
+        return;
+    stream->in = NULL;
+    world_heap_item last = heap->items[--heap->count];
+    if (last.stream != stream)
+        heap_sink(heap, stream->at, last);
+}
+
+static void seat_note(world_seat *seat)
+{
+    seat->net_due = seat->coming.count != 0 ? seat->coming.items[0].key : TP_NEVER;
+}
+
+/* Puts it where it belongs, after anything about it has changed. */
+static void seat_look(tp_stream *stream)
+{
+    world_seat *seat = stream->seat;
+    uint64_t due = stream_due(stream);
+    heap_remove(stream);
+    if (due != TP_NEVER && seat->delivers && due <= stream->world->now)
+        heap_add(&seat->ready, stream, stream->order);
+    else if (due != TP_NEVER)
+        heap_add(&seat->coming, stream, due);
+    seat_note(seat);
+}
+
+static void stand_up(tp_stream *stream)
+{
+    heap_remove(stream);
+    tp_list_remove(&stream->link);
+    seat_note(stream->seat);
+}
+
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 static uint64_t way(tp_world *world)
 {
@@ -98,9 +173,8 @@ static void lay(tp_stream *at, piece *laid)
         at->first = laid;
     at->last = laid;
     at->waiting += laid->size;
-    if (at->seat != NULL && !(at->paused && at->first->kind == PIECE_BYTES) &&
-        at->first->due < at->seat->net_due)
-        at->seat->net_due = at->first->due;
+    if (at->seat != NULL && at->first == laid)
+        seat_look(at);
 }
 
 static piece *piece_create(tp_world *world, piece_kind kind, const void *bytes, size_t size)
@@ -148,16 +222,7 @@ static tp_stream *end_create(tp_world *world, world_env *env, world_env *far)
 static void put_loose(tp_stream *stream)
 {
     stream->seat = NULL;
-    stream->loose_next = stream->world->loose;
-    stream->world->loose = stream;
-}
-
-static void take_loose(tp_stream *stream)
-{
-    tp_stream **at = &stream->world->loose;
-    while (*at != stream)
-        at = &(*at)->loose_next;
-    *at = stream->loose_next;
+    tp_list_push_back(&stream->world->loose, &stream->link);
 }
 
 /* It goes; the other end finds that out by and by. */
@@ -225,13 +290,10 @@ static void call(tp_stream *stream, piece *due)
     }
 }
 
-/* The first of its pieces, if it is due. False: it is not. */
-static bool deliver_one(tp_stream *stream)
+/* The first of its pieces, which is due. */
+static void deliver_one(tp_stream *stream)
 {
     piece *due = stream->first;
-    if (due == NULL || due->due > stream->world->now || stream->broken ||
-        (stream->paused && due->kind == PIECE_BYTES))
-        return false;
     stream->first = due->next;
     if (stream->first == NULL)
         stream->last = NULL;
@@ -241,28 +303,24 @@ static bool deliver_one(tp_stream *stream)
     call(stream, due);
     stream->in_call = false;
     free(due);
-    return true;
 }
 
-/* A call may close its own stream or another one: from the first again after each. */
+/* A call may close its own stream or another one, or bring more: each time the first of those that
+ * are due, in the order in which they sat down. */
 void tp_world_net_deliver(tp_world *world, world_seat *seat)
 {
-    bool more = true;
-    while (more) {
-        more = false;
-        for (tp_link *link = seat->streams.head.next; link != &seat->streams.head;
-             link = link->next) {
-            tp_stream *stream = TP_CONTAINER(link, tp_stream, link);
-            if (!deliver_one(stream))
-                continue;
-            if (stream->closed)
-                stream_free(stream);
-            more = true;
-            break;
-        }
+    seat->delivers = true;
+    while (seat->coming.count != 0 && seat->coming.items[0].key <= world->now)
+        seat_look(seat->coming.items[0].stream);
+    while (seat->ready.count != 0) {
+        tp_stream *stream = seat->ready.items[0].stream;
+        deliver_one(stream);
+        if (stream->closed)
+            stream_free(stream);
+        else if (stream->seat == seat)
+            seat_look(stream);
     }
-    (void)world;
-    seat_look(seat);
+    seat->delivers = false;
 }
 
 /* ---- net.h ----------------------------------------------------------------------------------- */
@@ -277,8 +335,9 @@ static void sit(tp_stream *stream, world_seat *seat, const tp_stream_calls *call
     stream->seat = seat;
     stream->calls = calls;
     stream->user = user;
+    stream->order = seat->next_order++;
     tp_list_push_back(&seat->streams, &stream->link);
-    seat_look(seat);
+    seat_look(stream);
 }
 
 static tp_listener *listener_find(tp_world *world, const char *address)
@@ -435,7 +494,7 @@ static troupe_status world_attach(tp_env *env, tp_runner *runner, tp_socket sock
 {
     (void)env;
     tp_stream *stream = (tp_stream *)socket.handle;
-    take_loose(stream);
+    tp_list_remove(&stream->link);
     sit(stream, runner->seat, calls, user);
     *ret_stream = stream;
     return TROUPE_OK;
@@ -448,7 +507,7 @@ static void world_close(tp_stream *stream)
     part(stream, "the other side has closed the connection");
     stream->closed = true;
     stream->broken = true;
-    tp_list_remove(&stream->link);
+    stand_up(stream);
     if (!stream->in_call)
         stream_free(stream); /* else whoever calls it does */
 }
@@ -456,7 +515,7 @@ static void world_close(tp_stream *stream)
 static tp_socket world_detach(tp_stream *stream)
 {
     TP_ASSERT(stream->rest_size == 0);
-    tp_list_remove(&stream->link);
+    stand_up(stream);
     put_loose(stream);
     return (tp_socket){(intptr_t)stream};
 }
@@ -465,7 +524,7 @@ static void world_drop(tp_env *env, tp_socket socket)
 {
     (void)env;
     tp_stream *stream = (tp_stream *)socket.handle;
-    take_loose(stream);
+    tp_list_remove(&stream->link);
     part(stream, "the other side has closed the connection");
     stream_free(stream);
 }
@@ -504,7 +563,7 @@ static void world_pause_stream(tp_stream *stream, bool pause)
 {
     stream->paused = pause;
     if (stream->seat != NULL)
-        seat_look(stream->seat);
+        seat_look(stream);
 }
 
 static void world_peer(tp_stream *stream, char *out, size_t size)
@@ -537,8 +596,14 @@ static void die(tp_stream *stream)
 
 void tp_world_net_leave(world_seat *seat)
 {
-    while (!tp_list_is_empty(&seat->streams))
-        die(TP_CONTAINER(tp_list_pop_front(&seat->streams), tp_stream, link));
+    while (!tp_list_is_empty(&seat->streams)) {
+        tp_stream *stream = TP_CONTAINER(tp_list_front(&seat->streams), tp_stream, link);
+        stand_up(stream);
+        die(stream);
+    }
+    free(seat->coming.items);
+    free(seat->ready.items);
+    seat->coming = seat->ready = (world_heap){0};
 }
 
 void tp_world_net_kill(tp_world *world, world_env *env)
@@ -546,13 +611,12 @@ void tp_world_net_kill(tp_world *world, world_env *env)
     for (uint32_t i = 0; i < world->seat_count; i++)
         if (world->seats[i]->env == env)
             tp_world_net_leave(world->seats[i]);
-    for (tp_stream **at = &world->loose; *at != NULL;) {
-        tp_stream *stream = *at;
-        if (stream->env != env) {
-            at = &stream->loose_next;
+    for (tp_link *link = world->loose.head.next, *next; link != &world->loose.head; link = next) {
+        tp_stream *stream = TP_CONTAINER(link, tp_stream, link);
+        next = link->next;
+        if (stream->env != env)
             continue;
-        }
-        *at = stream->loose_next;
+        tp_list_remove(link);
         die(stream);
     }
     for (tp_listener **at = &world->listeners; *at != NULL;) {
@@ -578,6 +642,8 @@ static void release_held(tp_stream *stream, const world_env *from, const world_e
             held->due = due;
         due = held->due;
     }
+    if (stream->seat != NULL)
+        seat_look(stream);
 }
 
 void tp_world_net_healed(tp_world *world, world_env *from, world_env *to)
@@ -589,10 +655,11 @@ void tp_world_net_healed(tp_world *world, world_env *from, world_env *to)
         for (tp_link *link = seat->streams.head.next; link != &seat->streams.head;
              link = link->next)
             release_held(TP_CONTAINER(link, tp_stream, link), from, to);
-        seat_look(seat);
     }
-    for (tp_stream *stream = world->loose; stream != NULL; stream = stream->loose_next)
-        release_held(stream, from, to);
+    TP_LIST_EACH(&world->loose, link)
+    {
+        release_held(TP_CONTAINER(link, tp_stream, link), from, to);
+    }
 }
 
 void tp_world_net_deinit(tp_world *world)
