@@ -14,8 +14,8 @@ static bool all_leave(const tp_view *view)
     return true;
 }
 
-static troupe_status make_ring(
-    const troupe_allocator *allocator, const tp_view *view, tp_ring **ret_ring)
+static troupe_status make_ring(const troupe_allocator *allocator, const tp_view *view,
+    const tp_chart *before, tp_ring **ret_ring)
 {
     bool all = all_leave(view);
     size_t bytes = (view->member_count + 1) * sizeof(tp_ring_member);
@@ -31,13 +31,15 @@ static troupe_status make_ring(
                     .incarnation = member->incarnation,
                     .node = i};
     }
-    troupe_status status = tp_ring_create(allocator, homes, count, TP_RING_POINTS, ret_ring);
+    troupe_status status =
+        before != NULL ? tp_ring_follow(allocator, before->ring, homes, count, ret_ring)
+                       : tp_ring_create(allocator, homes, count, TP_RING_POINTS, ret_ring);
     tp_release(allocator, homes, bytes);
     return status;
 }
 
-troupe_status tp_chart_create(
-    const troupe_allocator *allocator, const tp_view *view, tp_chart **ret_chart)
+troupe_status tp_chart_create(const troupe_allocator *allocator, const tp_view *view,
+    const tp_chart *before, tp_chart **ret_chart)
 {
     size_t count = view->member_count;
     size_t bytes = sizeof(tp_chart) + count * sizeof(tp_directory_member);
@@ -45,7 +47,7 @@ troupe_status tp_chart_create(
     if (chart == NULL)
         return TROUPE_NO_MEMORY;
     tp_ring *ring;
-    troupe_status status = make_ring(allocator, view, &ring);
+    troupe_status status = make_ring(allocator, view, before, &ring);
     if (status != TROUPE_OK) {
         tp_release(allocator, chart, bytes);
         return status;

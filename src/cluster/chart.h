@@ -24,9 +24,9 @@ typedef struct tp_chart {
     size_t bytes;
 } tp_chart;
 
-/* NO_MEMORY. */
-TROUPE_CHECK troupe_status tp_chart_create(
-    const troupe_allocator *allocator, const tp_view *view, tp_chart **ret_chart);
+/* `before`: of an earlier view, of which it makes use; NULL: there was none. NO_MEMORY. */
+TROUPE_CHECK troupe_status tp_chart_create(const troupe_allocator *allocator, const tp_view *view,
+    const tp_chart *before, tp_chart **ret_chart);
 tp_chart *tp_chart_retain(tp_chart *chart);
 void tp_chart_release(tp_chart *chart); /* NULL is a no-op */
 

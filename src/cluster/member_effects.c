@@ -48,7 +48,7 @@ static void drop_gone_channels(tp_cluster *self)
 bool tp_control_install(tp_cluster *self, const tp_view *view)
 {
     tp_chart *chart;
-    if (tp_chart_create(self->allocator, view, &chart) != TROUPE_OK)
+    if (tp_chart_create(self->allocator, view, self->chart, &chart) != TROUPE_OK)
         return false;
     tp_chart_each_gone(self->chart, view, self->options.gone, self->options.user);
     tp_control_lock(self);

@@ -44,7 +44,7 @@ typedef struct tp_ring_move {
     const tp_ring_member *from, *to;
 } tp_ring_move;
 
-/* Where a walk over moves is; begins as {0}. */
+/* Where a walk over arcs or moves is; begins as {0}. One over arcs may begin at any position. */
 typedef struct tp_ring_cursor {
     uint64_t at;
     bool is_over;
@@ -54,6 +54,10 @@ typedef struct tp_ring_cursor {
  * no power of two up to the maximum, or there are too many members. NO_MEMORY. */
 TROUPE_CHECK troupe_status tp_ring_create(const troupe_allocator *allocator,
     const tp_ring_member *members, uint32_t count, uint32_t points, tp_ring **ret_ring);
+/* The same members on as many points as `former` has, made of it: in time for each point that is
+ * kept, and not for sorting them again. */
+TROUPE_CHECK troupe_status tp_ring_follow(const troupe_allocator *allocator, const tp_ring *former,
+    const tp_ring_member *members, uint32_t count, tp_ring **ret_ring);
 void tp_ring_destroy(tp_ring *ring);
 
 uint32_t tp_ring_count(const tp_ring *ring);
@@ -80,6 +84,12 @@ uint32_t tp_ring_successors(
 /* All arcs, in order of position, each as long as it has the same owner (`from` and `to`). False:
  * there are no more. The ring has members. */
 bool tp_ring_each_arc(const tp_ring *ring, tp_ring_cursor *cursor, tp_ring_move *ret_arc);
+
+/* NULL: nobody has that number. */
+const tp_ring_member *tp_ring_find(const tp_ring *ring, uint32_t node);
+/* The arcs of one member of the ring, in order of position; two may touch. Looks at no others. */
+bool tp_ring_each_arc_of(const tp_ring *ring, const tp_ring_member *member, tp_ring_cursor *cursor,
+    tp_ring_move *ret_arc);
 
 /* The arcs whose owner is another in `next` than in `ring`, in order of position, each as long as
  * it has the same two. False: there are no more. Both rings have members. */

@@ -112,11 +112,11 @@ bool tp_spans_either(tp_spans *out, tp_pool *pool, const tp_spans *a, const tp_s
 bool tp_spans_of_member(
     tp_spans *out, tp_pool *pool, const tp_directory_view *view, uint32_t member)
 {
+    const tp_ring_member *owner = tp_ring_find(view->ring, member);
     tp_ring_cursor cursor = {0, false};
     tp_ring_move arc;
-    while (tp_ring_each_arc(view->ring, &cursor, &arc)) {
-        if (arc.from->node == member &&
-            !tp_spans_append(out, pool, (tp_span){arc.first, arc.last})) {
+    while (owner != NULL && tp_ring_each_arc_of(view->ring, owner, &cursor, &arc)) {
+        if (!tp_spans_append(out, pool, (tp_span){arc.first, arc.last})) {
             return false;
         }
     }

@@ -117,24 +117,19 @@ static bool plan_gain(tp_directory *self, turnover *plan, uint32_t former, tp_sp
 
 static bool plan_gains(tp_directory *self, turnover *plan, const tp_spans *gained)
 {
-    tp_ring_cursor cursor = {0, false};
-    tp_ring_move arc = {0, 0, NULL, NULL};
-    bool has_arc = tp_ring_each_arc(self->view->ring, &cursor, &arc);
     for (uint32_t i = 0; i < gained->count; i++) {
-        tp_span span = gained->items[i];
-        while (has_arc && arc.first <= span.last) {
-            if (arc.last >= span.first) {
-                tp_span both = {arc.first > span.first ? arc.first : span.first,
-                    arc.last < span.last ? arc.last : span.last};
-                if (!plan_gain(self, plan, arc.from->node, both)) {
-                    return false;
-                }
+        tp_span left = gained->items[i];
+        tp_ring_cursor cursor = {left.first, false};
+        tp_ring_move arc;
+        do {
+            if (!tp_ring_each_arc(self->view->ring, &cursor, &arc)) {
+                break;
             }
-            if (arc.last > span.last) {
-                break; /* a part of it may be in the next span */
+            tp_span both = {arc.first, arc.last < left.last ? arc.last : left.last};
+            if (!plan_gain(self, plan, arc.from->node, both)) {
+                return false;
             }
-            has_arc = tp_ring_each_arc(self->view->ring, &cursor, &arc);
-        }
+        } while (arc.last < left.last);
     }
     return true;
 }

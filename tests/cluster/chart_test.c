@@ -49,7 +49,7 @@ static void begin(charts *self)
                          &(tp_view_step){.joins = joins, .join_count = 3}, &self->view),
         TROUPE_OK);
     assert_int_equal(
-        tp_chart_create(tp_allocator_system(), self->view, &self->before), TROUPE_OK);
+        tp_chart_create(tp_allocator_system(), self->view, NULL, &self->before), TROUPE_OK);
 }
 
 static void follow(charts *self, const tp_view_step *step)
@@ -58,7 +58,7 @@ static void follow(charts *self, const tp_view_step *step)
     assert_int_equal(tp_view_follow(tp_allocator_system(), self->view, step, &next), TROUPE_OK);
     tp_view_release(self->view);
     self->view = next;
-    assert_int_equal(tp_chart_create(tp_allocator_system(), next, &self->now), TROUPE_OK);
+    assert_int_equal(tp_chart_create(tp_allocator_system(), next, self->before, &self->now), TROUPE_OK);
 }
 
 static void joins(charts *self, const char *name, int hosts)
@@ -211,7 +211,7 @@ static size_t draw_changes(town *self, tp_view_change changes[PEOPLE])
 static tp_chart *chart_of(const tp_view *view)
 {
     tp_chart *chart;
-    assert_int_equal(tp_chart_create(tp_allocator_system(), view, &chart), TROUPE_OK);
+    assert_int_equal(tp_chart_create(tp_allocator_system(), view, NULL, &chart), TROUPE_OK);
     return chart;
 }
 

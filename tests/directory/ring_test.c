@@ -154,6 +154,72 @@ static void moves_of_two_views_are_exactly_what_changed(void **state)
     tp_ring_destroy(after);
 }
 
+/* Some stay, some have gone, some come, one is there again under its name. */
+static void a_ring_that_follows_another_one_is_the_ring_of_its_members(void **state)
+{
+    (void)state;
+    tp_prng chance;
+    tp_prng_seed(&chance, 8);
+    tp_ring_member all[MEMBERS], members[MEMBERS];
+    name_members(all, MEMBERS, 12);
+    all[MEMBERS - 1].name = all[3].name;
+    tp_ring *former = make(all, 5, 64);
+    for (int round = 0; round < 30; round++) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < MEMBERS; i++) {
+            if (tp_prng_chance(&chance, (uint64_t)round % 3 + 1, 4)) {
+                members[count] = all[i];
+                members[count].node = count;
+                count++;
+            }
+        }
+        tp_ring *expected = make(members, count, 64), *ring = NULL;
+        assert_int_equal(
+            tp_ring_follow(&memory.allocator, former, members, count, &ring), TROUPE_OK);
+        tp_ring_cursor cursor = {0};
+        tp_ring_move move;
+        assert_false(tp_ring_each_move(expected, ring, &cursor, &move));
+        for (int i = 0; i < 1000; i++) {
+            uint64_t position = tp_prng_next(&chance);
+            assert_int_equal(
+                tp_ring_owner(ring, position)->node, tp_ring_owner(expected, position)->node);
+        }
+        tp_ring_destroy(former);
+        tp_ring_destroy(expected);
+        former = ring;
+    }
+    tp_ring_destroy(former);
+}
+
+static void the_arcs_of_members_are_the_arcs_of_the_ring(void **state)
+{
+    (void)state;
+    tp_ring_member members[20];
+    for (uint32_t count = 1; count <= 20; count++) {
+        name_members(members, count, count);
+        if (count == 20) {
+            members[19].name = members[4].name; /* all their points lie together */
+        }
+        tp_ring *ring = make(members, count, 16);
+        __uint128_t sum = 0;
+        for (uint32_t node = 0; node < count; node++) {
+            tp_ring_cursor cursor = {0};
+            tp_ring_move arc = {.last = 0};
+            uint64_t before = 0;
+            while (tp_ring_each_arc_of(ring, tp_ring_find(ring, node), &cursor, &arc)) {
+                assert_true(arc.first <= arc.last && (before == 0 || arc.first > before));
+                assert_int_equal(tp_ring_owner(ring, arc.first)->node, node);
+                assert_int_equal(tp_ring_owner(ring, arc.last)->node, node);
+                before = arc.last;
+                sum += (__uint128_t)(arc.last - arc.first) + 1;
+            }
+        }
+        assert_true(sum == (__uint128_t)1 << 64);
+        assert_null(tp_ring_find(ring, count));
+        tp_ring_destroy(ring);
+    }
+}
+
 static void the_order_of_members_does_not_matter(void **state)
 {
     (void)state;
@@ -216,6 +282,9 @@ static void empty_rings_wrong_points_and_no_memory_are_said(void **state)
     memory.fail_count = 1;
     assert_int_equal(tp_ring_create(&memory.allocator, members, 4, 8, &ring), TROUPE_NO_MEMORY);
     assert_null(ring);
+    memory.fail_from = memory.calls + 2; /* what it needs for a moment */
+    assert_int_equal(tp_ring_create(&memory.allocator, members, 4, 8, &ring), TROUPE_NO_MEMORY);
+    assert_null(ring);
     memory.fail_from = 0;
     tp_ring_destroy(NULL);
 }
@@ -226,6 +295,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(shares_are_even_within_the_bound, start, end),
         cmocka_unit_test_setup_teardown(a_join_takes_its_share_and_moves_nothing_else, start, end),
         cmocka_unit_test_setup_teardown(moves_of_two_views_are_exactly_what_changed, start, end),
+        cmocka_unit_test_setup_teardown(
+            a_ring_that_follows_another_one_is_the_ring_of_its_members, start, end),
+        cmocka_unit_test_setup_teardown(the_arcs_of_members_are_the_arcs_of_the_ring, start, end),
         cmocka_unit_test_setup_teardown(the_order_of_members_does_not_matter, start, end),
         cmocka_unit_test_setup_teardown(
             successors_are_distinct_and_take_over_when_the_home_goes, start, end),
