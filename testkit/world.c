@@ -741,6 +741,7 @@ tp_env *tp_world_process(tp_world *world, const char *host)
     if (self->name == NULL || self->memory == NULL)
         return NULL; /* the world frees what there is */
     tp_world_memory_init(self->memory, tp_prng_next(&world->entropy));
+    self->memory->is_plain = world->options.calm;
     return env;
 }
 
@@ -764,10 +765,8 @@ tp_world *tp_world_create(const tp_world_options *options)
         return NULL;
     world->options = *options;
     tp_list_init(&world->loose);
-    if (world->options.step_limit == 0)
-        world->options.step_limit = 4000000;
-    if (world->options.job_limit == 0)
-        world->options.job_limit = 16;
+    world->options.step_limit = options->step_limit != 0 ? options->step_limit : 4000000;
+    world->options.job_limit = options->job_limit != 0 ? options->job_limit : 16;
     uint64_t seed = options->seed;
     tp_prng_seed(&world->prng, tp_prng_split(&seed));
     tp_prng_seed(&world->entropy, tp_prng_split(&seed));

@@ -64,6 +64,7 @@ typedef struct world_memory {
     world_block *out;
     world_block *kept[WORLD_KEPT]; /* released, and not yet the system's again */
     uint32_t kept_at;
+    bool is_plain; /* without junk, and what is released is the system's at once */
 } world_memory;
 
 /* A process, or one of several nodes in one. */

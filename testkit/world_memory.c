@@ -62,7 +62,8 @@ static void *allocate(void *context, size_t size)
         return NULL;
     block->size = size;
     put_in(memory, block);
-    memset(block + 1, FRESH, size < JUNK_MOST ? size : JUNK_MOST);
+    if (!memory->is_plain)
+        memset(block + 1, FRESH, size < JUNK_MOST ? size : JUNK_MOST);
     memory->blocks++;
     memory->bytes += size;
     return block + 1;
@@ -95,6 +96,10 @@ static void release(void *context, void *given, size_t size)
     take_out(memory, block);
     memory->blocks--;
     memory->bytes -= size;
+    if (memory->is_plain) {
+        free(block);
+        return;
+    }
     memset(given, GONE, size < JUNK_MOST ? size : JUNK_MOST);
     uint32_t at = memory->kept_at++ % WORLD_KEPT;
     free(memory->kept[at]);

@@ -81,11 +81,7 @@ static void take_events(tp_cluster *self)
 static void show_doubts(tp_cluster *self)
 {
     uint64_t doubted[TP_CLUSTER_DOUBTED];
-    uint32_t count = 0;
-    const tp_view *view = self->chart != NULL ? self->chart->members : NULL;
-    for (size_t i = 0; view != NULL && i < view->member_count && count < TP_CLUSTER_DOUBTED; i++)
-        if (tp_member_doubts(self->member, view->members[i].incarnation))
-            doubted[count++] = view->members[i].incarnation;
+    uint32_t count = tp_member_doubted(self->member, doubted, TP_CLUSTER_DOUBTED);
     tp_member_counts counts = tp_member_look(self->member).counts;
     tp_control_lock(self);
     memcpy(self->look.doubted, doubted, sizeof doubted[0] * count);

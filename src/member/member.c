@@ -95,10 +95,16 @@ void tp_member_end(tp_member *self, tp_member_effect_kind kind, const char *form
 
 tp_peer *tp_member_peer(tp_member *self, uint64_t incarnation)
 {
-    for (size_t i = 0; i < self->peer_count; i++)
-        if (self->peers[i].incarnation == incarnation)
-            return &self->peers[i];
-    return NULL;
+    size_t low = 0, high = self->peer_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (self->peers[middle].incarnation < incarnation)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < self->peer_count && self->peers[low].incarnation == incarnation ? &self->peers[low]
+                                                                                : NULL;
 }
 
 /* One peer for each other member; those that were there keep what is known of them. */
@@ -251,7 +257,8 @@ static void run_views(tp_member *self, uint64_t now)
         return;
     self->want_view = false;
     self->view_floor = self->view != NULL ? self->view->number : 0;
-    tp_member_send(self, now, TP_MEMBER_READ_VIEW, self->ttl / 2);
+    tp_member_effect *effect = tp_member_send(self, now, TP_MEMBER_READ_VIEW, self->ttl / 2);
+    effect->view = self->view != NULL ? tp_view_retain(self->view) : NULL;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

@@ -95,8 +95,8 @@ typedef struct tp_member_options {
 /* ---- effects --------------------------------------------------------------------------------- */
 
 typedef enum tp_member_op {
-    TP_MEMBER_READ_VIEW,
-    TP_MEMBER_CAS_VIEW, /* view */
+    TP_MEMBER_READ_VIEW, /* view: the newest that is known, or NULL; it is not made again */
+    TP_MEMBER_CAS_VIEW,  /* view */
     TP_MEMBER_RAISE,    /* incarnation, count */
     TP_MEMBER_REVOKE,   /* incarnation, count */
     TP_MEMBER_READ_REGISTERS,
@@ -153,7 +153,7 @@ typedef struct tp_member_answer {
     uint64_t id;
     troupe_status status;
     const tp_view *view;              /* READ_VIEW, OK: NULL if there is none; borrowed */
-    const troupe_register *registers; /* READ_REGISTERS, OK; borrowed */
+    const troupe_register *registers; /* READ_REGISTERS, OK: by rising incarnation; borrowed */
     size_t register_count;
     uint64_t run;
 } tp_member_answer;
@@ -202,7 +202,8 @@ typedef struct tp_member_state {
 } tp_member_state;
 
 tp_member_state tp_member_look(const tp_member *member);
-/* May that member be dead, as far as this one has seen? For `troupe nodes`. */
-bool tp_member_doubts(const tp_member *member, uint64_t incarnation);
+/* Members that may be dead, as far as this one has seen; returns how many, at most `room`. For
+ * `troupe nodes`. */
+uint32_t tp_member_doubted(const tp_member *member, uint64_t *ret_incarnations, uint32_t room);
 
 #endif

@@ -60,10 +60,17 @@ void tp_member_forget_times(tp_member *self)
 
 static const troupe_register *find(const tp_member_answer *answer, uint64_t incarnation)
 {
-    for (size_t i = 0; i < answer->register_count; i++)
-        if (answer->registers[i].incarnation == incarnation)
-            return &answer->registers[i];
-    return NULL;
+    size_t low = 0, high = answer->register_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (answer->registers[middle].incarnation < incarnation)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < answer->register_count && answer->registers[low].incarnation == incarnation
+               ? &answer->registers[low]
+               : NULL;
 }
 
 static void look(
@@ -123,21 +130,22 @@ static uint64_t standstill(const tp_member *self, const tp_peer *peer)
     return peer->t0 + tp_member_wait(self) + self->score * (self->ttl / 8);
 }
 
-static bool should_revoke(tp_member *self, const tp_peer *peer, uint64_t now)
+static bool should_revoke(tp_member *self, const tp_peer *peer, uint64_t now, uint64_t turn)
 {
     if (!peer->seen || peer->revoked || !tp_member_is_due(self, now, peer->revoke_again))
         return false;
     return peer->ended || tp_member_is_voted_out(self, peer, now) ||
-           tp_member_is_due(self, now, standstill(self, peer) + turn_of(self));
+           tp_member_is_due(self, now, standstill(self, peer) + turn);
 }
 
 static void revoke_one(tp_member *self, uint64_t now)
 {
     if (self->lines[TP_MEMBER_REVOKE].busy || !may_judge(self, now))
         return;
+    uint64_t turn = turn_of(self);
     for (size_t i = 0; i < self->peer_count; i++) {
         tp_peer *peer = &self->peers[i];
-        if (!should_revoke(self, peer, now))
+        if (!should_revoke(self, peer, now, turn))
             continue;
         tp_member_effect *effect = tp_member_send(self, now, TP_MEMBER_REVOKE, self->ttl / 4);
         effect->incarnation = peer->incarnation;

@@ -11,13 +11,17 @@
 #include "base/alloc.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static void on_view(void *user, uint64_t number, troupe_slice text)
 {
     tp_member_outcome *self = user;
-    const tp_view *view = NULL;
-    self->answer.status =
-        tp_view_parse(self->allocator, number, text, &view, self->error, sizeof self->error);
+    const tp_view *view = NULL, *known = self->known;
+    if (known != NULL && known->number == number && troupe_slice_equal(known->text, text))
+        view = tp_view_retain(known); /* as most readings find it */
+    else
+        self->answer.status =
+            tp_view_parse(self->allocator, number, text, &view, self->error, sizeof self->error);
     tp_view_release(self->view);
     self->view = view;
 }
@@ -41,6 +45,12 @@ static void on_register(void *user, const troupe_register *found)
     }
     self->registers[count] = *found;
     self->answer.register_count = count + 1;
+}
+
+static int by_incarnation(const void *a, const void *b)
+{
+    const troupe_register *left = a, *right = b;
+    return left->incarnation < right->incarnation ? -1 : left->incarnation > right->incarnation;
 }
 
 /* The view's members, and those that its changes name: what they are told of must stay revoked. */
@@ -75,6 +85,7 @@ void tp_member_perform(troupe_membership *handle, const tp_member_effect *call,
     memset(out, 0, sizeof *out);
     out->allocator = allocator;
     out->answer = (tp_member_answer){.op = call->op, .id = call->id, .status = TROUPE_OK};
+    out->known = call->op == TP_MEMBER_READ_VIEW ? call->view : NULL;
     handle->error[0] = '\0';
     switch (call->op) {
     case TP_MEMBER_READ_VIEW:
@@ -99,6 +110,8 @@ void tp_member_perform(troupe_membership *handle, const tp_member_effect *call,
     }
     if (out->error[0] == '\0' && out->answer.status != TROUPE_OK)
         snprintf(out->error, sizeof out->error, "%s", handle->error);
+    if (out->answer.register_count != 0)
+        qsort(out->registers, out->answer.register_count, sizeof *out->registers, by_incarnation);
     out->answer.view = out->view;
     out->answer.registers = out->registers;
 }

@@ -20,6 +20,7 @@ typedef struct tp_member_outcome {
     tp_member_answer answer;
     const troupe_allocator *allocator;
     const tp_view *view;
+    const tp_view *known; /* the effect's */
     troupe_register *registers;
     size_t room;
     char error[256]; /* why it is not OK, where there is something to say; for the log */

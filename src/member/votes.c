@@ -78,12 +78,15 @@ static void probe_neighbours(tp_member *self, uint64_t now)
     }
 }
 
-bool tp_member_doubts(const tp_member *self, uint64_t incarnation)
+uint32_t tp_member_doubted(const tp_member *self, uint64_t *ret_incarnations, uint32_t room)
 {
-    for (size_t i = 0; i < self->peer_count; i++)
-        if (self->peers[i].incarnation == incarnation)
-            return self->peers[i].doubted || self->peers[i].revoked || self->peers[i].ended;
-    return false;
+    uint32_t count = 0;
+    for (size_t i = 0; i < self->peer_count && count < room; i++) {
+        const tp_peer *peer = &self->peers[i];
+        if (peer->doubted || peer->revoked || peer->ended)
+            ret_incarnations[count++] = peer->incarnation;
+    }
+    return count;
 }
 
 /* ---- checks and votes ------------------------------------------------------------------------ */

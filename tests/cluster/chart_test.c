@@ -58,7 +58,8 @@ static void follow(charts *self, const tp_view_step *step)
     assert_int_equal(tp_view_follow(tp_allocator_system(), self->view, step, &next), TROUPE_OK);
     tp_view_release(self->view);
     self->view = next;
-    assert_int_equal(tp_chart_create(tp_allocator_system(), next, self->before, &self->now), TROUPE_OK);
+    assert_int_equal(
+        tp_chart_create(tp_allocator_system(), next, self->before, &self->now), TROUPE_OK);
 }
 
 static void joins(charts *self, const char *name, int hosts)
