@@ -486,6 +486,12 @@ typedef struct troupe_node_options {
     bool allow_clear_text;          /* beyond loopback; from nodes without certificates */
     uint64_t lease_ttl;             /* a node unheard of for so long is replaced */
     uint64_t join_timeout;          /* of becoming a member */
+    uint32_t max_connections;       /* with other nodes, per shard */
+    uint64_t max_idle_time, keep_alive; /* silence, until one is closed, is tried */
+    uint32_t batch_limit;           /* messages for another node in one batch */
+    uint64_t batch_delay;           /* so long they wait for others; 0: for what a pass has */
+    const char *compression;        /* of batches for other nodes: "none", "lz4", "zstd" */
+    uint64_t compress_above;        /* bytes of a batch */
     const char *http, *http_token;  /* "": no calls over HTTP; callers need no token */
     bool http_allow_open;           /* beyond loopback without a token */
     const char *http_tls_certificate, *http_tls_key, *http_tls_authority; /* PEM; "": clear text */

@@ -92,6 +92,7 @@ extern "C" {
     X(link_accepts, "connections that other nodes made")                                          \
     X(link_refusals, "connections of or to other nodes that were refused")                        \
     X(link_breaks, "connections of other nodes that broke")                                       \
+    X(link_idles, "connections of other nodes that were closed, as nothing was said")             \
     X(link_bytes_out, "bytes for other nodes, after compression")                                 \
     X(link_bytes_in, "bytes from other nodes, before decompression")                              \
     X(link_raw_out, "bytes of batches for other nodes, before compression")                       \

@@ -236,7 +236,6 @@ troupe_status tp_cluster_attach(tp_cluster *self)
             .token = troupe_str(self->token),
             .node = troupe_str(self->node),
             .address = troupe_str(self->address),
-            .session = self->options.session,
             .replicas = self->options.replicas,
             .tls = self->tls, /* nobody gives another before the node is open */
             .allows_clear_text = self->options.allows_clear_text,

@@ -54,7 +54,6 @@ typedef struct tp_cluster_options {
     size_t label_count;
     uint64_t ttl; /* of a cluster that begins */
     uint32_t replicas;
-    tp_session_options session;
     tp_tls_context *tls;    /* NULL: clear text; retained */
     bool allows_clear_text; /* lets in who speaks it, though there is a `tls` */
     /* A member is gone: close its writer before anything of the view without it is loaded. [control

@@ -283,6 +283,7 @@ static void show_links(tp_outpost *self)
     tp_cell_set(&shown->link_accepts, counts.accepts);
     tp_cell_set(&shown->link_refusals, counts.refusals);
     tp_cell_set(&shown->link_breaks, counts.breaks);
+    tp_cell_set(&shown->link_idles, counts.idles);
     tp_cell_set(&shown->link_bytes_out, counts.sessions.bytes_out);
     tp_cell_set(&shown->link_bytes_in, counts.sessions.bytes_in);
     tp_cell_set(&shown->link_raw_out, counts.sessions.raw_out);
@@ -638,12 +639,37 @@ static void draw_pace(const tp_shard *shard, tp_directory_options *directory)
         directory->slice = 1 + env->choose(env, 4);
 }
 
+static tp_codec codec_of(const char *name)
+{
+    return strcmp(name, "zstd") == 0  ? TP_CODEC_ZSTD
+           : strcmp(name, "lz4") == 0 ? TP_CODEC_LZ4
+                                      : TP_CODEC_NONE;
+}
+
+static tp_session_options session_for(const tp_shard *shard, uint32_t frame)
+{
+    const troupe_node_options *set = &shard->shared->options;
+    tp_session_options session = {.batch_count = set->batch_limit,
+        .batch_delay = set->batch_delay,
+        .max_frame = frame,
+        .codec = codec_of(set->compression),
+        .compress_above = (uint32_t)set->compress_above,
+        .sends_once = TP_MUTANT(shard, TP_MUTANT_NO_RESEND),
+        .takes_again = TP_MUTANT(shard, TP_MUTANT_TAKE_AGAIN)};
+    if (TP_UNLIKELY(shard->simulated) && set->link_limit < 64)
+        session.kept_limit = 1024; /* each peer is a slow one */
+    if (TP_UNLIKELY(shard->simulated))
+        session.hurry_frames = 3; /* of the few turns of a pass */
+    return session;
+}
+
 static troupe_status create_parts(tp_outpost *self)
 {
     tp_shard *shard = self->shard;
     tp_shared *shared = shard->shared;
     const tp_outpost_options *options = &self->options;
-    const uint64_t frame = frame_for(shared->options.max_message);
+    const troupe_node_options *set = &shared->options;
+    const uint64_t frame = frame_for(set->max_message);
     TROUPE_TRY(tp_translator_init(&self->translator, shard, options->incarnation));
     tp_directory_options directory = {.self = options->incarnation,
         .shard = shard->number,
@@ -671,17 +697,14 @@ static troupe_status create_parts(tp_outpost *self)
             .address = options->address},
         .cluster = options->cluster,
         .token = options->token,
-        .session = options->session,
+        .session = session_for(shard, (uint32_t)frame),
+        .connections_max = set->max_connections,
+        .keep_alive = set->keep_alive,
+        .patience = 5 * set->keep_alive,
+        .idle = set->max_idle_time,
         .tls = options->tls,
         .allows_clear_text = options->allows_clear_text,
         .log = on_log};
-    channels.session.max_frame = (uint32_t)frame;
-    if (TP_UNLIKELY(shard->simulated) && shared->options.link_limit < 64)
-        channels.session.kept_limit = 1024; /* each peer is a slow one */
-    if (TP_UNLIKELY(shard->simulated))
-        channels.session.hurry_frames = 3; /* of the few turns of a pass */
-    channels.session.sends_once = TP_MUTANT(shard, TP_MUTANT_NO_RESEND);
-    channels.session.takes_again = TP_MUTANT(shard, TP_MUTANT_TAKE_AGAIN);
     tp_mover_init(&self->mover, shard, &self->translator);
     return tp_channels_create(&channels, &self->channels);
 }

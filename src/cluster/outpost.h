@@ -34,7 +34,6 @@ typedef struct tp_outpost_options {
     tp_shard *shard;
     uint64_t incarnation;
     troupe_slice cluster, token, node, address;
-    tp_session_options session;
     uint32_t replicas;
     tp_tls_context *tls; /* as in tp_cluster_options */
     bool allows_clear_text;

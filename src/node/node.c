@@ -251,7 +251,7 @@ static troupe_status finish_open(troupe_node *node, const troupe_type *const *ty
     shared->options.name =
         node->name; /* the others were the caller's, and are not needed any more */
     shared->options.storage = shared->options.placement = shared->options.log = NULL;
-    shared->options.cache_policy = shared->options.labels = NULL;
+    shared->options.cache_policy = shared->options.labels = shared->options.compression = NULL;
     shared->options.cluster = shared->options.cluster_name = shared->options.cluster_token = NULL;
     shared->options.listen = shared->options.advertise = NULL;
     shared->options.tls_certificate = shared->options.tls_key = NULL;

@@ -246,6 +246,9 @@ static troupe_status check_text(
         is_good = are_labels(text);
     } else if (strcmp(option->info.name, "cache_policy") == 0) {
         is_good = strcmp(text, "lru") == 0 || strcmp(text, "tinylfu") == 0;
+    } else if (strcmp(option->info.name, "compression") == 0) {
+        is_good =
+            strcmp(text, "none") == 0 || strcmp(text, "lz4") == 0 || strcmp(text, "zstd") == 0;
     }
     if (is_good) {
         return TROUPE_OK;

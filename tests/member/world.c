@@ -731,10 +731,10 @@ world_result world_run(const world_plan *plan)
     run_until(&self, BUSY + CALM);
     if (!self.result.violated)
         check_calm(&self);
-    events_deinit(&self.events);
     for (size_t i = 0; i < self.node_count; i++)
         if (self.nodes[i].life != 0)
             end_process(&self, &self.nodes[i], false);
+    events_deinit(&self.events);
     tp_view_release(self.published);
     self.stray->close(self.stray);
     tp_member_memory_destroy(self.store);

@@ -59,6 +59,9 @@ static void no_options_give_the_documented_defaults(void **state)
     assert_int_equal(options.blocking_limit, 1024);
     assert_int_equal(options.cache_size, 100000);
     assert_string_equal(options.cache_policy, "lru");
+    assert_string_equal(options.compression, "none");
+    assert_int_equal(options.batch_delay, 0);
+    assert_int_equal(options.max_idle_time, TROUPE_SECONDS(60));
     assert_int_equal(options.cache_ttl, TROUPE_NEVER);
     assert_int_equal(options.cache_refresh, 0);
     assert_string_equal(options.placement, "prefer-local");
@@ -137,6 +140,7 @@ static void wrong_options_are_refused_by_name_with_what_to_do(void **state)
         {{TROUPE_NODE_OPTIONS, .placement = "here"}, {"placement", "here", "round-robin"}},
         {{TROUPE_NODE_OPTIONS, .labels = "gpu"}, {"labels", "gpu", "region=eu"}},
         {{TROUPE_NODE_OPTIONS, .cache_policy = "fifo"}, {"cache_policy", "fifo", "tinylfu"}},
+        {{TROUPE_NODE_OPTIONS, .compression = "gzip"}, {"compression", "gzip", "zstd"}},
         {{TROUPE_NODE_OPTIONS, .cache_ttl = TROUPE_SECONDS(1), .cache_refresh = TROUPE_SECONDS(1)},
             {"cache_refresh", "cache_ttl", "lower"}},
         {{TROUPE_NODE_OPTIONS, .tls_key = "k", .tls_authority = "a"},
@@ -286,7 +290,7 @@ static void each_option_takes_its_default_and_its_limits(void **state)
     (void)state;
     unsigned count = 0;
     troupe_options_each(set_check, &count);
-    assert_int_equal(count, 72); /* the fields of the struct but four that have no text form */
+    assert_int_equal(count, 79); /* the fields of the struct but four that have no text form */
 }
 
 static void values_are_read_as_people_write_them(void **state)
