@@ -256,8 +256,7 @@ static void give_up(tp_outpost *self)
         tp_activation *actor = TP_CONTAINER(link, tp_activation, recency);
         tp_activation_guard(shard, actor);
         actor->flags &= (uint16_t)~TP_CAME; /* nor one that came by a move and waits to begin */
-        tp_mailbox_fail_all(
-            shard, actor, TROUPE_UNAVAILABLE, "its node was put out of the cluster");
+        tp_mailbox_fail_all(shard, actor, TROUPE_UNAVAILABLE, TP_PUT_OUT);
     }
 }
 

@@ -16,6 +16,8 @@
  * 3. Requests for a record with TP_GUARDED are absent, too: the cluster orders them. It is in no
  * cache of hot records (tp_shard.recent).
  * 4. While `pass` says no, no turn begins and nothing leaves: the lease has run out.
+ * 5. At a node that was put out all records are guarded, and no turn begins, though `pass` says yes
+ * while it closes: turns that wait end then.
  *
  * Threads: all on the shard's thread, but for has_arrivals' caller, which is the same at rest.
  */
@@ -25,6 +27,8 @@
 #include "shard/shard.h"
 
 #define TP_AWAY_FIRST 0x8000u
+
+#define TP_PUT_OUT "its node was put out of the cluster"
 
 struct tp_away {
     uint64_t incarnation; /* this node's */

@@ -45,11 +45,24 @@ void tp_settle(tp_shard *shard, tp_activation *actor)
                                                        : TROUPE_REASON_ASKED);
 }
 
+/* Of one that is about to go, or for which the cluster orders the requests. */
+static void look_first(tp_shard *shard, tp_activation *actor)
+{
+    if (actor->flags & (TP_LEAVE | TP_STOPPING))
+        tp_arrivals_flush(shard);
+    /* While a node that was put out closes, turns that wait end; what they, and what was told
+     * before, bring to actors that are still here begins nothing. */
+    if (TP_UNLIKELY(tp_lease_is_lost(shard->shared)) && !tp_fifo_is_empty(&actor->mailbox)) {
+        TP_MARK(shard, "nothing begins at a node that was put out");
+        tp_mailbox_fail_all(shard, actor, TROUPE_UNAVAILABLE, TP_PUT_OUT);
+    }
+}
+
 static void run_actor(tp_shard *shard, tp_activation *actor)
 {
     /* While it is queued nobody sends it away to make room. */
-    if (TP_UNLIKELY(actor->flags & (TP_LEAVE | TP_STOPPING)))
-        tp_arrivals_flush(shard);
+    if (TP_UNLIKELY(actor->flags & (TP_LEAVE | TP_STOPPING | TP_GUARDED)))
+        look_first(shard, actor);
     actor->flags &= (uint16_t)~TP_QUEUED;
     if (TP_UNLIKELY((actor->flags & TP_MOVES) && actor->phase != TP_NEW) &&
         tp_move_look(shard, actor))

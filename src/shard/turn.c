@@ -682,9 +682,10 @@ static void answer_in_words(tp_shard *shard, tp_message *message, troupe_status 
     }
     if (message->kind != TP_ASK) {
         const tp_slip *slip = tp_message_slip(message);
-        if (slip != NULL && (slip->flags & (TP_SLIP_WAKE | TP_SLIP_REMIND))) {
+        uint32_t flags = slip != NULL ? slip->flags : 0;
+        if (flags & (TP_SLIP_WAKE | TP_SLIP_REMIND)) {
             tp_wake_failed(shard, message, status);
-        } else if (message->kind == TP_TELL && !tp_message_is_of_outbox(message)) {
+        } else if (message->kind == TP_TELL && !(flags & (TP_SLIP_OUTBOX | TP_SLIP_HERE))) {
             dead_letter(shard, message, words);
         } else {
             tp_pool_give(&shard->pool, message);

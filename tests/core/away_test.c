@@ -31,7 +31,9 @@ static elsewhere *of(tp_away *away)
 static void absent(tp_away *away, tp_message *message)
 {
     elsewhere *self = of(away);
-    if (self->grants && message->kind <= TP_ASK)
+    if (tp_lease_is_lost(self->shard->shared))
+        tp_message_answer(self->shard, message, TROUPE_UNAVAILABLE, TROUPE_NOT_DONE, "put out");
+    else if (self->grants && message->kind <= TP_ASK)
         tp_accept_granted(self->shard, message);
     else
         self->absent[self->absent_count++] = message;
@@ -135,11 +137,50 @@ static troupe_status nap(troupe_turn *turn, void *state, troupe_slice payload)
 {
     (void)state;
     (void)payload;
-    return troupe_sleep(turn, MS(100));
+    TROUPE_TRY(troupe_sleep(turn, MS(100)));
+    return troupe_reply_format(turn, "slept");
 }
 
-static const troupe_method methods[] = {
-    TROUPE_METHOD(add), TROUPE_METHOD(relay), TROUPE_METHOD(nap)};
+static uint32_t answers;
+
+static troupe_status answered(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)turn;
+    (void)state;
+    (void)payload;
+    answers++;
+    return TROUPE_OK;
+}
+
+static void came_back(
+    troupe_turn *turn, void *state, const troupe_answer *answer, void *user)
+{
+    (void)turn;
+    (void)state;
+    (void)answer;
+    (void)user;
+    answers++;
+}
+
+static troupe_status ask_then(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    TROUPE_TRY(troupe_ask_then(turn, troupe_id_of("note", "b"), "nap", payload, NULL,
+        &(troupe_then){TROUPE_THEN, .done = "answered", .failed = "answered"}));
+    return troupe_reply_format(turn, "asked");
+}
+
+static troupe_status ask_callback(troupe_turn *turn, void *state, troupe_slice payload)
+{
+    (void)state;
+    TROUPE_TRY(troupe_ask_callback(
+        turn, troupe_id_of("note", "b"), "nap", payload, NULL, came_back, NULL));
+    return troupe_reply_format(turn, "asked");
+}
+
+static const troupe_method methods[] = {TROUPE_METHOD(add), TROUPE_METHOD(relay),
+    TROUPE_METHOD(nap), TROUPE_METHOD(ask_then), TROUPE_METHOD(ask_callback),
+    TROUPE_METHOD(answered)};
 static const troupe_type narrow = {
     TROUPE_TYPE("narrow"), .state_size = 64, TROUPE_METHODS(methods), .mailbox_limit = 4};
 static const troupe_type note = {
@@ -394,6 +435,42 @@ static void what_still_loads_when_its_node_is_put_out_runs_no_hook(void **state)
     scene_close(&self);
 }
 
+/* As the cluster does. */
+static void put_out(elsewhere *other)
+{
+    tp_shard *shard = other->shard;
+    atomic_store(&shard->shared->lease_until, 0);
+    TP_LIST_EACH(&shard->recency, link)
+        tp_activation_guard(shard, TP_CONTAINER(link, tp_activation, recency));
+}
+
+/* Turns that wait end while the node closes; the actors that they answer may be elsewhere. */
+static void what_turns_of_a_node_that_was_put_out_answer_begins_nothing(void **state)
+{
+    (void)state;
+    static const char *const askers[] = {"kept/a", "note/a"};
+    static const char *const asks[] = {"ask_then", "ask_callback"};
+    for (int i = 0; i < 4; i++) {
+        bool is_lost = i >= 2;
+        scene self;
+        elsewhere other;
+        play(&self, &other);
+        other.grants = true;
+        answers = 0;
+        assert_heard(ask(self.node, askers[i % 2], asks[i % 2], ""), TROUPE_OK);
+        scene_run(&self, MS(10));
+        assert_int_equal(other.shard->parked_count, 1); /* who is asked */
+        if (is_lost)
+            put_out(&other);
+        scene_run(&self, TROUPE_SECONDS(1));
+        assert_int_equal(other.shard->parked_count, 0);
+        assert_int_equal(answers, is_lost ? 0 : 1);
+        assert_int_equal(other.shard->queued, 0);
+        assert_int_equal(tp_cell_get(&other.shard->counters.dead_letters), 0);
+        scene_close(&self);
+    }
+}
+
 static void an_answer_that_was_computed_too_late_waits_for_the_lease(void **state)
 {
     (void)state;
@@ -504,6 +581,7 @@ int main(void)
         cmocka_unit_test(the_answer_of_an_ask_from_another_node_goes_there),
         cmocka_unit_test(without_a_lease_no_turn_begins_and_nothing_is_lost),
         cmocka_unit_test(what_still_loads_when_its_node_is_put_out_runs_no_hook),
+        cmocka_unit_test(what_turns_of_a_node_that_was_put_out_answer_begins_nothing),
         cmocka_unit_test(an_answer_that_was_computed_too_late_waits_for_the_lease),
         cmocka_unit_test(stateless_workers_are_made_where_they_are_asked_for),
         cmocka_unit_test(an_actor_asks_one_that_is_absent_as_any_caller_does),
