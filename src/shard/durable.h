@@ -293,6 +293,11 @@ bool tp_once_begins(
 /* Of one that has not run, here: may an earlier one with its key have taken effect, or do so yet?
  * False also of calls without a key. */
 bool tp_once_may_be_done(tp_shard *shard, const tp_message *message);
+/* What a turn that fails says of its call: not NOT_DONE if another one with its key waits. */
+troupe_outcome tp_once_outcome(
+    const troupe_turn *turn, const tp_message *message, troupe_outcome outcome);
+/* While no row of a commit that failed has gone: does one wait whose key has run? */
+bool tp_once_comes_again(const tp_durable *self);
 /* Before something leaves in its middle: that it has begun. */
 TROUPE_CHECK troupe_status tp_once_parks(troupe_turn *turn, const tp_slip *slip);
 TROUPE_CHECK troupe_status tp_once_ends(

@@ -184,6 +184,8 @@ static void fail_request(tp_shard *shard, tp_message *message, troupe_status sta
 void tp_gate_fail(tp_shard *shard, tp_durable *self, uint64_t above, troupe_status status,
     troupe_outcome outcome, const char *words)
 {
+    if (outcome == TROUPE_NOT_DONE && tp_once_comes_again(self))
+        outcome = TROUPE_UNKNOWN_OUTCOME; /* it will run, with the key of one that fails here */
     tp_fifo gate = self->gate; /* what fails may bring new entries, which do not rest on it */
     tp_fifo_init(&self->gate);
     self->held = 0;

@@ -11,8 +11,9 @@
  *   not known, and late       UNKNOWN: it was long on its way, and what was known may be forgotten
  * A turn that fails and is NOT_DONE leaves no key behind: asked again, it runs again.
  * What is refused before it runs is NOT_DONE only if the actor is here, and nobody with its key has
- * run or runs: of a call once NOT_DONE speaks of all that were made with its key. Who cannot look,
- * or has not sent it, says UNKNOWN, and whether it is asked again does not depend on that.
+ * run, runs or waits here: of a call once NOT_DONE speaks of all that were made with its key. So it
+ * is with a turn that fails, or whose commit does, while another one with its key waits. Who cannot
+ * look, or has not sent it, says UNKNOWN, and whether it is asked again does not depend on that.
  *
  * An entry stays until the latest deadline with which its call was asked and `max_clock_skew` have
  * passed. A window that is full of entries that live answers BUSY.
@@ -20,6 +21,7 @@
 #include "shard/durable.h"
 
 #define NEVER_KEPT TROUPE_HOURS(24) /* the answer of a call without a deadline */
+#define LOOKED_AT  64               /* messages of a mailbox, for those with a key */
 
 troupe_status tp_once_slip(const tp_shared *shared, const tp_type *type, troupe_slice key,
     uint64_t deadline, tp_slip *ret_slip)
@@ -151,6 +153,48 @@ bool tp_once_begins(tp_shard *shard, tp_activation *actor, tp_message *message, 
     return false;
 }
 
+static const tp_slip *once_slip_of(const tp_message *message)
+{
+    const tp_slip *slip = tp_message_slip(message);
+    return slip != NULL && (slip->flags & TP_SLIP_ONCE) ? slip : NULL;
+}
+
+/* Is it known that none with the key waits to begin? */
+static bool none_waits(const tp_activation *actor, troupe_slice key)
+{
+    uint32_t looked = 0;
+    for (tp_fifo_node *node = actor->mailbox.head; node != NULL; node = node->next) {
+        const tp_slip *slip = once_slip_of(tp_message_of(node));
+        if (looked++ == LOOKED_AT || (slip != NULL && troupe_slice_equal(slip->once, key)))
+            return false;
+    }
+    return true;
+}
+
+troupe_outcome tp_once_outcome(
+    const troupe_turn *turn, const tp_message *message, troupe_outcome outcome)
+{
+    const tp_slip *slip = once_slip_of(message);
+    if (slip == NULL || outcome != TROUPE_NOT_DONE ||
+        (tp_fifo_is_empty(&turn->twins) && none_waits(turn->actor, slip->once)))
+        return outcome;
+    TP_MARK(turn->shard, "once fails before another one");
+    return TROUPE_UNKNOWN_OUTCOME;
+}
+
+bool tp_once_comes_again(const tp_durable *self)
+{
+    uint32_t looked = 0;
+    for (tp_fifo_node *node = self->actor->mailbox.head; node != NULL; node = node->next) {
+        const tp_slip *slip = once_slip_of(tp_message_of(node));
+        if (slip != NULL && tp_rows_find(self, TROUPE_ROW_ONCE, slip->once) != NULL)
+            return true;
+        if (looked++ == LOOKED_AT)
+            return tp_rows_count(self, TROUPE_ROW_ONCE) != 0;
+    }
+    return false;
+}
+
 /* Is it known here that no call with its key has taken effect, and that none is about to? */
 static bool is_new(tp_shard *shard, const tp_message *message, const tp_slip *slip)
 {
@@ -162,7 +206,8 @@ static bool is_new(tp_shard *shard, const tp_message *message, const tp_slip *sl
     const tp_durable *self = is_loaded ? tp_durable_of(actor) : NULL;
     return self != NULL && !self->reload && !self->fenced &&
            running_of(actor, slip->once) == NULL &&
-           tp_rows_find(self, TROUPE_ROW_ONCE, slip->once) == NULL;
+           tp_rows_find(self, TROUPE_ROW_ONCE, slip->once) == NULL &&
+           none_waits(actor, slip->once);
 }
 
 bool tp_once_may_be_done(tp_shard *shard, const tp_message *message)

@@ -214,6 +214,15 @@ __attribute__((noinline, cold)) static const char *misuse_of(
                                  : troupe_status_text(TROUPE_USAGE);
 }
 
+static inline troupe_outcome outcome_of(
+    const troupe_turn *turn, const tp_message *message, troupe_status status)
+{
+    if (status == TROUPE_OK)
+        return TROUPE_DONE;
+    troupe_outcome outcome = tp_turn_outcome(turn);
+    return message->flags & TP_MESSAGE_SLIP ? tp_once_outcome(turn, message, outcome) : outcome;
+}
+
 /* The answer of an ask that ends with this status. The staged reply is used if it says so. */
 static void answer(troupe_turn *turn, troupe_status status, troupe_status returned)
 {
@@ -238,15 +247,16 @@ static void answer(troupe_turn *turn, troupe_status status, troupe_status return
         tp_pool_give(&shard->pool, message);
         return;
     }
+    troupe_outcome outcome = outcome_of(turn, message, status);
     if (reply != NULL) {
-        reply->outcome = (uint8_t)(status == TROUPE_OK ? TROUPE_DONE : tp_turn_outcome(turn));
+        reply->outcome = (uint8_t)outcome;
         reply->from = message->from;
         uint32_t to = message->from_shard;
         tp_pool_give(&shard->pool, message);
         tp_reply_send(shard, to, reply);
         return;
     }
-    answer_run(shard, message, status, tp_turn_outcome(turn), "%s",
+    answer_run(shard, message, status, outcome, "%s",
         misuse != NULL ? misuse : troupe_status_text(status));
 }
 
