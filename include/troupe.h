@@ -185,11 +185,10 @@ typedef struct troupe_call_options {
      * deadline it was asked with and `max_clock_skew` are over: then the key is forgotten, and is
      * that of a new call; what comes to its actor later than that does not run: UNKNOWN. NOT_DONE
      * then speaks of all calls with this key that have come to the actor, also of those that wait
-     * there (one of another caller may be on its way); where nobody can tell the outcome is
-     * UNKNOWN, and `retry` does not look at it: asking again is safe. Without `retry` it is asked
-     * again by itself, in each form, when the way to the actor broke (UNKNOWN: its node died).
-     * Either ends with the deadline of the first attempt. For types that persist every turn; others
-     * answer USAGE. Empty: none. */
+     * there (another caller's may be on its way); where nobody can tell it is UNKNOWN, and `retry`
+     * does not look at it: asking again is safe. Without `retry` it is asked again by itself, in
+     * each form, when the way to the actor broke (UNKNOWN: its node died). Either ends with the
+     * deadline of the first attempt. For types that persist every turn; else USAGE. Empty: none. */
     troupe_slice once;
     /* Tells of a turn of a type that persists every turn (elsewhere USAGE; asks do not look at it):
      * committed with the turn, and then takes effect exactly once at a target that persists every

@@ -53,6 +53,10 @@ typedef enum tp_town_keep { TOWN_NOTHING, TOWN_REMIND, TOWN_UNREMIND, TOWN_TIMER
 typedef struct tp_town_attempt {
     tp_town_deed *deed;
     uint32_t number; /* from 1 */
+    uint16_t house;
+    bool ended;
+    bool was_stored; /* of a call once: it had taken effect when this was issued */
+    bool is_beside;  /* another one was under way then, of a house that lives */
 } tp_town_attempt;
 
 /* A message, and what became of it. */
@@ -325,8 +329,11 @@ bool tp_town_owns(const tp_house *house, uint16_t actor);
 void tp_town_activated(tp_house *house, uint16_t actor);
 /* What is stored of it; zeros: nothing. */
 void tp_town_stored(tp_town *town, uint16_t actor, tp_town_record *ret_record);
-/* The newest attempt of a call once has ended NOT_DONE: that speaks of those before it, too. */
-void tp_town_told_none(tp_town_deed *deed, troupe_status status);
+/* A call once is about to be asked from that house. */
+tp_town_attempt *tp_town_attempt_make(tp_town_deed *deed, uint16_t house);
+/* An attempt has ended, in a call once. NOT_DONE speaks of all that had come when that was said: of
+ * the newest one this is now, unless another one may have come behind it. */
+void tp_town_attempt_ended(tp_town_attempt *attempt, const troupe_answer *answer);
 void tp_town_excuse(tp_town *town, const tp_house *house);
 void tp_town_look(tp_town *town); /* at each step or so */
 void tp_town_check_rest(tp_town *town);

@@ -253,13 +253,30 @@ static void check_ok(tp_town_deed *deed, const troupe_answer *answer)
             deed->number, deed->target, stored);
 }
 
-void tp_town_told_none(tp_town_deed *deed, troupe_status status)
+tp_town_attempt *tp_town_attempt_make(tp_town_deed *deed, uint16_t house)
 {
-    uint32_t stored = stored_mark(deed);
-    if (stored != 0)
+    tp_town_attempt made = {.deed = deed, .number = deed->issues + 1, .house = house};
+    for (uint32_t i = 0; deed->once && i < deed->issues; i++) {
+        const tp_town_attempt *other = &deed->attempts[i];
+        bool lives = deed->town->houses[other->house].state == HOUSE_OPEN;
+        made.is_beside |= lives && !other->ended;
+    }
+    made.was_stored = deed->once && stored_mark(deed) != 0;
+    deed->attempts[deed->issues] = made;
+    return &deed->attempts[deed->issues];
+}
+
+void tp_town_attempt_ended(tp_town_attempt *attempt, const troupe_answer *answer)
+{
+    tp_town_deed *deed = attempt->deed;
+    bool is_newest = attempt->number == deed->issues;
+    attempt->ended = true;
+    if (!deed->once || answer->outcome != TROUPE_NOT_DONE)
+        return;
+    if (attempt->was_stored || (is_newest && !attempt->is_beside && stored_mark(deed) != 0))
         tp_town_violate(deed->town, "P7 NOT_DONE",
             "#%u at actor %u, a call once, is stored, and ends with %s: NOT_DONE", deed->number,
-            deed->target, troupe_status_name(status));
+            deed->target, troupe_status_name(answer->status));
 }
 
 static uint64_t stalled_of(const tp_town_deed *deed)

@@ -36,11 +36,10 @@ static void run_for(tp_town *town, uint64_t duration)
 
 static void answered(void *user, const troupe_answer *answer)
 {
-    const tp_town_attempt *attempt = user;
+    tp_town_attempt *attempt = user;
     tp_town_deed *deed = attempt->deed;
     bool is_newest = attempt->number == deed->issues;
-    if (is_newest && deed->once && answer->outcome == TROUPE_NOT_DONE)
-        tp_town_told_none(deed, answer->status);
+    tp_town_attempt_ended(attempt, answer);
     tp_town_answered(deed, answer);
     if (is_newest && answer->status != TROUPE_OK)
         tp_town_again(deed);
@@ -70,9 +69,8 @@ static void issue(tp_house *house, tp_town_deed *deed)
     troupe_call_options options = {TROUPE_CALL_OPTIONS, .timeout = deed->timeout};
     if (deed->once)
         options.once = tp_town_key(deed, key);
+    tp_town_attempt *attempt = tp_town_attempt_make(deed, house->number);
     const tp_town_order order = tp_town_issue(deed, house, house->streams[client]);
-    tp_town_attempt *attempt = &deed->attempts[deed->issues - 1];
-    *attempt = (tp_town_attempt){deed, deed->issues};
     troupe_id to = tp_town_id(town, deed->target);
     troupe_slice payload = {&order, sizeof order};
     troupe_status status =
@@ -82,8 +80,10 @@ static void issue(tp_house *house, tp_town_deed *deed)
                   house->clients[client], to, "serve", payload, &options, answered, attempt);
     const troupe_answer answer = {.status = status,
         .outcome = deed->once ? TROUPE_UNKNOWN_OUTCOME : TROUPE_NOT_DONE};
-    if (status != TROUPE_OK)
-        tp_town_answered(deed, &answer);
+    if (status == TROUPE_OK)
+        return;
+    attempt->ended = true;
+    tp_town_answered(deed, &answer);
 }
 
 static void issue_at(tp_town *town, uint32_t pick, tp_town_deed *deed)
