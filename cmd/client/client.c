@@ -68,7 +68,7 @@ static void let_pipe_go(const calm *held)
 
 static const char *keep(troupe_remote *self, size_t *count, const char *text, bool *fits)
 {
-    if (text == NULL || text[0] == 0) return NULL;
+    if (!cmd_link_is_given(text)) return NULL;
     char *copy = strdup(text);
     *fits = *fits && copy != NULL;
     self->texts[(*count)++] = copy;
@@ -116,7 +116,7 @@ troupe_status troupe_remote_open(const troupe_remote_options *options, troupe_re
     troupe_status status = TROUPE_NO_MEMORY;
     troupe_remote *self = NULL;
     bool is_sized = options != NULL && options->size == sizeof(*options);
-    if (is_sized && (options->address == NULL) != (options->socket == NULL)) {
+    if (is_sized && cmd_link_is_given(options->address) != cmd_link_is_given(options->socket)) {
         self = calloc(1, sizeof(*self));
         if (self != NULL && take_options(self, options)) {
             calm held = hold_pipe();
@@ -206,12 +206,21 @@ static troupe_status read_answer(troupe_remote *self, troupe_answer *answer)
     return TROUPE_OK;
 }
 
-static bool are_good(const troupe_call_options *options, bool is_ask)
+/* NULL: a call can be sent so; else why not. */
+static const char *what_is_wrong(const char *method, const troupe_call_options *options,
+                                 bool is_ask)
 {
-    if (options == NULL) return true;
-    return options->size == sizeof(*options) && options->cancel == NULL &&
-           options->retry.attempts <= 1 && !options->outbox &&
-           (is_ask || options->once.size == 0);
+    if (method == NULL) return "there is no method";
+    if (options == NULL) return NULL;
+    if (options->size != sizeof(*options)) return "begin the options with TROUPE_CALL_OPTIONS";
+    if (options->cancel != NULL || options->retry.attempts > 1 || options->outbox ||
+        options->context_count > 0 || (!is_ask && options->once.size > 0)) {
+        return "a remote knows of the options timeout, content_type and, of an ask, once";
+    }
+    if (options->timeout > TROUPE_MILLISECONDS(ADMIN_TIMEOUT_MS_MAX)) {
+        return "a remote's calls have a time-out of 24 hours at most";
+    }
+    return NULL;
 }
 
 static troupe_status send_call(troupe_remote *self, const cmd_bytes *request,
@@ -237,11 +246,8 @@ static troupe_status call(troupe_remote *self, const char *verb, troupe_id id, c
     bool is_ask = strcmp(verb, "ask") == 0;
     *ret_answer = (troupe_answer)TROUPE_ANSWER_INIT;
     forget_answer(self);
-    if (method == NULL || !are_good(options, is_ask)) {
-        return end(ret_answer, TROUPE_USAGE, method == NULL ? "there is no method" : "options are "
-                   "begun with TROUPE_CALL_OPTIONS, and have timeout, content_type and, of an ask, "
-                   "once");
-    }
+    const char *wrong = what_is_wrong(method, options, is_ask);
+    if (wrong != NULL) return end(ret_answer, TROUPE_USAGE, wrong);
     admin_call made = {.method = method, .has_payload = true, .payload = payload,
                        .content_type = TROUPE_BYTES};
     if (options != NULL) {

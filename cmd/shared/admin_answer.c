@@ -33,6 +33,17 @@ void admin_write_number(cmd_bytes *out, const char *name, uint64_t number)
     }
 }
 
+void admin_write_bytes(cmd_bytes *out, const char *name, troupe_slice bytes)
+{
+    if (cmd_utf8_is_valid(bytes)) {
+        admin_write_text(out, name, bytes);
+        return;
+    }
+    cmd_bytes_printf(out, ",\"%s_base64\":\"", name);
+    cmd_bytes_base64(out, bytes);
+    cmd_bytes_text(out, "\"");
+}
+
 void admin_write_id(cmd_bytes *out, const char *name, troupe_id id)
 {
     size_t size = troupe_id_print(id, NULL, 0);
@@ -42,14 +53,7 @@ void admin_write_id(cmd_bytes *out, const char *name, troupe_id id)
         return;
     }
     troupe_id_print(id, text, size + 1);
-    troupe_slice slice = troupe_slice_of(text, size);
-    if (cmd_utf8_is_valid(slice)) {
-        admin_write_text(out, name, slice);
-    } else {
-        cmd_bytes_printf(out, ",\"%s_base64\":\"", name);
-        cmd_bytes_base64(out, slice);
-        cmd_bytes_text(out, "\"");
-    }
+    admin_write_bytes(out, name, troupe_slice_of(text, size));
     free(text);
 }
 
@@ -167,7 +171,7 @@ void admin_write_call(cmd_bytes *out, const admin_call *call)
         admin_write_number(out, "timeout_ms",
                            call->timeout / least + (call->timeout % least != 0));
     }
-    if (call->once.size > 0) admin_write_text(out, "once", call->once);
+    if (call->once.size > 0) admin_write_bytes(out, "once", call->once);
     if (!call->has_payload) return;
     write_payload(out, call->payload);
     if (call->content_type != NULL) {

@@ -126,6 +126,7 @@ static const struct {
     {"limit", ADMIN_HAS_LIMIT},
     {"drain", ADMIN_HAS_DRAIN},
     {"once", ADMIN_HAS_ONCE},
+    {"once_base64", ADMIN_HAS_ONCE_BASE64},
     {"version", ADMIN_HAS_VERSION},
     {"after", ADMIN_HAS_AFTER},
     {"number", ADMIN_HAS_NUMBER},
@@ -360,7 +361,11 @@ static troupe_status read_call(admin_request *request)
 
 static troupe_status read_once(admin_request *request)
 {
+    if ((request->has & ADMIN_TAKES_ONCE) == ADMIN_TAKES_ONCE) {
+        return refuse(request, "\"once\" and \"once_base64\" exclude each other");
+    }
     TROUPE_TRY(read_text(request, "once", &request->once));
+    TROUPE_TRY(read_base64(request, "once_base64", &request->once_owned, &request->once));
     if (request->once.data != NULL && request->once.size - 1 >= ADMIN_ONCE_MAX) {
         return refuse(request, "\"once\" is to have 1 to %d bytes", ADMIN_ONCE_MAX);
     }
@@ -455,7 +460,9 @@ void admin_request_deinit(admin_request *request)
     json_decref(request->root);
     free(request->payload_owned);
     free(request->actor_owned);
+    free(request->once_owned);
     request->root = NULL;
     request->payload_owned = NULL;
     request->actor_owned = NULL;
+    request->once_owned = NULL;
 }

@@ -84,15 +84,17 @@ enum {
     ADMIN_HAS_EVENTUAL = 1 << 18,
     ADMIN_HAS_NODE = 1 << 19,
     ADMIN_HAS_DRY_RUN = 1 << 20,
+    ADMIN_HAS_ONCE_BASE64 = 1 << 21,
 };
 #define ADMIN_TAKES_ACTOR (ADMIN_HAS_ACTOR | ADMIN_HAS_ACTOR_BASE64)
+#define ADMIN_TAKES_ONCE (ADMIN_HAS_ONCE | ADMIN_HAS_ONCE_BASE64)
 #define ADMIN_TAKES_CALL                                                                           \
     (ADMIN_TAKES_ACTOR | ADMIN_HAS_METHOD | ADMIN_HAS_PAYLOAD | ADMIN_HAS_PAYLOAD_TEXT |           \
      ADMIN_HAS_PAYLOAD_BASE64 | ADMIN_HAS_CONTENT_TYPE | ADMIN_HAS_TIMEOUT_MS)
 
 /* X(NAME, "name", members it takes, needs an actor, may come over the network) */
 #define ADMIN_VERB_MAP(X)                                                                          \
-    X(ASK, "ask", ADMIN_TAKES_CALL | ADMIN_HAS_ONCE, true, true)                                   \
+    X(ASK, "ask", ADMIN_TAKES_CALL | ADMIN_TAKES_ONCE, true, true)                                 \
     X(TELL, "tell", ADMIN_TAKES_CALL, true, true)                                                  \
     X(ACTORS, "actors", ADMIN_HAS_TYPE | ADMIN_HAS_PATTERN | ADMIN_HAS_LIMIT, false, true)         \
     X(LOOKUP, "lookup", ADMIN_TAKES_ACTOR | ADMIN_HAS_EVENTUAL | ADMIN_HAS_TIMEOUT_MS,             \
@@ -165,6 +167,7 @@ typedef struct admin_request {
     json_t *root;              /* owns the strings */
     char *payload_owned;
     char *actor_owned;
+    char *once_owned;
 } admin_request;
 
 /* May a request with this verb come over the network? */
@@ -189,7 +192,9 @@ void admin_write_answer(cmd_bytes *out, const char *id, const troupe_answer *ans
 void admin_write_text(cmd_bytes *out, const char *name, troupe_slice text);
 /* ,"name":number   null beyond 2^63, which is how "never" looks. */
 void admin_write_number(cmd_bytes *out, const char *name, uint64_t number);
-/* ,"name":"account/alice", or ,"name_base64":"…" when the id is no UTF-8. */
+/* ,"name":"text", or ,"name_base64":"…" when it is no UTF-8. */
+void admin_write_bytes(cmd_bytes *out, const char *name, troupe_slice bytes);
+/* The same, of the text form of an id. */
 void admin_write_id(cmd_bytes *out, const char *name, troupe_id id);
 
 /* The members of a call behind its actor: method, time-out (0: none), key of a call once (empty:

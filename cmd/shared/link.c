@@ -18,7 +18,7 @@
 #define LINK_SECONDS 10
 #define ANSWER_MAX   ((size_t)65 * 1024 * 1024) /* the daemon's longest answer fits */
 
-static bool is_given(const char *text)
+bool cmd_link_is_given(const char *text)
 {
     return text != NULL && text[0] != 0;
 }
@@ -88,7 +88,7 @@ static troupe_status open_far(const cmd_link_options *options, cmd_tls *tls, cmd
         snprintf(error, error_size, "%s; it has to be started with --remote", words);
         return TROUPE_UNAVAILABLE;
     }
-    const char *called = is_given(options->server_name) ? options->server_name : host;
+    const char *called = cmd_link_is_given(options->server_name) ? options->server_name : host;
     cmd_stream_patience(&(cmd_stream){.descriptor = descriptor}, LINK_SECONDS);
     if (!cmd_stream_open(ret_link, descriptor, tls, called, words, sizeof(words))) {
         cmd_stream_close(ret_link);
@@ -97,7 +97,7 @@ static troupe_status open_far(const cmd_link_options *options, cmd_tls *tls, cmd
     }
     cmd_stream_patience(ret_link, 0);
     look_after(descriptor);
-    if (!is_given(options->token_file)) return TROUPE_OK;
+    if (!cmd_link_is_given(options->token_file)) return TROUPE_OK;
     troupe_status status = show_token(options->token_file, ret_link, error, error_size);
     if (status != TROUPE_OK) cmd_stream_close(ret_link);
     return status;

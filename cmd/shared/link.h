@@ -25,6 +25,8 @@ typedef struct cmd_link_options {
     const char *token_file;  /* NULL or "": none */
 } cmd_link_options;
 
+/* Neither NULL nor "". */
+bool cmd_link_is_given(const char *text);
 /* USAGE: the options are wrong, or a file is. UNAVAILABLE: nobody answers, or not as wanted. */
 TROUPE_CHECK troupe_status cmd_link_open(const cmd_link_options *options, cmd_stream *ret_link,
                                          char *error, size_t error_size);

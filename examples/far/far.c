@@ -16,7 +16,7 @@ int main(int argc, char **argv)
     troupe_remote_options options = {
         TROUPE_REMOTE_OPTIONS,
         .address = address,
-        .socket = address == NULL ? getenv("TROUPE_SOCKET") : NULL,
+        .socket = address == NULL || address[0] == 0 ? getenv("TROUPE_SOCKET") : NULL,
         .certificate = getenv("TROUPE_TLS_CERTIFICATE"),
         .key = getenv("TROUPE_TLS_KEY"),
         .authority = getenv("TROUPE_TLS_AUTHORITY"),

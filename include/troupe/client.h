@@ -22,7 +22,7 @@ extern "C" {
 
 typedef struct troupe_remote troupe_remote;
 
-/* One of `address` and `socket`. All texts are copied. */
+/* One of `address` and `socket`; an empty text is none. All texts are copied. */
 typedef struct troupe_remote_options {
     size_t size;         /* set by TROUPE_REMOTE_OPTIONS; another one is USAGE */
     const char *address; /* HOST:PORT of a node that has --remote */
@@ -47,7 +47,7 @@ TROUPE_API void troupe_remote_close(troupe_remote *remote);
 
 /* As troupe_node_ask. `ret_answer` is filled in any case; what it points to is the remote's, and
  * good until its next call, or its close: it need not be released. Of the options (may be NULL)
- * timeout, content_type and once count; others are USAGE. UNAVAILABLE, NOT_DONE: nothing was sent.
+ * timeout (24 hours at most), content_type and once count; others are USAGE. UNAVAILABLE, NOT_DONE: nothing was sent.
  * UNKNOWN: the connection went before the answer came. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_remote_ask(troupe_remote *remote, troupe_id id,
     const char *method, troupe_slice payload, const troupe_call_options *options,

@@ -9,6 +9,8 @@
  *       bytes ID METHOD            asks with all 256 bytes, and says whether they came back
  *       large ID METHOD            with 13 MiB
  *       misuse ID METHOD           with options that are not for it
+ *       context ID METHOD          with a request context
+ *       long ID METHOD             with a time-out of a day and a bit
  *
  * TLS and token as $TROUPE_TLS_... and $TROUPE_TOKEN_FILE say. client_test.sh compiles it.
  * Invariants: signals are as the system has them: SIGPIPE would end it. Threads: one.
@@ -45,6 +47,12 @@ static void run(troupe_remote *remote, const char *what, troupe_id id, const cha
         bytes = troupe_slice_of(large, sizeof large);
     } else if (strcmp(what, "misuse") == 0) {
         options.outbox = true;
+    } else if (strcmp(what, "context") == 0) {
+        static const troupe_context trace = {"trace", {"1", 1}};
+        options.context = &trace;
+        options.context_count = 1;
+    } else if (strcmp(what, "long") == 0) {
+        options.timeout = TROUPE_HOURS(24) + 1;
     } else if (strcmp(what, "once") == 0) {
         options.once = troupe_str(key);
     } else {

@@ -10,6 +10,7 @@ command -v openssl >/dev/null || { echo 'openssl is not installed'; exit 77; }
 export COUNTER_FILE="$work/counts"
 module counter
 module tally
+module purse
 # A library with a sanitizer inside wants one in its program.
 inside=$(nm -D "$build/libtroupe_client.so" | sed -n 's/.* U __\([at]san\)_init.*/\1/p')
 case $inside in
@@ -51,6 +52,24 @@ nth 10 'USAGE NOT_DONE ' # of a type that does not persist every turn
 nth 11 'OK DONE text/plain; charset=utf-8 7'
 "$work/client" socket "$work/none" >"$work/out" </dev/null && die 'it calls nobody'
 nth 1 'UNAVAILABLE no node answers'
+for nowhere in socket address; do
+    "$work/client" $nowhere '' >"$work/out" </dev/null && die 'it calls an empty name'
+    nth 1 'USAGE give an address, or a socket'
+done
+calls 'context counter/1 echo' 'long counter/1 echo'
+nth 1 'USAGE NOT_DONE a remote knows of the options'
+nth 2 'USAGE NOT_DONE a remote'"'"'s calls have a time-out of 24 hours at most'
+kill "$daemon"
+wait "$daemon" || die "trouped ended with $?"
+
+# Keys of calls once are bytes: two that are no text are two.
+start --load "$work/counter.so" --load "$work/tally.so" --load "$work/purse.so" --storage "sqlite:$work/state.db"
+one=$(printf '\376') two=$(printf '\377')
+calls "once $one purse/1 put x" "once $two purse/1 put x" "once $one purse/1 put x" "once text purse/1 put x"
+nth 1 'OK DONE text/plain; charset=utf-8 1'
+nth 2 'OK DONE text/plain; charset=utf-8 2'
+nth 3 'OK DONE text/plain; charset=utf-8 1'
+nth 4 'OK DONE text/plain; charset=utf-8 3'
 
 # ---- a node that goes, and comes back --------------------------------------------------------------
 
@@ -119,6 +138,8 @@ nth 2 'OK DONE text/plain; charset=utf-8 5'
 if [ -x "$build/examples/example_far" ]; then
     run 0 env TROUPE_CONNECT="$address" "$build/examples/example_far" tally/1 show
     [ "$(cat "$work/out")" = 5 ] || die 'the example'
+    run 0 env TROUPE_CONNECT= "$build/examples/example_far" tally/1 show # at $TROUPE_SOCKET
+    [ "$(cat "$work/out")" = 5 ] || die 'the example at the socket'
 fi
 kill "$daemon"
 wait "$daemon" || die "trouped ended with $?"

@@ -194,6 +194,23 @@ static void a_key_of_any_bytes_can_be_named(void **state)
     admin_request_deinit(&request);
 }
 
+static void a_key_of_a_call_once_may_be_any_bytes(void **state)
+{
+    admin_request request;
+    const admin_call call = {.method = "m", .once = {"\xff\0", 2}};
+    cmd_bytes line = {0};
+    (void)state;
+    cmd_bytes_text(&line, "{\"do\":\"ask\",\"actor\":\"a/b\"");
+    admin_write_call(&line, &call);
+    cmd_bytes_add(&line, "}", 2);
+    assert_false(line.failed);
+    assert_int_equal(parse(&request, line.data), TROUPE_OK);
+    assert_int_equal(request.once.size, 2);
+    assert_memory_equal(request.once.data, "\xff\0", 2);
+    admin_request_deinit(&request);
+    cmd_bytes_deinit(&line);
+}
+
 static void a_bad_request_is_refused_with_the_reason_and_its_id(void **state)
 {
     static const struct {
@@ -221,6 +238,10 @@ static void a_bad_request_is_refused_with_the_reason_and_its_id(void **state)
         {"{\"id\":4,\"do\":\"ask\",\"actor\":\"alice\"}", "4", "\"actor\" is no id"},
         {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\",\"actor_base64\":\"\"}", "4", "exclude"},
         {"{\"id\":4,\"do\":\"ask\",\"actor_base64\":\"YS9\"}", "4", "no base64"},
+        {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\",\"method\":\"m\",\"once\":\"k\","
+         "\"once_base64\":\"aw==\"}", "4", "exclude"},
+        {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\",\"method\":\"m\",\"once_base64\":\"\"}",
+         "4", "1 to 64 bytes"},
         {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\"}", "4", "\"method\" is missing"},
         {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\",\"method\":\"\"}", "4", "\"method\""},
         {"{\"id\":4,\"do\":\"ask\",\"actor\":\"a/b\",\"method\":\"a\\u0000b\"}", "4", "of them 0"},
@@ -468,6 +489,7 @@ int main(void)
         cmocka_unit_test(an_ask_is_read_with_all_its_members),
         cmocka_unit_test(each_form_of_payload_has_its_content_type_and_one_may_be_given),
         cmocka_unit_test(a_key_of_any_bytes_can_be_named),
+        cmocka_unit_test(a_key_of_a_call_once_may_be_any_bytes),
         cmocka_unit_test(a_bad_request_is_refused_with_the_reason_and_its_id),
         cmocka_unit_test(every_true_beginning_of_a_request_is_refused),
         cmocka_unit_test(deep_nesting_is_refused_and_costs_no_stack),
