@@ -47,8 +47,8 @@ TROUPE_API void troupe_remote_close(troupe_remote *remote);
 
 /* As troupe_node_ask. `ret_answer` is filled in any case; what it points to is the remote's, and
  * good until its next call, or its close: it need not be released. Of the options (may be NULL)
- * timeout (24 hours at most), content_type and once count; others are USAGE. UNAVAILABLE, NOT_DONE: nothing was sent.
- * UNKNOWN: the connection went before the answer came. */
+ * timeout (24 hours at most), content_type and once count; others are USAGE. UNAVAILABLE, NOT_DONE:
+ * nothing was sent. UNKNOWN: the connection went before the answer came. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_remote_ask(troupe_remote *remote, troupe_id id,
     const char *method, troupe_slice payload, const troupe_call_options *options,
     troupe_answer *ret_answer);
