@@ -3,6 +3,7 @@
 #include "cluster/translator.h"
 
 #include "base/alloc.h"
+#include "base/outcome.h"
 #include "shard/words.h"
 #include "shard/workers.h"
 
@@ -449,6 +450,13 @@ static troupe_slice unknown_type(
     return is_callers ? parcel->caller_type : parcel->type;
 }
 
+static bool is_once(const tp_parcel *parcel)
+{
+    tp_slip slip;
+    return (parcel->bits & TP_PARCEL_SLIP) && get_slip(parcel->slip, &slip) == NULL &&
+           (slip.flags & TP_SLIP_ONCE);
+}
+
 tp_message *tp_translator_refuse(tp_translator *self, uint64_t sender, const tp_parcel *parcel,
     troupe_slice unknown, uint32_t *ret_to)
 {
@@ -464,7 +472,8 @@ tp_message *tp_translator_refuse(tp_translator *self, uint64_t sender, const tp_
         .kind = TP_REPLY};
     tp_message *reply = tp_message_make_here(&self->shard->pool, &parts, &head);
     if (reply != NULL)
-        reply->outcome = TROUPE_NOT_DONE;
+        reply->outcome =
+            (uint8_t)tp_once_unsent(is_once(parcel), TROUPE_NO_TYPE, TROUPE_NOT_DONE);
     *ret_to = to;
     return reply;
 }
