@@ -699,7 +699,6 @@ static troupe_status create_parts(tp_outpost *self)
         .session = session_for(shard, (uint32_t)frame),
         .connections_max = set->max_connections,
         .keep_alive = set->keep_alive,
-        .patience = 5 * set->keep_alive,
         .idle = set->max_idle_time,
         .tls = options->tls,
         .allows_clear_text = options->allows_clear_text,

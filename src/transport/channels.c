@@ -15,7 +15,6 @@
 #define CONNECTIONS_MAX 4096
 #define HELLO_TIMEOUT   UINT64_C(5000000000)
 #define KEEP_ALIVE      UINT64_C(1000000000)
-#define PATIENCE        UINT64_C(5000000000)
 #define IDLE            UINT64_C(60000000000)
 #define RETRY_FIRST     UINT64_C(10000000) /* then doubled */
 #define COMPLAINT_PAUSE UINT64_C(10000000000)
@@ -405,8 +404,6 @@ static void set_defaults(tp_channels_options *options)
         options->hello_timeout = HELLO_TIMEOUT;
     if (options->keep_alive == 0)
         options->keep_alive = KEEP_ALIVE;
-    if (options->patience == 0)
-        options->patience = PATIENCE;
     if (options->idle == 0)
         options->idle = IDLE;
 }

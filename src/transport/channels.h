@@ -95,9 +95,8 @@ typedef struct tp_channels_options {
     tp_tls_context *tls;         /* NULL: clear text; retained */
     bool allows_clear_text;      /* lets in who speaks it, though there is a `tls` */
     uint64_t hello_timeout;      /* ns; 0: 5 s; of connect and hello together */
-    uint64_t keep_alive;         /* ns without a byte from the peer until it is asked; 0: 1 s */
-    uint64_t patience; /* ns without a byte until the connection counts as broken; 0: 5 s */
-    uint64_t idle;     /* ns without anything to say until it is closed; 0: 60 s */
+    uint64_t keep_alive; /* ns without a byte from the peer until it is asked, four times; 0: 1 s */
+    uint64_t idle;       /* ns without anything to say until it is closed; 0: 60 s */
     /* [any line] For the log: level as in <troupe/log.h>. */
     void (*log)(void *user, int level, const char *event, const char *peer, const char *text);
 } tp_channels_options;

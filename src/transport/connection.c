@@ -20,6 +20,7 @@
 #define EARLY_MOST   ((size_t)1 << 20)
 #define EARLY_ENOUGH ((size_t)1 << 16)
 #define ROOM_IN      ((size_t)1 << 16) /* at least, for one read */
+#define ASKS_MOST    4 /* for a sign of life, one after the other without an answer */
 /* Bytes that wait in the session: no more is read, unless a batch lacks some of its own. */
 #define ENOUGH_IN    ((size_t)1 << 18)
 
@@ -28,7 +29,7 @@
 static void note_arrival(tp_connection *self)
 {
     self->channels->has_arrivals = true;
-    self->asked = false;
+    self->asks = 0;
 }
 
 static void on_opened(void *user)
@@ -576,33 +577,37 @@ bool tp_connection_hurry(tp_connection *self)
     return self->channel->session.sent_to != sent;
 }
 
-/* Asks for a sign of life, and gives up without one. Who is sent a large batch hears enough, and
- * asks so that its sender does. */
+/* When a sign of life is asked for, if none comes before. Who is sent a large batch hears enough,
+ * and asks so that its sender does. */
+static uint64_t asks_at(const tp_connection *self)
+{
+    const tp_session *session = &self->channel->session;
+    bool takes_batch = tp_session_waiting(session) != 0 && tp_session_wants_more(session);
+    uint64_t said = self->said_at > self->asked_at ? self->said_at : self->asked_at;
+    uint64_t heard = self->heard_at > self->asked_at ? self->heard_at : self->asked_at;
+    return (takes_batch ? tp_sooner(said, heard) : heard) + self->channels->options.keep_alive;
+}
+
+/* Asks, and gives up when each time nothing came: a node that stood still meanwhile has asked once
+ * more at most. While it does not read, the silence is its own: it asks so that it is heard. */
 static uint64_t keep_alive(tp_connection *self)
 {
     tp_channels *channels = self->channels;
-    const tp_channels_options *options = &channels->options;
-    const tp_session *session = &self->channel->session;
-    uint64_t end = self->heard_at + options->patience;
-    if (end <= channels->now) {
+    uint64_t ask = asks_at(self);
+    if (ask > channels->now)
+        return ask;
+    if (self->asks >= ASKS_MOST) {
         tp_connection_end(self, "nothing was heard for too long");
         return TP_NEVER;
     }
-    bool takes_batch = tp_session_waiting(session) != 0 && tp_session_wants_more(session);
-    uint64_t said = self->said_at > self->asked_at ? self->said_at : self->asked_at;
-    uint64_t ask = (takes_batch ? said : self->heard_at) + options->keep_alive;
-    if (self->asked && !takes_batch)
-        return end;
-    if (ask > channels->now)
-        return ask;
     char *at;
     if (tp_session_put_loose(&self->channel->session, TP_FRAME_PING, 0, TP_WIRE_STAMP_BYTES, &at) ==
         TROUPE_OK) {
         tp_wire_stamp_put(at, channels->now);
-        self->asked = true;
-        self->asked_at = channels->now;
+        self->asks += !self->is_paused;
     }
-    return end;
+    self->asked_at = channels->now;
+    return asks_at(self);
 }
 
 uint64_t tp_connection_flush(tp_connection *self)

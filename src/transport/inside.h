@@ -41,11 +41,12 @@ struct tp_connection {
     tp_channel *channel; /* NULL: a stranger */
     tp_stream *stream;
     tp_connection_state state;
-    bool is_client, is_writing, writes_session, is_paused, asked;
+    bool is_client, is_writing, writes_session, is_paused;
     bool owes_preamble; /* in clear, before TLS */
     tp_tls *tls;        /* NULL: clear text */
     uint64_t began, heard_at, said_at;
     uint64_t asked_at; /* the last time, though it may not be written yet */
+    uint32_t asks;     /* without an answer; none counts while nothing is read */
     tp_hello *hello;
     char *early; /* bytes that came before the hello has ended, and that pass has not seen */
     size_t early_size, early_room;

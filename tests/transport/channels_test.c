@@ -71,6 +71,47 @@ static void a_cut_or_a_stop_costs_time_only(void **state)
     }
 }
 
+/* Whose silence was not tried may live: both stood still, whenever they began. */
+static void who_stood_still_asks_before_it_gives_up(void **state)
+{
+    (void)state;
+    for (uint64_t before = 0; before < TROUPE_SECONDS(3); before += TROUPE_MILLISECONDS(50)) {
+        net self;
+        net_open(&self, 1 + before, 2, 0);
+        net_start(&self);
+        want(&self.nodes[0], 2, 1);
+        run(&self, TROUPE_SECONDS(1) + before);
+        for (uint32_t i = 0; i < 2; i++)
+            tp_world_pause(self.world, self.nodes[i].env, TROUPE_SECONDS(9));
+        run(&self, TROUPE_SECONDS(11));
+        for (uint32_t i = 0; i < 2; i++) {
+            tp_channels_counts counts = tp_channels_count(self.nodes[i].channels);
+            assert_int_equal(counts.breaks, 0);
+            assert_int_equal(counts.connections, 1);
+        }
+        net_close(&self);
+    }
+}
+
+/* Asked once a second from the first second of its silence on, four times. */
+static void who_does_not_answer_is_left_after_five_intervals(void **state)
+{
+    (void)state;
+    net self;
+    net_open(&self, 12, 2, 0);
+    net_start(&self);
+    want(&self.nodes[0], 2, 1);
+    run(&self, TROUPE_SECONDS(1));
+    tp_world_cut(self.world, self.nodes[0].env, self.nodes[1].env, true);
+    tp_world_cut(self.world, self.nodes[1].env, self.nodes[0].env, true);
+    run(&self, TROUPE_MILLISECONDS(3900));
+    assert_int_equal(tp_channels_count(self.nodes[0].channels).breaks, 0);
+    run(&self, TROUPE_MILLISECONDS(1200));
+    assert_int_equal(tp_channels_count(self.nodes[0].channels).breaks, 1);
+    assert_int_equal(tp_channels_count(self.nodes[1].channels).breaks, 1);
+    net_close(&self);
+}
+
 /* Ten seconds and more of one frame: its sender hears that the other side lives meanwhile. */
 static void a_large_frame_on_a_slow_line_breaks_nothing(void **state)
 {
@@ -407,6 +448,8 @@ int main(void)
         cmocka_unit_test(frames_arrive_once_and_in_order_whatever_breaks),
         cmocka_unit_test(a_frame_that_breaks_each_connection_is_not_sent_in_a_loop),
         cmocka_unit_test(a_cut_or_a_stop_costs_time_only),
+        cmocka_unit_test(who_stood_still_asks_before_it_gives_up),
+        cmocka_unit_test(who_does_not_answer_is_left_after_five_intervals),
         cmocka_unit_test(a_large_frame_on_a_slow_line_breaks_nothing),
         cmocka_unit_test(who_takes_a_large_frame_asks_once_an_interval),
         cmocka_unit_test(a_wrong_token_cluster_or_incarnation_is_refused_in_words),

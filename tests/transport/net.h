@@ -50,6 +50,7 @@ typedef struct node {
     size_t parcel_size;
     uint32_t hurries; /* times that some were written in the middle of a pass */
     uint32_t of_pass, most_of_pass;        /* parcels heard in one pass */
+    uint64_t pass_time;                    /* it stands still so long after each */
     char log[4096];
 } node;
 
@@ -244,6 +245,8 @@ static inline uint64_t step(tp_runner *runner)
     uint64_t again = tp_door_pass(self->door, now);
     self->of_pass = 0;
     tp_channels_pass(self->channels, now);
+    if (self->pass_time != 0)
+        tp_world_pause(self->net->world, self->env, self->pass_time);
     say(self);
     uint64_t due = tp_channels_flush(self->channels, now);
     return due < again ? due : again;
