@@ -223,7 +223,7 @@ static const char *what_is_wrong(const char *method, const troupe_call_options *
     return NULL;
 }
 
-static troupe_status send_call(troupe_remote *self, const cmd_bytes *request,
+static troupe_status send_call(troupe_remote *self, const cmd_bytes *request, uint64_t patience,
                                troupe_answer *answer)
 {
     if (request->failed) return end(answer, TROUPE_NO_MEMORY, "no memory for the request");
@@ -232,7 +232,7 @@ static troupe_status send_call(troupe_remote *self, const cmd_bytes *request,
     }
     calm held = hold_pipe();
     troupe_status status = connect_again(self);
-    if (status == TROUPE_OK && !cmd_link_call(&self->link, request, &self->line)) {
+    if (status == TROUPE_OK && !cmd_link_call(&self->link, request, patience, &self->line)) {
         disconnect(self);
     }
     let_pipe_go(&held);
@@ -260,7 +260,9 @@ static troupe_status call(troupe_remote *self, const char *verb, troupe_id id, c
     admin_write_id(&request, "actor", id);
     admin_write_call(&request, &made);
     cmd_bytes_text(&request, "}\n");
-    troupe_status status = send_call(self, &request, ret_answer);
+    /* A tell is answered at once, however much time it has. */
+    uint64_t patience = cmd_link_patience(is_ask ? made.timeout : 0);
+    troupe_status status = send_call(self, &request, patience, ret_answer);
     cmd_bytes_deinit(&request);
     return status;
 }

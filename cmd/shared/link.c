@@ -15,12 +15,29 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINK_SECONDS 10
-#define ANSWER_MAX   ((size_t)65 * 1024 * 1024) /* the daemon's longest answer fits */
+#define LINK_SECONDS  10
+#define USUAL_SECONDS 30 /* ask_timeout, if nobody says another one */
+#define GRACE_SECONDS 5
+#define ANSWER_MAX    ((size_t)65 * 1024 * 1024) /* the daemon's longest answer fits */
 
 bool cmd_link_is_given(const char *text)
 {
     return text != NULL && text[0] != 0;
+}
+
+/* 0, or the reason. A node that takes no connections is waited for: its queue may be full. */
+static int connect_near(int descriptor, const struct sockaddr_un *address)
+{
+    uint64_t until = cmd_stream_now() + TROUPE_SECONDS(LINK_SECONDS);
+    for (;;) {
+        uint64_t now = cmd_stream_now();
+        if (now >= until) return ETIMEDOUT;
+        const struct timeval left = {.tv_sec = (time_t)((until - now) / TROUPE_SECONDS(1)),
+                                     .tv_usec = (suseconds_t)((until - now) / 1000 % 1000000) | 1};
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof(left));
+        if (connect(descriptor, (const struct sockaddr *)address, sizeof(*address)) == 0) return 0;
+        if (errno != EINTR && errno != EAGAIN) return errno;
+    }
 }
 
 static troupe_status open_near(const char *path, cmd_stream *ret_link, char *error,
@@ -34,14 +51,14 @@ static troupe_status open_near(const char *path, cmd_stream *ret_link, char *err
     }
     memcpy(address.sun_path, path, strlen(path));
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0 ||
-        connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        snprintf(error, error_size, "no node answers at %s (%s)", path, strerror(errno));
-        if (descriptor >= 0) close(descriptor);
-        return TROUPE_UNAVAILABLE;
+    int reason = descriptor >= 0 ? connect_near(descriptor, &address) : errno;
+    if (reason == 0) {
+        *ret_link = (cmd_stream){.descriptor = descriptor};
+        return TROUPE_OK;
     }
-    *ret_link = (cmd_stream){.descriptor = descriptor};
-    return TROUPE_OK;
+    snprintf(error, error_size, "no node answers at %s (%s)", path, strerror(reason));
+    if (descriptor >= 0) close(descriptor);
+    return TROUPE_UNAVAILABLE;
 }
 
 /* A peer that has gone without a word is found out in half a minute. */
@@ -79,24 +96,24 @@ static troupe_status open_far(const cmd_link_options *options, cmd_tls *tls, cmd
 {
     char host[256] = "";
     char words[400];
-    int descriptor = -1;
+    *ret_link = (cmd_stream){.descriptor = -1,
+                             .until = cmd_stream_now() + TROUPE_SECONDS(LINK_SECONDS)};
     if (!cmd_address_host(options->address, host, sizeof(host))) {
         snprintf(error, error_size, "\"%.100s\" is no address: write HOST:PORT", options->address);
         return TROUPE_USAGE;
     }
-    if (!cmd_address_connect(options->address, LINK_SECONDS, &descriptor, words, sizeof(words))) {
+    if (!cmd_address_connect(options->address, ret_link->until, &ret_link->descriptor, words,
+                             sizeof(words))) {
         snprintf(error, error_size, "%s; it has to be started with --remote", words);
         return TROUPE_UNAVAILABLE;
     }
     const char *called = cmd_link_is_given(options->server_name) ? options->server_name : host;
-    cmd_stream_patience(&(cmd_stream){.descriptor = descriptor}, LINK_SECONDS);
-    if (!cmd_stream_open(ret_link, descriptor, tls, called, words, sizeof(words))) {
+    if (!cmd_stream_open(ret_link, tls, called, words, sizeof(words))) {
         cmd_stream_close(ret_link);
         snprintf(error, error_size, "%.200s: %s", options->address, words);
         return TROUPE_UNAVAILABLE;
     }
-    cmd_stream_patience(ret_link, 0);
-    look_after(descriptor);
+    look_after(ret_link->descriptor);
     if (!cmd_link_is_given(options->token_file)) return TROUPE_OK;
     troupe_status status = show_token(options->token_file, ret_link, error, error_size);
     if (status != TROUPE_OK) cmd_stream_close(ret_link);
@@ -135,22 +152,33 @@ static bool receive_line(cmd_stream *link, cmd_bytes *line)
 }
 
 /* The answer that is written here when none came. */
-static void write_lost(cmd_bytes *line, bool was_sent)
+static void write_lost(cmd_bytes *line, bool was_sent, bool is_late)
 {
     troupe_status status = was_sent ? TROUPE_UNKNOWN : TROUPE_UNAVAILABLE;
+    const char *words = is_late    ? "the node is silent: it may still do it"
+                        : was_sent ? "the node closed the connection before it answered"
+                                   : "the node closed the connection; nothing was sent";
     line->size = 0;
     line->failed = false;
-    admin_write_error(line, "1", status, troupe_status_outcome(status),
-                      troupe_str(was_sent ? "the node closed the connection before it answered"
-                                          : "the node closed the connection; nothing was sent"));
+    admin_write_error(line, "1", status, troupe_status_outcome(status), troupe_str(words));
     if (line->size > 0) line->size--; /* the line end */
 }
 
-bool cmd_link_call(cmd_stream *link, const cmd_bytes *request, cmd_bytes *ret_line)
+uint64_t cmd_link_patience(uint64_t timeout)
 {
-    /* A node that stops may refuse the rest of a request and still have answered. */
-    bool was_sent = cmd_stream_write(link, request->data, request->size);
+    uint64_t own = timeout > 0 ? timeout : TROUPE_SECONDS(USUAL_SECONDS);
+    return own + TROUPE_SECONDS(GRACE_SECONDS);
+}
+
+bool cmd_link_call(cmd_stream *link, const cmd_bytes *request, uint64_t patience,
+                   cmd_bytes *ret_line)
+{
+    link->until = patience > 0 ? cmd_stream_now() + patience : 0;
+    link->is_late = false;
+    /* A node that stops may refuse the rest of a request and still have answered; of one that is
+     * silent nobody knows what it has. */
+    bool was_sent = cmd_stream_write(link, request->data, request->size) || link->is_late;
     bool is_whole = receive_line(link, ret_line);
-    if (!is_whole) write_lost(ret_line, was_sent);
+    if (!is_whole) write_lost(ret_line, was_sent, link->is_late);
     return is_whole;
 }

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,10 +14,12 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 struct cmd_tls {
@@ -91,6 +94,48 @@ void cmd_tls_close(cmd_tls *tls)
     free(tls);
 }
 
+/* ---- waiting ---- */
+
+uint64_t cmd_stream_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* Until the descriptor is ready, or `until` (0: never) is there: false then. */
+static bool wait_until(int descriptor, short events, uint64_t until)
+{
+    for (;;) {
+        struct pollfd query = {.fd = descriptor, .events = events};
+        uint64_t now = cmd_stream_now();
+        uint64_t left = until > now ? (until - now) / 1000000 + 1 : 0;
+        if (left > INT32_MAX) left = INT32_MAX;
+        int count = poll(&query, 1, until == 0 ? -1 : (int)left);
+        if (count > 0) return true;
+        if (count < 0 && errno != EINTR) return false;
+        if (count == 0 && until <= cmd_stream_now()) return false;
+    }
+}
+
+static bool wait_for(cmd_stream *stream, short events)
+{
+    uint64_t until = stream->until;
+    uint64_t patient = stream->patience > 0 ? cmd_stream_now() + stream->patience : 0;
+    if (patient > 0 && (until == 0 || patient < until)) until = patient;
+    bool is_ready = wait_until(stream->descriptor, events, until);
+    stream->is_late = stream->is_late || !is_ready;
+    return is_ready;
+}
+
+/* After an operation of TLS that gave `result`: is it to be tried again, now? */
+static bool may_go_on(cmd_stream *stream, int result)
+{
+    int wanted = SSL_get_error(stream->ssl, result);
+    if (wanted == SSL_ERROR_WANT_READ) return wait_for(stream, POLLIN);
+    return wanted == SSL_ERROR_WANT_WRITE && wait_for(stream, POLLOUT);
+}
+
 /* ---- addresses ---- */
 
 bool cmd_address_host(const char *address, char *out, size_t size)
@@ -120,21 +165,35 @@ static struct addrinfo *look_up(const char *address, bool is_server, char *error
     return NULL;
 }
 
-bool cmd_address_connect(const char *address, int seconds, int *ret_descriptor, char *error,
+/* 0, or the reason. */
+static int connect_to(int descriptor, const struct addrinfo *to, uint64_t until)
+{
+    int reason = 0;
+    socklen_t size = sizeof(reason);
+    if (connect(descriptor, to->ai_addr, to->ai_addrlen) == 0) return 0;
+    if (errno != EINPROGRESS) return errno;
+    if (!wait_until(descriptor, POLLOUT, until)) return ETIMEDOUT;
+    return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &reason, &size) == 0 ? reason : errno;
+}
+
+bool cmd_address_connect(const char *address, uint64_t until, int *ret_descriptor, char *error,
                          size_t error_size)
 {
     struct addrinfo *list = look_up(address, false, error, error_size);
     if (list == NULL) return false;
     int reason = 0;
+    uint64_t count = 0;
+    for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) count++;
     for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) {
-        int descriptor = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (descriptor >= 0) cmd_stream_patience(&(cmd_stream){.descriptor = descriptor}, seconds);
-        if (descriptor >= 0 && connect(descriptor, at->ai_addr, at->ai_addrlen) == 0) {
+        uint64_t now = cmd_stream_now();
+        uint64_t share = until > now ? (until - now) / count-- : 0;
+        int descriptor = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        reason = descriptor >= 0 ? connect_to(descriptor, at, now + share) : errno;
+        if (reason == 0) {
             freeaddrinfo(list);
             *ret_descriptor = descriptor;
             return true;
         }
-        reason = errno == EINPROGRESS ? ETIMEDOUT : errno;
         if (descriptor >= 0) close(descriptor);
     }
     freeaddrinfo(list);
@@ -239,12 +298,15 @@ static bool set_name(SSL *ssl, const char *called)
            SSL_set_tlsext_host_name(ssl, called) == 1;
 }
 
-static void tell_refusal(const SSL *ssl, const char *called, char *error, size_t error_size)
+static void tell_refusal(const cmd_stream *stream, const char *called, char *error,
+                         size_t error_size)
 {
-    long verified = SSL_get_verify_result(ssl);
+    long verified = SSL_get_verify_result(stream->ssl);
     bool is_other = verified == X509_V_ERR_HOSTNAME_MISMATCH ||
                     verified == X509_V_ERR_IP_ADDRESS_MISMATCH;
-    if (is_other) {
+    if (stream->is_late) {
+        snprintf(error, error_size, "TLS: the other end is silent");
+    } else if (is_other) {
         snprintf(error, error_size, "TLS: the certificate there is not of %.200s; --server-name "
                  "says whose it is to be", called);
     } else {
@@ -253,12 +315,23 @@ static void tell_refusal(const SSL *ssl, const char *called, char *error, size_t
     }
 }
 
-bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, const char *called,
-                     char *error, size_t error_size)
+static bool shake_hands(cmd_stream *stream, bool is_caller)
+{
+    for (;;) {
+        ERR_clear_error();
+        int result = is_caller ? SSL_connect(stream->ssl) : SSL_accept(stream->ssl);
+        if (result == 1) return true;
+        if (!may_go_on(stream, result)) return false;
+    }
+}
+
+bool cmd_stream_open(cmd_stream *stream, cmd_tls *tls, const char *called, char *error,
+                     size_t error_size)
 {
     int yes = 1;
-    *stream = (cmd_stream){.descriptor = descriptor};
+    int descriptor = stream->descriptor;
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK); /* TLS knows no flags */
     if (tls == NULL) return true;
     ERR_clear_error();
     SSL *ssl = SSL_new(tls->context);
@@ -266,27 +339,46 @@ bool cmd_stream_open(cmd_stream *stream, int descriptor, cmd_tls *tls, const cha
     if (ssl == NULL || SSL_set_fd(ssl, descriptor) != 1 ||
         (called != NULL && !set_name(ssl, called))) {
         snprintf(error, error_size, "TLS: no memory");
-    } else if ((called != NULL ? SSL_connect(ssl) : SSL_accept(ssl)) == 1) {
+    } else if (shake_hands(stream, called != NULL)) {
         return true;
     } else {
-        tell_refusal(ssl, called, error, error_size);
+        tell_refusal(stream, called, error, error_size);
     }
     SSL_free(ssl);
     stream->ssl = NULL;
     return false;
 }
 
-size_t cmd_stream_read(cmd_stream *stream, void *data, size_t size)
+static size_t read_tls(cmd_stream *stream, void *data, size_t size)
 {
-    if (stream->ssl != NULL) {
+    for (;;) {
         size_t taken = 0;
         ERR_clear_error();
-        return SSL_read_ex(stream->ssl, data, size, &taken) == 1 ? taken : 0;
+        int result = SSL_read_ex(stream->ssl, data, size, &taken);
+        if (result == 1) return taken;
+        if (!may_go_on(stream, result)) return 0;
     }
+}
+
+size_t cmd_stream_read(cmd_stream *stream, void *data, size_t size)
+{
+    if (stream->ssl != NULL) return read_tls(stream, data, size);
     for (;;) {
-        ssize_t taken = recv(stream->descriptor, data, size, 0);
+        ssize_t taken = recv(stream->descriptor, data, size, MSG_DONTWAIT);
         if (taken >= 0) return (size_t)taken;
-        if (errno != EINTR) return 0;
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN || !wait_for(stream, POLLIN)) return 0;
+    }
+}
+
+static bool write_tls(cmd_stream *stream, const void *data, size_t size)
+{
+    for (;;) {
+        size_t sent = 0;
+        ERR_clear_error();
+        int result = SSL_write_ex(stream->ssl, data, size, &sent);
+        if (result == 1) return sent == size;
+        if (!may_go_on(stream, result)) return false;
     }
 }
 
@@ -294,14 +386,11 @@ bool cmd_stream_write(cmd_stream *stream, const void *data, size_t size)
 {
     const char *at = data;
     if (size == 0) return true;
-    if (stream->ssl != NULL) {
-        size_t sent = 0;
-        ERR_clear_error();
-        return SSL_write_ex(stream->ssl, data, size, &sent) == 1 && sent == size;
-    }
+    if (stream->ssl != NULL) return write_tls(stream, data, size);
     while (size > 0) {
-        ssize_t sent = send(stream->descriptor, at, size, MSG_NOSIGNAL);
+        ssize_t sent = send(stream->descriptor, at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno == EAGAIN && wait_for(stream, POLLOUT)) continue;
         if (sent < 0) return false;
         at += sent;
         size -= (size_t)sent;
@@ -317,11 +406,4 @@ void cmd_stream_close(cmd_stream *stream)
     }
     close(stream->descriptor);
     *stream = (cmd_stream){.descriptor = -1};
-}
-
-void cmd_stream_patience(const cmd_stream *stream, int seconds)
-{
-    const struct timeval time = {.tv_sec = seconds};
-    setsockopt(stream->descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
-    setsockopt(stream->descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
 }

@@ -100,21 +100,24 @@ static cli_exit report(const cli_context *context, const cli_answer *answer, con
     return CLI_FAILED;
 }
 
+/* Reading a whole store takes as long as it takes; a tell is answered at once, however much time it
+ * has. */
+static uint64_t patience_of(const cli_context *context)
+{
+    bool is_tell = context->command->run == cli_run_tell;
+    return cli_has(context, CLI_OPTION_CHECK) ? 0
+                                              : cmd_link_patience(is_tell ? 0 : context->timeout);
+}
+
 static cli_exit exchange(const cli_context *context, const cmd_bytes *request, cmd_bytes *ret_line)
 {
     cmd_stream link = {.descriptor = -1};
     cli_exit code = open_link(context, &link);
     if (code != CLI_OK) return code;
-    (void)cmd_link_call(&link, request, ret_line); /* else the line says that none came */
+    /* Else the line says that none came. */
+    (void)cmd_link_call(&link, request, patience_of(context), ret_line);
     cmd_stream_close(&link);
     return CLI_OK;
-}
-
-static uint64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
 /* Did the way to the actor of a call once break? Then asking again is safe, and tells. */
@@ -129,12 +132,15 @@ static cli_exit exchange_until(const cli_context *context, const cmd_bytes *requ
                                cli_answer *answer)
 {
     uint64_t patience = context->timeout > 0 ? context->timeout : PATIENCE;
-    uint64_t begin = now();
+    uint64_t begin = cmd_stream_now();
     for (;;) {
         cli_exit code = exchange(context, request, &answer->line);
         if (code != CLI_OK) return code;
         answer->root = json_loadb(answer->line.data, answer->line.size, JSON_ALLOW_NUL, NULL);
-        if (!is_worth_asking_again(context, answer) || now() - begin >= patience) return CLI_OK;
+        if (!is_worth_asking_again(context, answer) ||
+            cmd_stream_now() - begin >= patience) {
+            return CLI_OK;
+        }
         cli_answer_deinit(answer);
         answer->line = (cmd_bytes){0};
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);

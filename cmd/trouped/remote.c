@@ -230,13 +230,14 @@ static bool take_line(cmd_stream *far, admin_lines *lines, size_t limit, troupe_
     }
 }
 
-/* It has shown who it is. False: too late. */
+/* It has shown who it is. False: too late, and that was told. */
 static bool let_in(remote_link *link)
 {
     uv_mutex_lock(&link->remote->mutex);
-    link->is_in = !link->is_late;
+    bool is_in = link->is_in = !link->is_late;
     uv_mutex_unlock(&link->remote->mutex);
-    return link->is_in;
+    if (!is_in) say(link, "too late");
+    return is_in;
 }
 
 /* The line of the token, if one is wanted. False: it is not let in, and that was told. */
@@ -260,7 +261,7 @@ static void serve(remote_link *link, cmd_stream *far, const char *token)
     cmd_stream near;
     if (take_hello(link, far, token, &lines) && open_near(link, far, &near)) {
         bool is_good = true;
-        cmd_stream_patience(far, QUIET_SECONDS);
+        far->patience = TROUPE_SECONDS(QUIET_SECONDS);
         while (is_good && take_line(far, &lines, ADMIN_LINE_MAX, &line)) {
             if (may_pass(far, line)) is_good = pass_on(far, &near, line);
         }
@@ -273,10 +274,9 @@ static void run_link(void *argument)
     remote_link *link = argument;
     daemon_remote *remote = link->remote;
     remote_secrets *secrets = hold(remote);
-    cmd_stream far = {.descriptor = link->far};
+    cmd_stream far = {.descriptor = link->far, .patience = TROUPE_SECONDS(HELLO_SECONDS)};
     char error[300];
-    cmd_stream_patience(&far, HELLO_SECONDS);
-    if (cmd_stream_open(&far, link->far, secrets->tls, NULL, error, sizeof(error))) {
+    if (cmd_stream_open(&far, secrets->tls, NULL, error, sizeof(error))) {
         serve(link, &far, secrets->token);
     } else {
         say(link, "%s", error);

@@ -5,8 +5,10 @@
  * (docs/admin-socket.md). In a library of its own: link troupe_client, beside troupe.
  *
  * One call at a time: it waits for its answer. A connection that has gone is opened again by the
- * next call. A call ends by its time-out, which the node keeps, or about half a minute after the
- * node's machine went silent.
+ * next call; that takes ten seconds at most, once the name of the host has been looked up. A call
+ * ends by its time-out, which the node keeps, or five seconds behind it if the node is silent. An
+ * ask without a time-out, and a tell, wait for the node for 35 seconds: give an ask one if the
+ * node's ask_timeout is longer than the usual half a minute.
  *
  * Threads: [one thread at a time] for each remote; any number of remotes, of any threads. No signal
  * reaches the program by it.
@@ -48,7 +50,7 @@ TROUPE_API void troupe_remote_close(troupe_remote *remote);
 /* As troupe_node_ask. `ret_answer` is filled in any case; what it points to is the remote's, and
  * good until its next call, or its close: it need not be released. Of the options (may be NULL)
  * timeout (24 hours at most), content_type and once count; others are USAGE. UNAVAILABLE, NOT_DONE:
- * nothing was sent. UNKNOWN: the connection went before the answer came. */
+ * nothing was sent. UNKNOWN: the connection went before the answer came, or the node was silent. */
 TROUPE_API TROUPE_CHECK troupe_status troupe_remote_ask(troupe_remote *remote, troupe_id id,
     const char *method, troupe_slice payload, const troupe_call_options *options,
     troupe_answer *ret_answer);

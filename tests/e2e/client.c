@@ -12,12 +12,17 @@
  *       context ID METHOD          with a request context
  *       long ID METHOD             with a time-out of a day and a bit
  *
+ *       soon ID METHOD             with a time-out of 200 ms
+ *       rattled ID METHOD          the same, while a signal comes each millisecond
+ *
  * TLS and token as $TROUPE_TLS_... and $TROUPE_TOKEN_FILE say. client_test.sh compiles it.
  * Invariants: signals are as the system has them: SIGPIPE would end it. Threads: one.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <troupe/client.h>
 
 static char large[13 << 20];
@@ -31,6 +36,19 @@ static void print(const troupe_answer *answer)
     else
         printf("%.*s\n", TROUPE_ARG(answer->message));
     fflush(stdout);
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/* Interrupts what the program waits for in the system. */
+static void rattle(bool is_on)
+{
+    const struct timeval each = {.tv_usec = is_on ? 1000 : 0};
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
+    setitimer(ITIMER_REAL, &(struct itimerval){each, each}, NULL);
 }
 
 static void run(troupe_remote *remote, const char *what, troupe_id id, const char *method,
@@ -53,15 +71,19 @@ static void run(troupe_remote *remote, const char *what, troupe_id id, const cha
         options.context_count = 1;
     } else if (strcmp(what, "long") == 0) {
         options.timeout = TROUPE_HOURS(24) + 1;
+    } else if (strcmp(what, "soon") == 0 || strcmp(what, "rattled") == 0) {
+        options.timeout = TROUPE_MILLISECONDS(200);
     } else if (strcmp(what, "once") == 0) {
         options.once = troupe_str(key);
     } else {
         options.content_type = TROUPE_TEXT;
     }
+    rattle(strcmp(what, "rattled") == 0);
     if (strcmp(what, "tell") == 0)
         status = troupe_remote_tell(remote, id, method, bytes, &options, &answer);
     else
         status = troupe_remote_ask(remote, id, method, bytes, &options, &answer);
+    rattle(false);
     if (status != answer.status) {
         puts("another status than its answer's");
     } else if (strcmp(what, "bytes") == 0 && status == TROUPE_OK) {

@@ -3,7 +3,7 @@
 #
 # A program that is no member calls actors by the client library: at the admin socket, in clear text
 # with a token, by TLS. What went wrong it is told by status, outcome and words, as callers within a
-# node are; a node that comes back is called again; signals do not reach it.
+# node are; a node that comes back is called again, one that is silent given up; signals do not reach it.
 set -u
 . "$(dirname "$0")/daemon.sh"
 command -v openssl >/dev/null || { echo 'openssl is not installed'; exit 77; }
@@ -97,6 +97,16 @@ wait "$daemon" || die "trouped ended with $?"
 start --load "$work/counter.so" --load "$work/tally.so" 8>&-
 say 'ask tally/2 add 1' # its connection has ended, and nothing was sent by it
 answers 5 'OK DONE'
+# One that is silent is given up, and called anew.
+kill -STOP "$daemon"
+say 'soon tally/2 show'
+timeout 20 "$build/troupe" ask tally/2 show --timeout 200ms 2>"$work/silent"
+[ $? -eq 1 ] || die 'the tool waits for a silent node'
+grep -qF 'UNKNOWN, outcome UNKNOWN: the node is silent' "$work/silent" || die 'the tool tells another reason'
+answers 6 'UNKNOWN UNKNOWN the node is silent'
+kill -CONT "$daemon"
+say 'ask tally/2 add 1'
+answers 7 'OK DONE'
 exec 8>&-
 wait $client || die "the client ended with $?"
 kill "$daemon"
@@ -122,7 +132,7 @@ unset TROUPE_TOKEN_FILE
 quietly() { "$@" >"$work/openssl" 2>&1 || { cat "$work/openssl"; die "$*"; }; }
 quietly openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=node-1 \
     -keyout "$work/key.pem" -out "$work/paper.pem"
-start --load "$work/tally.so" --remote 127.0.0.1:0 --tls_certificate "$work/paper.pem" \
+start --load "$work/tally.so" --load "$work/counter.so" --remote 127.0.0.1:0 --tls_certificate "$work/paper.pem" \
     --tls_key "$work/key.pem" --tls_authority "$work/paper.pem" --cluster_token a-token
 address=$(sed -n 's/.*--connect \(.*\)$/\1/p' "$work/daemon.out")
 where="address $address"
@@ -131,8 +141,14 @@ export TROUPE_TLS_CERTIFICATE="$work/paper.pem" TROUPE_TLS_KEY="$work/key.pem" T
 nth 1 'UNAVAILABLE 127.0.0.1:'
 has out 'the certificate there is not of 127.0.0.1'
 export TROUPE_TLS_NAME=node-1
-calls 'ask tally/1 add 5' 'ask tally/1 show'
+calls 'ask tally/1 add 5' 'ask tally/1 show' 'rattled counter/1 wait_long' 'rattled tally/1 show'
 nth 2 'OK DONE text/plain; charset=utf-8 5'
+nth 3 'TIMEOUT '
+nth 4 'OK DONE '
+kill -STOP "$daemon"
+run 3 timeout 30 "$build/troupe" ping --connect "$address"
+has err 'TLS: the other end is silent'
+kill -CONT "$daemon"
 
 # The example does the same.
 if [ -x "$build/examples/example_far" ]; then
