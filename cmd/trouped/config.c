@@ -4,6 +4,7 @@
 
 #include "trouped/notify.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
@@ -14,11 +15,30 @@ struct daemon_config {
     troupe_node *node;
     daemon_remote *remote; /* NULL: none */
     daemon_voice *voice;
+    _Atomic uint64_t ask_timeout; /* ns; the loop wants it for each ask */
     uv_mutex_t mutex;    /* guards the following, which only the worker changes */
     daemon_options *now; /* as read last, if that was good; NULL: the first */
     char *waiting[OPTIONS_MAX]; /* options that need a restart */
     size_t waiting_count;
 };
+
+/* That option alone, as it is in force. */
+static troupe_node_options option_of(const daemon_config *config, const char *name)
+{
+    char value[64] = "";
+    char error[256];
+    troupe_node_options known = {TROUPE_NODE_OPTIONS};
+    troupe_node_option(config->node, name, value, sizeof(value));
+    troupe_status status = troupe_options_set(&known, name, value, error, sizeof(error));
+    (void)status; /* it was in force, so it can be read */
+    return known;
+}
+
+static void look_at_ask_timeout(daemon_config *config)
+{
+    atomic_store_explicit(&config->ask_timeout, option_of(config, "ask_timeout").ask_timeout,
+                          memory_order_relaxed); /* nothing else hangs on it */
+}
 
 daemon_config *daemon_config_create(const daemon_options *first, const daemon_modules *modules,
                                     troupe_node *node, daemon_remote *remote,
@@ -31,6 +51,7 @@ daemon_config *daemon_config_create(const daemon_options *first, const daemon_mo
     config->node = node;
     config->remote = remote;
     config->voice = voice;
+    look_at_ask_timeout(config);
     if (uv_mutex_init(&config->mutex) == 0) return config;
     free(config);
     return NULL;
@@ -57,18 +78,6 @@ void daemon_config_destroy(daemon_config *config)
     free(config);
 }
 
-/* That option alone, as it is in force. */
-static troupe_node_options option_of(const daemon_config *config, const char *name)
-{
-    char value[64] = "";
-    char error[256];
-    troupe_node_options known = {TROUPE_NODE_OPTIONS};
-    troupe_node_option(config->node, name, value, sizeof(value));
-    troupe_status status = troupe_options_set(&known, name, value, error, sizeof(error));
-    (void)status; /* it was in force, so it can be read */
-    return known;
-}
-
 uint64_t daemon_config_drain_timeout(const daemon_config *config)
 {
     return option_of(config, "drain_timeout").drain_timeout;
@@ -76,7 +85,7 @@ uint64_t daemon_config_drain_timeout(const daemon_config *config)
 
 uint64_t daemon_config_ask_timeout(const daemon_config *config)
 {
-    return option_of(config, "ask_timeout").ask_timeout;
+    return atomic_load_explicit(&config->ask_timeout, memory_order_relaxed);
 }
 
 /* ---- what is in force ---- */
@@ -261,6 +270,7 @@ static troupe_status take(reader *self, daemon_options *now, char *error, size_t
                                               error_size);
     /* Where a shard did not hear of it, it is in force all the same. */
     if (status == TROUPE_OK || status == TROUPE_UNAVAILABLE) {
+        look_at_ask_timeout(config);
         remote_take(config->remote, secrets);
         look_at_own(self, now);
         return status;

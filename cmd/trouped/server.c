@@ -411,6 +411,7 @@ static void let_hangups_on(void)
 
 static void on_leaver(uv_timer_t *timer)
 {
+    deliver_all(timer->data); /* what is answered already is not left */
     calls_leave(timer->data);
 }
 

@@ -9,9 +9,12 @@ set -u
 module stuck
 export STUCK_FILE="$work/stuck"
 : >"$STUCK_FILE"
-start --load "$work/stuck.so" --shards 1 --ask_timeout 500ms
+configure stuck -- 'shards: 1' 'ask_timeout: 1m'
+start --config "$file"
+configure stuck -- 'shards: 1' 'ask_timeout: 500ms'
+run 0 troupe config --reload
 
-# By its own time-out, by the node's, and behind the one that does not return.
+# By its own time-out, by the node's as it is now, and behind the one that does not return.
 for ask in 'stuck/1 hang --timeout 300ms' 'stuck/1 nothing' 'stuck/2 nothing --timeout 300ms'; do
     run 1 timeout 20 "$build/troupe" ask $ask
     has err 'TIMEOUT, outcome UNKNOWN: '
