@@ -19,7 +19,7 @@
 #define RETRY_FIRST     UINT64_C(10000000) /* then doubled */
 #define COMPLAINT_PAUSE UINT64_C(10000000000)
 #define RETRY_CAP       UINT64_C(1000000000)
-/* Of one channel. As many turns run in a pass: more would wait in mailboxes and fill them, though
+/* Of all channels. As many turns run in a pass: more would wait in mailboxes and fill them, though
  * who sent them takes no more than its window. */
 #define PARCELS_PER_PASS 256
 
@@ -139,6 +139,8 @@ static void channel_free(tp_channel *channel)
         tp_connection_end(channel->dialling, NULL);
     if (channels->latest == channel)
         channels->latest = NULL;
+    if (channels->last == channel)
+        channels->last = NULL;
     tp_list_remove(&channel->link);
     tp_index_remove(&channels->table, hash_of(channel->peer, channel->shard), channel);
     add_counts(&channels->counts.sessions, &channel->session.counts);
@@ -178,14 +180,14 @@ static void shun(tp_channel *channel)
     channel->shun_wait = wait * 2 < RETRY_CAP ? wait * 2 : RETRY_CAP;
 }
 
-/* The frames that the session has, up to so many parcels: what runs of them runs before the next
- * are taken in. True: there was one. */
+/* The frames that the session has, up to as many parcels as the pass may still take in: what runs
+ * of them runs before the next are. True: there was one. */
 static bool hand_on(tp_channel *channel)
 {
     tp_channels *channels = channel->channels;
     const tp_channels_calls *calls = channels->options.calls;
     bool any = false;
-    uint64_t enough = channel->session.parcels_in + PARCELS_PER_PASS;
+    uint64_t enough = channel->session.parcels_in + channels->parcels_left;
     channel->has_more = false;
     for (;;) {
         if (TP_UNLIKELY(channel->session.parcels_in >= enough)) {
@@ -221,6 +223,40 @@ static bool hand_on(tp_channel *channel)
     }
 }
 
+static bool pass_channel(tp_channel *channel)
+{
+    tp_channels *channels = channel->channels;
+    bool any = channel->dialling != NULL && tp_connection_pass(channel->dialling);
+    if (channel->connection == NULL)
+        return any;
+    any |= tp_connection_pass(channel->connection);
+    uint64_t before = channel->session.parcels_in;
+    any |= hand_on(channel);
+    uint64_t taken = channel->session.parcels_in - before;
+    if (taken != 0 && taken == channels->parcels_left)
+        channels->last = channel;
+    channels->parcels_left -= taken;
+    if (channel->connection != NULL)
+        tp_connection_read_on(channel->connection);
+    return any;
+}
+
+/* Each once: first the one behind that which took the last parcels of a pass, and with which the
+ * others had to wait. */
+static bool pass_channels(tp_channels *channels)
+{
+    bool any = false;
+    tp_link *head = &channels->channels.head;
+    tp_link *link = channels->last != NULL ? channels->last->link.next : head->next;
+    channels->parcels_left = PARCELS_PER_PASS;
+    for (size_t left = tp_index_count(&channels->table) + 1; left != 0; left--) {
+        if (link != head)
+            any |= pass_channel(TP_CONTAINER(link, tp_channel, link));
+        link = link->next;
+    }
+    return any;
+}
+
 bool tp_channels_pass(tp_channels *channels, uint64_t now)
 {
     channels->now = now;
@@ -232,18 +268,7 @@ bool tp_channels_pass(tp_channels *channels, uint64_t now)
         next = link->next;
         any |= tp_connection_pass(TP_CONTAINER(link, tp_connection, link));
     }
-    TP_LIST_EACH(&channels->channels, link)
-    {
-        tp_channel *channel = TP_CONTAINER(link, tp_channel, link);
-        if (channel->dialling != NULL)
-            any |= tp_connection_pass(channel->dialling);
-        if (channel->connection == NULL)
-            continue;
-        any |= tp_connection_pass(channel->connection);
-        any |= hand_on(channel);
-        if (channel->connection != NULL)
-            tp_connection_read_on(channel->connection);
-    }
+    any |= pass_channels(channels);
     free_closed(channels);
     return any;
 }

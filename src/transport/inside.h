@@ -17,6 +17,8 @@ struct tp_channels {
     tp_channels_options options;
     tp_index table;    /* channels, by incarnation and shard */
     tp_channel *latest; /* that was asked for, or NULL */
+    tp_channel *last;   /* that took the last parcels of a pass, or NULL */
+    uint64_t parcels_left; /* that this pass may take in */
     tp_list channels;  /* in the order of their making */
     tp_list strangers; /* connections that were accepted and have not proven themselves */
     tp_list closed;    /* connections to be freed at the end of a pass */

@@ -49,6 +49,7 @@ typedef struct node {
     uint32_t wants_parcels, heard_parcels; /* to the same */
     size_t parcel_size;
     uint32_t hurries; /* times that some were written in the middle of a pass */
+    uint32_t parcels_of[NODES_MAX + 1];    /* of these, by incarnation */
     uint32_t of_pass, most_of_pass;        /* parcels heard in one pass */
     uint64_t pass_time;                    /* it stands still so long after each */
     char log[4096];
@@ -90,6 +91,7 @@ static const char *frame(void *user, tp_channel *channel, const tp_session_frame
     if (frame->kind == TP_FRAME_REQUEST) {
         assert_int_equal(tp_session_settle(&channel->session, frame->parcel), TROUPE_OK);
         self->heard_parcels++;
+        self->parcels_of[channel->peer]++;
         self->of_pass++;
         if (self->of_pass > self->most_of_pass)
             self->most_of_pass = self->of_pass;

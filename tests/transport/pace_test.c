@@ -77,6 +77,40 @@ static void who_does_not_read_for_long_leaves_nobody_and_is_not_left(void **stat
     net_close(&self);
 }
 
+/* However many peers say more than that: each is heard in its turn, and all of it in the end. */
+static void a_pass_takes_in_as_many_parcels_of_all_peers_together(void **state)
+{
+    (void)state;
+    net self;
+    net_open(&self, 25, 4, 0);
+    net_start(&self);
+    for (uint32_t i = 0; i < 4; i++)
+        want(&self.nodes[i], 2, i != 1);
+    run(&self, TROUPE_SECONDS(1));
+    node *reader = &self.nodes[1];
+    for (uint32_t i = 0; i < 4; i++) {
+        tp_channels_set_view(self.nodes[i].channels, i + 1, i == 1 ? 1 : 2);
+        self.nodes[i].wants_parcels = i != 1 ? 1000 : 0;
+        self.nodes[i].parcel_size = 64;
+        want(&self.nodes[i], 2, i != 1);
+    }
+    run(&self, TROUPE_SECONDS(2));
+    assert_int_equal(reader->heard_parcels, 0);
+    reader->pass_time = TROUPE_MILLISECONDS(1);
+    tp_channels_set_view(reader->channels, 2, 2);
+    reader->env->runner_wake(reader->env, &reader->runner);
+    uint64_t until = tp_world_now(self.world) + TROUPE_SECONDS(1);
+    while (reader->heard_parcels < 3 * 256)
+        assert_true(tp_world_step_until(self.world, until));
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(reader->parcels_of[i + 1], i != 1 ? 256 : 0);
+    reader->has_lease = false; /* nor does an answer that goes out make another pass */
+    run(&self, TROUPE_MILLISECONDS(400));
+    assert_int_equal(reader->heard_parcels, 3000);
+    assert_int_equal(reader->most_of_pass, 256);
+    net_close(&self);
+}
+
 /* The other side has nothing to do, and begins with what there is; who has much under way writes it
  * at the end of the pass; nobody writes without a lease. */
 static void who_has_little_under_way_writes_in_the_middle_of_a_pass(void **state)
@@ -107,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pass_takes_in_as_many_parcels_as_it_may_run_and_reads_on),
+        cmocka_unit_test(a_pass_takes_in_as_many_parcels_of_all_peers_together),
         cmocka_unit_test(who_does_not_read_for_long_leaves_nobody_and_is_not_left),
         cmocka_unit_test(who_has_little_under_way_writes_in_the_middle_of_a_pass),
     };
