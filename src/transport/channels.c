@@ -278,6 +278,44 @@ static bool has_something_to_say(const tp_channel *channel)
     return channel->is_wanted || !tp_session_is_idle(&channel->session);
 }
 
+static void let_go(tp_channel *channel)
+{
+    channel->channels->counts.idles++;
+    tp_connection_end(channel->connection, NULL);
+    tp_session_trim(&channel->session);
+}
+
+static tp_channel *longest_idle(const tp_channels *channels)
+{
+    tp_channel *found = NULL;
+    TP_LIST_EACH(&channels->channels, link)
+    {
+        tp_channel *channel = TP_CONTAINER(link, tp_channel, link);
+        if (channel->connection == NULL || channel->dialling != NULL || channel->has_more ||
+            has_something_to_say(channel) || channel->connection->heard_at == TP_NEVER)
+            continue;
+        if (found == NULL || channel->spoke_at < found->spoke_at)
+            found = channel;
+    }
+    return found;
+}
+
+bool tp_channels_make_room(tp_channels *channels, uint64_t peer, uint32_t more)
+{
+    uint32_t known = channels->connection_count - channels->stranger_count;
+    if (known + more <= channels->options.connections_max)
+        return true;
+    tp_channel *idle = longest_idle(channels);
+    if (idle != NULL) {
+        let_go(idle);
+        return true;
+    }
+    char address[TP_ADDRESS_MAX] = "?";
+    (void)channels->options.calls->find(channels->options.user, peer, address, sizeof address);
+    tp_channels_complain(channels, "connections_full", address, TP_CHANNELS_FULL);
+    return false;
+}
+
 /* One that should have a connection and has none. */
 static uint64_t reconnect(tp_channel *channel)
 {
@@ -306,9 +344,7 @@ static uint64_t close_if_idle(tp_channel *channel)
     uint64_t due = channel->spoke_at + channels->options.idle;
     if (due > channels->now)
         return due;
-    channels->counts.idles++;
-    tp_connection_end(channel->connection, NULL);
-    tp_session_trim(&channel->session);
+    let_go(channel);
     return TP_NEVER;
 }
 

@@ -17,8 +17,9 @@
  * 5. A peer that does not make sense loses its connection, with a line in the log; the session and
  * all others go on.
  *
- * Bounded: connections (`connections_max`, counted, the newest stranger is refused), strangers that
- * have not yet said who they are (TP_CHANNELS_STRANGERS), the time of a hello.
+ * Bounded: connections (`connections_max`: beyond it the one that idles the longest ends; if none
+ * does the new one is refused, counted, said), strangers that have not yet said who they are
+ * (TP_CHANNELS_STRANGERS beside them), the time of a hello.
  * Threads: the runner's.
  */
 #ifndef TP_TRANSPORT_CHANNELS_H
@@ -91,7 +92,7 @@ typedef struct tp_channels_options {
     tp_hello_side self; /* incarnation, view, shard, shards, node, address; slices are kept */
     troupe_slice cluster, token; /* kept */
     tp_session_options session;  /* window, batches, codec; the rest is set here */
-    uint32_t connections_max;    /* 0: 4,096 */
+    uint32_t connections_max;    /* strangers aside; 0: 4,096 */
     tp_tls_context *tls;         /* NULL: clear text; retained */
     bool allows_clear_text;      /* lets in who speaks it, though there is a `tls` */
     uint64_t hello_timeout;      /* ns; 0: 5 s; of connect and hello together */

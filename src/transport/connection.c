@@ -206,8 +206,10 @@ troupe_status tp_connection_dial(tp_channel *channel)
     char address[TP_ADDRESS_MAX];
     if (!options->calls->find(options->user, channel->peer, address, sizeof address))
         return TROUPE_UNAVAILABLE;
-    if (channels->connection_count >= options->connections_max)
+    if (!tp_channels_make_room(channels, channel->peer, 1)) {
+        channels->counts.refusals++;
         return TROUPE_BUSY;
+    }
     tp_connection *self = connection_create(channels);
     if (self == NULL)
         return TROUPE_NO_MEMORY;
@@ -247,8 +249,7 @@ void tp_connection_accept(tp_channels *channels, tp_socket socket, tp_preamble p
     const void *rest, size_t rest_size)
 {
     const tp_channels_options *options = &channels->options;
-    bool is_full = channels->stranger_count >= TP_CHANNELS_STRANGERS ||
-                   channels->connection_count >= options->connections_max;
+    bool is_full = channels->stranger_count >= TP_CHANNELS_STRANGERS;
     bool wants_tls = (preamble.flags & TP_PREAMBLE_TLS) != 0;
     const char *fault = wants_tls ? options->tls == NULL ? NO_TLS : NULL
                         : options->tls != NULL && !options->allows_clear_text ? NO_CLEAR_TEXT
@@ -414,6 +415,9 @@ static tp_hello_event judge(tp_connection *self)
         options->self.incarnation != 0)
         return tp_hello_refuse(
             self->hello, TROUPE_UNAVAILABLE, "this node is connecting to you at this moment");
+    bool takes_place = channel->connection != NULL || channel->dialling != NULL;
+    if (!takes_place && !tp_channels_make_room(channels, channel->peer, 1))
+        return tp_hello_refuse(self->hello, TROUPE_UNAVAILABLE, TP_CHANNELS_FULL);
     return tp_hello_accept(self->hello, channel->session.received);
 }
 
@@ -439,6 +443,11 @@ static void settle_in(tp_connection *self)
         tp_connection_end(channel->connection, NULL);
     if (channel->dialling != NULL)
         tp_connection_end(channel->dialling, NULL);
+    if (!tp_channels_make_room(channels, channel->peer, 0)) {
+        channels->counts.refusals++; /* several were judged at once */
+        tp_connection_end(self, TP_CHANNELS_FULL);
+        return;
+    }
     uint64_t received = peer->received;
     tp_session_agree(&channel->session, peer->features, peer->max_frame);
     if (tp_session_connected(&channel->session, received) != TROUPE_OK) {

@@ -10,6 +10,8 @@
 #include "base/index.h"
 #include "transport/channels.h"
 
+#define TP_CHANNELS_FULL "all connections that max_connections allows are in use"
+
 /* level of a line of the log */
 enum { TP_SAY_DEBUG, TP_SAY_INFO, TP_SAY_WARN };
 
@@ -82,6 +84,10 @@ void tp_channels_say(tp_channels *channels, int level, const char *event, const 
 /* A warning about who is not let in; who tries again and again gets one line a while. */
 void tp_channels_complain(
     tp_channels *channels, const char *event, const char *peer, const char *text);
+
+/* Is there room for so many connections more, strangers aside? If need be one ends, that which has
+ * had nothing to say the longest; false: all have, and a line in the log says so. */
+bool tp_channels_make_room(tp_channels *channels, uint64_t peer, uint32_t more);
 
 /* Whose channel it is. */
 static inline uint64_t tp_peer_of(const tp_hello_side *side)

@@ -241,6 +241,55 @@ static void idle_connections_are_closed_and_opened_again(void **state)
     net_close(&self);
 }
 
+/* One that idles makes room, whoever calls; while none does it is said, and who calls waits. */
+static void at_the_limit_who_idles_the_longest_makes_room(void **state)
+{
+    (void)state;
+    net self;
+    net_open(&self, 13, 4, 0);
+    node *hub = &self.nodes[0];
+    hub->connections_max = 2;
+    net_start(&self);
+    for (uint32_t round = 0; round < 2; round++)
+        for (uint32_t to = 2; to <= 4; to++) {
+            want(round == 0 ? hub : &self.nodes[to - 1], round == 0 ? to : 1, 5);
+            run(&self, TROUPE_SECONDS(1));
+            assert_all_heard(&self);
+            uint64_t expected = round == 0 && to == 2 ? 1 : 2;
+            assert_int_equal(tp_channels_count(hub->channels).connections, expected);
+            assert_non_null(tp_channels_find(hub->channels, to, 0)->connection);
+            if (to > 2)
+                assert_non_null(tp_channels_find(hub->channels, to - 1, 0)->connection);
+        }
+    assert_null(strstr(hub->log, "max_connections"));
+    for (uint32_t to = 2; to <= 4; to++)
+        want(hub, to, 5);
+    run(&self, TROUPE_SECONDS(15));
+    assert_all_heard(&self);
+    assert_in_range(tp_channels_count(hub->channels).connections, 1, 2);
+    hub->log[0] = 0;
+    for (uint32_t to = 2; to <= 3; to++) {
+        tp_channels_get(hub->channels, to, 0)->is_wanted = true;
+        want(hub, to, 1);
+        run(&self, TROUPE_SECONDS(1));
+    }
+    uint64_t refusals = tp_channels_count(hub->channels).refusals;
+    want(hub, 4, 1);
+    run(&self, TROUPE_SECONDS(4));
+    want(&self.nodes[3], 1, 1);
+    run(&self, TROUPE_SECONDS(4));
+    assert_int_equal(self.nodes[3].heard[1], 10);
+    assert_int_equal(hub->heard[4], 5);
+    assert_in_range(tp_channels_count(hub->channels).refusals, refusals + 4, refusals + 40);
+    assert_non_null(strstr(hub->log, "connections_full"));
+    assert_non_null(strstr(self.nodes[3].log, "max_connections"));
+    tp_channels_get(hub->channels, 2, 0)->is_wanted = false;
+    run(&self, TROUPE_SECONDS(4));
+    assert_all_heard(&self);
+    assert_in_range(tp_channels_count(hub->channels).connections, 1, 2);
+    net_close(&self);
+}
+
 /* Whatever a stranger says: a line in the log and its own connection closed. */
 typedef struct stranger {
     tp_runner runner;
@@ -456,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_peer_of_a_newer_view_is_let_in_once_it_is_known),
         cmocka_unit_test(nothing_is_written_without_a_lease),
         cmocka_unit_test(idle_connections_are_closed_and_opened_again),
+        cmocka_unit_test(at_the_limit_who_idles_the_longest_makes_room),
         cmocka_unit_test(strangers_lose_their_connection_and_nothing_else_happens),
         cmocka_unit_test(what_waited_for_a_connection_may_come_with_its_hello),
         cmocka_unit_test(frames_arrive_over_tls_whatever_breaks),

@@ -51,6 +51,7 @@ typedef struct node {
     uint32_t hurries; /* times that some were written in the middle of a pass */
     uint32_t parcels_of[NODES_MAX + 1];    /* of these, by incarnation */
     uint32_t of_pass, most_of_pass;        /* parcels heard in one pass */
+    uint32_t connections_max;
     uint64_t pass_time;                    /* it stands still so long after each */
     char log[4096];
 } node;
@@ -166,6 +167,7 @@ static inline void open_channels(node *self)
         .cluster = troupe_str(self->cluster),
         .token = troupe_str(self->token),
         .idle = TROUPE_SECONDS(20),
+        .connections_max = self->connections_max,
         .tls = self->tls,
         .allows_clear_text = self->allows_clear_text,
         .log = take_log};
