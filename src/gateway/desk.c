@@ -10,10 +10,11 @@
  *
  * Invariants
  * 1. Of a pool of three threads or more one at least is never the desk's.
- * 2. At most TP_DESK_MAX wait in a line; more get 503. None is kept for longer than
- * TP_DESK_PATIENCE by those whom it asks. Threads: inside.h; a request at the desk belongs to the
- * thread of the pool that runs it. The lines are under the lock, which is held over no call of
- * anybody else.
+ * 2. At most TP_DESK_MAX wait in a line; more get 503. Who looks afar is kept for TP_DESK_PATIENCE
+ * at most; who visits the shards of this node, as long as a visit may take.
+ *
+ * Threads: inside.h; a request at the desk belongs to the thread of the pool that runs it. The
+ * lines are under the lock, which is held over no call of anybody else.
  */
 #include "gateway/inside.h"
 

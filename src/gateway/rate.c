@@ -73,8 +73,7 @@ void tp_rates_take(tp_rates *rates, uint64_t key, uint32_t rate, uint64_t now)
     *place = (tp_rate_bucket){.key = key, .full = full + interval_of(rate)};
 }
 
-/* ---- tallies ----------------------------------------------------------------------------------
- */
+/* ---- tallies --------------------------------------------------------------------------------- */
 
 /* Where the key is, or would be. */
 static uint32_t find(const tp_tally *tally, uint64_t key)

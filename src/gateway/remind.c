@@ -49,8 +49,7 @@ static void succeed(tp_request *request, unsigned code)
     request->stage = TP_REQUEST_ANSWERED;
 }
 
-/* ---- a turn of the actor ----------------------------------------------------------------------
- */
+/* ---- a turn of the actor --------------------------------------------------------------------- */
 
 /* [shard] */
 static void over(void *user, const troupe_answer *answer)

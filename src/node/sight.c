@@ -321,8 +321,9 @@ static void hang_parked(void *user, const troupe_parked_info *info)
     hang_id(self, &copy.target);
     hang_slice(self, &copy.method);
     hang_slice(self, &copy.target_method);
-    copy.frames = (void *const *)(uintptr_t)hang(
-        self, info->frames, (size_t)info->frame_count * sizeof(void *));
+    /* All of them: how many are set is the compiler's, and what is taken may not depend on it. */
+    copy.frames =
+        (void *const *)(uintptr_t)hang(self, info->frames, TP_FRAMES_MAX * sizeof(void *));
     if (self->failed)
         return;
     memcpy(self->data + at, &copy, sizeof copy);
@@ -347,7 +348,7 @@ troupe_status troupe_node_each_parked(
         at = (at + 15) & ~(size_t)15;
         troupe_parked_info info;
         memcpy(&info, self.data + at, sizeof info);
-        at = (size_t)(uintptr_t)info.frames + (size_t)info.frame_count * sizeof(void *);
+        at = (size_t)(uintptr_t)info.frames + TP_FRAMES_MAX * sizeof(void *);
         show_id(&self, &info.id);
         show_id(&self, &info.target);
         show_slice(&self, &info.method);

@@ -187,9 +187,8 @@ void tp_inspect_parked(tp_shard *shard, const troupe_id *id, troupe_parked_visit
         const troupe_turn *turn = TP_CONTAINER(link, troupe_turn, parked);
         if (id != NULL && !troupe_id_equal(*id, tp_activation_id(turn->actor)))
             continue;
-        void *frames[32];
-        /* How many there are is the compiler's, and a simulated run is the same for all of them. */
-        int count = shard->simulated ? 0 : tp_fiber_backtrace(turn->fiber, frames, 32);
+        void *frames[TP_FRAMES_MAX] = {NULL};
+        int count = tp_fiber_backtrace(turn->fiber, frames, TP_FRAMES_MAX);
         troupe_parked_info info = {.id = tp_activation_id(turn->actor),
             .method = troupe_turn_method(turn),
             .shard = shard->number,

@@ -5,8 +5,9 @@
  * however many there are; which options changed is src/node/reload.c's.
  *
  * Invariants
- * 1. Whoever was there when it began, and still is when it ends, was looked at. 2. One that begins
- * while another is under way takes its place, and does what either was to do.
+ * 1. Whoever was there when it began, and still is when it ends, was looked at.
+ * 2. One that begins while another is under way takes its place, and does what either was to do.
+ *
  * Threads: the shard's.
  */
 #include "shard/shard.h"

@@ -41,6 +41,7 @@
 #define TP_SNAPSHOT      256 /* state bytes kept on the stack of a turn */
 #define TP_SAMPLE        128 /* one in so many is timed: turns, asks, messages */
 #define TP_TIMERS_MAX    64  /* per actor */
+#define TP_FRAMES_MAX    32  /* of a parked stack that are shown */
 #define TP_SUBSCRIPTIONS 16
 #define TP_WENT          64
 #define TP_HELD_BACK     16384 /* bits, one for the hashes that share it */
@@ -624,6 +625,11 @@ void tp_arena_drop(tp_shard *shard, void **arena, size_t *bytes);
  * the actor. */
 void tp_settle(tp_shard *shard, tp_activation *actor);
 
+/* renew.c: after a reload, what each activation follows; `idle`: its idle age, too. Some in each
+ * pass. True: there are more. */
+void tp_renew(tp_shard *shard, bool idle);
+bool tp_renew_some(tp_shard *shard);
+
 /* lifecycle.c */
 void tp_activate(
     tp_shard *shard, tp_activation *actor); /* a new one: runs or finishes its activation */
@@ -644,12 +650,6 @@ static inline size_t tp_memory_share(const tp_shared *shared)
 /* After a reload, on the shard's thread: as the options are now. */
 void tp_shard_take_limits(tp_shard *shard);
 
-/* renew.c: after a reload, what each activation follows; `idle`: its idle age, too. Some in each
- * pass. True: there are more. */
-void tp_renew(tp_shard *shard, bool idle);
-bool tp_renew_some(tp_shard *shard);
-
-/* lifecycle.c, on */
 void tp_lifecycle_abandon(tp_shard *shard); /* before its fibers go */
 void tp_lifecycle_tell(tp_shard *shard, const troupe_lifecycle *event);
 void tp_hook_run(tp_shard *shard, tp_activation *actor, tp_turn_kind kind); /* on this stack */

@@ -426,9 +426,11 @@ static bool take_notes(folder_handle *self)
 static void watch_folder(folder_handle *self)
 {
     self->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (self->notify >= 0)
-        (void)inotify_add_watch(
-            self->notify, self->folder, IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE);
+    if (self->notify < 0 || inotify_add_watch(self->notify, self->folder,
+                                IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE) >= 0)
+        return;
+    (void)close(self->notify); /* the system has no watch left: it is looked at more often */
+    self->notify = -1;
 }
 
 static troupe_status watch(troupe_membership *port, uint64_t timeout, uint64_t number)
