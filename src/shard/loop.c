@@ -52,10 +52,8 @@ static void look_first(tp_shard *shard, tp_activation *actor)
         tp_arrivals_flush(shard);
     /* While a node that was put out closes, turns that wait end; what they, and what was told
      * before, bring to actors that are still here begins nothing. */
-    if (TP_UNLIKELY(tp_lease_is_lost(shard->shared)) && !tp_fifo_is_empty(&actor->mailbox)) {
-        TP_MARK(shard, "nothing begins at a node that was put out");
+    if (TP_UNLIKELY(tp_lease_is_lost(shard->shared)) && !tp_fifo_is_empty(&actor->mailbox))
         tp_mailbox_fail_all(shard, actor, TROUPE_UNAVAILABLE, TP_PUT_OUT);
-    }
 }
 
 static void run_actor(tp_shard *shard, tp_activation *actor)

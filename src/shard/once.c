@@ -178,7 +178,6 @@ troupe_outcome tp_once_outcome(
     if (slip == NULL || outcome != TROUPE_NOT_DONE ||
         (tp_fifo_is_empty(&turn->twins) && none_waits(turn->actor, slip->once)))
         return outcome;
-    TP_MARK(turn->shard, "once fails before another one");
     return TROUPE_UNKNOWN_OUTCOME;
 }
 
